@@ -1,0 +1,145 @@
+"""The completion status word (RAX on return), its parts and its name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tdxfuzz.abi.status_codes import CODES, OPERANDS, SOFTWARE
+
+_ERROR = 1 << 63
+_NON_RECOVERABLE = 1 << 62
+_FATAL = 1 << 61
+_HOST_RECOVERABILITY_HINT = 1 << 60
+_DETAIL = 0xFFFF_FFFF
+
+_NAME_OF_CODE = {code: name for name, code in CODES.items()}
+_NAME_OF_OPERAND = {number: name for name, number in OPERANDS.items()}
+_OP_STATES = (
+    "UNINITIALIZED",
+    "INITIALIZED",
+    "RUNNABLE",
+    "LIVE_EXPORT",
+    "PAUSED_EXPORT",
+    "POST_EXPORT",
+    "MEMORY_IMPORT",
+    "STATE_IMPORT",
+    "POST_IMPORT",
+    "LIVE_IMPORT",
+    "FAILED_IMPORT",
+    "START_IMPORT",
+)
+_RAX_IS_AN_OPERAND = frozenset({CODES["OPERAND_INVALID"]})
+
+
+class Status(int):
+    """A status word: an int that knows its parts.
+
+    ``str()`` gives the name with what the low word tells: ``OPERAND_BUSY|RCX``,
+    ``OP_STATE_INCORRECT|INITIALIZED``, ``PAMT_PAGE_NOT_EMPTY|page 1``.
+    """
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> int:
+        """Bits 63:32: what happened."""
+        return self >> 32
+
+    @property
+    def detail(self) -> int:
+        """Bits 31:0: for most errors the operand id."""
+        return self & _DETAIL
+
+    @property
+    def class_id(self) -> int:
+        """Bits 47:40: the class of the code (2 = resource busy, 3 = page metadata …)."""
+        return self >> 40 & 0xFF
+
+    @property
+    def name(self) -> str:
+        """The code's name, e.g. ``"HPA_RANGE_NOT_FREE"``; hex if no header defines it."""
+        return SOFTWARE.get(self) or _NAME_OF_CODE.get(self.code) or f"0x{self.code:08x}"
+
+    @property
+    def operand(self) -> str:
+        """The operand the detail names, e.g. ``"RCX"``; empty if it names none."""
+        return _NAME_OF_OPERAND.get(self.detail, "")
+
+    @property
+    def ok(self) -> bool:
+        """Success, without or with information (bit 63 clear)."""
+        return not self & _ERROR
+
+    @property
+    def is_error(self) -> bool:
+        """Bit 63: the call failed."""
+        return bool(self & _ERROR)
+
+    @property
+    def is_recoverable(self) -> bool:
+        """An error after which the same call may succeed later (bit 62 clear)."""
+        return bool(self & _ERROR) and not self & _NON_RECOVERABLE
+
+    @property
+    def is_fatal(self) -> bool:
+        """Bit 61: the TD cannot go on."""
+        return bool(self & _FATAL)
+
+    @property
+    def host_may_recover(self) -> bool:
+        """Bit 60: the host recoverability hint."""
+        return bool(self & _HOST_RECOVERABILITY_HINT)
+
+    @property
+    def busy(self) -> bool:
+        """OPERAND_BUSY: somebody else held a lock that the call needed."""
+        return self.code == CODES["OPERAND_BUSY"]
+
+    @property
+    def interrupted(self) -> bool:
+        """INTERRUPTED_…: the call gave up halfway and may be resumed or restarted."""
+        return self.class_id == 0 and self.name.startswith("INTERRUPTED")
+
+    @property
+    def is_software(self) -> bool:
+        """Made up by the host: the SEAMCALL never reached a living module."""
+        return self.class_id == 0xFF
+
+    def __str__(self) -> str:
+        if self in SOFTWARE or self.code == 0:
+            return self.name
+        detail = self._detail_text()
+        return f"{self.name}|{detail}" if detail else self.name
+
+    def __repr__(self) -> str:
+        return f"Status(0x{int(self):016x}: {self})"
+
+    def _detail_text(self) -> str:
+        name, detail = self.name, self.detail
+        if name == "OP_STATE_INCORRECT":
+            return _OP_STATES[detail] if detail < len(_OP_STATES) else str(detail)
+        if name == "PAMT_PAGE_NOT_EMPTY":
+            return f"page {detail}"
+        if detail == 0:
+            return "RAX" if self.code in _RAX_IS_AN_OPERAND else ""
+        return self.operand or f"0x{detail:x}"
+
+
+@lru_cache(maxsize=4096)
+def status(word: int) -> Status:
+    """The :class:`Status` for a 64-bit word."""
+    return Status(word)
+
+
+def code(name: str) -> int:
+    """The status word of a code with nothing in its low half.
+
+    Raises:
+        KeyError: no header defines that name.
+    """
+    return CODES[name] << 32
+
+
+SUCCESS = status(0)
+DEAD = status(0x8000FF00_FFFF0000)
+"""What every SEAMCALL gives once the module has shut down (VMfailInvalid)."""

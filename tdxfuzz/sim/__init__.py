@@ -1,0 +1,51 @@
+"""A deterministic simulator of CPUs that share memory.
+
+Code under test is plain Python that touches shared state through *cells*. Before
+each atomic action it announces a *step*; at every step, and nowhere else, another
+simulated CPU may run instead. A run is fixed by its programs and its schedule, so it
+can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
+"""
+
+from tdxfuzz.sim.cell import EVENT, READ, RMW, WRITE, Cell, Counter, Variable, access_name
+from tdxfuzz.sim.cpu import Cpu
+from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
+from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
+from tdxfuzz.sim.fault import Fault
+from tdxfuzz.sim.lock import Deadlock, FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
+from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why
+from tdxfuzz.sim.simulator import End, Outcome, Simulator
+from tdxfuzz.sim.trace import Record, Trace
+
+__all__ = [
+    "EMPTY",
+    "EVENT",
+    "READ",
+    "RMW",
+    "WRITE",
+    "Cell",
+    "Counter",
+    "Cpu",
+    "Deadlock",
+    "End",
+    "FairLock",
+    "FairRwLock",
+    "Fault",
+    "FollowSchedule",
+    "HarnessError",
+    "Nondeterminism",
+    "Outcome",
+    "Policy",
+    "Record",
+    "Schedule",
+    "Simulator",
+    "StepBound",
+    "StopRun",
+    "Switch",
+    "Trace",
+    "Variable",
+    "WaitLock",
+    "Why",
+    "access_name",
+    "check_determinism",
+]

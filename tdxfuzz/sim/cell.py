@@ -1,0 +1,81 @@
+"""Cells: shared state whose every access is one announced step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim.simulator import Simulator
+
+READ = 0
+WRITE = 1
+RMW = 2
+"""A read-modify-write instruction: one step."""
+
+EVENT = 4
+"""Flag: the first instruction of an operation that a recording lists as one event."""
+
+_NAMES = {READ: "read", WRITE: "write", RMW: "rmw"}
+
+T = TypeVar("T")
+
+
+def access_name(access: int) -> str:
+    """``"read"``, ``"write"`` or ``"rmw"``; the EVENT flag is dropped."""
+    return _NAMES[access & 3]
+
+
+class Cell:
+    """One piece of shared state.
+
+    Subclasses announce each access with ``self.sim.step(self, access)`` and then act;
+    nothing can happen between the announcement's return and the action.
+    """
+
+    __slots__ = ("sim",)
+
+    def __init__(self, sim: Simulator) -> None:
+        self.sim = sim
+
+    @property
+    def name(self) -> str:
+        """A name that is the same in every run of the same case."""
+        raise NotImplementedError(f"{type(self).__name__} has no name")
+
+
+class Variable(Cell, Generic[T]):
+    """A plain shared variable: loads and stores, each a step."""
+
+    __slots__ = ("_name", "value")
+
+    def __init__(self, sim: Simulator, name: str, value: T) -> None:
+        super().__init__(sim)
+        self._name = name
+        self.value = value
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def read(self) -> T:
+        """Load: one step."""
+        self.sim.step(self, READ)
+        return self.value
+
+    def write(self, value: T) -> None:
+        """Store: one step."""
+        self.sim.step(self, WRITE)
+        self.value = value
+
+
+class Counter(Variable[int]):
+    """An integer with atomic addition."""
+
+    __slots__ = ()
+
+    def add(self, n: int) -> int:
+        """Add ``n`` in one step; the value from before."""
+        self.sim.step(self, RMW)
+        old = self.value
+        self.value = old + n
+        return old

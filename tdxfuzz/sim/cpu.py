@@ -1,0 +1,47 @@
+"""A simulated CPU: a greenlet, its state, and what it will do next."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
+
+    from tdxfuzz.sim.cell import Cell
+    from tdxfuzz.sim.lock import WaitLock
+
+
+class State(Enum):
+    """What a CPU can do now."""
+
+    RUNNABLE = "runnable"
+    BLOCKED = "blocked"
+    DONE = "done"
+
+
+class Cpu:
+    """One simulated CPU.
+
+    ``next_cell`` and ``next_access`` are the step it has announced and not performed;
+    they are kept only while a policy or a trace asks for every step.
+    """
+
+    __slots__ = ("greenlet", "id", "next_access", "next_cell", "started", "state", "waiting_for")
+
+    def __init__(self, cpu_id: int) -> None:
+        self.id = cpu_id
+        self.state = State.RUNNABLE
+        self.started = False
+        self.waiting_for: WaitLock | None = None
+        self.next_cell: Cell | None = None
+        self.next_access = 0
+        self.greenlet: greenlet | None = None
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it could perform a step if it were chosen."""
+        return self.state is State.RUNNABLE
+
+    def __repr__(self) -> str:
+        return f"CPU {self.id}"

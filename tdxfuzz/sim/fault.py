@@ -1,0 +1,13 @@
+"""Faults: things that go wrong because the case says so."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+
+@frozen(order=True)
+class Fault:
+    """The ``index``-th occasion (from 0) of ``kind`` fails, e.g. ``alloc`` 3."""
+
+    kind: str = field(validator=validators.instance_of(str))
+    index: int = field(validator=[validators.instance_of(int), validators.ge(0)])

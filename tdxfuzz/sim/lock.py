@@ -1,0 +1,265 @@
+"""Locks that wait: fair, first come first served, like the kernel's queued locks."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tdxfuzz.sim.cell import RMW, Cell
+from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.errors import HarnessError, StopRun
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim.cpu import Cpu
+    from tdxfuzz.sim.simulator import Simulator
+
+
+class Deadlock(StopRun):
+    """A cycle of CPUs that wait for each other, even if others could still run.
+
+    ``waits`` lists, in the order of the cycle, each CPU, the lock it waits for and the
+    CPU that stands in its way.
+    """
+
+    def __init__(self, waits: list[tuple[Cpu, WaitLock, Cpu]]) -> None:
+        super().__init__(", ".join(f"{c} waits for {lock.name} of {b}" for c, lock, b in waits))
+        self.waits = waits
+
+
+class WaitLock(Cell):
+    """What all waiting locks share: a name, a queue, and who stands in whose way."""
+
+    __slots__ = ("_name", "queue")
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim)
+        self._name = name
+        self.queue: list[tuple[Cpu, bool]] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def holders(self) -> list[Cpu]:
+        """The CPUs that hold it now."""
+        raise NotImplementedError
+
+    def blockers(self, cpu: Cpu) -> list[Cpu]:
+        """Everyone ``cpu`` must wait for: the holders, and those ahead in the queue."""
+        ahead = []
+        for waiting, _ in self.queue:
+            if waiting is cpu:
+                break
+            ahead.append(waiting)
+        return self.holders() + ahead
+
+    def _wait(self, exclusive: bool) -> None:
+        """Queue the current CPU and run others until it has been handed the lock."""
+        sim = self.sim
+        cpu = sim.current
+        self.queue.append((cpu, exclusive))
+        cpu.state = State.BLOCKED
+        cpu.waiting_for = self
+        cycle = find_cycle(cpu)
+        if cycle:
+            raise Deadlock(cycle)
+        sim.blocked()
+
+
+def find_cycle(cpu: Cpu) -> list[tuple[Cpu, WaitLock, Cpu]]:
+    """The cycle of waiting that leads from ``cpu`` back to it; empty if there is none."""
+    path: list[tuple[Cpu, WaitLock, Cpu]] = []
+    seen: set[int] = set()
+
+    def visit(at: Cpu) -> bool:
+        lock = at.waiting_for
+        if lock is None or at.id in seen:
+            return False
+        seen.add(at.id)
+        for blocker in lock.blockers(at):
+            path.append((at, lock, blocker))
+            if blocker is cpu or visit(blocker):
+                return True
+            path.pop()
+        return False
+
+    visit(cpu)
+    return path
+
+
+class FairLock(WaitLock):
+    """An exclusive lock. Use as ``with lock:`` or acquire and release it."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim, name)
+        self.owner: Cpu | None = None
+
+    def holders(self) -> list[Cpu]:
+        return [] if self.owner is None else [self.owner]
+
+    def acquire(self) -> None:
+        """Take the lock, waiting if need be. One step.
+
+        Raises:
+            Deadlock: waiting would never end.
+        """
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.owner is None:
+            self.owner = sim.current
+        else:
+            self._wait(exclusive=True)
+
+    def release(self) -> None:
+        """Give the lock to the first in the queue. One step.
+
+        Raises:
+            HarnessError: the current CPU does not hold it.
+        """
+        sim = self.sim
+        if sim.over:
+            return
+        sim.step(self, RMW)
+        if self.owner is not sim.current:
+            raise HarnessError(f"{sim.current} releases {self.name}, which it does not hold")
+        if self.queue:
+            self.owner, _ = self.queue.pop(0)
+            sim.wake(self.owner)
+        else:
+            self.owner = None
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class FairRwLock(WaitLock):
+    """A reader-writer lock; whoever queues behind a writer waits for it."""
+
+    __slots__ = ("readers", "writer")
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim, name)
+        self.readers: list[Cpu] = []
+        self.writer: Cpu | None = None
+
+    def holders(self) -> list[Cpu]:
+        return self.readers + ([] if self.writer is None else [self.writer])
+
+    def read_acquire(self) -> None:
+        """Take it shared. One step."""
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.writer is None and not self.queue:
+            self.readers.append(sim.current)
+        else:
+            self._wait(exclusive=False)
+
+    def write_acquire(self) -> None:
+        """Take it exclusive. One step."""
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.writer is None and not self.readers and not self.queue:
+            self.writer = sim.current
+        else:
+            self._wait(exclusive=True)
+
+    def read_release(self) -> None:
+        """Give up a shared hold. One step.
+
+        Raises:
+            HarnessError: the current CPU holds it not shared.
+        """
+        sim = self.sim
+        if sim.over:
+            return
+        sim.step(self, RMW)
+        if sim.current not in self.readers:
+            raise HarnessError(f"{sim.current} read-releases {self.name}, which it does not hold")
+        self.readers.remove(sim.current)
+        self._hand_over()
+
+    def write_release(self) -> None:
+        """Give up the exclusive hold. One step.
+
+        Raises:
+            HarnessError: the current CPU holds it not exclusive.
+        """
+        sim = self.sim
+        if sim.over:
+            return
+        sim.step(self, RMW)
+        if self.writer is not sim.current:
+            raise HarnessError(f"{sim.current} write-releases {self.name}, which it does not hold")
+        self.writer = None
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let in the first of the queue: one writer, or all readers up to a writer."""
+        while self.queue and self.writer is None:
+            cpu, exclusive = self.queue[0]
+            if exclusive and self.readers:
+                return
+            self.queue.pop(0)
+            if exclusive:
+                self.writer = cpu
+            else:
+                self.readers.append(cpu)
+            self.sim.wake(cpu)
+
+    def read(self) -> ReadSide:
+        """For ``with lock.read():``."""
+        return ReadSide(self)
+
+    def write(self) -> WriteSide:
+        """For ``with lock.write():``."""
+        return WriteSide(self)
+
+
+class ReadSide:
+    """The shared side of a :class:`FairRwLock` as a context manager."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: FairRwLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.read_acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._lock.read_release()
+
+
+class WriteSide:
+    """The exclusive side of a :class:`FairRwLock` as a context manager."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: FairRwLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.write_acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._lock.write_release()

@@ -1,0 +1,238 @@
+"""The loop: CPUs as greenlets, one of them running, and what happens at a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from attrs import frozen
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from tdxfuzz.sim.cell import Cell, access_name
+from tdxfuzz.sim.cpu import Cpu, State
+from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
+from tdxfuzz.sim.lock import Deadlock
+from tdxfuzz.sim.schedule import EMPTY
+from tdxfuzz.sim.scheduler import NEVER, FollowSchedule, Policy, Why
+from tdxfuzz.sim.trace import Trace
+
+DEFAULT_BOUND = 100_000
+EventLog = Callable[[str, str, str, bool], None]
+"""Called with operation, mode, resource and success after each logged operation."""
+
+
+class End(Enum):
+    """How a run ended."""
+
+    REST = "rest"
+    STOPPED = "stopped"
+    DEADLOCK = "deadlock"
+    BOUND = "bound"
+
+
+@frozen
+class Outcome:
+    """What the simulator itself can say about a finished run.
+
+    ``switches`` are all changes of CPU as (step, CPU) pairs; ``steps`` counts the
+    steps performed while the programs ran.
+    """
+
+    end: End
+    steps: int
+    switches: tuple[tuple[int, int], ...]
+    deadlock: Deadlock | None = None
+
+
+class Simulator:
+    """CPUs, the step counter, and the one place where they alternate.
+
+    ``waits`` counts how often a CPU had to wait for a lock.
+
+    Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
+    counted but nobody else can run (this is how a world is set up and inspected).
+
+    Args:
+        cpus: number of CPUs.
+        policy: who runs next; by default everybody in turn, to the end.
+        trace: where to record every step, if anywhere.
+        bound: steps after which the run is cut off.
+    """
+
+    __slots__ = (
+        "_hub",
+        "bound",
+        "clock",
+        "cpus",
+        "current",
+        "due",
+        "log",
+        "over",
+        "policy",
+        "running",
+        "switches",
+        "trace",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        cpus: int,
+        policy: Policy | None = None,
+        trace: Trace | None = None,
+        bound: int = DEFAULT_BOUND,
+    ) -> None:
+        self.cpus = [Cpu(i) for i in range(cpus)]
+        self.current = self.cpus[0]
+        self.policy: Policy = FollowSchedule(EMPTY) if policy is None else policy
+        self.trace = trace
+        self.bound = bound
+        self.clock = 0
+        self.due = NEVER
+        self.log: EventLog | None = None
+        self.over = False
+        self.running = False
+        self.switches: list[tuple[int, int]] = []
+        self.waits = 0
+        self._hub: greenlet | None = None
+
+    def step(self, cell: Cell, access: int) -> None:
+        """Announce an atomic action on ``cell``; return when it may be performed."""
+        if self.clock >= self.due:
+            self._attend(cell, access)
+        self.clock += 1
+
+    def _attend(self, cell: Cell, access: int) -> None:
+        """The rare step before which something has to be decided or recorded."""
+        if self.over:
+            raise GreenletExit
+        cpu = self.current
+        cpu.next_cell, cpu.next_access = cell, access
+        while True:
+            if self.clock >= self.bound:
+                raise StepBound(f"the run took more than {self.bound} steps")
+            target = self.policy.preempt(self)
+            if target is None:
+                break
+            self._switch(target)
+        if self.trace is not None:
+            self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Work out the next step that needs attention."""
+        if self.over or self.trace is not None:
+            self.due = -1
+        else:
+            self.due = min(self.policy.due, self.bound)
+
+    def retry(self, cell: Cell) -> None:
+        """A retry point: one step on ``cell`` after which the others go first."""
+        self.step(cell, 0)
+        if self.running:
+            target = self.policy.choose(self, Why.YIELD)
+            if target is not None and target is not self.current:
+                self._switch(target)
+
+    def blocked(self) -> None:
+        """Run others until the current CPU, which is blocked, has been woken."""
+        if not self.running:
+            raise HarnessError("a lock is taken twice, or never given back, while nothing runs")
+        self.waits += 1
+        self._note("block")
+        target = self.policy.choose(self, Why.BLOCK)
+        if target is None:
+            raise Deadlock([(c, c.waiting_for, b) for c, b in self._stuck() if c.waiting_for])
+        self._switch(target)
+
+    def wake(self, cpu: Cpu) -> None:
+        """Make a blocked CPU runnable."""
+        cpu.state = State.RUNNABLE
+        cpu.waiting_for = None
+        self.policy.woken(self, cpu)
+
+    def run(self, bodies: Sequence[Callable[[], None]]) -> Outcome:
+        """Run one body per CPU until all are done, one stops the run, or none can go on.
+
+        Raises:
+            HarnessError: as raised by a body.
+            Exception: whatever else a body raised; the other CPUs are unwound first.
+        """
+        if len(bodies) != len(self.cpus):
+            raise HarnessError(f"{len(bodies)} programs for {len(self.cpus)} CPUs")
+        self._hub = getcurrent()
+        for cpu, body in zip(self.cpus, bodies, strict=True):
+            cpu.greenlet = greenlet(self._body(cpu, body), self._hub)
+        self.clock = 0
+        self.running = True
+        self.refresh()
+        end, deadlock = End.REST, None
+        try:
+            self._loop()
+        except Deadlock as found:
+            end, deadlock = End.DEADLOCK, found
+        except StepBound:
+            end = End.BOUND
+        except StopRun:
+            end = End.STOPPED
+        finally:
+            steps = self.clock
+            self._unwind()
+        return Outcome(end, steps, tuple(self.switches), deadlock)
+
+    def _loop(self) -> None:
+        why = Why.START
+        while True:
+            target = self.policy.choose(self, why)
+            if target is None:
+                if all(cpu.state is State.DONE for cpu in self.cpus):
+                    return
+                raise Deadlock([(c, c.waiting_for, b) for c, b in self._stuck() if c.waiting_for])
+            self._switch(target)
+            why = Why.DONE
+
+    def _body(self, cpu: Cpu, body: Callable[[], None]) -> Callable[[], None]:
+        def main() -> None:
+            body()
+            cpu.state = State.DONE
+            self._note("done")
+
+        return main
+
+    def _switch(self, target: Cpu) -> None:
+        """Continue with ``target``; returns when somebody continues with us."""
+        self.switches.append((self.clock, target.id))
+        self._note("switch", target.id)
+        self.current = target
+        assert target.greenlet is not None
+        target.greenlet.switch()
+        if self.over:
+            raise GreenletExit
+
+    def _note(self, kind: str, *data: int) -> None:
+        if self.trace is not None:
+            waiting = self.current.waiting_for
+            what = waiting.name if waiting is not None else ""
+            self.trace.add(self.clock, self.current.id, kind, what, *data)
+
+    def _stuck(self) -> list[tuple[Cpu, Cpu]]:
+        """Each blocked CPU with somebody in its way (who is done, or stuck as well)."""
+        return [
+            (cpu, cpu.waiting_for.blockers(cpu)[0])
+            for cpu in self.cpus
+            if cpu.waiting_for is not None
+        ]
+
+    def _unwind(self) -> None:
+        """Make every primitive inert and let the suspended CPUs' ``finally`` blocks run."""
+        self.over = True
+        self.running = False
+        self.due = -1
+        for cpu in self.cpus:
+            for _ in range(3):
+                if cpu.greenlet is None or cpu.greenlet.dead:
+                    break
+                cpu.greenlet.throw(GreenletExit)
+            cpu.greenlet = None
+        self.over = False
+        self.due = NEVER

@@ -1,0 +1,69 @@
+"""One SEAMCALL in flight, and the logical processor it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers
+
+
+class LogicalProcessor:
+    """What the module knows of the CPU it was called on.
+
+    ``interrupt_pending`` is read by the leaves that can be interrupted.
+    """
+
+    __slots__ = ("id", "interrupt_pending", "package")
+
+    def __init__(self, lp_id: int, package: int = 0) -> None:
+        self.id = lp_id
+        self.package = package
+        self.interrupt_pending = False
+
+
+class Call:
+    """Registers in and out, and what the call has to release when it ends.
+
+    A leaf notes each release as soon as it has acquired. The exit path runs them last
+    in, first out; the few that the source releases before all others are moved to the
+    front of that order with :meth:`release_first`.
+    """
+
+    __slots__ = ("_first", "held", "leaf", "lp", "regs", "version")
+
+    def __init__(self, leaf: int, version: int, lp: LogicalProcessor, regs: Registers) -> None:
+        self.leaf = leaf
+        self.version = version
+        self.lp = lp
+        self.regs = regs
+        self.held: list[Callable[[], None]] = []
+        self._first: Callable[[], None] | None = None
+
+    def hold(self, release: Callable[[], None]) -> None:
+        """Release this on exit, before everything held so far."""
+        self.held.append(release)
+
+    def release_first(self) -> None:
+        """What was held last is to be released before anything held later."""
+        self._first = self.held.pop()
+
+    def let_go(self) -> None:
+        """Release now what was held last."""
+        self.held.pop()()
+
+    def forget(self, release: Callable[[], None]) -> None:
+        """Something else has released it already."""
+        if self._first == release:
+            self._first = None
+        else:
+            self.held.remove(release)
+
+    def unwind(self) -> None:
+        """The exit path."""
+        if self._first is not None:
+            self._first()
+        held = self.held
+        while held:
+            held.pop()()

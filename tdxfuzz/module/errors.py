@@ -1,0 +1,23 @@
+"""How a leaf gives up, and how the module dies."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """A leaf ends with this status; the exit path releases what the call holds."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class ModuleFatal(Exception):
+    """A sanity check of the module failed: it shuts down until the next reboot.
+
+    ``fatal_id`` is the number behind FATAL_ERROR_ID_ in the source.
+    """
+
+    def __init__(self, fatal_id: int, why: str) -> None:
+        super().__init__(f"fatal error {fatal_id}: {why}")
+        self.fatal_id = fatal_id
+        self.why = why

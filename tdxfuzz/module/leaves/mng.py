@@ -1,0 +1,134 @@
+"""TDH.MNG.CREATE, ADDCX, INIT and TDH.MR.FINALIZE: a TD is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.module.access import check_shared_hpa, lock_page, lock_tdr, map_tdcs
+from tdxfuzz.module.codes import (
+    HKID_NOT_FREE,
+    KOT,
+    NO_VCPUS,
+    OP_STATE_INCORRECT,
+    OPERAND_BUSY,
+    OPERAND_INVALID,
+    RCX,
+    RDX,
+    SUCCESS,
+    TD_KEYS_NOT_CONFIGURED,
+    TDCX_NUM_INCORRECT,
+)
+from tdxfuzz.module.errors import ModuleFatal, Refused
+from tdxfuzz.module.key_table import Kot
+from tdxfuzz.module.leaves.registry import leaf
+from tdxfuzz.module.lock import EXCLUSIVE
+from tdxfuzz.module.pamt import PT
+from tdxfuzz.module.sept import SecureEpt, SeptPage
+from tdxfuzz.module.td import (
+    MAX_TDCS_PAGES,
+    MIN_TDCS_PAGES,
+    SEPT_ROOT_PAGE_INDEX,
+    Lifecycle,
+    OpState,
+    TdcxPage,
+    Tdr,
+)
+from tdxfuzz.module.td_params import PARAMS_SIZE, TdParams, configure
+
+if TYPE_CHECKING:
+    from tdxfuzz.module.call import Call
+    from tdxfuzz.module.module import TdxModule
+
+
+@leaf(9)
+def tdh_mng_create(m: TdxModule, call: Call) -> int:
+    """Make a page the TDR of a new TD, with an HKID. Source: tdh_mng_create.c."""
+    regs = call.regs
+    hkid = regs.rdx
+    if hkid not in m.keys.entries:
+        raise Refused(OPERAND_INVALID | RDX)
+
+    walk = lock_page(m, call, regs.rcx, RCX, EXCLUSIVE, PT.NDA)
+    if not m.keys.lock.acquire_ex():
+        raise Refused(OPERAND_BUSY | KOT)
+    call.hold(m.keys.lock.release_ex)
+    key = m.keys.entries[hkid]
+    if key.state is not Kot.FREE:
+        raise Refused(HKID_NOT_FREE)
+
+    key.state = Kot.ASSIGNED
+    m.memory.put(Tdr(m.sim, regs.rcx, hkid))
+    walk.entry.pt = PT.TDR
+    walk.entry.owner = 0
+    m.pamt.count_up(walk)
+    return SUCCESS
+
+
+@leaf(1)
+def tdh_mng_addcx(m: TdxModule, call: Call) -> int:
+    """Add a page to a TD's TDCS. Source: tdh_mng_add_cx.c."""
+    regs = call.regs
+    tdr = lock_tdr(m, call, regs.rdx, RDX, EXCLUSIVE)
+    if tdr.lifecycle is not Lifecycle.KEYS_CONFIGURED:
+        raise Refused(TD_KEYS_NOT_CONFIGURED)
+    index = tdr.num_tdcx
+    if index >= MAX_TDCS_PAGES:
+        raise Refused(TDCX_NUM_INCORRECT)
+
+    walk = lock_page(m, call, regs.rcx, RCX, EXCLUSIVE, PT.NDA)
+    if index + 1 > MIN_TDCS_PAGES and tdr.tdcs.op_state is not OpState.UNINITIALIZED:
+        raise Refused(OP_STATE_INCORRECT | tdr.tdcs.op_state)
+
+    if index == SEPT_ROOT_PAGE_INDEX:
+        m.memory.put(SeptPage(regs.rcx))
+    else:
+        m.memory.put(TdcxPage(regs.rcx))
+    tdr.tdcx.append(regs.rcx)
+    tdr.num_tdcx = index + 1
+    tdr.chldcnt.value += 1
+    walk.entry.pt = PT.TDCX
+    walk.entry.owner = regs.rdx >> 12
+    m.pamt.count_up(walk)
+    return SUCCESS
+
+
+@leaf(21)
+def tdh_mng_init(m: TdxModule, call: Call) -> int:
+    """Initialise TDCS from TD_PARAMS. Source: tdh_mng_init.c.
+
+    Not modelled: event filters, CPUID and IA32_ARCH_CAPABILITIES configuration.
+    """
+    regs = call.regs
+    tdr_hpa, params_hpa = regs.rcx & ~1, regs.rdx
+    regs.rcx = 0
+
+    tdr = lock_tdr(m, call, tdr_hpa, RCX, EXCLUSIVE)
+    tdcs = map_tdcs(m, call, tdr, lock=False)
+    check_shared_hpa(m, params_hpa, RDX, PARAMS_SIZE)
+
+    tdcs.num_vcpus = tdcs.num_assoc_vcpus = 0
+    tdcs.td_epoch.value = 1
+    configure(m, tdr, TdParams.read(m.memory, params_hpa))
+
+    root = m.memory.at(tdr.tdcx[SEPT_ROOT_PAGE_INDEX])
+    assert isinstance(root, SeptPage)
+    tdcs.sept = SecureEpt(m.sim, m.memory, m.platform, tdr_hpa, root, tdcs.levels)
+    tdcs.build_in_progress = True
+    m.td_build_count.xadd(1)
+    tdcs.op_state = OpState.INITIALIZED
+    return SUCCESS
+
+
+@leaf(17)
+def tdh_mr_finalize(m: TdxModule, call: Call) -> int:
+    """Close the measurement: the TD may run. Source: tdh_mr_finalize.c."""
+    tdr = lock_tdr(m, call, call.regs.rcx, RCX, EXCLUSIVE)
+    tdcs = map_tdcs(m, call, tdr, lock=False)
+    if tdcs.num_vcpus == 0:
+        raise Refused(NO_VCPUS)
+    if tdcs.build_in_progress:
+        tdcs.build_in_progress = False
+        if m.td_build_count.xadd(-1) <= 0:
+            raise ModuleFatal(357, "TD_BUILD_COUNT below zero")
+    tdcs.op_state = OpState.RUNNABLE
+    return SUCCESS

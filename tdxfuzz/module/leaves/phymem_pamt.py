@@ -1,0 +1,167 @@
+"""TDH.PHYMEM.PAMT.ADD and REMOVE: dynamic PAMT pages in and out of a 2MB range."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.abi.address import LEVEL_2M, SIZE_2M, SIZE_4K
+from tdxfuzz.module.access import check_hpa
+from tdxfuzz.module.codes import (
+    HPA_RANGE_NOT_FREE,
+    NO_PAMT_PAGE_PAIR,
+    OPERAND_ADDR_RANGE_ERROR,
+    OPERAND_BUSY,
+    OPERAND_INVALID,
+    PAGE_NOT_FREE,
+    PAMT_PAGE_NOT_EMPTY,
+    R8,
+    RAX,
+    RCX,
+    RDX,
+    SUCCESS,
+)
+from tdxfuzz.module.errors import ModuleFatal, Refused
+from tdxfuzz.module.leaves.registry import leaf
+from tdxfuzz.module.lock import EXCLUSIVE, SHARED
+from tdxfuzz.module.pamt import PT, Block
+from tdxfuzz.sim import READ
+
+if TYPE_CHECKING:
+    from tdxfuzz.module.call import Call
+    from tdxfuzz.module.module import TdxModule
+    from tdxfuzz.module.pamt import PamtPage
+
+
+@leaf(58)
+def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
+    """Give a free 2MB range the page pair that holds its 4KB entries.
+
+    Source: api_calls/tdh_phymem_pamt_add.c.
+    """
+    regs, pamt = call.regs, m.pamt
+    target, pages = check_range(m, regs.rcx), (regs.rdx, regs.r8)
+
+    blocks = (block_of_page(m, regs.rdx, RDX), block_of_page(m, regs.r8, R8))
+    target_block = pamt.block_of(target)
+    if target_block is None:
+        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
+
+    walk = pamt.walk(target, target_block, EXCLUSIVE, LEVEL_2M)
+    if walk is None:
+        raise Refused(OPERAND_BUSY | RCX)
+    call.hold(walk.release)
+    node = walk.node
+    if walk.level != LEVEL_2M or node.pt != PT.NDA:
+        raise Refused(HPA_RANGE_NOT_FREE | RCX)
+
+    lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
+    take_backing_pages(pages, blocks, (RDX, R8))
+
+    node.set_node(fill_backing_pages(m, pages, target, PT.NDA, 0), page_count=0)
+    return SUCCESS
+
+
+@leaf(59)
+def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
+    """Take the page pair of a 2MB range back, if no page of the range is in use.
+
+    Source: api_calls/tdh_phymem_pamt_remove.c.
+    """
+    regs, pamt = call.regs, m.pamt
+    target = check_range(m, regs.rcx)
+    block = pamt.block_of(target)
+    if block is None:
+        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
+
+    walk = pamt.walk(target, block, EXCLUSIVE, LEVEL_2M)
+    if walk is None:
+        raise Refused(OPERAND_BUSY | RCX)
+    call.hold(walk.release)
+    if walk.level != LEVEL_2M or walk.entry.pt != PT.PAMT:
+        raise Refused(NO_PAMT_PAGE_PAIR | RCX)
+    node = walk.node
+
+    # With the 2MB entry held, entries can only become free (by calls that lock a 4KB
+    # entry alone), so one step at the end of the scan gives what any order of reads gives.
+    m.sim.step(node, READ)
+    for i, page in enumerate(node.backing):
+        if not page.is_free():
+            raise Refused(PAMT_PAGE_NOT_EMPTY | i)
+
+    m.sim.step(node.page_count, READ)
+    if node.page_count.value != 0:
+        raise ModuleFatal(
+            343, f"{node.name} has no page in use, but its page count is {node.page_count.value}"
+        )
+
+    first, second = node.backing
+    for page in (first, second):
+        home = pamt.block_of(page.hpa)
+        if home is None:
+            raise ModuleFatal(338, f"no PAMT for PAMT page {page.hpa:#x}")
+        home.tdmr.bitmap.reset(page.hpa)
+        page.owned = False
+    regs.rdx, regs.r8 = first.hpa, second.hpa
+    node.pt = PT.NDA
+    m.watch.pair_removed(target)
+    return SUCCESS
+
+
+def check_range(m: TdxModule, rcx: int) -> int:
+    """The 2MB range that RCX names: the same checks for ADD and REMOVE."""
+    if not m.pamt.dynamic:
+        raise Refused(OPERAND_INVALID | RAX)
+    hpa = rcx & -SIZE_4K
+    if rcx & 0xFFF != LEVEL_2M or hpa & m.hkid_mask or hpa >> 52 or hpa & SIZE_2M - 1:
+        raise Refused(OPERAND_INVALID | RCX)
+    return hpa
+
+
+def block_of_page(m: TdxModule, hpa: int, operand: int) -> Block:
+    """The PAMT block of a page the host offers for PAMT."""
+    check_hpa(m, hpa, operand)
+    block = m.pamt.block_of(hpa)
+    if block is None:
+        raise Refused(OPERAND_ADDR_RANGE_ERROR | operand)
+    return block
+
+
+def lock_backing_pages(
+    m: TdxModule,
+    call: Call,
+    pages: tuple[int, int],
+    blocks: tuple[Block, Block],
+    operands: tuple[int, int],
+    own_range: int | None,
+) -> None:
+    """Both pages must be unused; pages of ``own_range`` are covered by its lock already."""
+    for hpa, block, operand in zip(pages, blocks, operands, strict=True):
+        if own_range is not None and hpa >> 21 == own_range >> 21:
+            continue
+        walk = m.pamt.walk(hpa, block, SHARED)
+        if walk is None:
+            raise Refused(OPERAND_BUSY | operand)
+        call.hold(walk.release)
+        if walk.entry.pt != PT.NDA:
+            raise Refused(PAGE_NOT_FREE | operand)
+
+
+def take_backing_pages(
+    pages: tuple[int, int], blocks: tuple[Block, Block], operands: tuple[int, int]
+) -> None:
+    """Set both bitmap bits, or none."""
+    if not blocks[0].tdmr.bitmap.test_and_set(pages[0]):
+        raise Refused(PAGE_NOT_FREE | operands[0])
+    if not blocks[1].tdmr.bitmap.test_and_set(pages[1]):
+        blocks[0].tdmr.bitmap.reset(pages[0])
+        raise Refused(PAGE_NOT_FREE | operands[1])
+
+
+def fill_backing_pages(
+    m: TdxModule, pages: tuple[int, int], target: int, pt: PT, owner: int
+) -> tuple[PamtPage, PamtPage]:
+    """Write both pages: the entries of the first and of the second 1MB of the range."""
+    first, second = m.pamt.backing_page(pages[0]), m.pamt.backing_page(pages[1])
+    first.fill(target, pt, owner)
+    second.fill(target + SIZE_2M // 2, pt, owner)
+    return first, second

@@ -1,0 +1,380 @@
+"""PAMT: the metadata of every physical page, and the locked walk to it.
+
+1GB and 2MB entries stand in static arrays. With dynamic PAMT the 512 4KB entries of a
+2MB range live in two backing pages that the host adds and takes back; without it they
+stand in a static array too. Source: src/common/memory_handlers/pamt_manager.[ch].
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G, SIZE_2M, SIZE_4K
+from tdxfuzz.module.errors import ModuleFatal
+from tdxfuzz.module.lock import EXCLUSIVE, SHARED, AtomicCount, HpLock
+from tdxfuzz.module.memory import Memory, Page
+from tdxfuzz.module.tdmr import Tdmr
+from tdxfuzz.sim import READ
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tdxfuzz.sim import Simulator
+
+
+class PT(IntEnum):
+    """What a page is used for."""
+
+    NDA = 0
+    RSVD = 1
+    REG = 3
+    TDR = 4
+    TDCX = 5
+    TDVPR = 6
+    EPT = 8
+    PAMT = 15
+
+
+class PamtEntry(HpLock):
+    """One PAMT entry: its lock, page type, owner and BEPOCH.
+
+    ``owner`` is bits 63:24 of the first quadword: a leaf entry keeps its TDR's page
+    number there, a non-leaf entry keeps its first PAMT page (see :class:`Pamt2M`).
+    """
+
+    __slots__ = ("bepoch", "hpa", "owner", "pt")
+
+    kind = "PAMT_4K"
+
+    def __init__(self, sim: Simulator, hpa: int, pt: int = PT.NDA, owner: int = 0) -> None:
+        super().__init__(sim)
+        self.hpa = hpa
+        self.pt = pt
+        self.owner = owner
+        self.bepoch = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}[{self.hpa:#x}]"
+
+    @property
+    def owner_hpa(self) -> int:
+        """The owner field read as a leaf's: the address of its TDR."""
+        return self.owner << 12
+
+    def zero(self) -> None:
+        """The bytes of the entry become zero."""
+        self.word = self.pt = self.owner = self.bepoch = 0
+
+
+class Pamt1G(PamtEntry):
+    """A PAMT_1G entry."""
+
+    __slots__ = ()
+
+    kind = "PAMT_1G"
+
+
+class Pamt2M(PamtEntry):
+    """A PAMT_2M entry; with PT = PAMT it is a node that holds two backing pages.
+
+    A REMOVE only resets PT: ``owner`` keeps what it held, so that RDMD can show it.
+    """
+
+    __slots__ = ("backing", "page_count")
+
+    kind = "PAMT_2M"
+
+    def __init__(self, sim: Simulator, hpa: int) -> None:
+        super().__init__(sim, hpa)
+        self.page_count = AtomicCount(sim, f"PAGE_COUNT[{hpa:#x}]")
+        self.backing: tuple[PamtPage, ...] = ()
+
+    def set_node(self, pages: tuple[PamtPage, PamtPage], page_count: int) -> None:
+        """Make it a node. The host page number of the first page covers the owner field
+        but for its low four bits (bits 63:28 of the quadword against 63:24).
+        """
+        self.pt = PT.PAMT
+        self.backing = pages
+        self.owner = pages[0].hpa >> 12 << 4 | self.owner & 0xF
+        self.page_count.value = page_count
+
+    @property
+    def is_node(self) -> bool:
+        """Has a PAMT page pair."""
+        return self.pt == PT.PAMT
+
+
+class PamtPage(Page):
+    """A backing page: 256 consecutive 4KB entries, made when they are first touched.
+
+    Entries never touched are unlocked and have ``fill_pt`` and ``fill_owner``.
+    """
+
+    __slots__ = ("entries", "fill_owner", "fill_pt", "first", "sim")
+
+    ENTRIES = 256
+
+    def __init__(self, sim: Simulator, hpa: int) -> None:
+        super().__init__(hpa)
+        self.sim = sim
+        self.entries: dict[int, PamtEntry] = {}
+        self.first = 0
+        self.fill_pt: int = PT.NDA
+        self.fill_owner = 0
+
+    def fill(self, first: int, pt: int, owner: int) -> None:
+        """Write all entries (MOVDIR64B): for the pages from ``first`` on."""
+        self.zero()
+        self.entries = {}
+        self.first = first
+        self.fill_pt = pt
+        self.fill_owner = owner
+        self.owned = True
+
+    def entry(self, hpa: int) -> PamtEntry:
+        """The entry of the page at ``hpa``."""
+        index = hpa >> 12 & 255
+        entry = self.entries.get(index)
+        if entry is None:
+            entry = PamtEntry(self.sim, self.first + index * SIZE_4K, self.fill_pt, self.fill_owner)
+            self.entries[index] = entry
+        return entry
+
+    def peek(self, hpa: int) -> int:
+        """The type of a page's entry. Not a step."""
+        entry = self.entries.get(hpa >> 12 & 255)
+        return self.fill_pt if entry is None else entry.pt
+
+    def zero(self) -> None:
+        for entry in self.entries.values():
+            entry.zero()
+        self.fill_pt, self.fill_owner = PT.NDA, 0
+
+    def is_free(self) -> bool:
+        """Whether every entry is NDA."""
+        if self.fill_pt != PT.NDA and len(self.entries) < self.ENTRIES:
+            return False
+        return all(entry.pt == PT.NDA for entry in self.entries.values())
+
+    def in_use(self) -> Iterator[PamtEntry]:
+        """The entries that are not NDA, by address. Not a step."""
+        if self.fill_pt != PT.NDA:
+            for index in range(self.ENTRIES):
+                self.entry(self.first + index * SIZE_4K)
+        return (e for _, e in sorted(self.entries.items()) if e.pt != PT.NDA)
+
+
+class Walk:
+    """A walk that succeeded: the entries it holds, and the one it ended at."""
+
+    __slots__ = ("entry", "entry_1g", "entry_2m", "entry_4k", "level", "mode")
+
+    def __init__(
+        self,
+        mode: str,
+        level: int,
+        entry_1g: PamtEntry,
+        entry_2m: Pamt2M | None,
+        entry_4k: PamtEntry | None,
+    ) -> None:
+        self.mode = mode
+        self.level = level
+        self.entry_1g = entry_1g
+        self.entry_2m = entry_2m
+        self.entry_4k = entry_4k
+        self.entry: PamtEntry = entry_4k or entry_2m or entry_1g
+
+    @property
+    def node(self) -> Pamt2M:
+        """The 2MB entry on the path."""
+        assert self.entry_2m is not None
+        return self.entry_2m
+
+    def release(self) -> None:
+        """pamt_unwalk: leaf first; only the leaf is held in ``mode``."""
+        mode = self.mode
+        for entry in (self.entry_4k, self.entry_2m, self.entry_1g):
+            if entry is None:
+                continue
+            if mode == EXCLUSIVE:
+                entry.release_ex()
+                mode = SHARED
+            else:
+                entry.release_sh()
+
+
+class Block:
+    """The PAMT of 1GB of a TDMR. 2MB entries are made when they are first touched."""
+
+    __slots__ = ("base", "entries_2m", "entry_1g", "sim", "tdmr")
+
+    def __init__(self, sim: Simulator, tdmr: Tdmr, base: int) -> None:
+        self.sim = sim
+        self.tdmr = tdmr
+        self.base = base
+        self.entry_1g = Pamt1G(sim, base)
+        self.entries_2m: dict[int, Pamt2M] = {}
+
+    def entry_2m(self, hpa: int) -> Pamt2M:
+        """The PAMT_2M entry of the range that ``hpa`` lies in."""
+        index = hpa >> 21
+        entry = self.entries_2m.get(index)
+        if entry is None:
+            entry = self.entries_2m[index] = Pamt2M(self.sim, index << 21)
+        return entry
+
+
+class Pamt:
+    """All PAMT of a platform.
+
+    Args:
+        sim: the simulator.
+        memory: where backing pages lie.
+        tdmrs: sorted by base.
+        dynamic: dynamic PAMT, as enabled by TDH.SYS.CONFIG.
+    """
+
+    __slots__ = ("_static", "blocks", "dynamic", "memory", "sim", "tdmrs")
+
+    def __init__(
+        self, sim: Simulator, memory: Memory, tdmrs: Sequence[Tdmr], dynamic: bool
+    ) -> None:
+        self.sim = sim
+        self.memory = memory
+        self.tdmrs = tuple(tdmrs)
+        self.dynamic = dynamic
+        self.blocks = {
+            base >> 30: Block(sim, tdmr, base)
+            for tdmr in tdmrs
+            for base in range(tdmr.base, tdmr.base + tdmr.size, SIZE_1G)
+        }
+        self._static: dict[int, PamtEntry] = {}
+
+    def block_of(self, hpa: int) -> Block | None:
+        """pamt_get_block: None if no TDMR covers ``hpa`` or its 1GB is not initialised."""
+        block = self.blocks.get(hpa >> 30)
+        if block is None or not block.tdmr.is_initialized(hpa):
+            return None
+        return block
+
+    def walk(self, hpa: int, block: Block, mode: str, target: int = LEVEL_4K) -> Walk | None:
+        """pamt_walk: 1GB shared, 2MB shared, and the leaf in ``mode``; None if busy.
+
+        Ends at ``target``, or above it where there is nothing below; a leaf above 4KB
+        that is wanted exclusive is taken shared and promoted.
+        """
+        entry_1g = block.entry_1g
+        if not entry_1g.acquire_sh():
+            return None
+        if entry_1g.pt != PT.NDA or target == LEVEL_1G:
+            if mode == EXCLUSIVE and not entry_1g.promote():
+                entry_1g.release_sh()
+                return None
+            return Walk(mode, LEVEL_1G, entry_1g, None, None)
+
+        entry_2m = block.entry_2m(hpa)
+        if not entry_2m.acquire_sh():
+            entry_1g.release_sh()
+            return None
+        has_4k = entry_2m.pt == (PT.PAMT if self.dynamic else PT.NDA)
+        if not has_4k or target == LEVEL_2M:
+            if mode == EXCLUSIVE and not entry_2m.promote():
+                entry_2m.release_sh()
+                entry_1g.release_sh()
+                return None
+            return Walk(mode, LEVEL_2M, entry_1g, entry_2m, None)
+
+        entry_4k = self.entry_4k(hpa, entry_2m)
+        if not (entry_4k.acquire_ex() if mode == EXCLUSIVE else entry_4k.acquire_sh()):
+            entry_2m.release_sh()
+            entry_1g.release_sh()
+            return None
+        return Walk(mode, LEVEL_4K, entry_1g, entry_2m, entry_4k)
+
+    def entry_4k(self, hpa: int, entry_2m: Pamt2M) -> PamtEntry:
+        """The 4KB entry of ``hpa``: in its range's backing page, or in the static array."""
+        if self.dynamic:
+            return entry_2m.backing[hpa >> 20 & 1].entry(hpa)
+        entry = self._static.get(hpa >> 12)
+        if entry is None:
+            reserved = self.blocks[hpa >> 30].tdmr.is_reserved(hpa)
+            entry = PamtEntry(self.sim, hpa & -SIZE_4K, PT.RSVD if reserved else PT.NDA)
+            self._static[hpa >> 12] = entry
+        return entry
+
+    def implicit(self, hpa: int, level: int) -> tuple[PamtEntry, Pamt2M]:
+        """pamt_implicit_get: the entry of a page known to be in use, with no lock taken.
+
+        Nothing but the caller's hold on whatever maps the page keeps the entry in use,
+        so looking at its type is a step.
+
+        Raises:
+            ModuleFatal: 109, 336, 339 or 340 if the page turns out not to be in use.
+        """
+        block = self.block_of(hpa)
+        if block is None:
+            raise ModuleFatal(109, f"no PAMT for page {hpa:#x}, which is in use")
+        entry_2m = block.entry_2m(hpa)
+        entry: PamtEntry = entry_2m
+        if level == LEVEL_4K:
+            if self.dynamic and entry_2m.pt != PT.PAMT:
+                raise ModuleFatal(336, f"page {hpa:#x} is in use in a range without PAMT pages")
+            entry = self.entry_4k(hpa, entry_2m)
+        elif level == LEVEL_1G:
+            entry = block.entry_1g
+        self.sim.step(entry, READ)
+        if entry.pt in (PT.NDA, PT.RSVD):
+            raise ModuleFatal(339, f"{entry.name} is free, but the page is mapped")
+        if entry.pt == PT.PAMT:
+            raise ModuleFatal(340, f"{entry.name} is a node, but the page is mapped")
+        return entry, entry_2m
+
+    def count_up(self, walk: Walk) -> None:
+        """pamt_inc_nl_page_count: one more page of the walk's range is in use."""
+        node = walk.entry_2m
+        if not self.dynamic or node is None or node.pt != PT.PAMT:
+            return
+        if node.page_count.xadd(1) == 512:
+            raise ModuleFatal(351, f"more than 512 pages in use in {node.name}")
+
+    def count_down(self, node: Pamt2M | None) -> bool:
+        """pamt_dec_nl_page_count: one page less; whether it was the last (the hint)."""
+        if not self.dynamic or node is None or node.pt != PT.PAMT:
+            return False
+        before = node.page_count.xadd(-1)
+        if before == 0:
+            raise ModuleFatal(170, f"page count of {node.name} below zero")
+        return before == 1
+
+    def backing_page(self, hpa: int) -> PamtPage:
+        """The page at ``hpa`` as a backing page, whatever it held before."""
+        page = self.memory.at(hpa)
+        if not isinstance(page, PamtPage):
+            page = PamtPage(self.sim, hpa)
+            self.memory.put(page)
+        return page
+
+    def is_2m_range_free(self, hpa: int, block: Block) -> bool:
+        """pamt_is_2mb_range_free: nothing below a 2MB entry that is not in use.
+
+        With dynamic PAMT the eight bitmap quadwords must be clear. Only clearing can
+        race with the scan (the caller holds the 2MB entry), so it is one step.
+        """
+        if self.dynamic:
+            return block.tdmr.bitmap.is_2m_clear(hpa)
+        self.sim.step(block.entry_2m(hpa), READ)
+        return all(
+            self.entry_4k(page, block.entry_2m(hpa)).pt == PT.NDA
+            for page in range(hpa, hpa + SIZE_2M, SIZE_4K)
+        )
+
+    def nodes(self) -> Iterator[Pamt2M]:
+        """All 2MB entries that were ever touched, by address. Not a step."""
+        for block in self.blocks.values():
+            yield from (entry for _, entry in sorted(block.entries_2m.items()))
+
+    def static_entries(self) -> Iterator[PamtEntry]:
+        """The static 4KB entries that were ever touched, by address. Not a step."""
+        return (entry for _, entry in sorted(self._static.items()))

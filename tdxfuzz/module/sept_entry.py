@@ -1,0 +1,125 @@
+"""The value of a Secure EPT entry, bit for bit, and the states it encodes.
+
+Source: src/common/memory_handlers/sept_manager.[ch], x86_defs.h for bit positions,
+auto_gen sept_state_lookup for encodings and public states.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdxfuzz.module.platform import Platform
+
+RWX = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 10
+MT = 0b111 << 3
+MT_WB = 0b110 << 3
+TDMEM = 1 << 6
+PS = 1 << 7
+TDEL = 1 << 11
+TDHP = 1 << 52
+SUPPRESS_VE = 1 << 63
+BASE = 0x000F_FFFF_FFFF_F000
+_LEAF_ARCH = RWX | MT | BASE | TDMEM | PS | SUPPRESS_VE
+_NON_LEAF_ARCH = RWX | PS
+
+
+def _encoding(bits: int) -> int:
+    """State bits PS:TDMEM:TDP:TDB:TDBW:TDEX:D of the table, moved to their places."""
+    return (bits & 1) << 9 | (bits >> 1 & 0xF) << 53 | (bits >> 5 & 3) << 6
+
+
+ENCODING_MASK = _encoding(0x7F)
+
+
+class SeptState(Enum):
+    """The states that occur without migration: encoding, and the state RDX reports."""
+
+    FREE = (_encoding(0x0E), 0x00)
+    NL_MAPPED = (_encoding(0x00), 0x84)
+    NL_BLOCKED = (_encoding(0x08), 0x81)
+    MAPPED = (_encoding(0x60), 0x04)
+    BLOCKED = (_encoding(0x68), 0x01)
+    PENDING = (_encoding(0x70), 0x02)
+    PENDING_BLOCKED = (_encoding(0x78), 0x03)
+
+    def __init__(self, encoding: int, public: int) -> None:
+        self.encoding = encoding
+        self.public = public
+
+    @property
+    def is_blocked(self) -> bool:
+        """Any blocked state."""
+        return self in _UNBLOCKED
+
+    @property
+    def is_pending(self) -> bool:
+        """Not yet accepted by the guest."""
+        return self in (SeptState.PENDING, SeptState.PENDING_BLOCKED)
+
+    @property
+    def needs_tracking(self) -> bool:
+        """TLB tracking is required before the mapping goes (all states but FREE)."""
+        return self is not SeptState.FREE
+
+
+_BY_ENCODING = {state.encoding: state for state in SeptState}
+_BLOCKED_FORM = {
+    SeptState.NL_MAPPED: SeptState.NL_BLOCKED,
+    SeptState.MAPPED: SeptState.BLOCKED,
+    SeptState.PENDING: SeptState.PENDING_BLOCKED,
+}
+_UNBLOCKED = {blocked: state for state, blocked in _BLOCKED_FORM.items()}
+
+INIT_VALUE = SeptState.FREE.encoding | SUPPRESS_VE
+
+
+def state_of(raw: int) -> SeptState:
+    """The state of an entry's value."""
+    return _BY_ENCODING[raw & ENCODING_MASK]
+
+
+def is_leaf(raw: int) -> bool:
+    """Maps a page, rather than a lower S-EPT page (or nothing)."""
+    return bool(raw & PS)
+
+
+def _with_state(raw: int, state: SeptState) -> int:
+    """sept_update_state: state, memory type from TDMEM, and suppress-#VE."""
+    raw = raw & ~(ENCODING_MASK | MT) | state.encoding | SUPPRESS_VE
+    return raw | MT_WB if raw & TDMEM else raw
+
+
+def blocked(raw: int) -> int:
+    """The value of a mapped or pending entry once it is blocked."""
+    return _with_state(raw, _BLOCKED_FORM[state_of(raw)]) & ~RWX
+
+
+def unblocked(raw: int) -> int:
+    """The value of a blocked entry as it was before; others unchanged."""
+    state = _UNBLOCKED.get(state_of(raw))
+    if state is None:
+        return raw
+    raw = _with_state(raw, state)
+    return raw if state is SeptState.PENDING else raw | RWX
+
+
+def leaf_value(pa: int, state: SeptState, rwx: int) -> int:
+    """A leaf entry for a page (address with HKID)."""
+    return _with_state(pa & BASE | rwx, state)
+
+
+def non_leaf_value(pa: int) -> int:
+    """A mapped entry for a lower S-EPT page (address with HKID); no memory type."""
+    return pa & BASE | RWX | SeptState.NL_MAPPED.encoding | SUPPRESS_VE
+
+
+def details(raw: int, level: int, platform: Platform) -> tuple[int, int]:
+    """What RCX and RDX report of an entry: its architectural value, level and state."""
+    state = state_of(raw)
+    if state is SeptState.FREE:
+        value = SUPPRESS_VE
+    else:
+        value = platform.key_bits.strip(raw & (_LEAF_ARCH if is_leaf(raw) else _NON_LEAF_ARCH))
+    return value, level | state.public << 8

@@ -1,0 +1,1 @@
+"""The Linux side: kernel primitives, KVM's TDX paths, and the designs under test."""

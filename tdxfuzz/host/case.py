@@ -1,0 +1,146 @@
+"""A case: everything that determines a run. All of it is data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import Attribute, evolve, field, frozen, validators
+
+from tdxfuzz.sim import EMPTY, Fault, Schedule
+
+MAX_CPUS = 8
+MAX_RANGES = 8
+MAX_TDS = 4
+MAX_SLOTS = 8
+MAX_OPERATIONS = 64
+DEFAULT_STEPS = 20_000
+
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "create": ("td",),
+    "destroy": ("td",),
+    "map": ("td", "slot"),
+    "zap": ("td", "slot"),
+}
+"""Operation names with the names of their arguments; see ``host/operations.py``."""
+
+
+def _between(low: int, high: int) -> Callable[[object, Attribute[int], int], None]:
+    return validators.and_(validators.instance_of(int), validators.ge(low), validators.le(high))
+
+
+def _known_operation(op: Op, attribute: object, name: str) -> None:
+    if name not in OPERATIONS:
+        raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+
+
+def _fitting_arguments(op: Op, attribute: object, args: tuple[int, ...]) -> None:
+    wanted = OPERATIONS.get(op.name, ())
+    if len(args) != len(wanted):
+        raise ValueError(f"{op.name} takes {len(wanted)} arguments ({', '.join(wanted)})")
+    limits = {"td": MAX_TDS, "slot": MAX_SLOTS}
+    for what, value in zip(wanted, args, strict=True):
+        if not isinstance(value, int) or not 0 <= value < limits[what]:
+            raise ValueError(f"{op.name}: {what} must be 0..{limits[what] - 1}, not {value!r}")
+
+
+@frozen(order=True)
+class Op:
+    """One line of a CPU's program: a host operation and small numbers.
+
+    Raises:
+        ValueError: an unknown operation, or arguments it does not take.
+    """
+
+    name: str = field(validator=_known_operation)
+    args: tuple[int, ...] = field(default=(), validator=_fitting_arguments)
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *map(str, self.args)])
+
+    @classmethod
+    def parse(cls, text: str) -> Op:
+        """From the form that ``str`` gives, e.g. ``"map 0 1"``.
+
+        Raises:
+            ValueError: what is wrong with it.
+        """
+        name, *args = text.split()
+        try:
+            return cls(name, tuple(int(arg) for arg in args))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{text!r}: {error}") from None
+
+
+def _ranges_fit(world: World, attribute: object, value: tuple[int, ...]) -> None:
+    if not value:
+        raise ValueError("at least one range is needed")
+    if len(set(value)) != len(value):
+        raise ValueError(f"a range is named twice in {list(value)}")
+    for r in value:
+        if not isinstance(r, int) or not 0 <= r < MAX_RANGES:
+            raise ValueError(f"ranges are 0..{MAX_RANGES - 1}, not {r!r}")
+
+
+@frozen
+class World:
+    """The machine: CPUs, and which 2MB ranges serve whom.
+
+    ``guest_ranges`` hold the guests' pages, ``kernel_ranges`` serve the page allocator
+    (control pages, S-EPT pages, PAMT pages); a range may be in both. ``tds`` is the
+    number of VMs and ``slots`` of guest pages each of them may map.
+    """
+
+    cpus: int = field(default=2, validator=_between(1, MAX_CPUS))
+    tds: int = field(default=2, validator=_between(1, MAX_TDS))
+    slots: int = field(default=4, validator=_between(1, MAX_SLOTS))
+    guest_ranges: tuple[int, ...] = field(default=(0,), validator=_ranges_fit)
+    kernel_ranges: tuple[int, ...] = field(default=(1, 2), validator=_ranges_fit)
+    dynamic_pamt: bool = field(default=True, validator=validators.instance_of(bool))
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges there are, used or not."""
+        return max(self.guest_ranges + self.kernel_ranges) + 1
+
+
+@frozen
+class Case:
+    """World, design, programs, schedule, faults and bounds.
+
+    ``setup`` runs first, alone, and is not counted in a case's size. ``steps`` bounds
+    the run; a run that is cut off shows nothing about its end.
+
+    Raises:
+        ValueError: a field is out of range, or does not fit the world.
+    """
+
+    design: str = field(validator=validators.instance_of(str))
+    world: World = World()
+    setup: tuple[Op, ...] = ()
+    programs: tuple[tuple[Op, ...], ...] = ((), ())
+    schedule: Schedule = EMPTY
+    faults: tuple[Fault, ...] = ()
+    steps: int = field(default=DEFAULT_STEPS, validator=_between(1, 10_000_000))
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.programs) != self.world.cpus:
+            raise ValueError(f"{len(self.programs)} programs for {self.world.cpus} CPUs")
+        if len(self.setup) > MAX_OPERATIONS or self.operations > MAX_OPERATIONS:
+            raise ValueError(f"more than {MAX_OPERATIONS} operations")
+        for op in (*self.setup, *(op for program in self.programs for op in program)):
+            limits = {"td": self.world.tds, "slot": self.world.slots}
+            for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
+                if value >= limits[what]:
+                    raise ValueError(f"{op}: the world has only {limits[what]} {what}s")
+        for switch in self.schedule:
+            if switch.cpu >= self.world.cpus:
+                raise ValueError(f"switch to CPU {switch.cpu} of {self.world.cpus}")
+
+    @property
+    def operations(self) -> int:
+        """Host operations of all CPUs, setup not counted."""
+        return sum(len(program) for program in self.programs)
+
+    def with_schedule(self, schedule: Schedule) -> Case:
+        """The same case in another order."""
+        return evolve(self, schedule=schedule)

@@ -1,0 +1,252 @@
+"""What a refcount layer is written with: the API of built-in and users' designs.
+
+A design decides when the PAMT page pair of a 2MB range goes in and out. It is one
+class with ``get`` and ``put`` that reads like the kernel code it stands for::
+
+    class MyLayer(design.RefcountLayer):
+        def setup(self):
+            self.pamt_lock = self.spinlock("pamt_lock")
+
+        def get(self, pfn, cache=None):
+            ...
+
+All state that CPUs share lives in cells made in ``setup`` (locks, atomics) or asked
+for by page (``refcount``); setting a plain attribute later is a harness error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from tdxfuzz.abi import Registers, Status, find
+from tdxfuzz.abi.address import LEVEL_2M
+from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
+from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
+from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
+from tdxfuzz.sim import HarnessError
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+
+__all__ = [
+    "EAGAIN",
+    "EBUSY",
+    "EEXIST",
+    "EINVAL",
+    "EIO",
+    "ENOENT",
+    "ENOMEM",
+    "GFP_ATOMIC",
+    "GFP_KERNEL",
+    "AtomicT",
+    "Mutex",
+    "PageCache",
+    "Pair",
+    "RefcountLayer",
+    "Rwlock",
+    "Spinlock",
+    "Status",
+]
+
+Pair = tuple[int, int]
+"""The two backing pages of a range, as PFNs."""
+
+PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
+PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
+
+
+class RangeRefcount(AtomicT):
+    """The reference count of one 2MB range; whoever watches hears of every write."""
+
+    __slots__ = ("_host", "range_pfn")
+
+    def __init__(self, host: Host, range_pfn: int) -> None:
+        super().__init__(host.sim, f"refcount[{host.layout.name_of_range(range_pfn << 12)}]")
+        self._host = host
+        self.range_pfn = range_pfn
+
+    def _put(self, value: int) -> int:
+        self.value = value
+        self._host.watch.refcount_changed(self.range_pfn, value)
+        return value
+
+
+def _contents(value: object) -> object:
+    """A copy of containers all the way down; anything else stands for itself."""
+    if isinstance(value, dict):
+        return {key: _contents(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_contents(inner) for inner in value]
+    if isinstance(value, set | bytearray):
+        return value.copy()
+    return value
+
+
+class RefcountLayer:
+    """Base of all designs; the class docstring is what lists and reports show."""
+
+    uses_hint: ClassVar[bool] = False
+    """``put`` takes the module's removal hint as a second argument."""
+
+    tolerates: ClassVar[frozenset[str]] = frozenset()
+    """Names of statuses that the design, and KVM with it, handles by intent. With
+    ``OPERAND_BUSY`` KVM repeats a SEAMCALL that was refused so instead of giving up."""
+
+    declared_leaks: ClassVar[frozenset[str]] = frozenset()
+    """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""
+
+    message_id: ClassVar[str] = ""
+    """The mail that posted the design, if any."""
+
+    _host: Host
+    _sealed: bool
+    _frozen_state: dict[str, object]
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_sealed", False)
+
+    def setup(self) -> None:
+        """Make locks and other shared state. Runs once, alone."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        """0 once the pair of ``pfn``'s range is in place, else a negative errno.
+
+        ``cache`` holds pages to draw the pair from where nothing may be allocated.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no get()")
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        """Give up what ``get`` gave. Cannot fail.
+
+        ``hint`` is passed only to designs with ``uses_hint``: the call that freed the
+        page said that it was the last of its range.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no put()")
+
+    def holders_of(self, refcount: int) -> int:
+        """How many holders a reference count stands for; override for biased counts."""
+        return refcount
+
+    # What a design may use.
+
+    def spinlock(self, name: str) -> Spinlock:
+        """The spinlock of this name, made when first asked for; ``with lock:``."""
+        host = self._host
+        return host.named(name, Spinlock, lambda: Spinlock(host.sim, name, host.preemption))
+
+    def rwlock(self, name: str) -> Rwlock:
+        """The reader-writer spinlock of this name; ``with lock.read():``, ``.write()``."""
+        host = self._host
+        return host.named(name, Rwlock, lambda: Rwlock(host.sim, name, host.preemption))
+
+    def mutex(self, name: str) -> Mutex:
+        """The mutex of this name, under which a CPU may sleep."""
+        host = self._host
+        return host.named(name, Mutex, lambda: Mutex(host.sim, name))
+
+    def atomic(self, name: str, value: int = 0) -> AtomicT:
+        """The ``atomic_t`` of this name; ``value`` is what it starts with."""
+        host = self._host
+        return host.named(name, AtomicT, lambda: AtomicT(host.sim, name, value))
+
+    def refcount(self, pfn: int) -> AtomicT:
+        """The ``atomic_t`` of ``pfn``'s 2MB range; 0 at first."""
+        return self._host.refcount(pfn)
+
+    @property
+    def page_pool(self) -> PageAllocator:
+        """The page allocator, for designs that manage pages themselves."""
+        return self._host.pages
+
+    def alloc_pair(self, cache: PageCache | None = None) -> Pair | None:
+        """Two pages for a range, from ``cache`` if given; None when memory is out."""
+        first = self._alloc(cache)
+        if first is None:
+            return None
+        second = self._alloc(cache)
+        if second is None:
+            self._host.pages.free_page(first)
+            return None
+        return first, second
+
+    def free_pair(self, pair: Pair, scrub: bool = True) -> None:
+        """Give two pages back to the allocator, overwritten first unless told not to."""
+        for pfn in pair:
+            if scrub:
+                self._host.pages.scrub(pfn)
+            self._host.pages.free_page(pfn)
+
+    def pamt_add(self, pfn: int, pair: Pair) -> Status:
+        """TDH.PHYMEM.PAMT.ADD for ``pfn``'s range."""
+        first, second = pair
+        for page in pair:
+            self._host.watch.page_used(page, "PAMT page")
+        status, _ = self._host.seamcall(
+            PAMT_ADD, rcx=(pfn & -512) << 12 | LEVEL_2M, rdx=first << 12, r8=second << 12
+        )
+        return status
+
+    def pamt_remove(self, pfn: int) -> tuple[Status, Pair | None]:
+        """TDH.PHYMEM.PAMT.REMOVE for ``pfn``'s range; the pair if it succeeded."""
+        status, regs = self._host.seamcall(PAMT_REMOVE, rcx=(pfn & -512) << 12 | LEVEL_2M)
+        if not status.ok:
+            self._host.watch.remove_refused(pfn, status)
+            return status, None
+        return status, (regs.rdx >> 12, regs.r8 >> 12)
+
+    def seamcall(self, name: str, **registers: int) -> tuple[Status, Registers]:
+        """Any SEAMCALL by name, e.g. ``self.seamcall("TDH.PHYMEM.PAGE.RDMD", rcx=hpa)``."""
+        return self._host.seamcall(find(name).number, **registers)
+
+    def cpu_relax(self) -> None:
+        """The head of a retry loop: let others go first."""
+        self._host.cpu_relax()
+
+    def warn(self, message: str) -> None:
+        """``WARN_ONCE``: the design met what it cannot handle."""
+        self._host.warn(type(self).__name__, message)
+
+    # The harness's side.
+
+    def _alloc(self, cache: PageCache | None) -> int | None:
+        if cache is not None:
+            return cache.pop()
+        return self._host.pages.alloc_page(GFP_KERNEL, "PAMT page")
+
+    def attach(self, host: Host) -> None:
+        """Called once by the harness: set up, then seal."""
+        object.__setattr__(self, "_host", host)
+        self.setup()
+        object.__setattr__(self, "_frozen_state", self._plain_state())
+        object.__setattr__(self, "_sealed", True)
+
+    def check_sealed(self) -> None:
+        """Called by the harness when a run has ended.
+
+        Raises:
+            HarnessError: a container made in ``setup`` was changed afterwards.
+        """
+        for name, value in self._plain_state().items():
+            if value != self._frozen_state[name]:
+                raise HarnessError(
+                    f"{type(self).__name__}.{name} was changed after setup(): state that "
+                    "CPUs share must live in cells (self.atomic, self.refcount, locks), or "
+                    "a race on it would go unseen"
+                )
+
+    def _plain_state(self) -> dict[str, object]:
+        return {
+            name: _contents(value)
+            for name, value in vars(self).items()
+            if isinstance(value, list | dict | set | bytearray) and name != "_frozen_state"
+        }
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if getattr(self, "_sealed", False):
+            raise HarnessError(
+                f"{type(self).__name__}.{name} is set outside setup(): state that CPUs share "
+                "must live in cells (self.atomic, self.refcount, locks), or a race on it would "
+                "go unseen"
+            )
+        object.__setattr__(self, name, value)

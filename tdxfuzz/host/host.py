@@ -1,0 +1,239 @@
+"""A host: memory, module, kernel primitives, a design, and VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tdxfuzz.abi import Registers, Status
+from tdxfuzz.abi.address import hpa_of
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.design import RangeRefcount, RefcountLayer
+from tdxfuzz.host.kernel.errno import errno_name
+from tdxfuzz.host.kernel.lock import Mutex, Preemption
+from tdxfuzz.host.kernel.page import PageAllocator, PageCache
+from tdxfuzz.host.kvm.vm import Vm
+from tdxfuzz.host.layout import PARAMS_HPA, Layout
+from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.module import td_params
+from tdxfuzz.module.call import LogicalProcessor
+from tdxfuzz.module.memory import RawPage
+from tdxfuzz.module.module import ModuleWatch, TdxModule
+from tdxfuzz.sim import RMW, Cell, HarnessError, Simulator
+
+T = TypeVar("T")
+
+NO_RANGE = -1
+
+
+class Holders(Cell):
+    """Who holds a 2MB range's pair, as the harness sees it: pages by PFN with their kind."""
+
+    __slots__ = ("_name", "pages")
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim)
+        self._name = name
+        self.pages: dict[int, str] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+
+class RelaxPoint(Cell):
+    """What a retry loop announces: that it goes round."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return "cpu_relax"
+
+
+class Host(ModuleWatch):
+    """Everything one run needs, built anew for each run.
+
+    ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
+    for, and ``began`` the step at which it entered; ``calls_in_flight`` and
+    ``operations_in_flight`` count over all CPUs. ``calls_met`` and ``gets_met`` tell
+    whether two SEAMCALLs, or two gets or puts for one range, ever overlapped;
+    ``returns`` are the steps before which a SEAMCALL returned.
+
+    Args:
+        sim: the simulator; its programs run the operations.
+        case: world and faults are taken from it.
+        layer: a fresh instance of the design.
+        watch: who is told what happens.
+    """
+
+    def __init__(
+        self, sim: Simulator, case: Case, layer: RefcountLayer, watch: HostWatch | None = None
+    ) -> None:
+        world = case.world
+        self.sim = sim
+        self.world = world
+        self.layer = layer
+        self.watch = watch or HostWatch()
+        self.layout = Layout(world)
+        self.module = TdxModule(sim, self.layout.tdmrs, world.dynamic_pamt)
+        self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
+        self.lps = [LogicalProcessor(i) for i in range(world.cpus)]
+        self.preemption = Preemption(world.cpus)
+        self.pages = PageAllocator(
+            sim,
+            self.module.memory,
+            [self.layout.range_pfn(r) for r in world.kernel_ranges],
+            [fault.index for fault in case.faults if fault.kind == "alloc"],
+            self.preemption,
+            self.watch,
+        )
+        self.refcounts: dict[int, RangeRefcount] = {}
+        self.holders: dict[int, Holders] = {}
+        self.tdx_lock = Mutex(sim, "tdx_lock")
+        self.keyids = list(range(self.module.platform.private_hkid_max, 32, -1))
+        self.vms = [Vm(self, i) for i in range(world.tds)]
+        self.getting = [NO_RANGE] * world.cpus
+        self.began = [0] * world.cpus
+        self.calls_met = False
+        self.gets_met = False
+        self.calls_in_flight = 0
+        self.operations_in_flight = 0
+        self.returns: list[int] = []
+        self._named: dict[str, object] = {}
+        self._relax = RelaxPoint(sim)
+        layer.attach(self)
+
+    def seamcall(self, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
+        """One SEAMCALL on the current CPU: its status, and the registers after it."""
+        sim = self.sim
+        cpu = sim.current.id
+        regs = Registers(**registers)
+        trace = sim.trace
+        if trace is not None and sim.running:
+            trace.add(sim.clock, cpu, "call", str(leaf), *_flat(registers))
+        self.calls_in_flight += 1
+        if self.calls_in_flight > 1:
+            self.calls_met = True
+        status = self.module.seamcall(self.lps[cpu], leaf, regs, version)
+        self.calls_in_flight -= 1
+        self.returns.append(sim.clock)
+        if trace is not None and sim.running:
+            out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
+            trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
+        self.watch.called(leaf, regs, status)
+        return status, regs
+
+    def get(self, pfn: int, kind: str, cache: PageCache | None = None) -> int:
+        """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""
+        if not self.world.dynamic_pamt:
+            return 0
+        self._enter(pfn)
+        result = self.layer.get(pfn, cache)
+        self.getting[self.sim.current.id] = NO_RANGE
+        if not isinstance(result, int) or result > 0:
+            raise HarnessError(
+                f"{type(self.layer).__name__}.get() returned {result!r}; "
+                "it must return 0 or a negative errno"
+            )
+        if result == 0:
+            self._note("get", pfn, kind)
+            holders = self.holders_of(pfn)
+            self.sim.step(holders, RMW)
+            holders.pages[pfn] = kind
+            self.watch.held(pfn, kind)
+        else:
+            self._note("get", pfn, kind, errno_name(result))
+            self.watch.get_failed(pfn, result)
+        return result
+
+    def put(self, pfn: int, kind: str, hint: bool = False) -> None:
+        """The design's ``put``; without the module's hints the hold ends on entry."""
+        if not self.world.dynamic_pamt:
+            return
+        if pfn in self.holders_of(pfn).pages:
+            self._drop(pfn, kind)
+        self._enter(pfn)
+        if self.layer.uses_hint:
+            self._note("put", pfn, kind, "hint" if hint else "no hint")
+            self.layer.put(pfn, hint)
+        else:
+            self._note("put", pfn, kind)
+            self.layer.put(pfn)
+        self.getting[self.sim.current.id] = NO_RANGE
+
+    def page_gone(self, hpa: int) -> None:
+        """The module has let go of a page; for hint designs that ends the hold on it.
+
+        At this very instant, not a step later: from now on somebody else's REMOVE may
+        rightly succeed.
+        """
+        pfn = hpa >> 12
+        holders = self.holders.get(pfn >> 9)
+        if self.layer.uses_hint and holders is not None:
+            kind = holders.pages.pop(pfn, None)
+            if kind is not None:
+                self.watch.dropped(pfn, kind)
+
+    def _enter(self, pfn: int) -> None:
+        cpu, index = self.sim.current.id, pfn >> 9
+        if index in self.getting:
+            self.gets_met = True
+        self.getting[cpu] = index
+        self.began[cpu] = self.sim.clock
+
+    def _drop(self, pfn: int, kind: str) -> None:
+        holders = self.holders_of(pfn)
+        self.sim.step(holders, RMW)
+        del holders.pages[pfn]
+        self.watch.dropped(pfn, kind)
+
+    def holders_of(self, pfn: int) -> Holders:
+        """The holders of ``pfn``'s 2MB range."""
+        index = pfn >> 9
+        holders = self.holders.get(index)
+        if holders is None:
+            name = f"holders[{self.layout.name_of_range(hpa_of(pfn))}]"
+            holders = self.holders[index] = Holders(self.sim, name)
+        return holders
+
+    def refcount(self, pfn: int) -> RangeRefcount:
+        """The design's reference count of ``pfn``'s 2MB range."""
+        index = pfn >> 9
+        refcount = self.refcounts.get(index)
+        if refcount is None:
+            refcount = self.refcounts[index] = RangeRefcount(self, index << 9)
+        return refcount
+
+    def named(self, name: str, kind: type[T], make: Callable[[], T]) -> T:
+        """The lock or atomic of this name.
+
+        Raises:
+            HarnessError: the name belongs to something of another kind.
+        """
+        thing = self._named.get(name)
+        if thing is None:
+            thing = self._named[name] = make()
+        if not isinstance(thing, kind):
+            raise HarnessError(f"{name!r} is a {type(thing).__name__}, not a {kind.__name__}")
+        return thing
+
+    def cpu_relax(self) -> None:
+        """``cpu_relax``: a retry point."""
+        self.sim.retry(self._relax)
+
+    def warn(
+        self, who: str, message: str, leaf: int | None = None, status: Status | None = None
+    ) -> None:
+        """WARN or KVM_BUG_ON."""
+        self._note("warn", 0, who, message)
+        self.watch.warned(who, message, leaf, status)
+
+    def _note(self, what: str, pfn: int, *data: str) -> None:
+        sim = self.sim
+        if sim.trace is not None and sim.running:
+            sim.trace.add(max(sim.clock - 1, 0), sim.current.id, what, "", pfn, *data)
+
+
+def _flat(registers: dict[str, int]) -> list[int | str]:
+    return [item for pair in registers.items() for item in pair]

@@ -1,0 +1,1 @@
+"""Kernel primitives under the kernel's names: atomics, locks, pages, error numbers."""

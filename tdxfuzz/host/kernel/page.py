@@ -1,0 +1,143 @@
+"""Pages: the page allocator, and caches topped up before a lock and drawn under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tdxfuzz.host.kernel.errno import ENOMEM
+from tdxfuzz.sim import RMW, Cell
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.kernel.lock import Preemption
+    from tdxfuzz.host.watch import HostWatch
+    from tdxfuzz.module.memory import Memory
+    from tdxfuzz.sim import Simulator
+
+GFP_KERNEL = "GFP_KERNEL"
+GFP_ATOMIC = "GFP_ATOMIC"
+
+FIRST_KERNEL_PAGE = 128
+"""Within a 2MB range, pages below this are left to guests."""
+
+
+class PageAllocator(Cell):
+    """The page allocator: one cell; the page freed last is handed out first.
+
+    ``allocated`` says for each PFN in use what for; ``count`` and ``refused`` count
+    allocations, and those that failed.
+
+    Args:
+        sim: the simulator.
+        memory: physical memory, for scrubbing.
+        ranges: first PFNs of the 2MB ranges that serve kernel allocations, in turn.
+        failing: indices (from 0) of the allocations that fail.
+        preemption: to notice an allocation that may sleep under a spinning lock.
+    """
+
+    __slots__ = (
+        "_failing",
+        "_fresh",
+        "_preemption",
+        "allocated",
+        "count",
+        "free",
+        "memory",
+        "ranges",
+        "refused",
+        "watch",
+    )
+
+    def __init__(
+        self,
+        sim: Simulator,
+        memory: Memory,
+        ranges: Sequence[int],
+        failing: Sequence[int],
+        preemption: Preemption,
+        watch: HostWatch,
+    ) -> None:
+        super().__init__(sim)
+        self.memory = memory
+        self.ranges = tuple(ranges)
+        self.allocated: dict[int, str] = {}
+        self.free: list[int] = []
+        self.count = 0
+        self.refused = 0
+        self.watch = watch
+        self._failing = frozenset(failing)
+        self._fresh = 0
+        self._preemption = preemption
+
+    @property
+    def name(self) -> str:
+        return "page allocator"
+
+    def alloc_page(self, gfp: str = GFP_KERNEL, what: str = "page") -> int | None:
+        """``alloc_page``: a PFN, or None when memory is out (or the case says so).
+
+        ``what`` is what the caller wants it for; reports use it.
+        """
+        sim = self.sim
+        if gfp == GFP_KERNEL and not self._preemption.may_sleep(sim):
+            self.watch.slept_in_atomic(f"alloc_page({gfp}) for a {what}")
+        sim.step(self, RMW)
+        index = self.count
+        self.count = index + 1
+        pfn = None
+        if index not in self._failing:
+            pfn = self.free.pop() if self.free else self._next_fresh()
+        if pfn is None:
+            self.refused += 1
+        else:
+            self.allocated[pfn] = what
+        return pfn
+
+    def free_page(self, pfn: int) -> None:
+        """``__free_page``."""
+        self.sim.step(self, RMW)
+        self.watch.page_freed(pfn, self.allocated.get(pfn))
+        if pfn in self.allocated:
+            del self.allocated[pfn]
+            self.free.append(pfn)
+
+    def scrub(self, pfn: int) -> None:
+        """Overwrite a page with zeroes (MOVDIR64B): ``tdx_clear_page``, quirk reset."""
+        self.memory.scrub(pfn)
+
+    def _next_fresh(self) -> int | None:
+        offset, turn = divmod(self._fresh, len(self.ranges))
+        index = FIRST_KERNEL_PAGE + offset
+        if index >= 512:
+            return None
+        self._fresh += 1
+        return self.ranges[turn] + index
+
+
+class PageCache:
+    """A cache of pages in the manner of ``kvm_mmu_memory_cache``: one vCPU's own."""
+
+    __slots__ = ("allocator", "pages", "what")
+
+    def __init__(self, allocator: PageAllocator, what: str) -> None:
+        self.allocator = allocator
+        self.what = what
+        self.pages: list[int] = []
+
+    def topup(self, count: int) -> int:
+        """Hold at least ``count`` pages; 0 or -ENOMEM. May sleep."""
+        while len(self.pages) < count:
+            pfn = self.allocator.alloc_page(GFP_KERNEL, self.what)
+            if pfn is None:
+                return -ENOMEM
+            self.pages.append(pfn)
+        return 0
+
+    def pop(self) -> int | None:
+        """Draw a page; None if the cache ran dry."""
+        return self.pages.pop() if self.pages else None
+
+    def drain(self) -> None:
+        """Give everything back."""
+        while self.pages:
+            self.allocator.free_page(self.pages.pop())

@@ -1,0 +1,1 @@
+"""KVM's TDX paths: VMs, control pages, the MMU. Shared by all designs."""

@@ -1,0 +1,126 @@
+"""A VM and its vCPUs, as far as KVM's TDX code keeps state of them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.lock import Mutex, Rwlock
+from tdxfuzz.host.kernel.page import PageCache
+from tdxfuzz.sim import READ, RMW, WRITE, Cell, Variable
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+    from tdxfuzz.sim import Simulator
+
+TDCS_PAGES = 6
+
+
+class VmState(Enum):
+    """Life of a VM slot: empty, then a TD, then on its way out, then empty again."""
+
+    EMPTY = "empty"
+    INITIALIZED = "initialized"
+    DYING = "dying"
+
+
+class Spte(Cell):
+    """A mirror SPTE: not present, frozen while its S-EPT entry is changed, or present.
+
+    ``pfn`` is the page it maps: a guest page at level 0, an S-EPT page above.
+    """
+
+    __slots__ = ("_name", "pfn", "value")
+
+    NOT_PRESENT = 0
+    FROZEN = 1
+    PRESENT = 2
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim)
+        self._name = name
+        self.value = Spte.NOT_PRESENT
+        self.pfn = 0
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def read(self) -> int:
+        """``kvm_tdp_mmu_read_spte``."""
+        self.sim.step(self, READ)
+        return self.value
+
+    def try_freeze(self) -> bool:
+        """``try_cmpxchg64`` from not present to frozen."""
+        self.sim.step(self, RMW)
+        if self.value != Spte.NOT_PRESENT:
+            return False
+        self.value = Spte.FROZEN
+        return True
+
+    def write(self, value: int, pfn: int = 0) -> None:
+        """``__kvm_tdp_mmu_write_spte``."""
+        self.sim.step(self, WRITE)
+        self.value = value
+        self.pfn = pfn
+
+
+class Vcpu:
+    """A vCPU: the caches that are topped up before the MMU lock and drawn under it."""
+
+    __slots__ = ("pamt_cache", "sept_cache")
+
+    def __init__(self, host: Host) -> None:
+        self.pamt_cache = PageCache(host.pages, "PAMT page")
+        self.sept_cache = PageCache(host.pages, "S-EPT page")
+
+
+class Vm:
+    """``struct kvm_tdx``. Exists, empty, from the start; ``create`` makes it a TD.
+
+    ``users`` counts who keeps the VM alive: itself while it is a TD, and each operation
+    on it. Whoever drops it to zero destroys the TD (``kvm_put_kvm``). Only then can the
+    slot serve a new VM: ``state`` is written by whoever creates or destroys.
+    """
+
+    __slots__ = (
+        "hkid",
+        "id",
+        "kvm_lock",
+        "mmu_lock",
+        "sptes",
+        "state",
+        "tdcs_pages",
+        "tdr_page",
+        "users",
+        "vcpus",
+    )
+
+    def __init__(self, host: Host, vm_id: int) -> None:
+        sim = host.sim
+        self.id = vm_id
+        self.state = Variable(sim, f"vm{vm_id}.state", VmState.EMPTY)
+        self.hkid = 0
+        self.tdr_page: int | None = None
+        self.tdcs_pages: list[int | None] = []
+        self.sptes: dict[tuple[int, int], Spte] = {}
+        self.users = AtomicT(sim, f"vm{vm_id}.users")
+        self.kvm_lock = Mutex(sim, f"vm{vm_id}.lock")
+        self.mmu_lock = Rwlock(sim, f"vm{vm_id}.mmu_lock", host.preemption)
+        self.vcpus = [Vcpu(host) for _ in range(host.world.cpus)]
+
+    def spte(self, sim: Simulator, level: int, gpa: int) -> Spte:
+        """The mirror SPTE for ``gpa`` at S-EPT level ``level`` (0 maps a 4KB page)."""
+        key = level, gpa >> 12 + 9 * level
+        spte = self.sptes.get(key)
+        if spte is None:
+            spte = self.sptes[key] = Spte(sim, f"vm{self.id}.spte[{level},{key[1]:#x}]")
+        return spte
+
+    @property
+    def tdr(self) -> int:
+        """HPA of the TDR."""
+        assert self.tdr_page is not None
+        return self.tdr_page << 12

@@ -1,0 +1,63 @@
+"""Where things lie in simulated memory, and what people call them."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
+from tdxfuzz.host.case import World
+from tdxfuzz.module.tdmr import TdmrInfo
+
+TDMR_BASE = 1 << 32
+PARAMS_HPA = 1 << 24
+"""TD_PARAMS of every TD: shared memory outside the TDMR."""
+
+_LETTERS = "ABCDEFGH"
+_SLOTS_PER_TABLE = 2
+
+
+@frozen
+class Layout:
+    """Addresses for the ranges, guest pages and GPAs of a world.
+
+    Guest pages of different TDs lie side by side in one range, on both sides of its
+    middle (the two PAMT pages of a pair each cover half a range).
+    """
+
+    world: World
+
+    @property
+    def tdmrs(self) -> tuple[TdmrInfo, ...]:
+        """One TDMR of 1GB."""
+        return (TdmrInfo(TDMR_BASE, SIZE_1G),)
+
+    def range_pfn(self, index: int) -> int:
+        """First page of the ``index``-th 2MB range."""
+        return (TDMR_BASE + index * SIZE_2M) >> 12
+
+    def guest_pfn(self, td: int, slot: int) -> int:
+        """The physical page behind a TD's ``slot``-th guest page."""
+        ranges = self.world.guest_ranges
+        half = 256 if slot & 1 else 0
+        return self.range_pfn(ranges[slot % len(ranges)]) + half + td * 16 + slot
+
+    def gpa(self, slot: int) -> int:
+        """Guest address of a slot: two slots to a lowest-level S-EPT page."""
+        table, index = divmod(slot, _SLOTS_PER_TABLE)
+        return table * SIZE_2M + index * SIZE_4K
+
+    def slot_of(self, gpa: int) -> int:
+        """The slot at a guest address."""
+        return gpa // SIZE_2M * _SLOTS_PER_TABLE + gpa % SIZE_2M // SIZE_4K
+
+    @staticmethod
+    def name_of_range(hpa: int) -> str:
+        """``"A"``, ``"B"``, …; hex outside the world's memory."""
+        index = (hpa - TDMR_BASE) // SIZE_2M
+        return _LETTERS[index] if 0 <= index < len(_LETTERS) else hex(hpa)
+
+    @classmethod
+    def name_of_page(cls, hpa: int) -> str:
+        """``"A17"``: page 17 of range A."""
+        range_name = cls.name_of_range(hpa)
+        return f"{range_name}{hpa >> 12 & 511}" if range_name in _LETTERS else hex(hpa)

@@ -1,0 +1,105 @@
+"""Host operations: what one line of a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tdxfuzz.host.case import OPERATIONS, Op
+from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
+from tdxfuzz.host.kvm import control, mmu
+from tdxfuzz.host.kvm.vm import Vm, VmState
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+
+
+def run(host: Host, op: Op) -> int:
+    """Perform one operation on the current CPU; 0 or a negative errno."""
+    sim = host.sim
+    trace = sim.trace
+    if trace is not None and sim.running:
+        trace.add(sim.clock, sim.current.id, "op", str(op))
+    host.operations_in_flight += 1
+    result = _TABLE[op.name](host, *op.args)
+    host.operations_in_flight -= 1
+    if trace is not None and sim.running:
+        trace.add(max(sim.clock - 1, 0), sim.current.id, "op-end", str(op), errno_name(result))
+    return result
+
+
+def create(host: Host, td: int) -> int:
+    """Make a VM a TD (``KVM_TDX_INIT_VM``)."""
+    vm = host.vms[td]
+    with vm.kvm_lock:
+        if vm.state.read() is not VmState.EMPTY:
+            return -EEXIST
+        result = control.td_init(host, vm)
+        if result == 0:
+            vm.users.set(1)
+        return result
+
+
+def destroy(host: Host, td: int) -> int:
+    """Close the VM: the TD goes once the last operation on it has ended."""
+    vm = host.vms[td]
+    with vm.kvm_lock:
+        if vm.state.read() is not VmState.INITIALIZED:
+            return -ENOENT
+        vm.state.write(VmState.DYING)
+    put_vm(host, vm)
+    return 0
+
+
+def destroy_vm(host: Host, vm: Vm) -> None:
+    """Teardown in KVM's order: guest pages, HKID, S-EPT pages, control pages, caches."""
+    mmu.zap_all(host, vm)
+    control.release_hkid(host, vm)
+    if not vm.hkid:
+        mmu.free_sept_pages(host, vm)
+    control.reclaim_control_pages(host, vm)
+    for vcpu in vm.vcpus:
+        vcpu.pamt_cache.drain()
+        vcpu.sept_cache.drain()
+    vm.sptes.clear()
+    vm.state.write(VmState.EMPTY)
+
+
+def map_slot(host: Host, td: int, slot: int) -> int:
+    """A guest touches a page: fault until it is mapped, or cannot be."""
+    vm = host.vms[td]
+    if not vm.users.inc_not_zero():
+        return -ENOENT
+    vcpu = vm.vcpus[host.sim.current.id]
+    result = mmu.fault(host, vm, vcpu, slot)
+    while result == -EBUSY:
+        host.cpu_relax()
+        result = mmu.fault(host, vm, vcpu, slot)
+    put_vm(host, vm)
+    return result
+
+
+def zap_slot(host: Host, td: int, slot: int) -> int:
+    """Zap a guest page, if it is mapped."""
+    vm = host.vms[td]
+    if not vm.users.inc_not_zero():
+        return -ENOENT
+    result = mmu.zap(host, vm, slot)
+    put_vm(host, vm)
+    return result
+
+
+def put_vm(host: Host, vm: Vm) -> None:
+    """``kvm_put_kvm`` of an operation."""
+    if vm.users.dec_and_test():
+        destroy_vm(host, vm)
+
+
+_TABLE: dict[str, Callable[..., int]] = {
+    "create": create,
+    "destroy": destroy,
+    "map": map_slot,
+    "zap": zap_slot,
+}
+
+assert set(_TABLE) == set(OPERATIONS)

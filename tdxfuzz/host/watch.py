@@ -1,0 +1,46 @@
+"""What an observer of the host can be told. Each method does nothing by default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers, Status
+
+
+class HostWatch:
+    """Overridden by the checks; the host calls it and does not care who listens.
+
+    ``pfn`` arguments are 4KB page frame numbers, ``range_pfn`` the first one of a 2MB
+    range, ``leaf`` a leaf number.
+    """
+
+    def called(self, leaf: int, regs: Registers, status: Status) -> None:
+        """A SEAMCALL of the current CPU returned; ``regs`` hold its outputs."""
+
+    def held(self, pfn: int, kind: str) -> None:
+        """``get`` returned 0 for a page: from now on its range's pair must stay."""
+
+    def dropped(self, pfn: int, kind: str) -> None:
+        """The hold on a page's range ends: ``put`` is entered, or the page was freed."""
+
+    def get_failed(self, pfn: int, result: int) -> None:
+        """``get`` returned a negative errno."""
+
+    def remove_refused(self, pfn: int, status: Status) -> None:
+        """PAMT.REMOVE failed for the range of ``pfn``."""
+
+    def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
+        """WARN, KVM_BUG_ON or the like: the code met what it cannot handle."""
+
+    def page_freed(self, pfn: int, was: str | None) -> None:
+        """A page goes back to the allocator; ``was`` is None if it was not allocated."""
+
+    def page_used(self, pfn: int, kind: str) -> None:
+        """A page is about to be handed to the module as ``kind``."""
+
+    def refcount_changed(self, range_pfn: int, value: int) -> None:
+        """A range's reference count was written."""
+
+    def slept_in_atomic(self, what: str) -> None:
+        """Something that may sleep was called where nothing may."""

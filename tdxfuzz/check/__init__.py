@@ -1,0 +1,30 @@
+"""Invariants and detectors, one file each, and the function that runs a case under them."""
+
+from tdxfuzz.check.base import Check
+from tdxfuzz.check.deadlock import DeadlockCheck
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.lock_leak import LockLeak
+from tdxfuzz.check.module_fatal import ModuleFatalCheck
+from tdxfuzz.check.module_state import ModuleState
+from tdxfuzz.check.page_leak import PageLeak
+from tdxfuzz.check.page_owner import PageOwner
+from tdxfuzz.check.pamt_in_use import PamtInUse
+from tdxfuzz.check.refcount import Refcount
+from tdxfuzz.check.unexpected_status import UnexpectedStatus
+
+CHECKS: dict[str, type[Check]] = {
+    check.id: check
+    for check in (
+        PamtInUse,
+        PageLeak,
+        PageOwner,
+        Refcount,
+        UnexpectedStatus,
+        ModuleFatalCheck,
+        ModuleState,
+        LockLeak,
+        DeadlockCheck,
+    )
+}
+
+__all__ = ["CHECKS", "Check", "Finding"]

@@ -1,0 +1,64 @@
+"""What a check is: an observer that knows one invariant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from tdxfuzz.abi import BY_NUMBER
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.module.module import ModuleWatch
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+    from tdxfuzz.sim import Outcome
+
+NOBODY = "-"
+
+
+class Check(HostWatch, ModuleWatch):
+    """One invariant. Subclasses override the hooks of host and module they need.
+
+    ``source`` says where the rule comes from. ``witness`` describes the interesting
+    situation without which a clean run says nothing about the rule; a check sets
+    ``seen`` when it meets it.
+    """
+
+    id: ClassVar[str]
+    source: ClassVar[str]
+    witness: ClassVar[str]
+
+    def __init__(self, host: Host, findings: list[Finding]) -> None:
+        self.host = host
+        self.seen = False
+        self._findings = findings
+
+    def at_rest(self, outcome: Outcome) -> None:
+        """Every program has ended, and nothing was found so far."""
+
+    def stopped(self, outcome: Outcome) -> None:
+        """The run has ended, in whatever way."""
+
+    def report(
+        self,
+        message: str,
+        leaf: int | str | None = None,
+        status: str = NOBODY,
+        objects: str = NOBODY,
+        step: int | None = None,
+    ) -> None:
+        """Note a finding at the step just performed."""
+        sim = self.host.sim
+        if isinstance(leaf, int):
+            leaf = BY_NUMBER[leaf].name
+        self._findings.append(
+            Finding(
+                check=self.id,
+                leaf=leaf or NOBODY,
+                status=status,
+                objects=objects,
+                step=max(sim.clock - 1, 0) if step is None else step,
+                cpu=sim.current.id,
+                message=message,
+            )
+        )

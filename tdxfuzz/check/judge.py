@@ -1,0 +1,69 @@
+"""One observer that passes everything on to the checks that want to hear it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.module.module import ModuleWatch
+
+if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers, Status
+
+WATCHES: tuple[type, ...] = (HostWatch, ModuleWatch)
+
+HOOKS = tuple(name for watch in WATCHES for name in vars(watch) if not name.startswith("_"))
+
+
+class Tally(HostWatch):
+    """Counts SEAMCALLs by leaf number and status code."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[int, int]] = Counter()
+
+    def called(self, leaf: int, regs: Registers, status: Status) -> None:
+        self.calls[leaf, status >> 32] += 1
+
+
+class Judge(HostWatch, ModuleWatch):
+    """Calls, for each hook, those listeners that override it; costs nothing for others."""
+
+    def __init__(self, listeners: Sequence[HostWatch | ModuleWatch]) -> None:
+        wanted: dict[str, list[Callable[..., None]]] = {}
+        for listener in listeners:
+            for hook in overridden(type(listener)):
+                wanted.setdefault(hook, []).append(getattr(listener, hook))
+        for hook, targets in wanted.items():
+            setattr(self, hook, targets[0] if len(targets) == 1 else _fan_out(targets))
+
+
+_OVERRIDDEN: dict[type, tuple[str, ...]] = {}
+
+
+def overridden(listener: type) -> tuple[str, ...]:
+    """The hooks that a class does something in; worked out once for each class."""
+    if listener not in _OVERRIDDEN:
+        silent = {getattr(watch, name, None) for watch in WATCHES for name in HOOKS}
+        _OVERRIDDEN[listener] = tuple(
+            name for name in HOOKS if getattr(listener, name, None) not in silent
+        )
+    return _OVERRIDDEN[listener]
+
+
+def _fan_out(targets: list[Callable[..., None]]) -> Callable[..., None]:
+    if len(targets) == 2:
+        first, second = targets
+
+        def call_both(*args: object) -> None:
+            first(*args)
+            second(*args)
+
+        return call_both
+
+    def call_all(*args: object) -> None:
+        for target in targets:
+            target(*args)
+
+    return call_all

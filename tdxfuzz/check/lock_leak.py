@@ -1,0 +1,69 @@
+"""lock-leak: once all calls have returned, the module holds no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tdxfuzz.abi import BY_NUMBER
+from tdxfuzz.check.base import NOBODY, Check
+from tdxfuzz.module.snapshot import all_tdrs
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+    from tdxfuzz.module.lock import HpLock, MutexLock, SharexLock
+    from tdxfuzz.sim import Outcome
+
+
+class LockLeak(Check):
+    """A sharer that a failed acquire leaves behind is gone once the holder released."""
+
+    id = "lock-leak"
+    source = "tdx_locks.h: acquire and release; a failed shared acquire adds a sharer"
+    witness = "SEAMCALLs of two CPUs overlapped"
+
+    def stopped(self, outcome: Outcome) -> None:
+        self.seen = self.host.calls_met
+
+    def at_rest(self, outcome: Outcome) -> None:
+        for lock in module_locks(self.host):
+            if lock.is_held:
+                self.report(
+                    f"{lock.name} is still held ({lock.word:#x}) though no call is in flight",
+                    leaf=self._culprit(lock.name),
+                    objects=lock.name.partition("[")[0],
+                )
+                return
+
+    def _culprit(self, lock: str) -> str:
+        """The leaf that took it last; known only in a run that kept a trace."""
+        trace = self.host.sim.trace
+        in_flight: dict[int, str] = {}
+        culprit = NOBODY
+        for record in trace or ():
+            if record.kind == "call":
+                in_flight[record.cpu] = BY_NUMBER[int(record.what)].name
+            elif record.kind == "event" and record.what == lock and record.data[0] != "rel":
+                culprit = in_flight.get(record.cpu, NOBODY)
+        return culprit
+
+
+def module_locks(host: Host) -> Iterator[HpLock | SharexLock | MutexLock]:
+    """Every lock of the module that anybody has touched, in a fixed order."""
+    module = host.module
+    yield module.keys.lock
+    for writeback in module.keys.writeback:
+        yield writeback.lock
+    for tdmr in module.pamt.tdmrs:
+        yield tdmr.lock
+    for block in module.pamt.blocks.values():
+        yield block.entry_1g
+    for node in module.pamt.nodes():
+        yield node
+        if module.pamt.dynamic and node.is_node:
+            for page in node.backing:
+                yield from (entry for _, entry in sorted(page.entries.items()))
+    for tdr in all_tdrs(module):
+        yield tdr.tdcs.op_state_lock
+        yield tdr.tdcs.secure_ept_lock
+        yield tdr.tdcs.epoch_lock

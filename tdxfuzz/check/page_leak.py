@@ -1,0 +1,53 @@
+"""page-leak: at rest, every page has an owner who will give it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.abi.address import hpa_of
+from tdxfuzz.check.base import Check
+from tdxfuzz.host.kvm.vm import Spte
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim import Outcome
+
+
+class PageLeak(Check):
+    """An allocated page that no VM, cache or held range accounts for."""
+
+    id = "page-leak"
+    source = "v6 05/11: a refused REMOVE leaks its pair; nothing else may"
+    witness = "all came to rest after a pair had been taken back"
+
+    def pair_removed(self, range_hpa: int) -> None:
+        self.seen = True
+
+    def at_rest(self, outcome: Outcome) -> None:
+        host = self.host
+        owned = self._owned_by_vms()
+        for index, holders in host.holders.items():
+            node = host.module.pamt.blocks[index >> 9].entry_2m(hpa_of(index << 9))
+            if node.is_node and (holders.pages or "idle-pair" in host.layer.declared_leaks):
+                owned.update(page.hpa >> 12 for page in node.backing)
+        for pfn, what in sorted(host.pages.allocated.items()):
+            if pfn not in owned:
+                self.report(
+                    f"{what} {host.layout.name_of_page(hpa_of(pfn))} is allocated, and nobody "
+                    "will free it",
+                    objects=what,
+                )
+                return
+
+    def _owned_by_vms(self) -> set[int]:
+        owned: set[int] = set()
+        for vm in self.host.vms:
+            owned.update(page for page in (vm.tdr_page, *vm.tdcs_pages) if page is not None)
+            owned.update(
+                spte.pfn
+                for (level, _), spte in vm.sptes.items()
+                if level > 0 and spte.value == Spte.PRESENT
+            )
+            for vcpu in vm.vcpus:
+                owned.update(vcpu.pamt_cache.pages)
+                owned.update(vcpu.sept_cache.pages)
+        return owned

@@ -1,0 +1,63 @@
+"""page-owner: a page has one owner at a time, and changes hands clean."""
+
+from __future__ import annotations
+
+from tdxfuzz.abi.address import hpa_of
+from tdxfuzz.check.base import Check
+from tdxfuzz.module.pamt import PT
+
+
+class PageOwner(Check):
+    """Double free, use after free, two owners, a dirty PAMT page given to the allocator,
+    the module writing to a page it has given back.
+    """
+
+    id = "page-owner"
+    source = "facts of the module, section 4; unscrubbed pages: review of v2, 2025-06-27"
+    witness = "a PAMT page went back to the allocator"
+
+    def page_freed(self, pfn: int, was: str | None) -> None:
+        if was is None:
+            self.report(
+                f"{self._name(pfn)} is freed, but it is not allocated", objects="double free"
+            )
+            return
+        use = self._use_by_module(pfn)
+        if use:
+            self.report(
+                f"{was} {self._name(pfn)} is freed while the module uses it as {use}", objects=use
+            )
+        elif was == "PAMT page":
+            self.seen = True
+            if self.host.module.memory.is_dirty(pfn):
+                self.report(
+                    f"PAMT page {self._name(pfn)} is freed unscrubbed",
+                    objects="unscrubbed PAMT page",
+                )
+
+    def page_used(self, pfn: int, kind: str) -> None:
+        if pfn not in self.host.pages.allocated:
+            self.report(f"{self._name(pfn)} becomes a {kind}, but it is free memory", objects=kind)
+
+    def touched(self, backing_page: int, entry: str) -> None:
+        self.report(
+            f"the module writes to {entry} in {self._name(backing_page >> 12)}, a PAMT page it "
+            "has given back",
+            objects="PAMT page",
+        )
+
+    def _name(self, pfn: int) -> str:
+        return self.host.layout.name_of_page(hpa_of(pfn))
+
+    def _use_by_module(self, pfn: int) -> str:
+        """What the module uses a page for; empty if for nothing. Not a step."""
+        pamt = self.host.module.pamt
+        hpa = hpa_of(pfn)
+        block = pamt.blocks.get(hpa >> 30)
+        if block is None:
+            return ""
+        if pamt.dynamic and block.tdmr.bitmap.peek(hpa):
+            return "PAMT page"
+        node = block.entry_2m(hpa)
+        pt = node.backing[hpa >> 20 & 1].peek(hpa) if node.is_node else PT.NDA
+        return PT(pt).name if pt != PT.NDA else ""

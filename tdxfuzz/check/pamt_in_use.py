@@ -1,0 +1,90 @@
+"""pamt-in-use: the pair of a range stays for as long as somebody holds the range."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.abi import CODES
+from tdxfuzz.check.base import Check
+from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
+
+if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers, Status
+    from tdxfuzz.check.finding import Finding
+    from tdxfuzz.host.host import Host
+
+MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
+
+
+class PamtInUse(Check):
+    """REMOVE succeeds for a held range, a hold begins without a pair, or a holder's
+    leaf answers MISSING_PAMT_PAGE_PAIR.
+    """
+
+    id = "pamt-in-use"
+    source = "cover letter of v3, 20250918232224.2202592-1-rick.p.edgecombe@intel.com"
+    witness = "a pair was removed while another CPU was in get or put for its range"
+
+    def __init__(self, host: Host, findings: list[Finding]) -> None:
+        super().__init__(host, findings)
+        self._holder_cpu: dict[int, int] = {}
+        self._last_add: dict[int, Status] = {}
+        self._removed: dict[int, tuple[int, int]] = {}
+
+    def held(self, pfn: int, kind: str) -> None:
+        cpu = self.host.sim.current.id
+        self._holder_cpu[pfn] = cpu
+        node = self.host.module.pamt.blocks[pfn >> 18].entry_2m(pfn << 12)
+        if node.is_node:
+            return
+        range_name = self.host.layout.name_of_range(pfn << 12)
+        removed = self._removed.get(pfn >> 9)
+        if removed is not None and removed[1] >= self.host.began[cpu]:
+            self.report(
+                f"CPU {removed[0]} removed the pair of {range_name} while CPU {cpu} was "
+                "getting hold of it",
+                leaf=PAMT_REMOVE,
+                status="SUCCESS",
+                objects="range",
+            )
+        else:
+            last = self._last_add.get(cpu)
+            self.report(
+                f"get returned 0 to CPU {cpu}, but {range_name} has no pair",
+                leaf=PAMT_ADD,
+                status="not called" if last is None else last.name,
+                objects="range",
+            )
+
+    def pair_removed(self, range_hpa: int) -> None:
+        sim = self.host.sim
+        cpu = sim.current.id
+        pfn = range_hpa >> 12
+        self._removed[pfn >> 9] = (cpu, sim.clock)
+        if any(busy == pfn >> 9 for other, busy in enumerate(self.host.getting) if other != cpu):
+            self.seen = True
+        holders = self.host.holders.get(pfn >> 9)
+        if holders is None or not holders.pages:
+            return
+        page, kind = next(iter(holders.pages.items()))
+        holder = self._holder_cpu.get(page, cpu)
+        by = "it" if holder == cpu else f"CPU {holder}"
+        layout = self.host.layout
+        self.report(
+            f"CPU {cpu} removed the pair of {layout.name_of_range(range_hpa)} while {by} holds "
+            f"it (for {kind} {layout.name_of_page(page << 12)})",
+            leaf=PAMT_REMOVE,
+            status="SUCCESS",
+            objects="range",
+        )
+
+    def called(self, leaf: int, regs: Registers, status: Status) -> None:
+        if leaf == PAMT_ADD:
+            self._last_add[self.host.sim.current.id] = status
+        if status >> 32 == MISSING:
+            self.report(
+                f"a page of CPU {self.host.sim.current.id}, which holds its range, has no PAMT",
+                leaf=leaf,
+                status=status.name,
+                objects="range",
+            )

@@ -1,0 +1,221 @@
+"""The one pure function: a case in, what happened and what was wrong with it out."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from attrs import frozen
+
+from tdxfuzz.check import CHECKS
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.judge import Judge, Tally
+from tdxfuzz.host import operations
+from tdxfuzz.host.case import Case, Op
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.host import Host
+from tdxfuzz.host.layout import Layout
+from tdxfuzz.sim import (
+    End,
+    FollowSchedule,
+    HarnessError,
+    Outcome,
+    Policy,
+    Schedule,
+    Simulator,
+    Trace,
+)
+
+
+class UnknownDesignError(HarnessError):
+    """A case names a design that nobody supplied."""
+
+
+class DesignError(HarnessError):
+    """A design raised: a mistake in its code, never a finding. ``details`` is a traceback."""
+
+    def __init__(self, message: str, details: str) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class SetupError(HarnessError):
+    """A setup operation failed, so the programs would run in another world than meant."""
+
+
+@frozen
+class Run:
+    """What a case did.
+
+    ``schedule`` is the case's without its no-ops; ``calls`` counts SEAMCALLs by leaf
+    number and status code, setup included; ``seen`` are the ids of the checks whose
+    witness occurred; ``setup_steps`` the steps of the setup; ``returns`` the steps
+    before which a SEAMCALL returned.
+    """
+
+    case: Case
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    schedule: Schedule
+    preemptions: int
+    calls: Counter[tuple[int, int]]
+    seen: frozenset[str]
+    setup_steps: int
+    waits: int
+    returns: tuple[int, ...]
+    layout: Layout
+    trace: Trace | None = None
+
+    @property
+    def finding(self) -> Finding | None:
+        """The first finding, of which later ones may be consequences."""
+        return self.findings[0] if self.findings else None
+
+
+class Session:
+    """A host under all checks: set up, then run once, then judged.
+
+    Args:
+        case: what to run; its programs may be left to :meth:`execute`.
+        design: the class that ``case.design`` names, where it is not a built-in one.
+        traced: keep a trace of every step.
+        policy: decides in place of the case's schedule.
+
+    Raises:
+        UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
+        DesignError: the design raised.
+        HarnessError: the design used the harness wrongly, or the set-up failed.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        design: type[RefcountLayer] | None = None,
+        traced: bool = False,
+        policy: Policy | None = None,
+    ) -> None:
+        layer_class = design or DESIGNS.get(case.design)
+        if layer_class is None:
+            raise UnknownDesignError(f"unknown design {case.design!r}")
+        self.case = case
+        self.findings: list[Finding] = []
+        self.trace = Trace() if traced else None
+        self._layer_class = layer_class
+        self._follow = FollowSchedule(case.schedule)
+        self.sim = Simulator(case.world.cpus, policy or self._follow, bound=case.steps)
+        with self._blaming():
+            self.layer = layer_class()
+            self.host = Host(self.sim, case, self.layer)
+        self._checks = [check(self.host, self.findings) for check in CHECKS.values()]
+        self._tally = Tally()
+        judge = Judge([self.host, *self._checks, self._tally])
+        self.host.watch = self.host.pages.watch = judge
+        self.host.module.watch = judge
+        with self._blaming():
+            _set_up(self.host, case.setup, self.findings)
+        self._setup_steps = self.sim.clock
+        self.host.returns.clear()
+
+    def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
+        """Run one body per CPU to the end, and let the checks judge."""
+        outcome = Outcome(End.STOPPED, 0, ())
+        if self.trace is not None:
+            self.sim.trace = self.trace
+            self.sim.log = _event_log(self.sim, self.trace)
+        if not self.findings:
+            try:
+                with self._blaming():
+                    outcome = self.sim.run(bodies)
+            except DesignError:
+                if not self.findings:
+                    raise
+                outcome = Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
+        self.sim.log = None
+        for check in self._checks:
+            check.stopped(outcome)
+        if outcome.end is End.REST and not self.findings:
+            self.layer.check_sealed()
+            for check in self._checks:
+                if not self.findings:
+                    check.at_rest(outcome)
+        return self._result(outcome)
+
+    def _result(self, outcome: Outcome) -> Run:
+        return Run(
+            case=self.case,
+            outcome=outcome,
+            findings=tuple(self.findings),
+            schedule=Schedule(tuple(self._follow.applied)),
+            preemptions=self._follow.preemptions,
+            calls=self._tally.calls,
+            seen=frozenset(check.id for check in self._checks if check.seen),
+            setup_steps=self._setup_steps,
+            waits=self.sim.waits,
+            returns=tuple(self.host.returns),
+            layout=self.host.layout,
+            trace=self.trace,
+        )
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Turn what a design raises into a :class:`DesignError` that says so."""
+        try:
+            yield
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise _blame(self._layer_class, error) from error
+
+
+def run(
+    case: Case,
+    design: type[RefcountLayer] | None = None,
+    traced: bool = False,
+    policy: Policy | None = None,
+) -> Run:
+    """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
+    session = Session(case, design, traced, policy)
+    return session.execute([_body(session.host, program) for program in case.programs])
+
+
+def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
+    for op in setup:
+        result = operations.run(host, op)
+        if findings:
+            return
+        if result:
+            raise SetupError(f"setup operation {str(op)!r} failed")
+
+
+def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:
+    def body() -> None:
+        for op in program:
+            operations.run(host, op)
+
+    return body
+
+
+def _event_log(sim: Simulator, trace: Trace) -> Callable[[str, str, str, bool], None]:
+    def log(op: str, mode: str, resource: str, ok: bool) -> None:
+        trace.add(sim.clock - 1, sim.current.id, "event", resource, op, mode, ok)
+
+    return log
+
+
+def _blame(layer_class: type[RefcountLayer], error: Exception) -> HarnessError:
+    """Whose mistake an unexpected exception is: the design's, if its file is on the way."""
+    design_file = inspect.getsourcefile(layer_class)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == design_file]
+    kind = f"{type(error).__name__}: {error}"
+    if own:
+        last = own[-1]
+        message = f"design {layer_class.__name__} raised {kind} ({design_file}:{last.lineno})"
+    else:
+        message = f"internal error under design {layer_class.__name__}: {kind}"
+    details = "".join(traceback.format_exception(error))
+    return DesignError(message, details)

@@ -1,0 +1,56 @@
+"""unexpected-status: nobody gets an answer that the path it is on cannot handle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.check.base import Check
+from tdxfuzz.host.design import PAMT_REMOVE
+from tdxfuzz.host.kernel.errno import EBUSY, ENOMEM, errno_name
+
+if TYPE_CHECKING:
+    from tdxfuzz.abi import Status
+
+
+class UnexpectedStatus(Check):
+    """WARN and KVM_BUG_ON; a refused REMOVE, unless the design tolerates it; a ``get``
+    that fails though memory is not out.
+    """
+
+    id = "unexpected-status"
+    source = "arch/x86/kvm/vmx/tdx.c: paths that must not fail; v6 05/11: WARN_ONCE"
+    witness = "a pair was removed while another CPU was in an operation"
+
+    def pair_removed(self, range_hpa: int) -> None:
+        if self.host.operations_in_flight > 1:
+            self.seen = True
+
+    def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
+        self.report(
+            f"{who}: {message}",
+            leaf=leaf if leaf is not None else who,
+            status=status.name if status is not None else "WARN",
+        )
+
+    def remove_refused(self, pfn: int, status: Status) -> None:
+        if status.name not in self.host.layer.tolerates and not status.is_software:
+            name = self.host.layout.name_of_range(pfn << 12)
+            self.report(
+                f"PAMT.REMOVE({name}) = {status}, which the design does not handle",
+                leaf=PAMT_REMOVE,
+                status=status.name,
+            )
+
+    def get_failed(self, pfn: int, result: int) -> None:
+        if self.host.module.dead is not None:
+            return
+        if result == -ENOMEM and self.host.pages.refused:
+            return
+        if result == -EBUSY and "OPERAND_BUSY" in self.host.layer.tolerates:
+            return
+        name = self.host.layout.name_of_page(pfn << 12)
+        self.report(
+            f"get for {name} failed with {errno_name(result)}, though memory is not out",
+            leaf="get",
+            status=errno_name(result),
+        )

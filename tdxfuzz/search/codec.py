@@ -1,0 +1,219 @@
+"""Cases as bytes and back, for coverage-guided fuzzers.
+
+Every byte string is some case (missing bytes read as 0), and ``decode(encode(case))``
+is ``case``. The short encodings are dense: a few bytes at random make a crowded world
+with a page mapped, short programs and a preemption. What does not fit them is spelled
+out behind the escape byte 255.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tdxfuzz.host.case import (
+    DEFAULT_STEPS,
+    MAX_CPUS,
+    MAX_OPERATIONS,
+    MAX_RANGES,
+    MAX_SLOTS,
+    MAX_TDS,
+    OPERATIONS,
+    Case,
+    Op,
+    World,
+)
+from tdxfuzz.search.programs import LAYOUTS
+from tdxfuzz.sim import Fault, Schedule
+
+ESCAPE = 255
+SHORT_PROGRAM = 4
+SHORT_SCHEDULE = 4
+SHORT_STEP = 1024
+FAULT_KINDS = ("alloc",)
+MAX_FAULTS = 16
+
+
+@cache
+def presets() -> tuple[tuple[World, tuple[Op, ...]], ...]:
+    """Worlds of two CPUs with two TDs alive and 0 to 2 pages mapped."""
+    create = (Op("create", (0,)), Op("create", (1,)))
+    mapped = (
+        (Op("map", (0, 0)),),
+        (),
+        (Op("map", (1, 0)),),
+        (Op("map", (0, 0)), Op("map", (1, 0))),
+    )
+    return tuple(
+        (World(2, 2, slots, guest, kernel), create + pages)
+        for slots in (1, 2)
+        for guest, kernel in LAYOUTS
+        for pages in mapped
+    )
+
+
+class _Reader:
+    """Bytes from the front; 0 behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(bytes(self.byte() for _ in range(size)), "big")
+
+    def count(self, short: int, most: int) -> int:
+        """A count below ``short`` in one byte, or any up to ``most`` behind an escape."""
+        first = self.byte()
+        return self.byte() % (most + 1) if first == ESCAPE else first % short
+
+
+class _Writer:
+    """The reverse of :class:`_Reader`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def byte(self, value: int) -> None:
+        self.data.append(value)
+
+    def number(self, value: int, size: int) -> None:
+        self.data += value.to_bytes(size, "big")
+
+    def count(self, value: int, short: int) -> None:
+        if value < short:
+            self.byte(value)
+        else:
+            self.byte(ESCAPE)
+            self.byte(value)
+
+
+def decode(data: bytes, design: str) -> Case:
+    """The case that a byte string stands for."""
+    reader = _Reader(data)
+    first = reader.byte()
+    if first == ESCAPE:
+        world = _read_world(reader)
+        setup = tuple(_read_op(reader, world) for _ in range(reader.byte() % (MAX_OPERATIONS + 1)))
+    else:
+        known = presets()
+        world, setup = known[first % len(known)]
+    programs = []
+    left = MAX_OPERATIONS
+    for _ in range(world.cpus):
+        length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
+        left -= length
+        programs.append(tuple(_read_op(reader, world) for _ in range(length)))
+    pairs = [
+        (_read_step(reader), reader.byte() % world.cpus)
+        for _ in range(reader.count(SHORT_SCHEDULE, 254))
+    ]
+    faults = tuple(
+        Fault(FAULT_KINDS[reader.byte() % len(FAULT_KINDS)], reader.number(2))
+        for _ in range(reader.byte() % (MAX_FAULTS + 1))
+    )
+    steps = reader.number(3) % 10_000_000 or DEFAULT_STEPS
+    return Case(design, world, setup, tuple(programs), Schedule.of(pairs), faults, steps)
+
+
+def encode(case: Case) -> bytes:
+    """A byte string that :func:`decode` turns into the case again.
+
+    Raises:
+        ValueError: the case has too many switches or faults to be written.
+    """
+    if len(case.schedule) > 254 or len(case.faults) > MAX_FAULTS:
+        raise ValueError("too many switches or faults")
+    writer = _Writer()
+    known = presets()
+    if (case.world, case.setup) in known:
+        writer.byte(known.index((case.world, case.setup)))
+    else:
+        writer.byte(ESCAPE)
+        _write_world(writer, case.world)
+        writer.byte(len(case.setup))
+        for op in case.setup:
+            _write_op(writer, case.world, op)
+    for program in case.programs:
+        writer.count(len(program), SHORT_PROGRAM)
+        for op in program:
+            _write_op(writer, case.world, op)
+    writer.count(len(case.schedule), SHORT_SCHEDULE)
+    for switch in case.schedule:
+        _write_step(writer, switch.step)
+        writer.byte(switch.cpu)
+    writer.byte(len(case.faults))
+    for fault in case.faults:
+        writer.byte(FAULT_KINDS.index(fault.kind))
+        writer.number(fault.index, 2)
+    writer.number(0 if case.steps == DEFAULT_STEPS else case.steps, 3)
+    return bytes(writer.data).rstrip(b"\0")
+
+
+def _operations(world: World) -> list[Op]:
+    """All operations of a world, the two most useful kinds first."""
+    limits = {"td": world.tds, "slot": world.slots}
+    found = []
+    for name in ("map", "zap", "create", "destroy"):
+        arguments: list[tuple[int, ...]] = [()]
+        for what in OPERATIONS[name]:
+            arguments = [(*args, value) for args in arguments for value in range(limits[what])]
+        found += [Op(name, args) for args in arguments]
+    return found
+
+
+_cached_operations = cache(_operations)
+
+
+def _read_op(reader: _Reader, world: World) -> Op:
+    known = _cached_operations(world)
+    return known[reader.byte() % len(known)]
+
+
+def _write_op(writer: _Writer, world: World, op: Op) -> None:
+    writer.byte(_cached_operations(world).index(op))
+
+
+def _read_step(reader: _Reader) -> int:
+    step = reader.number(2)
+    return reader.number(5) if step == 0xFFFF else step % SHORT_STEP
+
+
+def _write_step(writer: _Writer, step: int) -> None:
+    if step < SHORT_STEP:
+        writer.number(step, 2)
+    else:
+        writer.number(0xFFFF, 2)
+        writer.number(step, 5)
+
+
+def _read_world(reader: _Reader) -> World:
+    cpus, tds, slots = (1 + reader.byte() % most for most in (MAX_CPUS, MAX_TDS, MAX_SLOTS))
+    return World(
+        cpus, tds, slots, _read_ranges(reader), _read_ranges(reader), not reader.byte() & 1
+    )
+
+
+def _write_world(writer: _Writer, world: World) -> None:
+    for value in (world.cpus, world.tds, world.slots):
+        writer.byte(value - 1)
+    _write_ranges(writer, world.guest_ranges)
+    _write_ranges(writer, world.kernel_ranges)
+    writer.byte(not world.dynamic_pamt)
+
+
+def _read_ranges(reader: _Reader) -> tuple[int, ...]:
+    """Distinct ranges: each byte picks one of those left."""
+    left = list(range(MAX_RANGES))
+    return tuple(left.pop(reader.byte() % len(left)) for _ in range(1 + reader.byte() % MAX_RANGES))
+
+
+def _write_ranges(writer: _Writer, ranges: tuple[int, ...]) -> None:
+    writer.byte(len(ranges) - 1)
+    left = list(range(MAX_RANGES))
+    for r in ranges:
+        writer.byte(left.index(r))
+        left.remove(r)

@@ -1,0 +1,34 @@
+"""What an engine is: it tries another order of a program."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+from tdxfuzz.check.run import Run, run
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.sim import Policy, Schedule
+
+Design = type[RefcountLayer] | None
+"""The class behind ``case.design``; None for a built-in one."""
+
+
+class Engine(Protocol):
+    """One way to choose orders."""
+
+    name: str
+
+    def attempt(self, rng: Random, base: Run, design: Design) -> Run:
+        """Run the programs of ``base`` in another order.
+
+        ``base`` is the run without preemptions; the result's case replays by itself.
+        """
+
+
+def run_with_policy(case: Case, policy: Policy, design: Design) -> Run:
+    """Run a case as ``policy`` likes, and give a case whose schedule says the same."""
+    chosen = run(case, design, policy=policy)
+    if chosen.finding is None:
+        return chosen
+    return run(case.with_schedule(Schedule.of(chosen.outcome.switches)), design)

@@ -1,0 +1,61 @@
+"""Places in a program that keep their meaning when the program around them changes.
+
+A step number means nothing once an operation is gone. "CPU 1, in its second operation,
+after 14 steps" still does.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from tdxfuzz.sim import Trace
+
+
+@frozen
+class Place:
+    """CPU ``cpu`` is in its ``op``-th operation (from 0) and has done ``steps`` of it."""
+
+    cpu: int
+    op: int
+    steps: int
+
+
+class Progress:
+    """How far each CPU was at each point of a traced run."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._step_of: dict[Place, int] = {}
+        self.switches: list[tuple[Place, int]] = []
+        """Where the run changed CPU, and to which."""
+        self.inside_call: set[int] = set()
+        """Steps that are inside a SEAMCALL: preempting there cuts the call in two."""
+        self.running: list[int] = []
+        """Which CPU performed each step."""
+        self._read(trace)
+
+    def step_of(self, place: Place) -> int | None:
+        """The number of the step that comes next when the CPU has got to ``place``."""
+        return self._step_of.get(place)
+
+    def _read(self, trace: Trace) -> None:
+        at: dict[int, Place] = {}
+        began: dict[int, int] = {}
+        for record in trace:
+            here = at.get(record.cpu)
+            if record.kind == "op":
+                op = 0 if here is None else here.op + 1
+                at[record.cpu] = Place(record.cpu, op, 0)
+                self._step_of.setdefault(at[record.cpu], record.step)
+            elif record.kind == "step":
+                self.running.append(record.cpu)
+                if here is not None:
+                    at[record.cpu] = Place(here.cpu, here.op, here.steps + 1)
+                    self._step_of.setdefault(at[record.cpu], record.step + 1)
+            elif record.kind == "switch":
+                target = record.data[0]
+                if here is not None and isinstance(target, int):
+                    self.switches.append((here, target))
+            elif record.kind == "call":
+                began[record.cpu] = len(self.running)
+            elif record.kind == "return" and record.cpu in began:
+                self.inside_call.update(range(began.pop(record.cpu) + 1, len(self.running)))

@@ -1,0 +1,181 @@
+"""Smaller cases to try: the biggest steps first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attrs import evolve, field, frozen
+
+from tdxfuzz.host.case import OPERATIONS, Case, Op
+from tdxfuzz.search.place import Place
+
+
+def _same_place(place: Place) -> Place | None:
+    return place
+
+
+def _same_cpu(cpu: int) -> int | None:
+    return cpu
+
+
+@frozen
+class Candidate:
+    """A case without a schedule that is smaller than another one.
+
+    ``move`` and ``cpu`` say where a place and a CPU of the other are in this one (None:
+    gone). ``thorough``: worth searching all schedules for, as an operation went.
+    """
+
+    case: Case
+    move: Callable[[Place], Place | None] = field(default=_same_place)
+    cpu: Callable[[int], int | None] = field(default=_same_cpu)
+    thorough: bool = False
+
+
+def _without_cpus(case: Case) -> Iterator[Candidate]:
+    """Leave out a CPU, with its program if it has one."""
+    if case.world.cpus == 1:
+        return
+    world = evolve(case.world, cpus=case.world.cpus - 1)
+    for gone in sorted(range(case.world.cpus), key=lambda cpu: (len(case.programs[cpu]), -cpu)):
+
+        def cpu_now(cpu: int, gone: int = gone) -> int | None:
+            return None if cpu == gone else cpu - (cpu > gone)
+
+        def moved(place: Place, gone: int = gone) -> Place | None:
+            cpu = cpu_now(place.cpu, gone)
+            return None if cpu is None else evolve(place, cpu=cpu)
+
+        programs = case.programs[:gone] + case.programs[gone + 1 :]
+        yield Candidate(evolve(case, world=world, programs=programs), moved, cpu_now, thorough=True)
+
+
+def _without_operations(case: Case) -> Iterator[Candidate]:
+    """Leave out one operation of one program."""
+    for cpu, program in enumerate(case.programs):
+        for i in range(len(program)):
+            programs = _with_program(case, cpu, program[:i] + program[i + 1 :])
+            yield Candidate(evolve(case, programs=programs), _shifted(cpu, i), thorough=True)
+
+
+def _into_setup(case: Case) -> Iterator[Candidate]:
+    """Do the first operation of a program beforehand."""
+    for cpu, program in enumerate(case.programs):
+        if program:
+            programs = _with_program(case, cpu, program[1:])
+            yield Candidate(
+                evolve(case, programs=programs, setup=(*case.setup, program[0])),
+                _shifted(cpu, 0),
+                thorough=True,
+            )
+
+
+def _with_program(case: Case, cpu: int, program: tuple[Op, ...]) -> tuple[tuple[Op, ...], ...]:
+    return (*case.programs[:cpu], program, *case.programs[cpu + 1 :])
+
+
+def _shifted(cpu: int, gone: int) -> Callable[[Place], Place | None]:
+    """Where places are once operation ``gone`` of ``cpu`` is gone."""
+
+    def move(place: Place) -> Place | None:
+        if place.cpu != cpu or place.op < gone:
+            return place
+        return None if place.op == gone else evolve(place, op=place.op - 1)
+
+    return move
+
+
+def _without_faults(case: Case) -> Iterator[Candidate]:
+    """Leave out one fault."""
+    for i in range(len(case.faults)):
+        yield Candidate(evolve(case, faults=case.faults[:i] + case.faults[i + 1 :]))
+
+
+def _without_setup(case: Case) -> Iterator[Candidate]:
+    """Leave out one operation of the set-up."""
+    for i in range(len(case.setup)):
+        yield Candidate(evolve(case, setup=case.setup[:i] + case.setup[i + 1 :]), thorough=True)
+
+
+def setup_order(op: Op) -> tuple[int, tuple[int, ...]]:
+    """The order in which a set-up reads best: VMs first, then what is done to them."""
+    return list(OPERATIONS).index(op.name), op.args
+
+
+def _sorted_setup(case: Case) -> Iterator[Candidate]:
+    """The same set-up in the order that reads best."""
+    ordered = tuple(sorted(case.setup, key=setup_order))
+    if ordered != case.setup:
+        yield Candidate(evolve(case, setup=ordered))
+
+
+def _simpler_worlds(case: Case) -> Iterator[Candidate]:
+    """Fewer TDs, slots and ranges."""
+    world = case.world
+    most = {"td": 0, "slot": 0}
+    for op in _every_op(case):
+        for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
+            most[what] = max(most[what], value)
+    for smaller in (
+        evolve(world, tds=min(world.tds, most["td"] + 1)),
+        evolve(world, slots=min(world.slots, most["slot"] + 1)),
+        evolve(world, guest_ranges=world.guest_ranges[:1]),
+        evolve(world, kernel_ranges=world.kernel_ranges[-1:]),
+    ):
+        if smaller != world:
+            yield Candidate(evolve(case, world=smaller))
+
+
+def _smaller_arguments(case: Case) -> Iterator[Candidate]:
+    """Exchange two TDs or slots everywhere, or put one in place of the other."""
+    for what in ("td", "slot"):
+        values = sorted(
+            {
+                value
+                for op in _every_op(case)
+                for name, value in zip(OPERATIONS[op.name], op.args, strict=True)
+                if name == what
+            }
+        )
+        for value in values:
+            for other in range(value):
+                yield Candidate(_renamed(case, what, {value: other, other: value}))
+                yield Candidate(_renamed(case, what, {value: other}))
+
+
+def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
+    def rename(op: Op) -> Op:
+        return Op(
+            op.name,
+            tuple(
+                names.get(value, value) if name == what else value
+                for name, value in zip(OPERATIONS[op.name], op.args, strict=True)
+            ),
+        )
+
+    return evolve(
+        case,
+        setup=tuple(map(rename, case.setup)),
+        programs=tuple(tuple(map(rename, program)) for program in case.programs),
+    )
+
+
+def _every_op(case: Case) -> Iterator[Op]:
+    yield from case.setup
+    for program in case.programs:
+        yield from program
+
+
+Simplification = Callable[[Case], Iterator[Candidate]]
+
+SIMPLIFICATIONS: tuple[Simplification, ...] = (
+    _without_cpus,
+    _without_operations,
+    _into_setup,
+    _without_faults,
+    _without_setup,
+    _simpler_worlds,
+    _smaller_arguments,
+    _sorted_setup,
+)
+"""In the order in which they are tried; each takes a case without a schedule."""

@@ -1,0 +1,232 @@
+"""Reproducer files in: checked field by field, nothing executed, nothing imported."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+import cattrs
+from attrs import field, fields_dict, frozen, validators
+
+from tdxfuzz.host.case import DEFAULT_STEPS, Case, Op, World
+from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
+from tdxfuzz.sim import Fault, Schedule, Switch
+
+MAX_BYTES = 1 << 20
+
+T = TypeVar("T")
+
+
+@frozen
+class _Design:
+    name: str = field(validator=validators.instance_of(str))
+    file: str | None = None
+    class_name: str | None = None
+    sha256: str | None = None
+
+
+@frozen
+class _Operations:
+    operations: tuple[Op, ...] = ()
+
+
+@frozen
+class _Schedule:
+    switches: tuple[Switch, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    steps: int = DEFAULT_STEPS
+
+
+@frozen
+class _File:
+    """The tables of a file, in the order in which they are written."""
+
+    format: int
+    model: str
+    design: _Design
+    expect: Expect
+    origin: Origin
+    cpu: tuple[_Operations, ...]
+    world: World = field(factory=World)
+    setup: _Operations = _Operations()
+    schedule: _Schedule = _Schedule()
+
+
+def _exactly(value: object, kind: type[T]) -> T:
+    """Take a value of exactly this type: "3", true and 3.0 are not the number 3."""
+    if type(value) is not kind:
+        raise TypeError(f"must be {_KINDS[kind]}, not {value!r}")
+    return value
+
+
+_KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}
+
+
+def _pair(value: object, what: str) -> tuple[object, object]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError(f"must be [{what}], not {value!r}")
+    return value[0], value[1]
+
+
+def _switch(value: object, _: object) -> Switch:
+    step, cpu = _pair(value, "step, CPU")
+    return Switch(_exactly(step, int), _exactly(cpu, int))
+
+
+def _fault(value: object, _: object) -> Fault:
+    kind, index = _pair(value, "kind, index")
+    return Fault(_exactly(kind, str), _exactly(index, int))
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (int, str, bool):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(Op, lambda value, _: Op.parse(_exactly(value, str)))
+    converter.register_structure_hook(Switch, _switch)
+    converter.register_structure_hook(Fault, _fault)
+    return converter
+
+
+def read(path: Path) -> Reproducer:
+    """Read a reproducer file.
+
+    Raises:
+        ReproducerError: it cannot be read, or is not one; names file, line and field.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ReproducerError(path, 0, "", f"larger than {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ReproducerError(path, 0, "", error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise ReproducerError(path, 0, "", "not UTF-8 text") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | str = "<text>") -> Reproducer:
+    """The reproducer in a text; ``path`` is only for messages.
+
+    Raises:
+        ReproducerError: see :func:`read`.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        at = int(line.group(1)) if line else text.count("\n") + 1
+        raise ReproducerError(path, at, "", f"not valid TOML: {error}") from None
+    version = tables.get("format")
+    if type(version) is not int:
+        raise _error(path, text, "format", "missing, or not a number: not a reproducer file")
+    if version > FORMAT:
+        raise _error(
+            path, text, "format", f"{version} is later than {FORMAT}: a newer tdxfuzz is needed"
+        )
+    if version < 1:
+        raise _error(path, text, "format", f"{version} does not exist")
+    try:
+        file = _converter().structure(tables, _File)
+    except cattrs.BaseValidationError as error:
+        where, problem = _first_problem(error)
+        raise _error(path, text, where, problem) from None
+    if file.model != MODEL_VERSION:
+        raise _error(
+            path, text, "model", f"{file.model!r} is not modelled here, only {MODEL_VERSION!r}"
+        )
+    return _assemble(file, path, text)
+
+
+def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
+    try:
+        schedule = Schedule(file.schedule.switches)
+    except ValueError as error:
+        raise _error(path, text, "schedule.switches", str(error)) from None
+    try:
+        case = Case(
+            design=file.design.name,
+            world=file.world,
+            setup=file.setup.operations,
+            programs=tuple(cpu.operations for cpu in file.cpu),
+            schedule=schedule,
+            faults=file.schedule.faults,
+            steps=file.schedule.steps,
+        )
+    except ValueError as error:
+        where = "schedule" if "steps" in str(error) or "switch" in str(error) else "cpu"
+        raise _error(path, text, where, str(error)) from None
+    return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
+
+
+def _design_file(design: _Design, path: Path | str, text: str) -> DesignFile | None:
+    given = {"file": design.file, "class_name": design.class_name, "sha256": design.sha256}
+    if all(value is None for value in given.values()):
+        return None
+    for name, value in given.items():
+        if value is None:
+            raise _error(path, text, f"design.{name}", "missing: a user's design has all three")
+    try:
+        return DesignFile(str(design.file), str(design.class_name), str(design.sha256))
+    except ValueError:
+        raise _error(path, text, "design.sha256", "not 64 hex digits") from None
+
+
+def _first_problem(error: BaseException, where: str = "") -> tuple[str, str]:
+    """The innermost first error, and the field it belongs to."""
+    if isinstance(error, cattrs.IterableValidationError):
+        inner, item = error.group_exceptions()[0][0]
+        return _first_problem(inner, f"{where}[{item.index}]")
+    if isinstance(error, cattrs.ClassValidationError):
+        with_notes, without_notes = error.group_exceptions()
+        if with_notes:
+            inner, attribute = with_notes[0]
+            name = attribute.name
+            return _first_problem(inner, f"{where}.{name}" if where else name)
+        return _first_problem(without_notes[0], where)
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        extra = sorted(error.extra_fields)[0]
+        known = ", ".join(fields_dict(error.cl))
+        return f"{where}.{extra}" if where else extra, f"unknown field; known here: {known}"
+    if isinstance(error, KeyError):
+        name = str(error.args[0])
+        return f"{where}.{name}" if where else name, "missing"
+    text = str(error)
+    if isinstance(error, TypeError) and "required positional argument" in text:
+        name = text.rpartition("'")[0].rpartition("'")[2]
+        return f"{where}.{name}" if where else name, "missing"
+    named = re.match(r"'(\w+)' (must .*)", text)
+    if named is not None and where.rpartition(".")[2] != named.group(1):
+        return f"{where}.{named.group(1)}" if where else named.group(1), named.group(2)
+    return where, named.group(2) if named is not None else text
+
+
+def _error(path: Path | str, text: str, where: str, problem: str) -> ReproducerError:
+    return ReproducerError(path, _line_of(text, where), where, problem)
+
+
+def _line_of(text: str, where: str) -> int:
+    """The line a field stands in: its own, or its table's if it is missing; else 0."""
+    wanted = re.sub(r"(\.\w+)\[\d+\].*", r"\1", where)
+    table, counts = "", {"cpu": -1}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if match := re.fullmatch(r"\[\[(\w+)\]\]", stripped):
+            name = match.group(1)
+            counts[name] = counts.get(name, -1) + 1
+            table = f"{name}[{counts[name]}]"
+            lines.setdefault(table, number)
+        elif match := re.fullmatch(r"\[(\w+)\]", stripped):
+            table = match.group(1)
+            lines.setdefault(table, number)
+        elif match := re.match(r"(\w+)\s*=", stripped):
+            key = match.group(1)
+            lines.setdefault(f"{table}.{key}" if table else key, number)
+    while wanted and wanted not in lines and "." in wanted:
+        wanted = wanted.rpartition(".")[0]
+    return lines.get(wanted, 0)

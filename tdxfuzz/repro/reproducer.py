@@ -1,0 +1,63 @@
+"""A reproducer: a case, and what it must show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import Attribute, field, frozen, validators
+
+from tdxfuzz.host.case import Case
+
+FORMAT = 1
+SUFFIX = ".tdx.toml"
+
+
+def _at_least_zero() -> Callable[[object, Attribute[int], int], None]:
+    return validators.and_(validators.instance_of(int), validators.ge(0))
+
+
+@frozen
+class Origin:
+    """How the case was found, and how big it was then."""
+
+    operations: int = field(validator=_at_least_zero())
+    preemptions: int = field(validator=_at_least_zero())
+    engine: str = field(default="", validator=validators.instance_of(str))
+    seed: int = field(default=0, validator=_at_least_zero())
+
+
+@frozen
+class Expect:
+    """The bucket a replay must show, with the message that went with it."""
+
+    bucket: str = field(
+        validator=[validators.instance_of(str), validators.matches_re(r"[^/\s]+/.+")]
+    )
+    message: str = field(default="", validator=validators.instance_of(str))
+
+    @property
+    def check(self) -> str:
+        """The id of the check that fires."""
+        return self.bucket.partition("/")[0]
+
+
+@frozen
+class DesignFile:
+    """A user's design: where it was, and which version of it was run.
+
+    Nothing is ever loaded from here; a replay needs the file named again.
+    """
+
+    file: str = field(validator=validators.instance_of(str))
+    class_name: str = field(validator=validators.instance_of(str))
+    sha256: str = field(validator=validators.matches_re(r"[0-9a-f]{64}"))
+
+
+@frozen
+class Reproducer:
+    """What a ``*.tdx.toml`` file says."""
+
+    case: Case
+    expect: Expect
+    origin: Origin
+    design_file: DesignFile | None = None

@@ -1,0 +1,109 @@
+"""Reproducers as text: small, diffable, with everything a replay needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tdxfuzz.host.case import Case
+from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, Reproducer
+
+
+def to_toml(reproducer: Reproducer) -> str:
+    """The text of a reproducer file."""
+    case = reproducer.case
+    expect, origin = reproducer.expect, reproducer.origin
+    lines = [
+        f"# {expect.check}: {expect.message}".rstrip(": "),
+        "# Replay it with `tdxfuzz replay FILE`, read it with `tdxfuzz show FILE`.",
+        f"format = {FORMAT}",
+        f"model = {_value(MODEL_VERSION)}",
+        "",
+        "[design]",
+        f"name = {_value(case.design)}",
+    ]
+    if reproducer.design_file is not None:
+        lines += [
+            f"file = {_value(reproducer.design_file.file)}",
+            f"class_name = {_value(reproducer.design_file.class_name)}",
+            f"sha256 = {_value(reproducer.design_file.sha256)}",
+        ]
+    lines += [
+        "",
+        "[expect]",
+        f"bucket = {_value(expect.bucket)}",
+        f"message = {_value(expect.message)}",
+        "",
+        "[origin]",
+        f"operations = {origin.operations}",
+        f"preemptions = {origin.preemptions}",
+        f"engine = {_value(origin.engine)}",
+        f"seed = {origin.seed}",
+        "",
+        *_world(case),
+        "",
+        "[setup]",
+        f"operations = {_value(map(str, case.setup))}",
+    ]
+    for program in case.programs:
+        lines += ["", "[[cpu]]", f"operations = {_value(map(str, program))}"]
+    lines += [
+        "",
+        "[schedule]",
+        "# Before step S is performed, go on with CPU C: [S, C].",
+        f"switches = {_value([switch.step, switch.cpu] for switch in case.schedule)}",
+        f"faults = {_value([fault.kind, fault.index] for fault in case.faults)}",
+        f"steps = {case.steps}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _world(case: Case) -> list[str]:
+    world = case.world
+    return [
+        "[world]",
+        f"cpus = {world.cpus}",
+        f"tds = {world.tds}",
+        f"slots = {world.slots}",
+        f"guest_ranges = {_value(world.guest_ranges)}",
+        f"kernel_ranges = {_value(world.kernel_ranges)}",
+        f"dynamic_pamt = {_value(world.dynamic_pamt)}",
+    ]
+
+
+def _value(value: object) -> str:
+    """A TOML value; strings and arrays of them look the same in JSON."""
+    if isinstance(value, str | bool | int):
+        return json.dumps(value)
+    assert isinstance(value, Iterable)
+    return "[" + ", ".join(_value(item) for item in value) + "]"
+
+
+def file_name(reproducer: Reproducer, trace_hash: str) -> str:
+    """``design-check-leaf-hash.tdx.toml``: the same for the same case."""
+    leaf = reproducer.expect.bucket.split("/")[1]
+    stem = "-".join([reproducer.case.design, reproducer.expect.check, leaf])
+    stem = re.sub(r"[^a-z0-9]+", "-", stem.lower().replace("tdh.", "")).strip("-")
+    return f"{stem}-{trace_hash[:8]}{SUFFIX}"
+
+
+def write(reproducer: Reproducer, path: Path) -> None:
+    """Write a file all at once: a reader sees the whole of it or nothing.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(to_toml(reproducer))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

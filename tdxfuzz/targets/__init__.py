@@ -1,0 +1,1 @@
+"""Other implementations of the SEAMCALL ABI to hold the model against: recordings."""

@@ -1,0 +1,98 @@
+"""The model held against recordings: how many items agree, and the first that does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from attrs import field, frozen
+
+from tdxfuzz.targets import contention, interleaved, locks, sequential
+from tdxfuzz.targets.count import Count
+from tdxfuzz.targets.recording import RecordingError, lines_of, mapping, read_params
+
+KINDS: tuple[tuple[str, str, ModuleType], ...] = (
+    ("calls", "sequential", sequential),
+    ("events", "locks", locks),
+    ("outcomes", "contention", contention),
+    ("programs", "interleaved", interleaved),
+)
+"""The field a kind is known by, its name, and the file that compares it."""
+
+
+@frozen
+class Conformance:
+    """The result for one file.
+
+    ``cut`` traces end at the first call of a leaf that is not modelled; ``not_modelled``
+    names those leaves. ``by_group`` has (items, agreeing items) for each part of the
+    file. ``first_divergence`` is a text of several lines.
+    """
+
+    path: Path
+    kind: str
+    traces: int
+    items: int
+    agree: int
+    cut: int
+    not_modelled: frozenset[str]
+    first_divergence: str | None
+    by_group: Mapping[str, tuple[int, int]] = field(factory=dict)
+
+
+def conform(path: Path, progress: Callable[[int], None] | None = None) -> Conformance:
+    """Run the model beside one recording file.
+
+    Args:
+        path: the file.
+        progress: told how many traces are done.
+
+    Raises:
+        RecordingError: the file cannot be read.
+    """
+    params = read_params(path)
+    count = Count()
+    kinds: set[str] = set()
+    traces = 0
+    for number, line in lines_of(path):
+        kind, compare, trace = _parse(path, number, line, params)
+        kinds.add(kind)
+        if len(kinds) > 1:
+            raise RecordingError(path, number, f"mixes kinds: {', '.join(sorted(kinds))}")
+        compare(trace, count)
+        traces += 1
+        if progress is not None:
+            progress(traces)
+    if not kinds:
+        raise RecordingError(path, 0, "is empty")
+    return Conformance(
+        path=path,
+        kind=kinds.pop(),
+        traces=traces,
+        items=count.items,
+        agree=count.agree,
+        cut=count.cut,
+        not_modelled=frozenset(count.not_modelled),
+        first_divergence=count.first,
+        by_group={group: (n, ok) for group, (n, ok) in sorted(count.groups.items())},
+    )
+
+
+def _parse(
+    path: Path, number: int, line: str, params: Mapping[str, bytes]
+) -> tuple[str, Callable[[object, Count], None], object]:
+    try:
+        data = mapping(json.loads(line))
+        for mark, kind, module in KINDS:
+            if mark in data:
+                return kind, module.compare, module.parse(data, params)
+    except json.JSONDecodeError as error:
+        raise RecordingError(path, number, f"not JSON: {error}") from None
+    except KeyError as error:
+        raise RecordingError(path, number, f"field {error.args[0]!r} is missing") from None
+    except (TypeError, ValueError) as error:
+        raise RecordingError(path, number, f"not a recording: {error}") from None
+    marks = ", ".join(mark for mark, _, _ in KINDS)
+    raise RecordingError(path, number, f"not a recording: none of the fields {marks}")

@@ -1,0 +1,89 @@
+"""Counting what agrees, and saying where the first thing does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tdxfuzz.targets.recording import Event, RecordedCall
+
+
+class Count:
+    """Items compared so far, in groups; the text of the first divergence."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.agree = 0
+        self.cut = 0
+        self.not_modelled: set[str] = set()
+        self.first: str | None = None
+        self.groups: dict[str, list[int]] = {}
+
+    def add(self, group: str, items: int, agree: int, trouble: str | None = None) -> None:
+        """Count items; ``trouble`` explains the first that does not agree, if any."""
+        self.items += items
+        self.agree += agree
+        counts = self.groups.setdefault(group, [0, 0])
+        counts[0] += items
+        counts[1] += agree
+        if trouble is not None and self.first is None:
+            self.first = trouble
+
+    def leaf_missing(self, name: str) -> None:
+        """A trace ends here: the model has no such leaf yet."""
+        self.cut += 1
+        self.not_modelled.add(name)
+
+
+def explain(
+    where: str, before: Sequence[RecordedCall], call: RecordedCall, differences: list[str]
+) -> str:
+    """A divergence in full: the call, what differs, and the calls that led to it."""
+    lines = [f"{where}: {call}", *(f"  {line}" for line in differences)]
+    if before:
+        lines.append("  the calls before it:")
+        lines += [f"    {earlier} = {earlier.status}" for earlier in before[-5:]]
+    return "\n".join(lines)
+
+
+def event_differences(wanted: Sequence[Event], got: Sequence[Event]) -> list[str]:
+    """The first event that differs, with those around it."""
+    if list(wanted) == list(got):
+        return []
+    at = first_difference(wanted, got)
+    lines = [f"events differ at {at} of {len(wanted)} recorded, {len(got)} in the model:"]
+    for i in range(max(at - 3, 0), at + 3):
+        left = event_text(wanted[i]) if i < len(wanted) else "(none)"
+        right = event_text(got[i]) if i < len(got) else "(none)"
+        mark = "  " if left == right else "! "
+        lines.append(f"  {mark}{i:3} recorded {left:45} model {right}")
+    return lines
+
+
+def first_difference(wanted: Sequence[object], got: Sequence[object]) -> int:
+    """Index of the first element that differs, or the length of the shorter one."""
+    pairs = zip(wanted, got, strict=False)
+    shorter = min(len(wanted), len(got))
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
+
+
+def event_text(event: Event) -> str:
+    """One event on one line."""
+    op, mode, what, ok = event
+    result = {True: "", False: " FAILED", None: " DIED"}[ok]
+    return f"{op} {mode} {what}{result}".replace("  ", " ")
+
+
+def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -> list[str]:
+    """Each part of a snapshot that differs."""
+    lines = []
+    for part in got:
+        left, right = wanted.get(part), got[part]
+        if left == right:
+            continue
+        if isinstance(left, list) and isinstance(right, list):
+            missing = [item for item in left if item not in right]
+            extra = [item for item in right if item not in left]
+            lines.append(f"state, {part}: only recorded {missing}; only in the model {extra}")
+        else:
+            lines.append(f"state, {part}: recorded {left}, model {right}")
+    return lines

@@ -1,0 +1,211 @@
+"""Interleaved recordings: several CPUs, driven in the recorded order of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import frozen
+
+from tdxfuzz.module.call import Call, LogicalProcessor
+from tdxfuzz.module.errors import ModuleFatal
+from tdxfuzz.module.module import LeafNotModelledError, ModuleWatch
+from tdxfuzz.module.snapshot import snapshot
+from tdxfuzz.sim import Policy, StopRun
+from tdxfuzz.targets.count import (
+    Count,
+    event_differences,
+    explain,
+    first_difference,
+    state_differences,
+)
+from tdxfuzz.targets.drive import EventOrder
+from tdxfuzz.targets.recording import (
+    Bench,
+    Config,
+    Event,
+    RecordedCall,
+    Result,
+    calls_of,
+    config_of,
+    mapping,
+    order_of,
+    sequence,
+)
+
+Fatal = tuple[int, int]
+"""The CPU on which the module died, and the number of the fatal error."""
+
+
+@frozen
+class Interleaved:
+    """A set-up on CPU 0, a program per CPU, and the order of their events.
+
+    ``placement`` says whether code between events may run late as well as early.
+    ``final`` is None where the module died.
+    """
+
+    id: str
+    family: str
+    config: Config
+    setup: tuple[RecordedCall, ...]
+    programs: Mapping[int, tuple[RecordedCall, ...]]
+    order: tuple[tuple[int, Event], ...]
+    placement: str
+    final: Mapping[str, object] | None
+    fatal: Fatal | None = None
+
+
+@frozen
+class Driven:
+    """What the model did when it was driven."""
+
+    events: list[tuple[int, Event]]
+    results: Mapping[tuple[int, int], Result]
+    fatal: Fatal | None
+
+
+class _StopAtFatal(ModuleWatch):
+    """Ends the run as soon as the module is dead."""
+
+    def __init__(self) -> None:
+        self.fatal_on: Fatal | None = None
+
+    def fatal(self, lp: LogicalProcessor, call: Call, fatal: ModuleFatal) -> None:
+        self.fatal_on = lp.id, fatal.fatal_id
+        raise StopRun
+
+
+def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Interleaved:
+    """One line of the file."""
+    programs: dict[int, tuple[RecordedCall, ...]] = {}
+    for item in sequence(data["programs"]):
+        program = mapping(item)
+        cpu = program["cpu"]
+        if not isinstance(cpu, int):
+            raise TypeError(f"'cpu' must be a number, not {cpu!r}")
+        programs[cpu] = calls_of(program["calls"], cpu)
+    final = data["final"]
+    return Interleaved(
+        id=str(data["id"]),
+        family=str(data.get("family", "")),
+        config=config_of(mapping(data["config"]), params),
+        setup=calls_of(data["setup"]),
+        programs=programs,
+        order=order_of(data["order"]),
+        placement=str(data["placement"]),
+        final=None if final is None else mapping(final),
+        fatal=fatal_of(data.get("fatal")),
+    )
+
+
+def fatal_of(data: object) -> Fatal | None:
+    """A ``fatal`` object, or None."""
+    if data is None:
+        return None
+    cpu, fatal_id = mapping(data)["cpu"], mapping(data)["id"]
+    if not (isinstance(cpu, int) and isinstance(fatal_id, int)):
+        raise TypeError("'fatal' needs numbers 'cpu' and 'id'")
+    return cpu, fatal_id
+
+
+def drive(bench: Bench, programs: Mapping[int, Sequence[RecordedCall]], policy: Policy) -> Driven:
+    """Run a program per CPU on the model as the policy says.
+
+    Raises:
+        LeafNotModelledError: a program calls a leaf the model lacks.
+    """
+    sim = bench.sim
+    events: list[tuple[int, Event]] = []
+    results: dict[tuple[int, int], Result] = {}
+    watch = _StopAtFatal()
+
+    def log(op: str, mode: str, what: str, ok: bool) -> None:
+        events.append((sim.current.id, (op, mode, what, ok)))
+
+    def body(cpu: int) -> Callable[[], None]:
+        def main() -> None:
+            for i, call in enumerate(programs.get(cpu, ())):
+                results[cpu, i] = call.on(bench)
+
+        return main
+
+    sim.policy = policy
+    sim.log = log
+    bench.module.watch = watch
+    sim.run([body(cpu.id) for cpu in sim.cpus])
+    sim.log = None
+    return Driven(events, results, watch.fatal_on)
+
+
+def compare(run: Interleaved, count: Count) -> None:
+    """Each event and each call's result is an item; the final state counts with the last.
+
+    Where both placements gave the same on the real module, both are driven.
+    """
+    for early in (True, False) if run.placement == "any" else (True,):
+        if not _compare_placed(run, count, early):
+            return
+
+
+def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
+    bench = run.config.build(cpus=max(run.programs) + 1)
+    where = f"run {run.id} ({run.family}, {'early' if early else 'late'})"
+    try:
+        for i, call in enumerate(run.setup):
+            differences = call.differences(call.on(bench))
+            if differences:
+                at = f"{where}, set-up call {i}"
+                count.add(run.family, 1, 0, explain(at, run.setup[:i], call, differences))
+                return False
+        order = [cpu for cpu, _ in run.order]
+        driven = drive(bench, run.programs, EventOrder(order, early))
+    except LeafNotModelledError as error:
+        count.leaf_missing(str(error).split()[0])
+        return False
+
+    wanted = [(cpu, event) for cpu, event in run.order if event[3] is not None]
+    finished = [
+        (cpu, i, call)
+        for cpu, calls in sorted(run.programs.items())
+        for i, call in enumerate(calls)
+        if call.status is not None
+    ]
+    items = len(wanted) + len(finished)
+    agree = 0
+    trouble: str | None = None
+    if wanted != driven.events:
+        agree = first_difference(wanted, driven.events)
+        differences = event_differences(
+            [_with_cpu(entry) for entry in wanted], [_with_cpu(entry) for entry in driven.events]
+        )
+        trouble = "\n".join([f"{where}:", *(f"  {line}" for line in differences)])
+    else:
+        agree = len(wanted)
+        for cpu, i, call in finished:
+            result = driven.results.get((cpu, i))
+            differences = call.differences(result) if result else ["the model never returned"]
+            if not differences:
+                agree += 1
+            elif trouble is None:
+                before = run.programs[cpu][:i]
+                trouble = explain(f"{where}, CPU {cpu} call {i}", before, call, differences)
+    if trouble is None:
+        rest = _ending(run, driven, bench)
+        if rest:
+            agree, trouble = agree - 1, "\n".join([f"{where}, at the end:", *rest])
+    count.add(run.family, items, agree, trouble)
+    return trouble is None
+
+
+def _ending(run: Interleaved, driven: Driven, bench: Bench) -> list[str]:
+    """How the ends differ: in who died, or in the final state."""
+    if run.fatal != driven.fatal:
+        return [f"  fatal (CPU, id): recorded {run.fatal}, model {driven.fatal}"]
+    if run.final is None:
+        return []
+    return state_differences(run.final, dict(snapshot(bench.module)))
+
+
+def _with_cpu(entry: tuple[int, Event]) -> Event:
+    cpu, (op, mode, what, ok) = entry
+    return f"CPU {cpu} {op}", mode, what, ok

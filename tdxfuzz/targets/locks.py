@@ -1,0 +1,76 @@
+"""Lock recordings: one call, and the order of every lock and atomic event in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.snapshot import snapshot
+from tdxfuzz.targets.count import Count, event_differences, explain, state_differences
+from tdxfuzz.targets.recording import (
+    Config,
+    Event,
+    RecordedCall,
+    call_of,
+    calls_of,
+    config_of,
+    event_of,
+    mapping,
+    sequence,
+)
+
+
+@frozen
+class LockCase:
+    """A set-up, one call with its events, and the state it ends in."""
+
+    id: str
+    name: str
+    config: Config
+    setup: tuple[RecordedCall, ...]
+    call: RecordedCall
+    events: tuple[Event, ...]
+    final: Mapping[str, object]
+
+
+def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> LockCase:
+    """One line of the file."""
+    return LockCase(
+        id=str(data["id"]),
+        name=str(data["name"]),
+        config=config_of(mapping(data["config"]), params),
+        setup=calls_of(data["setup"]),
+        call=call_of(mapping(data["call"])),
+        events=tuple(map(event_of, sequence(data["events"]))),
+        final=mapping(data["final"]),
+    )
+
+
+def compare(case: LockCase, count: Count) -> None:
+    """The set-up, then the call with its events and the final state: one item."""
+    bench = case.config.build()
+    where = f"case {case.id} ({case.name})"
+    try:
+        for i, call in enumerate(case.setup):
+            differences = call.differences(call.on(bench))
+            if differences:
+                trouble = explain(f"{where}, set-up call {i}", case.setup[:i], call, differences)
+                count.add(case.call.name, 1, 0, trouble)
+                return
+        events: list[Event] = []
+        bench.sim.log = lambda op, mode, what, ok: events.append((op, mode, what, ok))
+        result = case.call.on(bench)
+    except LeafNotModelledError as error:
+        count.leaf_missing(str(error).split()[0])
+        return
+    bench.sim.log = None
+    differences = case.call.differences(result)
+    differences += event_differences(case.events, events)
+    differences += state_differences(case.final, dict(snapshot(bench.module)))
+    if differences:
+        trouble = explain(where, case.setup, case.call, differences)
+        count.add(case.call.name, 1, 0, trouble)
+    else:
+        count.add(case.call.name, 1, 1)

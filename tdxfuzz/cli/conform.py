@@ -1,0 +1,75 @@
+"""``tdxfuzz conform``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.targets.conform import Conformance, conform
+from tdxfuzz.targets.recording import find_datasets
+
+DEFAULT = Path("corpus/conformance")
+
+
+@click.command("conform", epilog="Example: tdxfuzz conform corpus/conformance/locks.jsonl.gz")
+@click.argument("datasets", nargs=-1, type=click.Path(path_type=Path))
+@format_option
+def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
+    """Hold the module model against recordings of the real module.
+
+    DATASET is a recording (*.jsonl.gz), or a folder of them; by default those in
+    corpus/conformance. Four kinds are known: sequential (every status, register and
+    final state), locks (every lock event of a call, in order), contention (all orders
+    of two calls) and interleaved (several CPUs in a recorded order). The first
+    divergence of each file is shown in full.
+
+    Exit: 0 everything agrees, 1 something does not, 2 a file cannot be read.
+    """
+    output = Output(as_json)
+    results = []
+    for path in find_datasets(list(datasets) or [DEFAULT]):
+        result = conform(path, partial(_progress, output, path))
+        results.append(result)
+        _report(result, output)
+    output.json({"datasets": [_document(result) for result in results]})
+    return 0 if all(result.agree == result.items for result in results) else 1
+
+
+def _progress(output: Output, path: Path, traces: int) -> None:
+    output.progress(f"{path.name}: {traces} traces")
+
+
+def _report(result: Conformance, output: Output) -> None:
+    style = "" if result.agree == result.items else "red"
+    output.line(
+        f"{result.path.name}: {result.kind}, {result.traces} traces: "
+        f"{result.agree:,} of {result.items:,} agree",
+        style=style,
+    )
+    if result.kind == "sequential":
+        groups = (f"{group} {ok:,}/{n:,}" for group, (n, ok) in result.by_group.items())
+        output.line(f"  {', '.join(groups)}")
+    if result.cut:
+        names = ", ".join(sorted(result.not_modelled))
+        output.line(f"  {result.cut} traces end early, at a leaf not modelled yet: {names}")
+    if result.first_divergence is not None:
+        output.line("  first divergence:")
+        for line in result.first_divergence.splitlines():
+            output.line(f"    {line}")
+
+
+def _document(result: Conformance) -> dict[str, object]:
+    return {
+        "path": str(result.path),
+        "kind": result.kind,
+        "traces": result.traces,
+        "items": result.items,
+        "agree": result.agree,
+        "cut": result.cut,
+        "not_modelled": sorted(result.not_modelled),
+        "first_divergence": result.first_divergence,
+    }

@@ -1,0 +1,49 @@
+"""``tdxfuzz decode``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tdxfuzz.check.run import SetupError, run
+from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.report import write_finding
+from tdxfuzz.search.codec import decode
+
+MAX_BYTES = 1 << 20
+
+
+@click.command("decode", epilog="Example: tdxfuzz decode crash-1f0c… --design hint")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--design", "design_argument", required=True, metavar="DESIGN|FILE.py:Class")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reproducers"),
+    show_default=True,
+    help="Folder for the reproducer file.",
+)
+@format_option
+def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -> int:
+    """Turn a crash file of the atheris target into a shrunk reproducer.
+
+    Exit: 0 the case shows nothing under this design, 1 a reproducer was written.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise UsageProblem(f"{path}: larger than {MAX_BYTES} bytes: not a crash file")
+    design = choose(design_argument)
+    output = Output(as_json)
+    try:
+        found = run(decode(path.read_bytes(), design.name), design.design)
+    except SetupError as error:
+        raise UsageProblem(f"{path}: {error}") from None
+    if found.finding is None:
+        output.line(f"{path}: the case shows nothing under {design.name}")
+        output.json({"findings": []})
+        return 0
+    output.json({"findings": [write_finding(found, design, "atheris", 0, out, output).as_json()]})
+    return 1

@@ -1,0 +1,25 @@
+"""``60s``, ``2m``, ``1h`` on the command line."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, as a number with an optional unit."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a duration; write 60s, 2m or 1h", param, ctx)
+        return float(match.group(1)) * _UNITS[match.group(2)]

@@ -1,0 +1,202 @@
+"""``tdxfuzz hunt``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.duration import Duration
+from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.report import Found, write_finding
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import Budget, Hunted, hunt
+from tdxfuzz.search.statistics import Statistics
+
+HYPOTHESIS = "hypothesis"
+DEFAULT_SECONDS = 60.0
+
+
+@click.command("hunt", epilog="Example: tdxfuzz hunt hint --time 30s")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class]...")
+@click.option(
+    "--engine",
+    default="portfolio",
+    show_default=True,
+    help=f"One of: {', '.join([*ENGINES, HYPOTHESIS])}.",
+)
+@click.option("--time", "seconds", type=Duration(), help="Stop after 60s, 2m, 1h [default: 60s].")
+@click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
+@click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reproducers"),
+    show_default=True,
+    help="Folder for reproducer files.",
+)
+@click.option(
+    "--expect-finding", is_flag=True, help="Exit 0 if a bug is found, 1 if not (for demos)."
+)
+@format_option
+def hunt_command(
+    designs: tuple[str, ...],
+    engine: str,
+    seconds: float | None,
+    cases: int | None,
+    cpus: int,
+    seed: int | None,
+    out: Path,
+    expect_finding: bool,
+    as_json: bool,
+) -> int:
+    """Run random programs in many orders until an invariant breaks, or time is up.
+
+    DESIGN is a built-in design (`tdxfuzz list designs`), or a class in a file of yours;
+    without any, all built-in designs are hunted one after the other. The first bug of a
+    design is shrunk, shown as a trace in columns, and written as a reproducer file.
+
+    With --seed and --cases the result is the same each time.
+
+    Exit: 0 nothing found, 1 a finding, 2 wrong usage or a design that raised, 3 the
+    hunt saw too little to say anything (it tells what was missing).
+    """
+    if engine not in (*ENGINES, HYPOTHESIS):
+        raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
+    if seconds is None and cases is None:
+        seconds = DEFAULT_SECONDS
+    chosen = [choose(argument) for argument in designs or DESIGNS]
+    used_seed = secrets.randbelow(1 << 32) if seed is None else seed
+    output = Output(as_json)
+    results: list[tuple[Chosen, Hunted]] = []
+    found: list[Found] = []
+    for design in chosen:
+        output.line(
+            f"hunting {design.name}: engine {engine}, {cpus} CPUs, seed {used_seed}, "
+            f"{_budget_text(seconds, cases)}"
+        )
+        hunted = _hunt(design, engine, used_seed, Budget(seconds, cases), cpus, output)
+        results.append((design, hunted))
+        if hunted.found is not None:
+            output.line(
+                f"found {hunted.found.findings[0].check} after {hunted.statistics.cases:,} cases "
+                f"in {hunted.statistics.seconds:.1f} s; shrinking …"
+            )
+            found.append(write_finding(hunted.found, design, engine, used_seed, out, output))
+        else:
+            _report_clean(design, hunted, output)
+        if hunted.interrupted:
+            output.line("interrupted")
+            break
+    output.line(f"seed {used_seed}")
+    verdict = _verdict(results)
+    output.json(_document(verdict, used_seed, engine, results, found))
+    if expect_finding:
+        return 0 if verdict == "fail" else 1
+    return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
+
+
+def _budget_text(seconds: float | None, cases: int | None) -> str:
+    parts = [f"{seconds:g} s"] if seconds is not None else []
+    if cases is not None:
+        parts.append(f"{cases} cases")
+    return "up to " + " or ".join(parts)
+
+
+def _hunt(
+    design: Chosen, engine: str, seed: int, budget: Budget, cpus: int, output: Output
+) -> Hunted:
+    def progress(statistics: Statistics) -> None:
+        output.progress(
+            f"{design.name}: {statistics.cases:,} cases, {statistics.steps_per_second:,} steps/s, "
+            f"{statistics.distinct_schedules:,} distinct schedules"
+        )
+
+    if engine == HYPOTHESIS:
+        return hunt_with_hypothesis(design.name, seed, budget, cpus, design.design, progress)
+    return hunt(design.name, ENGINES[engine](), seed, budget, cpus, design.design, progress)
+
+
+def _report_clean(design: Chosen, hunted: Hunted, output: Output) -> None:
+    statistics = hunted.statistics
+    output.line(
+        f"{design.name}: nothing found in {statistics.cases:,} cases, {statistics.seconds:.1f} s"
+    )
+    output.line(
+        f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} a second; "
+        f"{statistics.distinct_schedules:,} distinct schedules; {statistics.discarded} discarded"
+    )
+    output.line()
+    rows = [
+        (leaf, name, count)
+        for leaf, by_status in statistics.table().items()
+        for name, count in by_status.items()
+    ]
+    output.table(("leaf", "status", "calls"), rows)
+    output.line()
+    output.table(("witness", "cases"), list(statistics.witnesses().items()))
+    for check in statistics.unseen():
+        output.line(f"vacuous: nothing happened that {check} could have failed on")
+
+
+def _verdict(results: list[tuple[Chosen, Hunted]]) -> str:
+    if any(hunted.found is not None for _, hunted in results):
+        return "fail"
+    if any(hunted.interrupted or hunted.statistics.unseen() for _, hunted in results):
+        return "unknown"
+    return "pass"
+
+
+def _document(
+    verdict: str,
+    seed: int,
+    engine: str,
+    results: list[tuple[Chosen, Hunted]],
+    found: list[Found],
+) -> Mapping[str, object]:
+    return {
+        "verdict": verdict,
+        "seed": seed,
+        "engine": engine,
+        "stats": _totals([hunted.statistics for _, hunted in results]),
+        "designs": [
+            {
+                "design": design.name,
+                "verdict": _verdict([(design, hunted)]),
+                "interrupted": hunted.interrupted,
+                "stats": _stats(hunted.statistics),
+            }
+            for design, hunted in results
+        ],
+        "findings": [item.as_json() for item in found],
+    }
+
+
+def _totals(statistics: list[Statistics]) -> dict[str, object]:
+    steps = sum(s.steps for s in statistics)
+    seconds = sum(s.seconds for s in statistics)
+    return {
+        "cases": sum(s.cases for s in statistics),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "steps_per_second": round(steps / seconds) if seconds else 0,
+        "discarded": sum(s.discarded for s in statistics),
+        "distinct_schedules": sum(s.distinct_schedules for s in statistics),
+    }
+
+
+def _stats(statistics: Statistics) -> dict[str, object]:
+    return {
+        **_totals([statistics]),
+        "calls": statistics.table(),
+        "witnesses": statistics.witnesses(),
+        "vacuous": statistics.unseen(),
+    }

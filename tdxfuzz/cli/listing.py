@@ -1,0 +1,90 @@
+"""``tdxfuzz list``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+
+from tdxfuzz.abi import LEAVES
+from tdxfuzz.check import CHECKS
+from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.hunt import HYPOTHESIS
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.search import ENGINES
+
+Row = dict[str, object]
+
+
+@click.command("list", epilog="Example: tdxfuzz list leaves --format json")
+@click.argument("what", metavar="designs|checks|leaves|engines")
+@format_option
+def list_command(what: str, as_json: bool) -> int:
+    """List what there is: designs, checks, leaves or engines."""
+    if what not in _LISTS:
+        raise unknown("list", what, _LISTS)
+    rows = list(_LISTS[what]())
+    output = Output(as_json)
+    if rows:
+        heads = list(rows[0])
+        output.table(heads, [[_cell(row[head]) for head in heads] for row in rows])
+    output.json({what: rows})
+    return 0
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {text}" for name, text in value.items())
+    return value
+
+
+def _first_line(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split())
+
+
+def _designs() -> Iterator[Row]:
+    for name, design in DESIGNS.items():
+        yield {
+            "name": name,
+            "about": _first_line(design.__doc__),
+            "message-id": design.message_id,
+        }
+
+
+def _checks() -> Iterator[Row]:
+    for name, check in CHECKS.items():
+        yield {
+            "id": name,
+            "about": _first_line(check.__doc__),
+            "witness": check.witness,
+            "source": check.source,
+        }
+
+
+def _leaves() -> Iterator[Row]:
+    for leaf in LEAVES:
+        yield {
+            "number": leaf.number,
+            "name": leaf.name,
+            "modelled": leaf.number in HANDLERS,
+            "inputs": dict(leaf.inputs),
+        }
+
+
+def _engines() -> Iterator[Row]:
+    for name, engine in ENGINES.items():
+        yield {"name": name, "about": _first_line(engine.__doc__)}
+    yield {"name": HYPOTHESIS, "about": "Hypothesis draws programs and sparse schedules."}
+
+
+_LISTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "designs": _designs,
+    "checks": _checks,
+    "leaves": _leaves,
+    "engines": _engines,
+}

@@ -1,0 +1,78 @@
+"""The command ``tdxfuzz``: its parts, its errors, its exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from tdxfuzz import __version__
+from tdxfuzz.cli.conform import conform_command
+from tdxfuzz.cli.decode import decode_command
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.hunt import hunt_command
+from tdxfuzz.cli.listing import list_command
+from tdxfuzz.cli.output import print_error
+from tdxfuzz.cli.replay import replay_command
+from tdxfuzz.cli.show import show_command
+from tdxfuzz.cli.shrink import shrink_command
+from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.sim import HarnessError
+from tdxfuzz.targets.recording import RecordingError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tdxfuzz")
+def cli() -> None:
+    """Hunt for races in the way a host uses the TDX module.
+
+    A model of the module, host code written as plain Python, and a scheduler that
+    decides at every atomic action who runs. Start with: tdxfuzz hunt hint
+
+    Exit codes of all commands: 0 pass, 1 finding, 2 wrong usage, broken input or a
+    design that raised, 3 unknown or vacuous.
+    """
+
+
+for command in (
+    hunt_command,
+    replay_command,
+    show_command,
+    shrink_command,
+    conform_command,
+    decode_command,
+    list_command,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: run a command and exit with its code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        print_error(error.format_message() + _help_hint(error))
+        code = 2
+    except (UsageProblem, ReproducerError, RecordingError, HarnessError) as error:
+        print_error(str(error), getattr(error, "details", ""))
+        code = 2
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print_error(f"{name}{error.strerror or error}")
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        print_error("interrupted")
+        code = 3
+    except Exception as error:
+        print_error(
+            f"internal error, please report it: {type(error).__name__}: {error}",
+            traceback.format_exc(),
+        )
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _help_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see {context.command_path} --help)" if context is not None else ""

@@ -1,0 +1,92 @@
+"""What commands print: text for people, JSON for scripts, progress for the waiting."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_EVERY = 10.0
+"""Seconds between progress lines where there is no terminal."""
+
+
+class Output:
+    """Everything a command says goes through here.
+
+    With ``as_json`` only one JSON document goes to standard output, and nothing else
+    but errors to standard error.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._last = time.monotonic()
+        self._shown = False
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line for people."""
+        if not self.as_json:
+            self._clear()
+            self._console.print(Text(text, style=style))
+
+    def block(self, text: str) -> None:
+        """Text laid out already: printed as it is."""
+        if not self.as_json:
+            self._clear()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A small table; numbers to the right."""
+        if self.as_json:
+            return
+        self._clear()
+        table = Table(box=None, pad_edge=False, show_edge=False)
+        for i, head in enumerate(heads):
+            numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+            table.add_column(head, justify="right" if numeric else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        Console(highlight=False, width=self._table_width()).print(table)
+
+    def progress(self, text: str) -> None:
+        """A line that is overwritten on a terminal, and rare elsewhere."""
+        if self.as_json:
+            return
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            if now - self._last >= 0.1:
+                self._last = now
+                self._shown = True
+                sys.stderr.write(f"\r\x1b[K{text}")
+                sys.stderr.flush()
+        elif now - self._last >= PLAIN_EVERY:
+            self._last = now
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def json(self, document: Mapping[str, object]) -> None:
+        """The one document of ``--format json``."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+    def _clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
+
+    def _table_width(self) -> int | None:
+        return None if sys.stdout.isatty() else 120
+
+
+def print_error(message: str, details: str = "") -> None:
+    """An error: one line, and details below it if there are any."""
+    sys.stderr.write(f"tdxfuzz: {message}\n")
+    if details:
+        sys.stderr.write(details.rstrip() + "\n")

@@ -1,0 +1,100 @@
+"""``tdxfuzz replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import design_option, format_option
+from tdxfuzz.cli.output import Output, print_error
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.read import read
+from tdxfuzz.repro.replay import Replayed, Result, replay
+from tdxfuzz.repro.reproducer import SUFFIX, Reproducer
+from tdxfuzz.sim import HarnessError
+
+
+@click.command("replay", epilog="Example: tdxfuzz replay corpus/regressions/")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@design_option
+@format_option
+def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json: bool) -> int:
+    """Run reproducer files again and say whether their bug still shows.
+
+    PATH is a reproducer, or a folder of them. Answers FAILED (the bug still shows),
+    FIXED (nothing shows), CHANGED (another bug shows) or ERROR (the file cannot be
+    replayed). Files are never changed.
+
+    Exit: 0 all FIXED, 1 any FAILED or CHANGED, 2 any ERROR.
+    """
+    chosen = None if design_argument is None else choose(design_argument)
+    output = Output(as_json)
+    rows: list[dict[str, object]] = []
+    worst = 0
+    for path in _files(paths):
+        row, code = _replay_one(path, chosen, output)
+        rows.append(row)
+        worst = max(worst, code)
+    output.json({"results": rows})
+    return worst
+
+
+def _replay_one(path: Path, chosen: Chosen | None, output: Output) -> tuple[dict[str, object], int]:
+    row: dict[str, object] = {"path": str(path)}
+    try:
+        reproducer = read(path)
+        row |= {"check": reproducer.expect.check, "bucket": reproducer.expect.bucket}
+        replayed = replay(reproducer, design_for(reproducer, chosen, path).design)
+    except (ReproducerError, UsageProblem, HarnessError) as error:
+        print_error(str(error), getattr(error, "details", ""))
+        row |= {"result": Result.ERROR.value, "error": str(error)}
+        output.line(f"{Result.ERROR.value:8} {path}", style="magenta")
+        return row, 2
+    row |= {"result": replayed.result.value, "trace_hash": replayed.trace_hash}
+    shown = _shown(replayed)
+    if replayed.result is Result.CHANGED:
+        row["shown"] = shown
+    style = "green" if replayed.result is Result.FIXED else "red"
+    output.line(f"{replayed.result.value:8} {path}  {shown}", style=style)
+    output.line(f"         trace {replayed.trace_hash}")
+    return row, 0 if replayed.result is Result.FIXED else 1
+
+
+def _shown(replayed: Replayed) -> str:
+    finding = replayed.run.finding
+    return "" if finding is None else finding.bucket
+
+
+def _files(paths: tuple[Path, ...]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.rglob(f"*{SUFFIX}"))
+            if not inside:
+                raise UsageProblem(f"{path}: no reproducers (*{SUFFIX}) in this folder")
+            files += inside
+        else:
+            files.append(path)
+    return files
+
+
+def design_for(reproducer: Reproducer, chosen: Chosen | None, path: Path) -> Chosen:
+    """The design to run a reproducer under.
+
+    Raises:
+        UsageProblem: it needs one that was not given.
+    """
+    name = reproducer.case.design
+    if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
+        return chosen
+    if reproducer.design_file is None and name in DESIGNS:
+        return Chosen(name, name)
+    hint = f"{name} is not a built-in design"
+    if reproducer.design_file is not None:
+        user = reproducer.design_file
+        hint = f"it is of a user's design; give --design {user.file}:{user.class_name}"
+    raise UsageProblem(f"{path}: design.name: {hint}")

@@ -1,0 +1,79 @@
+"""``tdxfuzz shrink``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from attrs import evolve
+
+from tdxfuzz.check.run import Run, run
+from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import design_option, format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.replay import design_for
+from tdxfuzz.repro.read import read
+from tdxfuzz.repro.reproducer import SUFFIX, Expect
+from tdxfuzz.repro.write import write
+from tdxfuzz.search.shrink import shrink
+
+
+@click.command("shrink", epilog="Example: tdxfuzz shrink bug.tdx.toml")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write [default: NAME.shrunk.tdx.toml]."
+)
+@design_option
+@format_option
+def shrink_command(path: Path, out: Path | None, design_argument: str | None, as_json: bool) -> int:
+    """Make a reproducer smaller: fewer CPUs, operations, preemptions, simpler worlds.
+
+    The bug stays the same (same bucket). The file itself is left as it is; the result
+    is a new one. Exit: 0 written, 2 the file does not show its bug any more.
+    """
+    reproducer = read(path)
+    chosen = None if design_argument is None else choose(design_argument)
+    design = design_for(reproducer, chosen, path).design
+    found = run(reproducer.case, design)
+    if found.finding is None or found.finding.bucket != reproducer.expect.bucket:
+        shown = "nothing" if found.finding is None else found.finding.bucket
+        raise UsageProblem(
+            f"{path}: expect.bucket: a replay shows {shown}, not {reproducer.expect.bucket}; "
+            "there is nothing to shrink"
+        )
+    output = Output(as_json)
+
+    def progress(smaller: Run, replays: int) -> None:
+        output.progress(f"{smaller.case.operations} operations after {replays:,} replays")
+
+    shrunk = shrink(found, design, progress)
+    best = shrunk.run
+    assert best.finding is not None
+    target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
+    write(
+        evolve(
+            reproducer,
+            case=best.case,
+            expect=Expect(best.finding.bucket, best.finding.message),
+        ),
+        target,
+    )
+    output.line(
+        f"original: {found.case.operations} operations, {found.preemptions} preemptions; "
+        f"shrunk: {best.case.operations} operations, {best.preemptions} preemptions "
+        f"({shrunk.replays:,} replays)"
+    )
+    output.line(f"reproducer: {target}")
+    output.json(
+        {
+            "reproducer": str(target),
+            "bucket": best.finding.bucket,
+            "operations": best.case.operations,
+            "preemptions": best.preemptions,
+            "original_operations": found.case.operations,
+            "original_preemptions": found.preemptions,
+            "replays": shrunk.replays,
+        }
+    )
+    return 0

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case
-from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.search.hunt import Budget, Hunted
+from tdxfuzz.check.run import Design, Run, run
+from tdxfuzz.host.scenarios import Scenario
+from tdxfuzz.search.footprint import Base
+from tdxfuzz.search.hunt import ORDERS, Budget, Hunted
 from tdxfuzz.search.statistics import Statistics
-from tdxfuzz.strategies import cases
+from tdxfuzz.strategies import bases, schedules
 
 FOREVER = 100_000_000
-SIMPLE_FIRST = 500
-"""Cases with one preemption at the most before more are drawn."""
 
 
 class _Enough(BaseException):
@@ -29,8 +28,9 @@ def hunt_with_hypothesis(
     hunt_seed: int,
     budget: Budget,
     cpus: int = 2,
-    design: type[RefcountLayer] | None = None,
+    design: Design = None,
     progress: Callable[[Statistics], None] | None = None,
+    scenario: Scenario | None = None,
 ) -> Hunted:
     """As :func:`tdxfuzz.search.hunt.hunt`, with Hypothesis as the source of cases.
 
@@ -40,42 +40,48 @@ def hunt_with_hypothesis(
     statistics = Statistics()
     began = time.monotonic()
     found: list[Run] = []
+    enough = False
+    choices = bases(design_name, cpus, design)
+    if scenario is not None:
+        choices = st.builds(Base, st.just(run(scenario.case(design_name), design)), st.just(design))
 
-    def body(case: Case) -> None:
-        attempt = run(case, design)
+    def count(attempt: Run) -> None:
+        nonlocal enough
         statistics.seconds = time.monotonic() - began
         statistics.add(attempt)
         if progress is not None:
             progress(statistics)
         if attempt.finding is not None:
             found.append(attempt)
+        enough = attempt.finding is not None or budget.is_spent(statistics)
+        if enough:
             raise _Enough
-        if budget.seconds is not None and statistics.seconds >= budget.seconds:
-            raise _Enough
-        if budget.cases is not None and statistics.cases >= budget.cases:
-            raise _Enough
+
+    @settings(
+        max_examples=FOREVER,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @seed(hunt_seed)
+    @given(st.data())
+    def body(data: st.DataObject) -> None:
+        base = data.draw(choices)
+        count(base.run)
+        for _ in range(ORDERS[base.run.contention]):
+            count(run(base.run.case.with_schedule(data.draw(schedules(base))), design))
 
     interrupted = False
     try:
-        for most, examples in ((1, SIMPLE_FIRST), (3, FOREVER)):
-            _drive(body, cases(design_name, cpus, design, most), hunt_seed, examples)
+        body()
     except _Enough:
         pass
+    except Flaky:
+        # It saw the same beginning go on for longer before: that is how we leave.
+        if not enough:
+            raise
     except KeyboardInterrupt:
         interrupted = True
     statistics.seconds = time.monotonic() - began
     return Hunted(statistics, found[0] if found else None, interrupted)
-
-
-def _drive(
-    body: Callable[[Case], None], strategy: SearchStrategy[Case], hunt_seed: int, examples: int
-) -> None:
-    test = settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        derandomize=False,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )(seed(hunt_seed)(given(strategy)(body)))
-    test()

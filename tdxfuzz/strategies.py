@@ -12,14 +12,15 @@ step: that would cost more than the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from tdxfuzz.check.run import run
+from tdxfuzz.check.run import Design, run
 from tdxfuzz.host.case import OPERATIONS, Case, Op, World
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import LAYOUTS, draw_case
 from tdxfuzz.sim import Schedule
 
@@ -27,26 +28,33 @@ T = TypeVar("T")
 
 MAX_PREEMPTIONS = 3
 
+_MOSTLY = st.sampled_from((True, True, True, True, False))
+
 
 class _DrawnSource:
     """Choices that Hypothesis makes."""
 
-    def __init__(self, draw: Callable[[st.SearchStrategy[object]], object]) -> None:
+    def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
 
     def pick(self, values: Sequence[T], weights: Sequence[int]) -> T:
-        indices = [i for i, weight in enumerate(weights) for _ in range(weight)]
-        index = self._draw(st.sampled_from(indices))
-        assert isinstance(index, int)
-        return values[index]
+        return values[self._draw(_weighted(tuple(weights)))]
 
     def below(self, limit: int) -> int:
-        number = self._draw(st.integers(0, limit - 1))
-        assert isinstance(number, int)
-        return number
+        return self._draw(_below(limit))
 
     def percent(self, chance: int) -> bool:
         return self.below(100) < chance
+
+
+@cache
+def _weighted(weights: tuple[int, ...]) -> st.SearchStrategy[int]:
+    return st.sampled_from([i for i, weight in enumerate(weights) for _ in range(weight)])
+
+
+@cache
+def _below(limit: int) -> st.SearchStrategy[int]:
+    return st.integers(0, limit - 1)
 
 
 def worlds(cpus: int = 2) -> st.SearchStrategy[World]:
@@ -74,35 +82,50 @@ def operations(world: World) -> st.SearchStrategy[Op]:
     )
 
 
-def schedules(
-    cpus: int, steps: int, returns: Sequence[int] = (), most: int = MAX_PREEMPTIONS
-) -> st.SearchStrategy[Schedule]:
-    """Sparse schedules for a run of about ``steps`` steps.
+@st.composite
+def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Schedule:
+    """Sparse schedules for programs whose run in the default order is known.
 
-    Half of the switches come right behind a SEAMCALL's return, if ``returns`` says
-    where those are: there a decision waits to be acted upon.
+    Most of the preemptions come before a step that another CPU can spoil.
     """
-    anywhere = st.integers(0, max(steps - 1, 0))
-    places = anywhere if not returns else st.one_of(st.sampled_from(sorted(returns)), anywhere)
-    switch = st.tuples(places, st.integers(0, cpus - 1))
-    return st.lists(switch, max_size=most).map(Schedule.of)
+    steps = max(base.run.outcome.steps, 1)
+    cpus = base.run.case.world.cpus
+    pairs = []
+    for _ in range(draw(st.integers(0, most))):
+        spoils = draw(_MOSTLY)
+        if spoils and base.conflicts:
+            places = draw(st.sampled_from(base.conflicts))
+            pairs.append(draw(st.sampled_from(places)))
+        else:
+            pairs.append((draw(st.integers(0, steps - 1)), draw(st.integers(0, cpus - 1))))
+    return Schedule.of(pairs)
+
+
+@st.composite
+def programs(draw: st.DrawFn, design_name: str = "merged", cpus: int = 2) -> Case:
+    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU."""
+    return draw_case(_DrawnSource(draw), design_name, cpus)
+
+
+@st.composite
+def bases(
+    draw: st.DrawFn,
+    design_name: str = "merged",
+    cpus: int = 2,
+    design: Design = None,
+) -> Base:
+    """Programs, run once in the default order: what :func:`schedules` needs."""
+    return Base(run(draw(programs(design_name, cpus)), design), design)
 
 
 @st.composite
 def cases(
-    draw: Callable[[st.SearchStrategy[object]], object],
+    draw: st.DrawFn,
     design_name: str = "merged",
     cpus: int = 2,
-    design: type[RefcountLayer] | None = None,
+    design: Design = None,
     most: int = MAX_PREEMPTIONS,
 ) -> Case:
-    """Whole cases for a design: built in by name, or a class of the user's.
-
-    The programs are run once without preemptions, so that preemptions can be drawn
-    where they fall inside the run.
-    """
-    case = draw_case(_DrawnSource(draw), design_name, cpus)
-    base = run(case, design)
-    schedule = draw(schedules(cpus, base.outcome.steps, base.returns, most))
-    assert isinstance(schedule, Schedule)
-    return case.with_schedule(schedule)
+    """Whole cases for a design: built in by name, or a class of the user's."""
+    base = draw(bases(design_name, cpus, design))
+    return base.run.case.with_schedule(draw(schedules(base, most)))

@@ -98,7 +98,7 @@ class Status(int):
     @property
     def interrupted(self) -> bool:
         """INTERRUPTED_…: the call gave up halfway and may be resumed or restarted."""
-        return self.class_id == 0 and self.name.startswith("INTERRUPTED")
+        return self.name.startswith("INTERRUPTED_")
 
     @property
     def is_software(self) -> bool:

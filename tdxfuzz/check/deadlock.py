@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tdxfuzz.check.base import Check
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
+
+
+def _kind(lock: str) -> str:
+    """Which of several locks of a kind it is does not matter: ``vm0.lock`` is ``vm.lock``."""
+    return re.sub(r"\d+|\[.*\]", "", lock)
 
 
 class DeadlockCheck(Check):
@@ -27,6 +33,6 @@ class DeadlockCheck(Check):
                 f"{cpu} waits for {lock.name}, which {blocker} holds"
                 for cpu, lock, blocker in waits
             ),
-            objects=" ".join(sorted({lock.name for _, lock, _ in waits})),
+            objects=" ".join(sorted({_kind(lock.name) for _, lock, _ in waits})),
             step=outcome.steps,
         )

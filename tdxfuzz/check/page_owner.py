@@ -58,6 +58,5 @@ class PageOwner(Check):
             return ""
         if pamt.dynamic and block.tdmr.bitmap.peek(hpa):
             return "PAMT page"
-        node = block.entry_2m(hpa)
-        pt = node.backing[hpa >> 20 & 1].peek(hpa) if node.is_node else PT.NDA
+        pt = pamt.type_of(hpa)
         return PT(pt).name if pt != PT.NDA else ""

@@ -61,7 +61,7 @@ class PamtInUse(Check):
         cpu = sim.current.id
         pfn = range_hpa >> 12
         self._removed[pfn >> 9] = (cpu, sim.clock)
-        if any(busy == pfn >> 9 for other, busy in enumerate(self.host.getting) if other != cpu):
+        if self.host.getting.count(pfn >> 9) > 1:
             self.seen = True
         holders = self.host.holders.get(pfn >> 9)
         if holders is None or not holders.pages:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import IntEnum
+from inspect import isfunction
 
 from attrs import frozen
 
@@ -30,6 +31,9 @@ from tdxfuzz.sim import (
     Trace,
 )
 
+Design = type[RefcountLayer] | None
+"""The class that ``case.design`` names, where it is not a built-in one."""
+
 
 class UnknownDesignError(HarnessError):
     """A case names a design that nobody supplied."""
@@ -47,14 +51,26 @@ class SetupError(HarnessError):
     """A setup operation failed, so the programs would run in another world than meant."""
 
 
+class Contention(IntEnum):
+    """How much the programs have to do with each other."""
+
+    NONE = 0
+    """No 2MB range was got or put by more than one CPU."""
+    SHARED = 1
+    """Some range was."""
+    EDGE = 2
+    """And in some order that range is empty: its pair comes and goes."""
+
+
 @frozen
 class Run:
     """What a case did.
 
     ``schedule`` is the case's without its no-ops; ``calls`` counts SEAMCALLs by leaf
     number and status code, setup included; ``seen`` are the ids of the checks whose
-    witness occurred; ``setup_steps`` the steps of the setup; ``returns`` the steps
-    before which a SEAMCALL returned.
+    witness occurred; ``setup_steps`` the steps of the setup; ``waits`` how often a CPU
+    waited for a lock; ``adds_met`` whether a pair came while another CPU used its range;
+    ``contention`` whether the programs met at all.
     """
 
     case: Case
@@ -66,7 +82,8 @@ class Run:
     seen: frozenset[str]
     setup_steps: int
     waits: int
-    returns: tuple[int, ...]
+    adds_met: bool
+    contention: Contention
     layout: Layout
     trace: Trace | None = None
 
@@ -94,7 +111,7 @@ class Session:
     def __init__(
         self,
         case: Case,
-        design: type[RefcountLayer] | None = None,
+        design: Design = None,
         traced: bool = False,
         policy: Policy | None = None,
     ) -> None:
@@ -118,7 +135,6 @@ class Session:
         with self._blaming():
             _set_up(self.host, case.setup, self.findings)
         self._setup_steps = self.sim.clock
-        self.host.returns.clear()
 
     def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
         """Run one body per CPU to the end, and let the checks judge."""
@@ -155,7 +171,8 @@ class Session:
             seen=frozenset(check.id for check in self._checks if check.seen),
             setup_steps=self._setup_steps,
             waits=self.sim.waits,
-            returns=tuple(self.host.returns),
+            adds_met=self.host.adds_met,
+            contention=_contention(self.host),
             layout=self.host.layout,
             trace=self.trace,
         )
@@ -173,13 +190,21 @@ class Session:
 
 def run(
     case: Case,
-    design: type[RefcountLayer] | None = None,
+    design: Design = None,
     traced: bool = False,
     policy: Policy | None = None,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
     session = Session(case, design, traced, policy)
     return session.execute([_body(session.host, program) for program in case.programs])
+
+
+def _contention(host: Host) -> Contention:
+    shared = [visits for visits in host.visits.values() if visits.cpus & (visits.cpus - 1)]
+    if not shared:
+        return Contention.NONE
+    at_edge = any(visits.holders <= visits.puts for visits in shared)
+    return Contention.EDGE if at_edge else Contention.SHARED
 
 
 def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
@@ -208,13 +233,15 @@ def _event_log(sim: Simulator, trace: Trace) -> Callable[[str, str, str, bool], 
 
 def _blame(layer_class: type[RefcountLayer], error: Exception) -> HarnessError:
     """Whose mistake an unexpected exception is: the design's, if its file is on the way."""
-    design_file = inspect.getsourcefile(layer_class)
+    own_files = {
+        thing.__code__.co_filename for thing in vars(layer_class).values() if isfunction(thing)
+    }
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == design_file]
+    own = [frame for frame in frames if frame.filename in own_files]
     kind = f"{type(error).__name__}: {error}"
     if own:
         last = own[-1]
-        message = f"design {layer_class.__name__} raised {kind} ({design_file}:{last.lineno})"
+        message = f"design {layer_class.__name__} raised {kind} ({last.filename}:{last.lineno})"
     else:
         message = f"internal error under design {layer_class.__name__}: {kind}"
     details = "".join(traceback.format_exception(error))

@@ -23,9 +23,9 @@ def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
 
     DATASET is a recording (*.jsonl.gz), or a folder of them; by default those in
     corpus/conformance. Four kinds are known: sequential (every status, register and
-    final state), locks (every lock event of a call, in order), contention (all orders
-    of two calls) and interleaved (several CPUs in a recorded order). The first
-    divergence of each file is shown in full.
+    final state), locks (every lock event of a call, in order), contention (two
+    calls in all orders of few switches) and interleaved (several CPUs in a recorded
+    order). The first divergence of each file is shown in full.
 
     Exit: 0 everything agrees, 1 something does not, 2 a file cannot be read.
     """

@@ -11,7 +11,7 @@ from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import write_finding
+from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.search.codec import decode
 
 MAX_BYTES = 1 << 20
@@ -45,5 +45,6 @@ def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -
         output.line(f"{path}: the case shows nothing under {design.name}")
         output.json({"findings": []})
         return 0
-    output.json({"findings": [write_finding(found, design, "atheris", 0, out, output).as_json()]})
+    saved = write_finding(found, design, "atheris", 0, out, output)
+    output.json({"findings": [finding_document(saved)]})
     return 1

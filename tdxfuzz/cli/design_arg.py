@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from tdxfuzz.check.run import Design
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
@@ -24,7 +25,7 @@ class Chosen:
 
     argument: str
     name: str
-    design: type[RefcountLayer] | None = None
+    design: Design = None
     file: DesignFile | None = None
 
 

@@ -13,9 +13,11 @@ from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import Found, write_finding
+from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.scenarios import SCENARIOS, Scenario
 from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
+from tdxfuzz.repro.save import Saved
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, Hunted, hunt
 from tdxfuzz.search.statistics import Statistics
@@ -34,6 +36,7 @@ DEFAULT_SECONDS = 60.0
 )
 @click.option("--time", "seconds", type=Duration(), help="Stop after 60s, 2m, 1h [default: 60s].")
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
+@click.option("--scenario", "scenario_name", help="Run only this (`tdxfuzz list scenarios`).")
 @click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
 @click.option(
@@ -52,6 +55,7 @@ def hunt_command(
     engine: str,
     seconds: float | None,
     cases: int | None,
+    scenario_name: str | None,
     cpus: int,
     seed: int | None,
     out: Path,
@@ -71,19 +75,22 @@ def hunt_command(
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
+    if scenario_name is not None and scenario_name not in SCENARIOS:
+        raise unknown("scenario", scenario_name, SCENARIOS)
+    scenario = None if scenario_name is None else SCENARIOS[scenario_name]
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
     chosen = [choose(argument) for argument in designs or DESIGNS]
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
     results: list[tuple[Chosen, Hunted]] = []
-    found: list[Found] = []
+    found: list[Saved] = []
     for design in chosen:
         output.line(
             f"hunting {design.name}: engine {engine}, {cpus} CPUs, seed {used_seed}, "
             f"{_budget_text(seconds, cases)}"
         )
-        hunted = _hunt(design, engine, used_seed, Budget(seconds, cases), cpus, output)
+        hunted = _hunt(design, engine, used_seed, Budget(seconds, cases), cpus, scenario, output)
         results.append((design, hunted))
         if hunted.found is not None:
             output.line(
@@ -112,7 +119,13 @@ def _budget_text(seconds: float | None, cases: int | None) -> str:
 
 
 def _hunt(
-    design: Chosen, engine: str, seed: int, budget: Budget, cpus: int, output: Output
+    design: Chosen,
+    engine: str,
+    seed: int,
+    budget: Budget,
+    cpus: int,
+    scenario: Scenario | None,
+    output: Output,
 ) -> Hunted:
     def progress(statistics: Statistics) -> None:
         output.progress(
@@ -121,8 +134,11 @@ def _hunt(
         )
 
     if engine == HYPOTHESIS:
-        return hunt_with_hypothesis(design.name, seed, budget, cpus, design.design, progress)
-    return hunt(design.name, ENGINES[engine](), seed, budget, cpus, design.design, progress)
+        return hunt_with_hypothesis(
+            design.name, seed, budget, cpus, design.design, progress, scenario
+        )
+    chooser = ENGINES[engine]()
+    return hunt(design.name, chooser, seed, budget, cpus, design.design, progress, scenario)
 
 
 def _report_clean(design: Chosen, hunted: Hunted, output: Output) -> None:
@@ -143,6 +159,8 @@ def _report_clean(design: Chosen, hunted: Hunted, output: Output) -> None:
     output.table(("leaf", "status", "calls"), rows)
     output.line()
     output.table(("witness", "cases"), list(statistics.witnesses().items()))
+    if not statistics.busy:
+        output.line("no SEAMCALL was refused as busy: the host's locks keep those apart that clash")
     for check in statistics.unseen():
         output.line(f"vacuous: nothing happened that {check} could have failed on")
 
@@ -160,7 +178,7 @@ def _document(
     seed: int,
     engine: str,
     results: list[tuple[Chosen, Hunted]],
-    found: list[Found],
+    found: list[Saved],
 ) -> Mapping[str, object]:
     return {
         "verdict": verdict,
@@ -176,7 +194,7 @@ def _document(
             }
             for design, hunted in results
         ],
-        "findings": [item.as_json() for item in found],
+        "findings": [finding_document(item) for item in found],
     }
 
 

@@ -13,6 +13,7 @@ from tdxfuzz.cli.hunt import HYPOTHESIS
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.search import ENGINES
 
@@ -20,13 +21,20 @@ Row = dict[str, object]
 
 
 @click.command("list", epilog="Example: tdxfuzz list leaves --format json")
-@click.argument("what", metavar="designs|checks|leaves|engines")
+@click.argument("what", metavar="designs|scenarios|checks|leaves|engines")
+@click.argument("name", required=False)
 @format_option
-def list_command(what: str, as_json: bool) -> int:
-    """List what there is: designs, checks, leaves or engines."""
+def list_command(what: str, name: str | None, as_json: bool) -> int:
+    """List what there is of one kind, or only NAME of it."""
     if what not in _LISTS:
         raise unknown("list", what, _LISTS)
-    rows = list(_LISTS[what]())
+    key, one, rows_of = _LISTS[what]
+    rows = list(rows_of())
+    if name is not None:
+        names = [str(row[key]) for row in rows]
+        if name not in names:
+            raise unknown(one, name, names)
+        rows = [row for row in rows if row[key] == name]
     output = Output(as_json)
     if rows:
         heads = list(rows[0])
@@ -44,7 +52,7 @@ def _cell(value: object) -> object:
 
 
 def _first_line(text: str | None) -> str:
-    return " ".join((text or "").split("\n\n")[0].split())
+    return " ".join((text or "").split("\n\n")[0].split()).replace("``", "`")
 
 
 def _designs() -> Iterator[Row]:
@@ -76,15 +84,27 @@ def _leaves() -> Iterator[Row]:
         }
 
 
+def _scenarios() -> Iterator[Row]:
+    for name, scenario in SCENARIOS.items():
+        yield {
+            "name": name,
+            "about": scenario.about,
+            "setup": "; ".join(map(str, scenario.setup)),
+            "programs": " | ".join("; ".join(map(str, ops)) for ops in scenario.programs),
+        }
+
+
 def _engines() -> Iterator[Row]:
     for name, engine in ENGINES.items():
         yield {"name": name, "about": _first_line(engine.__doc__)}
     yield {"name": HYPOTHESIS, "about": "Hypothesis draws programs and sparse schedules."}
 
 
-_LISTS: dict[str, Callable[[], Iterator[Row]]] = {
-    "designs": _designs,
-    "checks": _checks,
-    "leaves": _leaves,
-    "engines": _engines,
+_LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
+    "designs": ("name", "design", _designs),
+    "scenarios": ("name", "scenario", _scenarios),
+    "checks": ("id", "check", _checks),
+    "leaves": ("name", "leaf", _leaves),
+    "engines": ("name", "engine", _engines),
 }
+"""For each list: the field with the name, what one of it is called, and its rows."""

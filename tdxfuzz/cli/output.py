@@ -6,10 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+PIPE_WIDTH = 1000
+"""Wide enough for any row."""
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
@@ -42,17 +46,27 @@ class Output:
             sys.stdout.flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A small table; numbers to the right."""
+        """A small table; numbers to the right.
+
+        A terminal gets it wrapped to its width; a pipe gets a line for each row.
+        """
         if self.as_json:
             return
         self._clear()
         table = Table(box=None, pad_edge=False, show_edge=False)
         for i, head in enumerate(heads):
             numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-            table.add_column(head, justify="right" if numeric else "left", no_wrap=True)
+            table.add_column(
+                head, justify="right" if numeric else "left", no_wrap=i == 0, overflow="fold"
+            )
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-        Console(highlight=False, width=self._table_width()).print(table)
+        if sys.stdout.isatty():
+            self._console.print(table)
+            return
+        text = StringIO()
+        Console(file=text, width=PIPE_WIDTH).print(table)
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
     def progress(self, text: str) -> None:
         """A line that is overwritten on a terminal, and rare elsewhere."""
@@ -81,8 +95,10 @@ class Output:
             sys.stderr.flush()
             self._shown = False
 
-    def _table_width(self) -> int | None:
-        return None if sys.stdout.isatty() else 120
+
+def counted(number: int, what: str) -> str:
+    """``"1 preemption"``, ``"2 preemptions"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def print_error(message: str, details: str = "") -> None:

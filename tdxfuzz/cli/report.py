@@ -4,75 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
-
 from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import Chosen
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, counted
 from tdxfuzz.repro.columns import columns
-from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
-from tdxfuzz.repro.write import file_name, write
+from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.search.shrink import shrink
 
 
-@frozen
-class Found:
-    """A shrunk finding, the run it came from, and where it was written."""
-
-    design: str
-    run: Run
-    original: Run
-    path: Path
-
-    def as_json(self) -> dict[str, object]:
-        """As commands report it."""
-        finding = self.run.finding
-        assert finding is not None
-        return {
-            "check": finding.check,
-            "design": self.design,
-            "bucket": finding.bucket,
-            "message": finding.message,
-            "reproducer": str(self.path),
-            "operations": self.run.case.operations,
-            "preemptions": self.run.preemptions,
-            "original_operations": self.original.case.operations,
-            "original_preemptions": self.original.preemptions,
-        }
+def size_text(run: Run) -> str:
+    """``"2 operations, 1 preemption"``."""
+    operations = counted(run.case.operations, "operation")
+    return f"{operations}, {counted(run.preemptions, 'preemption')}"
 
 
 def write_finding(
     original: Run, design: Chosen, engine: str, seed: int, out: Path, output: Output
-) -> Found:
+) -> Saved:
     """Shrink a run that has a finding, print its trace, write its reproducer.
 
     Raises:
         OSError: the file cannot be written.
     """
     best = _shrink(original, design, output)
-    traced = run(best.case, design.design, traced=True)
-    assert traced.finding is not None
-    assert traced.trace is not None
-    reproducer = Reproducer(
-        case=best.case,
-        expect=Expect(traced.finding.bucket, traced.finding.message),
-        origin=Origin(original.case.operations, original.preemptions, engine, seed),
-        design_file=design.file,
-    )
-    path = out / file_name(reproducer, traced.trace.hash())
-    write(reproducer, path)
-    output.line(
-        f"original: {original.case.operations} operations, {original.preemptions} preemptions; "
-        f"shrunk: {best.case.operations} operations, {best.preemptions} preemptions"
-    )
+    saved = save(best, original, out, engine, seed, design.design, design.file)
+    finding = saved.run.finding
+    assert finding is not None
+    output.line(f"original: {size_text(original)}; shrunk: {size_text(best)}")
     output.line()
-    output.block(columns(traced))
+    output.block(columns(saved.run))
     output.line()
-    output.line(f"bucket: {traced.finding.bucket}")
-    output.line(f"reproducer: {path}")
+    output.line(f"bucket: {finding.bucket}")
+    output.line(f"reproducer: {saved.path}")
     option = "" if design.file is None else f" --design {design.argument}"
-    output.line(f"Reproduce with: tdxfuzz replay {path}{option}")
-    return Found(design.name, traced, original, path)
+    output.line(f"Reproduce with: tdxfuzz replay {saved.path}{option}")
+    return saved
+
+
+def finding_document(saved: Saved) -> dict[str, object]:
+    """A finding as commands report it."""
+    finding = saved.run.finding
+    assert finding is not None
+    return {
+        "check": finding.check,
+        "design": saved.run.case.design,
+        "bucket": finding.bucket,
+        "message": finding.message,
+        "reproducer": str(saved.path),
+        "operations": saved.run.case.operations,
+        "preemptions": saved.run.preemptions,
+        "original_operations": saved.original.case.operations,
+        "original_preemptions": saved.original.preemptions,
+    }
 
 
 def _shrink(original: Run, design: Chosen, output: Output) -> Run:
@@ -82,10 +65,7 @@ def _shrink(original: Run, design: Chosen, output: Output) -> Run:
     def progress(smaller: Run, replays: int) -> None:
         nonlocal best
         best = smaller
-        output.progress(
-            f"shrinking: {smaller.case.operations} operations, {smaller.preemptions} "
-            f"preemptions after {replays:,} replays"
-        )
+        output.progress(f"shrinking: {size_text(smaller)} after {counted(replays, 'replay')}")
 
     try:
         return shrink(original, design.design, progress).run

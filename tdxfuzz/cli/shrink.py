@@ -11,8 +11,9 @@ from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, counted
 from tdxfuzz.cli.replay import design_for
+from tdxfuzz.cli.report import size_text
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
 from tdxfuzz.repro.write import write
@@ -45,7 +46,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     output = Output(as_json)
 
     def progress(smaller: Run, replays: int) -> None:
-        output.progress(f"{smaller.case.operations} operations after {replays:,} replays")
+        output.progress(f"{size_text(smaller)} after {counted(replays, 'replay')}")
 
     shrunk = shrink(found, design, progress)
     best = shrunk.run
@@ -60,9 +61,8 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
         target,
     )
     output.line(
-        f"original: {found.case.operations} operations, {found.preemptions} preemptions; "
-        f"shrunk: {best.case.operations} operations, {best.preemptions} preemptions "
-        f"({shrunk.replays:,} replays)"
+        f"original: {size_text(found)}; shrunk: {size_text(best)} "
+        f"({counted(shrunk.replays, 'replay')})"
     )
     output.line(f"reproducer: {target}")
     output.json(

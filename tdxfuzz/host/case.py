@@ -14,6 +14,7 @@ MAX_TDS = 4
 MAX_SLOTS = 8
 MAX_OPERATIONS = 64
 DEFAULT_STEPS = 20_000
+MAX_STEPS = 10_000_000
 
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "create": ("td",),
@@ -71,14 +72,15 @@ class Op:
             raise ValueError(f"{text!r}: {error}") from None
 
 
-def _ranges_fit(world: World, attribute: object, value: tuple[int, ...]) -> None:
-    if not value:
-        raise ValueError("at least one range is needed")
-    if len(set(value)) != len(value):
-        raise ValueError(f"a range is named twice in {list(value)}")
-    for r in value:
-        if not isinstance(r, int) or not 0 <= r < MAX_RANGES:
-            raise ValueError(f"ranges are 0..{MAX_RANGES - 1}, not {r!r}")
+def _ranges_fit(
+    world: World, attribute: Attribute[tuple[int, ...]], value: tuple[int, ...]
+) -> None:
+    valid = range(MAX_RANGES)
+    if not value or len(set(value)) != len(value) or any(r not in valid for r in value):
+        raise ValueError(
+            f"'{attribute.name}' must be one or more of 0..{MAX_RANGES - 1}, each once: "
+            f"{list(value)}"
+        )
 
 
 @frozen
@@ -103,6 +105,20 @@ class World:
         return max(self.guest_ranges + self.kernel_ranges) + 1
 
 
+class CaseError(ValueError):
+    """A part of a case does not fit the rest.
+
+    ``part`` is ``setup``, ``programs`` or ``schedule``; ``index`` says where in it: (CPU,
+    operation) for programs.
+    """
+
+    def __init__(self, part: str, index: tuple[int, ...], problem: str) -> None:
+        super().__init__("".join([part, *(f"[{i}]" for i in index), f": {problem}"]))
+        self.part = part
+        self.index = index
+        self.problem = problem
+
+
 @frozen
 class Case:
     """World, design, programs, schedule, faults and bounds.
@@ -111,7 +127,8 @@ class Case:
     the run; a run that is cut off shows nothing about its end.
 
     Raises:
-        ValueError: a field is out of range, or does not fit the world.
+        CaseError: a part does not fit the world.
+        ValueError: a field is out of range.
     """
 
     design: str = field(validator=validators.instance_of(str))
@@ -120,21 +137,32 @@ class Case:
     programs: tuple[tuple[Op, ...], ...] = ((), ())
     schedule: Schedule = EMPTY
     faults: tuple[Fault, ...] = ()
-    steps: int = field(default=DEFAULT_STEPS, validator=_between(1, 10_000_000))
+    steps: int = field(default=DEFAULT_STEPS, validator=_between(1, MAX_STEPS))
 
     def __attrs_post_init__(self) -> None:
         if len(self.programs) != self.world.cpus:
-            raise ValueError(f"{len(self.programs)} programs for {self.world.cpus} CPUs")
-        if len(self.setup) > MAX_OPERATIONS or self.operations > MAX_OPERATIONS:
-            raise ValueError(f"more than {MAX_OPERATIONS} operations")
-        for op in (*self.setup, *(op for program in self.programs for op in program)):
-            limits = {"td": self.world.tds, "slot": self.world.slots}
-            for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
-                if value >= limits[what]:
-                    raise ValueError(f"{op}: the world has only {limits[what]} {what}s")
-        for switch in self.schedule:
+            raise CaseError(
+                "programs", (), f"{len(self.programs)} programs for {self.world.cpus} CPUs"
+            )
+        for part, count in (("setup", len(self.setup)), ("programs", self.operations)):
+            if count > MAX_OPERATIONS:
+                raise CaseError(part, (), f"more than {MAX_OPERATIONS} operations")
+        for i, op in enumerate(self.setup):
+            self._check_op("setup", (i,), op)
+        for cpu, program in enumerate(self.programs):
+            for i, op in enumerate(program):
+                self._check_op("programs", (cpu, i), op)
+        for i, switch in enumerate(self.schedule):
             if switch.cpu >= self.world.cpus:
-                raise ValueError(f"switch to CPU {switch.cpu} of {self.world.cpus}")
+                raise CaseError(
+                    "schedule", (i,), f"switch to CPU {switch.cpu} of {self.world.cpus}"
+                )
+
+    def _check_op(self, part: str, index: tuple[int, ...], op: Op) -> None:
+        limits = {"td": self.world.tds, "slot": self.world.slots}
+        for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
+            if value >= limits[what]:
+                raise CaseError(part, index, f"{op}: the world has only {limits[what]} {what}s")
 
     @property
     def operations(self) -> int:

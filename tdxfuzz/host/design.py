@@ -114,6 +114,7 @@ class RefcountLayer:
 
         ``cache`` holds pages to draw the pair from where nothing may be allocated.
         """
+        # Told when it is called, with the class's name: a design being written may lack it.
         raise NotImplementedError(f"{type(self).__name__} has no get()")
 
     def put(self, pfn: int, hint: bool = False) -> None:
@@ -122,6 +123,7 @@ class RefcountLayer:
         ``hint`` is passed only to designs with ``uses_hint``: the call that freed the
         page said that it was the last of its range.
         """
+        # As for get().
         raise NotImplementedError(f"{type(self).__name__} has no put()")
 
     def holders_of(self, refcount: int) -> int:

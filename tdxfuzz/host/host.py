@@ -10,6 +10,7 @@ from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.design import RangeRefcount, RefcountLayer
 from tdxfuzz.host.kernel.errno import errno_name
+from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Mutex, Preemption
 from tdxfuzz.host.kernel.page import PageAllocator, PageCache
 from tdxfuzz.host.kvm.vm import Vm
@@ -19,26 +20,21 @@ from tdxfuzz.module import td_params
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import ModuleWatch, TdxModule
-from tdxfuzz.sim import RMW, Cell, HarnessError, Simulator
+from tdxfuzz.sim import RMW, Cell, HarnessError, NamedCell, Simulator
 
 T = TypeVar("T")
 
 NO_RANGE = -1
 
 
-class Holders(Cell):
+class Holders(NamedCell):
     """Who holds a 2MB range's pair, as the harness sees it: pages by PFN with their kind."""
 
-    __slots__ = ("_name", "pages")
+    __slots__ = ("pages",)
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.pages: dict[int, str] = {}
-
-    @property
-    def name(self) -> str:
-        return self._name
 
 
 class RelaxPoint(Cell):
@@ -51,14 +47,30 @@ class RelaxPoint(Cell):
         return "cpu_relax"
 
 
+class Visits:
+    """How the programs used a 2MB range.
+
+    ``holders`` is how many pages held it before they did, ``cpus`` has a bit for each
+    CPU that got or put it, ``puts`` counts the puts.
+    """
+
+    __slots__ = ("cpus", "holders", "puts")
+
+    def __init__(self, holders: int) -> None:
+        self.holders = holders
+        self.cpus = 0
+        self.puts = 0
+
+
 class Host(ModuleWatch):
     """Everything one run needs, built anew for each run.
 
     ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
     for, and ``began`` the step at which it entered; ``calls_in_flight`` and
-    ``operations_in_flight`` count over all CPUs. ``calls_met`` and ``gets_met`` tell
-    whether two SEAMCALLs, or two gets or puts for one range, ever overlapped;
-    ``returns`` are the steps before which a SEAMCALL returned.
+    ``operations_in_flight`` count over all CPUs. ``calls_met``, ``gets_met`` and
+    ``adds_met`` tell whether two SEAMCALLs, two gets or puts for one range, or a pair's
+    coming and another CPU's get or put for its range ever overlapped;
+    ``visits`` says who got and put which 2MB range, by its number.
 
     Args:
         sim: the simulator; its programs run the operations.
@@ -91,15 +103,19 @@ class Host(ModuleWatch):
         self.refcounts: dict[int, RangeRefcount] = {}
         self.holders: dict[int, Holders] = {}
         self.tdx_lock = Mutex(sim, "tdx_lock")
-        self.keyids = list(range(self.module.platform.private_hkid_max, 32, -1))
+        platform = self.module.platform
+        # The lowest private HKID is the module's own: tdx_guest_keyid_start is one above.
+        first = platform.private_hkid_min + 1
+        self.guest_keyids = Ida(sim, "tdx_guest_keyid_pool", first, platform.private_hkid_max)
         self.vms = [Vm(self, i) for i in range(world.tds)]
         self.getting = [NO_RANGE] * world.cpus
         self.began = [0] * world.cpus
         self.calls_met = False
         self.gets_met = False
+        self.adds_met = False
         self.calls_in_flight = 0
         self.operations_in_flight = 0
-        self.returns: list[int] = []
+        self.visits: dict[int, Visits] = {}
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
         layer.attach(self)
@@ -117,7 +133,6 @@ class Host(ModuleWatch):
             self.calls_met = True
         status = self.module.seamcall(self.lps[cpu], leaf, regs, version)
         self.calls_in_flight -= 1
-        self.returns.append(sim.clock)
         if trace is not None and sim.running:
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
             trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
@@ -128,7 +143,7 @@ class Host(ModuleWatch):
         """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""
         if not self.world.dynamic_pamt:
             return 0
-        self._enter(pfn)
+        self._enter(pfn, is_put=False)
         result = self.layer.get(pfn, cache)
         self.getting[self.sim.current.id] = NO_RANGE
         if not isinstance(result, int) or result > 0:
@@ -151,9 +166,9 @@ class Host(ModuleWatch):
         """The design's ``put``; without the module's hints the hold ends on entry."""
         if not self.world.dynamic_pamt:
             return
+        self._enter(pfn, is_put=True)
         if pfn in self.holders_of(pfn).pages:
             self._drop(pfn, kind)
-        self._enter(pfn)
         if self.layer.uses_hint:
             self._note("put", pfn, kind, "hint" if hint else "no hint")
             self.layer.put(pfn, hint)
@@ -162,11 +177,15 @@ class Host(ModuleWatch):
             self.layer.put(pfn)
         self.getting[self.sim.current.id] = NO_RANGE
 
+    def pair_added(self, range_hpa: int) -> None:
+        if self.getting.count(range_hpa >> 21) > 1:
+            self.adds_met = True
+
     def page_gone(self, hpa: int) -> None:
         """The module has let go of a page; for hint designs that ends the hold on it.
 
-        At this very instant, not a step later: from now on somebody else's REMOVE may
-        rightly succeed.
+        At this very instant, no step sooner or later: until now the freeing call itself
+        used the pair, from now on somebody else's REMOVE may rightly succeed.
         """
         pfn = hpa >> 12
         holders = self.holders.get(pfn >> 9)
@@ -175,12 +194,18 @@ class Host(ModuleWatch):
             if kind is not None:
                 self.watch.dropped(pfn, kind)
 
-    def _enter(self, pfn: int) -> None:
+    def _enter(self, pfn: int, is_put: bool) -> None:
         cpu, index = self.sim.current.id, pfn >> 9
         if index in self.getting:
             self.gets_met = True
         self.getting[cpu] = index
         self.began[cpu] = self.sim.clock
+        if self.sim.running:
+            visits = self.visits.get(index)
+            if visits is None:
+                visits = self.visits[index] = Visits(len(self.holders_of(pfn).pages))
+            visits.cpus |= 1 << cpu
+            visits.puts += is_put
 
     def _drop(self, pfn: int, kind: str) -> None:
         holders = self.holders_of(pfn)

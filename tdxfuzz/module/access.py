@@ -27,7 +27,7 @@ from tdxfuzz.module.codes import (
 )
 from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.pamt import PT, Pamt2M, PamtEntry, Walk
+from tdxfuzz.module.pamt import PT, Block, Pamt2M, PamtEntry, Walk
 from tdxfuzz.module.sept_entry import details
 from tdxfuzz.module.tables import OP_STATES, TLB_TRACKING_REQUIRED
 from tdxfuzz.module.td import MIN_TDCS_PAGES, Lifecycle, Tdcs, Tdr
@@ -42,6 +42,14 @@ def check_hpa(m: TdxModule, hpa: int, operand: int, size: int = SIZE_4K) -> None
     """Aligned, no HKID bits, below 2^52 (hpa_check_with_pwr_2_alignment)."""
     if hpa & (size - 1) or hpa & m.hkid_mask or hpa >> MAX_PA:
         raise Refused(OPERAND_INVALID | operand)
+
+
+def block_of(m: TdxModule, hpa: int, operand: int) -> Block:
+    """The PAMT block of a page that an operand names (pamt_get_block)."""
+    block = m.pamt.block_of(hpa)
+    if block is None:
+        raise Refused(OPERAND_ADDR_RANGE_ERROR | operand)
+    return block
 
 
 def lock_page(
@@ -61,9 +69,7 @@ def lock_page(
     """
     check_hpa(m, hpa, operand, SIZE_4K << 9 * level)
     pamt = m.pamt
-    block = pamt.block_of(hpa)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | operand)
+    block = block_of(m, hpa, operand)
     walk = pamt.walk(hpa, block, mode, level)
     if walk is None:
         raise Refused(OPERAND_BUSY | operand)
@@ -126,9 +132,12 @@ def lock_implicit(
     backing = node.backing[hpa >> 20 & 1]
 
     def release_in_backing_page() -> None:
+        release()
+        # Still the same instant: the next step is somebody else's chance, not this line.
         if not backing.owned:
             m.touched_page_given_back(backing.hpa, entry.name)
-        release()
+        if entry.pt == PT.NDA:
+            m.watch.page_gone(hpa)
 
     call.hold(release_in_backing_page)
     return entry, node

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.sim import EVENT, RMW, Cell
+from tdxfuzz.sim import EVENT, RMW, Cell, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -144,19 +144,14 @@ class NamedHpLock(HpLock):
         return self._name
 
 
-class SharexLock(Cell):
+class SharexLock(NamedCell):
     """A plain share/exclusive lock: bit 0 exclusive, bits 15:1 sharers."""
 
-    __slots__ = ("_name", "word")
+    __slots__ = ("word",)
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.word = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def acquire_sh(self) -> bool:
         """Acquire shared; on failure the added sharer stays until the release."""
@@ -209,19 +204,14 @@ class SharexLock(Cell):
         return self.word != 0
 
 
-class MutexLock(Cell):
+class MutexLock(NamedCell):
     """A one-byte mutex."""
 
-    __slots__ = ("_name", "word")
+    __slots__ = ("word",)
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.word = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def acquire(self) -> bool:
         """Acquire, from free only."""
@@ -250,19 +240,14 @@ class MutexLock(Cell):
         return self.word != 0
 
 
-class AtomicCount(Cell):
+class AtomicCount(NamedCell):
     """A counter that changes by a locked add, e.g. PAGE_COUNT and CHLDCNT."""
 
-    __slots__ = ("_name", "value")
+    __slots__ = ("value",)
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.value = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def xadd(self, n: int) -> int:
         """Add ``n`` in one locked instruction; the value from before."""

@@ -37,14 +37,17 @@ class ModuleWatch:
     def fatal(self, lp: LogicalProcessor, call: Call, fatal: ModuleFatal) -> None:
         """A sanity check failed during ``call``; the module is dead from now on."""
 
+    def pair_added(self, range_hpa: int) -> None:
+        """A range got its PAMT page pair: the instant at which it shows."""
+
     def pair_removed(self, range_hpa: int) -> None:
         """PAMT.REMOVE takes effect: at this instant the range has no page pair any more."""
 
     def page_gone(self, hpa: int) -> None:
-        """The page count of a freed page's range went down: its call is as good as done."""
+        """A page was freed, and its call will not touch the range's page pair any more."""
 
     def touched(self, backing_page: int, entry: str) -> None:
-        """The module is about to write to ``entry``, in a page it has given back."""
+        """The module wrote to ``entry``, in a page it has given back."""
 
 
 class TdxModule:
@@ -120,14 +123,12 @@ class TdxModule:
         assert isinstance(page, Tdvps), f"no TDVPR at {hpa:#x}"
         return page
 
-    def uncount(self, hpa: int, node: Pamt2M | None) -> int:
+    def uncount(self, node: Pamt2M | None) -> int:
         """A page was freed: one page less in its range; the hint bit if it was the last.
 
         pamt_dec_nl_page_count_and_get_hint.
         """
-        was_last = self.pamt.count_down(node)
-        self.watch.page_gone(hpa)
-        return REMOVAL_HINT if was_last else 0
+        return REMOVAL_HINT if self.pamt.count_down(node) else 0
 
     def touched_page_given_back(self, backing_page: int, entry: str) -> None:
         """The exit path of a call reaches an entry whose page the host has again."""

@@ -370,6 +370,16 @@ class Pamt:
             for page in range(hpa, hpa + SIZE_2M, SIZE_4K)
         )
 
+    def type_of(self, hpa: int) -> int:
+        """What a page is in use as, by its 4KB entry; NDA if it has none. Not a step."""
+        block = self.blocks.get(hpa >> 30)
+        if block is None:
+            return PT.NDA
+        if not self.dynamic:
+            return self.entry_4k(hpa, block.entry_2m(hpa)).pt
+        node = block.entry_2m(hpa)
+        return node.backing[hpa >> 20 & 1].peek(hpa) if node.is_node else PT.NDA
+
     def nodes(self) -> Iterator[Pamt2M]:
         """All 2MB entries that were ever touched, by address. Not a step."""
         for block in self.blocks.values():

@@ -37,9 +37,11 @@ def snapshot(m: TdxModule) -> Snapshot:
     Pages, and the TDs found through them, are those of ranges with a PAMT page pair:
     without dynamic PAMT the recordings list none.
     """
+    pages = list(used_pages(m)) if m.pamt.dynamic else []
+    tdrs = list(all_tdrs(m)) if m.pamt.dynamic else []
     return Snapshot(
         ranges=list(_ranges(m)),
-        pages=list(_runs(used_pages(m))),
+        pages=list(_runs(pages)),
         bitmap=[hex(hpa) for tdmr in m.pamt.tdmrs for hpa in tdmr.bitmap.backing_pages()],
         hp=[*sorted(host_priority_locks(m))],
         kot={
@@ -47,12 +49,15 @@ def snapshot(m: TdxModule) -> Snapshot:
             for hkid, key in m.keys.entries.items()
             if key.state in (Kot.ASSIGNED, Kot.FLUSHED)
         },
-        tds={hex(tdr.hpa): _td(m, tdr) for tdr in all_tdrs(m)},
+        tds={hex(tdr.hpa): _td(m, tdr) for tdr in tdrs},
     )
 
 
 def used_pages(m: TdxModule) -> Iterator[PamtEntry]:
-    """The 4KB entries in backing pages that are not NDA, by address."""
+    """The 4KB entries of pages in use, by address."""
+    if not m.pamt.dynamic:
+        yield from (e for e in m.pamt.static_entries() if e.pt not in (PT.NDA, PT.RSVD))
+        return
     for node in m.pamt.nodes():
         if node.is_node:
             for page in node.backing:

@@ -11,9 +11,9 @@ from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.check.run import Run
 from tdxfuzz.host.case import Op
 from tdxfuzz.host.layout import Layout
+from tdxfuzz.module.codes import REMOVAL_HINT
 from tdxfuzz.sim import Record
 
-HINT = 1 << 62
 ADDRESS = 0x0000_FFFF_FFFF_F000
 
 
@@ -200,7 +200,7 @@ def _registers(data: tuple[object, ...]) -> dict[str, int]:
 
 def _has_hint(record: Record) -> bool:
     regs = _registers(record.data[1:])
-    return bool(regs["rcx"] & HINT or regs["r9"] & HINT) and regs["rcx"] >> 63 == 0
+    return bool(regs["rcx"] & REMOVAL_HINT or regs["r9"] & REMOVAL_HINT) and regs["rcx"] >> 63 == 0
 
 
 def _number(value: object) -> int:

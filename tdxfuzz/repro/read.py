@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import cattrs
-from attrs import field, fields_dict, frozen, validators
+from attrs import field, frozen, validators
 
-from tdxfuzz.host.case import DEFAULT_STEPS, Case, Op, World
+from tdxfuzz.host.case import DEFAULT_STEPS, Case, CaseError, Op, World
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.fields import line_of, misfit
 from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.sim import Fault, Schedule, Switch
 
@@ -63,6 +64,9 @@ def _exactly(value: object, kind: type[T]) -> T:
     return value
 
 
+_PLACES = {"setup": "setup.operations", "programs": "cpu", "schedule": "schedule.switches"}
+"""Where a part of a case stands in a file."""
+
 _KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}
 
 
@@ -83,7 +87,7 @@ def _fault(value: object, _: object) -> Fault:
 
 
 def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter = cattrs.Converter()
     for kind in (int, str, bool):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(Op, lambda value, _: Op.parse(_exactly(value, str)))
@@ -130,6 +134,9 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
         )
     if version < 1:
         raise _error(path, text, "format", f"{version} does not exist")
+    wrong = misfit(tables, _File)
+    if wrong is not None:
+        raise _error(path, text, *wrong)
     try:
         file = _converter().structure(tables, _File)
     except cattrs.BaseValidationError as error:
@@ -157,9 +164,14 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
             faults=file.schedule.faults,
             steps=file.schedule.steps,
         )
+    except CaseError as error:
+        where = _PLACES[error.part] + "".join(f"[{i}]" for i in error.index)
+        if error.part == "programs" and error.index:
+            where = "cpu[{}].operations[{}]".format(*error.index)
+        raise _error(path, text, where, error.problem) from None
     except ValueError as error:
-        where = "schedule" if "steps" in str(error) or "switch" in str(error) else "cpu"
-        raise _error(path, text, where, str(error)) from None
+        where, problem = _first_problem(error, "schedule")
+        raise _error(path, text, where, problem) from None
     return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
 
 
@@ -188,45 +200,13 @@ def _first_problem(error: BaseException, where: str = "") -> tuple[str, str]:
             name = attribute.name
             return _first_problem(inner, f"{where}.{name}" if where else name)
         return _first_problem(without_notes[0], where)
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        extra = sorted(error.extra_fields)[0]
-        known = ", ".join(fields_dict(error.cl))
-        return f"{where}.{extra}" if where else extra, f"unknown field; known here: {known}"
-    if isinstance(error, KeyError):
-        name = str(error.args[0])
-        return f"{where}.{name}" if where else name, "missing"
     text = str(error)
-    if isinstance(error, TypeError) and "required positional argument" in text:
-        name = text.rpartition("'")[0].rpartition("'")[2]
-        return f"{where}.{name}" if where else name, "missing"
-    named = re.match(r"'(\w+)' (must .*)", text)
-    if named is not None and where.rpartition(".")[2] != named.group(1):
-        return f"{where}.{named.group(1)}" if where else named.group(1), named.group(2)
-    return where, named.group(2) if named is not None else text
+    named = re.match(r"'(\w+)' (must .*)", text, re.DOTALL)
+    if named is None:
+        return where, text
+    name, problem = named.groups()
+    return (where if where.rpartition(".")[2] == name else f"{where}.{name}"), problem
 
 
 def _error(path: Path | str, text: str, where: str, problem: str) -> ReproducerError:
-    return ReproducerError(path, _line_of(text, where), where, problem)
-
-
-def _line_of(text: str, where: str) -> int:
-    """The line a field stands in: its own, or its table's if it is missing; else 0."""
-    wanted = re.sub(r"(\.\w+)\[\d+\].*", r"\1", where)
-    table, counts = "", {"cpu": -1}
-    lines: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if match := re.fullmatch(r"\[\[(\w+)\]\]", stripped):
-            name = match.group(1)
-            counts[name] = counts.get(name, -1) + 1
-            table = f"{name}[{counts[name]}]"
-            lines.setdefault(table, number)
-        elif match := re.fullmatch(r"\[(\w+)\]", stripped):
-            table = match.group(1)
-            lines.setdefault(table, number)
-        elif match := re.match(r"(\w+)\s*=", stripped):
-            key = match.group(1)
-            lines.setdefault(f"{table}.{key}" if table else key, number)
-    while wanted and wanted not in lines and "." in wanted:
-        wanted = wanted.rpartition(".")[0]
-    return lines.get(wanted, 0)
+    return ReproducerError(path, line_of(text, where), where, problem)

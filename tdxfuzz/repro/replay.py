@@ -6,9 +6,8 @@ from enum import Enum
 
 from attrs import frozen
 
-from tdxfuzz.check.run import Run, run
+from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.repro.reproducer import Reproducer
-from tdxfuzz.search.engine import Design
 
 
 class Result(Enum):

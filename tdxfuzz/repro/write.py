@@ -19,7 +19,7 @@ def to_toml(reproducer: Reproducer) -> str:
     case = reproducer.case
     expect, origin = reproducer.expect, reproducer.origin
     lines = [
-        f"# {expect.check}: {expect.message}".rstrip(": "),
+        _comment(f"{expect.check}: {expect.message}"),
         "# Replay it with `tdxfuzz replay FILE`, read it with `tdxfuzz show FILE`.",
         f"format = {FORMAT}",
         f"model = {_value(MODEL_VERSION)}",
@@ -63,6 +63,10 @@ def to_toml(reproducer: Reproducer) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _comment(text: str) -> str:
+    return "# " + "".join(c if c.isprintable() else "?" for c in text).rstrip(": ")
+
+
 def _world(case: Case) -> list[str]:
     world = case.world
     return [
@@ -79,7 +83,7 @@ def _world(case: Case) -> list[str]:
 def _value(value: object) -> str:
     """A TOML value; strings and arrays of them look the same in JSON."""
     if isinstance(value, str | bool | int):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     assert isinstance(value, Iterable)
     return "[" + ", ".join(_value(item) for item in value) + "]"
 

@@ -16,6 +16,7 @@ from tdxfuzz.host.case import (
     MAX_OPERATIONS,
     MAX_RANGES,
     MAX_SLOTS,
+    MAX_STEPS,
     MAX_TDS,
     OPERATIONS,
     Case,
@@ -28,7 +29,13 @@ from tdxfuzz.sim import Fault, Schedule
 ESCAPE = 255
 SHORT_PROGRAM = 4
 SHORT_SCHEDULE = 4
-SHORT_STEP = 1024
+SHORT_STEP = 254
+LONG_STEP = 254
+"""A step below this is one byte; this byte is followed by two more, 255 by five."""
+
+USUAL_TARGET = 192
+"""Bytes below this mean the CPU whose turn it is: a switch to another one says so."""
+
 FAULT_KINDS = ("alloc",)
 MAX_FAULTS = 16
 
@@ -97,25 +104,33 @@ def decode(data: bytes, design: str) -> Case:
     first = reader.byte()
     if first == ESCAPE:
         world = _read_world(reader)
-        setup = tuple(_read_op(reader, world) for _ in range(reader.byte() % (MAX_OPERATIONS + 1)))
+        menu = _Menu(world)
+        count = reader.byte() % (MAX_OPERATIONS + 1)
+        setup = tuple(menu.op(0, reader.byte()) for _ in range(count))
     else:
         known = presets()
         world, setup = known[first % len(known)]
     programs = []
     left = MAX_OPERATIONS
-    for _ in range(world.cpus):
+    menu = _Menu(world, setup)
+    for cpu in range(world.cpus):
         length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
         left -= length
-        programs.append(tuple(_read_op(reader, world) for _ in range(length)))
-    pairs = [
-        (_read_step(reader), reader.byte() % world.cpus)
-        for _ in range(reader.count(SHORT_SCHEDULE, 254))
-    ]
-    faults = tuple(
-        Fault(FAULT_KINDS[reader.byte() % len(FAULT_KINDS)], reader.number(2))
-        for _ in range(reader.byte() % (MAX_FAULTS + 1))
-    )
-    steps = reader.number(3) % 10_000_000 or DEFAULT_STEPS
+        programs.append(tuple(menu.op(cpu, reader.byte()) for _ in range(length)))
+    pairs = []
+    cpu = 0
+    for _ in range(reader.count(SHORT_SCHEDULE, 254)):
+        step, target = _read_step(reader), reader.byte()
+        cpu = (cpu + 1 + max(target - USUAL_TARGET, 0)) % world.cpus
+        pairs.append((step, cpu))
+    faults: tuple[Fault, ...] = ()
+    steps = DEFAULT_STEPS
+    if reader.byte() == ESCAPE:
+        faults = tuple(
+            Fault(FAULT_KINDS[reader.byte() % len(FAULT_KINDS)], reader.number(2))
+            for _ in range(reader.byte() % (MAX_FAULTS + 1))
+        )
+        steps = reader.number(3) % (MAX_STEPS + 1) or DEFAULT_STEPS
     return Case(design, world, setup, tuple(programs), Schedule.of(pairs), faults, steps)
 
 
@@ -135,26 +150,34 @@ def encode(case: Case) -> bytes:
         writer.byte(ESCAPE)
         _write_world(writer, case.world)
         writer.byte(len(case.setup))
+        menu = _Menu(case.world)
         for op in case.setup:
-            _write_op(writer, case.world, op)
-    for program in case.programs:
+            writer.byte(menu.byte(0, op))
+    menu = _Menu(case.world, case.setup)
+    for cpu, program in enumerate(case.programs):
         writer.count(len(program), SHORT_PROGRAM)
         for op in program:
-            _write_op(writer, case.world, op)
+            writer.byte(menu.byte(cpu, op))
     writer.count(len(case.schedule), SHORT_SCHEDULE)
+    cpu = 0
     for switch in case.schedule:
         _write_step(writer, switch.step)
-        writer.byte(switch.cpu)
-    writer.byte(len(case.faults))
-    for fault in case.faults:
-        writer.byte(FAULT_KINDS.index(fault.kind))
-        writer.number(fault.index, 2)
-    writer.number(0 if case.steps == DEFAULT_STEPS else case.steps, 3)
+        skipped = (switch.cpu - cpu - 1) % case.world.cpus
+        writer.byte(skipped and USUAL_TARGET + skipped)
+        cpu = switch.cpu
+    if case.faults or case.steps != DEFAULT_STEPS:
+        writer.byte(ESCAPE)
+        writer.byte(len(case.faults))
+        for fault in case.faults:
+            writer.byte(FAULT_KINDS.index(fault.kind))
+            writer.number(fault.index, 2)
+        writer.number(case.steps, 3)
     return bytes(writer.data).rstrip(b"\0")
 
 
-def _operations(world: World) -> list[Op]:
-    """All operations of a world, the two most useful kinds first."""
+@cache
+def _operations(world: World) -> tuple[Op, ...]:
+    """All operations of a world, the most useful kinds first."""
     limits = {"td": world.tds, "slot": world.slots}
     found = []
     for name in ("map", "zap", "create", "destroy"):
@@ -162,31 +185,65 @@ def _operations(world: World) -> list[Op]:
         for what in OPERATIONS[name]:
             arguments = [(*args, value) for args in arguments for value in range(limits[what])]
         found += [Op(name, args) for args in arguments]
-    return found
+    return tuple(found)
 
 
-_cached_operations = cache(_operations)
+class _Menu:
+    """What a byte means as the next operation of a CPU: more often than not one that fits.
 
+    A CPU mostly works on its own TD (``cpu % tds``), and zaps what is mapped or maps
+    what is not, as far as the operations before tell.
+    """
 
-def _read_op(reader: _Reader, world: World) -> Op:
-    known = _cached_operations(world)
-    return known[reader.byte() % len(known)]
+    FITTING = 8
+    """How often a fitting operation is on the menu; each other one is there once."""
 
+    def __init__(self, world: World, before: tuple[Op, ...] = ()) -> None:
+        self._world = world
+        self._mapped: set[tuple[int, ...]] = set()
+        for op in before:
+            self._note(op)
 
-def _write_op(writer: _Writer, world: World, op: Op) -> None:
-    writer.byte(_cached_operations(world).index(op))
+    def op(self, cpu: int, byte: int) -> Op:
+        menu = self._menu(cpu)
+        return self._note(menu[byte % len(menu)])
+
+    def byte(self, cpu: int, op: Op) -> int:
+        place = self._menu(cpu).index(op)
+        self._note(op)
+        return place
+
+    def _menu(self, cpu: int) -> tuple[Op, ...]:
+        td = cpu % self._world.tds
+        pages = [(td, slot) for slot in range(self._world.slots)]
+        fitting = tuple(Op("zap" if page in self._mapped else "map", page) for page in pages)
+        return fitting * self.FITTING + _operations(self._world)
+
+    def _note(self, op: Op) -> Op:
+        if op.name == "map":
+            self._mapped.add(op.args)
+        elif op.name == "zap":
+            self._mapped.discard(op.args)
+        elif op.name == "destroy":
+            self._mapped = {page for page in self._mapped if page[0] != op.args[0]}
+        return op
 
 
 def _read_step(reader: _Reader) -> int:
-    step = reader.number(2)
-    return reader.number(5) if step == 0xFFFF else step % SHORT_STEP
+    step = reader.byte()
+    if step < SHORT_STEP:
+        return step
+    return reader.number(2 if step == LONG_STEP else 5)
 
 
 def _write_step(writer: _Writer, step: int) -> None:
     if step < SHORT_STEP:
+        writer.byte(step)
+    elif step < 1 << 16:
+        writer.byte(LONG_STEP)
         writer.number(step, 2)
     else:
-        writer.number(0xFFFF, 2)
+        writer.byte(ESCAPE)
         writer.number(step, 5)
 
 

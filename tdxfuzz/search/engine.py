@@ -5,13 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Protocol
 
-from tdxfuzz.check.run import Run, run
+from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.case import Case
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.sim import Policy, Schedule
-
-Design = type[RefcountLayer] | None
-"""The class behind ``case.design``; None for a built-in one."""
 
 
 class Engine(Protocol):
@@ -19,11 +16,8 @@ class Engine(Protocol):
 
     name: str
 
-    def attempt(self, rng: Random, base: Run, design: Design) -> Run:
-        """Run the programs of ``base`` in another order.
-
-        ``base`` is the run without preemptions; the result's case replays by itself.
-        """
+    def attempt(self, rng: Random, base: Base) -> Run:
+        """Run the programs of ``base`` in another order; the result replays by itself."""
 
 
 def run_with_policy(case: Case, policy: Policy, design: Design) -> Run:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from random import Random
 
 from attrs import field, frozen
 
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.search.engine import Design, Engine
+from tdxfuzz.check.run import Contention, Design, Run, run
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.scenarios import Scenario
+from tdxfuzz.search.engine import Engine
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
 from tdxfuzz.sim import Trace, check_determinism
 
-ORDERS = 8
-"""Orders tried of each program, besides the one without preemptions."""
+ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
+"""Orders tried of a program besides the one without preemptions: few where the CPUs get
+and put no range in common, for little can be found there."""
 
 CHECK_DETERMINISM_EVERY = 997
 
@@ -27,6 +32,12 @@ class Budget:
 
     seconds: float | None = field(default=None)
     cases: int | None = field(default=None)
+
+    def is_spent(self, statistics: Statistics) -> bool:
+        """Whether a search that has done this much must stop."""
+        return (self.seconds is not None and statistics.seconds >= self.seconds) or (
+            self.cases is not None and statistics.cases >= self.cases
+        )
 
 
 @frozen
@@ -48,6 +59,7 @@ def hunt(
     cpus: int = 2,
     design: Design = None,
     progress: Callable[[Statistics], None] | None = None,
+    scenario: Scenario | None = None,
 ) -> Hunted:
     """Search one design for a bug.
 
@@ -61,6 +73,7 @@ def hunt(
         cpus: in each world.
         design: a user's design.
         progress: called after every case.
+        scenario: what to run, in place of programs at random; it brings its own CPUs.
 
     Raises:
         HarnessError: the design misused the harness or raised, or a run was not
@@ -71,7 +84,12 @@ def hunt(
     found = None
     interrupted = False
     try:
-        for attempt in _attempts(Random(seed), design_name, engine, cpus, design):
+        rng = Random(seed)
+        if scenario is None:
+            cases = _drawn(rng, design_name, cpus)
+        else:
+            cases = repeat(scenario.case(design_name))
+        for attempt in _attempts(rng, cases, engine, design):
             statistics.seconds = time.monotonic() - began
             statistics.add(attempt)
             if progress is not None:
@@ -81,9 +99,7 @@ def hunt(
                 break
             if statistics.cases % CHECK_DETERMINISM_EVERY == 1:
                 _check_determinism(attempt, design)
-            if budget.cases is not None and statistics.cases >= budget.cases:
-                break
-            if budget.seconds is not None and statistics.seconds >= budget.seconds:
+            if budget.is_spent(statistics):
                 break
     except KeyboardInterrupt:
         interrupted = True
@@ -91,14 +107,17 @@ def hunt(
     return Hunted(statistics, found, interrupted)
 
 
-def _attempts(
-    rng: Random, design_name: str, engine: Engine, cpus: int, design: Design
-) -> Iterator[Run]:
+def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
     while True:
-        base = run(draw_case(RandomSource(rng), design_name, cpus), design)
-        yield base
-        for _ in range(ORDERS):
-            yield engine.attempt(rng, base, design)
+        yield draw_case(RandomSource(rng), design_name, cpus)
+
+
+def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design) -> Iterator[Run]:
+    for case in cases:
+        base = Base(run(case, design), design)
+        yield base.run
+        for _ in range(ORDERS[base.run.contention]):
+            yield engine.attempt(rng, base)
 
 
 def _check_determinism(attempt: Run, design: Design) -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.check.run import Run
-from tdxfuzz.search.engine import Design, run_with_policy
+from tdxfuzz.search.engine import run_with_policy
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.sim import Cpu, Simulator, Why
+from tdxfuzz.sim.scheduler import NEVER
 
-NEVER = 1 << 62
 DEFAULT_DEPTH = 3
 
 
@@ -71,9 +72,9 @@ class Pct:
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
         self.depth = depth
 
-    def attempt(self, rng: Random, base: Run, design: Design) -> Run:
-        cpus = base.case.world.cpus
+    def attempt(self, rng: Random, base: Base) -> Run:
+        cpus = base.run.case.world.cpus
         priorities = rng.sample(range(1, cpus + 1), cpus)
-        length = max(base.outcome.steps, 1)
+        length = max(base.run.outcome.steps, 1)
         points = sorted(rng.randrange(length) for _ in range(self.depth - 1))
-        return run_with_policy(base.case, PriorityPolicy(priorities, points), design)
+        return run_with_policy(base.run.case, PriorityPolicy(priorities, points), base.design)

@@ -29,8 +29,6 @@ class Progress:
         """Where the run changed CPU, and to which."""
         self.inside_call: set[int] = set()
         """Steps that are inside a SEAMCALL: preempting there cuts the call in two."""
-        self.running: list[int] = []
-        """Which CPU performed each step."""
         self._read(trace)
 
     def step_of(self, place: Place) -> int | None:
@@ -40,6 +38,7 @@ class Progress:
     def _read(self, trace: Trace) -> None:
         at: dict[int, Place] = {}
         began: dict[int, int] = {}
+        steps = 0
         for record in trace:
             here = at.get(record.cpu)
             if record.kind == "op":
@@ -47,7 +46,7 @@ class Progress:
                 at[record.cpu] = Place(record.cpu, op, 0)
                 self._step_of.setdefault(at[record.cpu], record.step)
             elif record.kind == "step":
-                self.running.append(record.cpu)
+                steps += 1
                 if here is not None:
                     at[record.cpu] = Place(here.cpu, here.op, here.steps + 1)
                     self._step_of.setdefault(at[record.cpu], record.step + 1)
@@ -56,6 +55,6 @@ class Progress:
                 if here is not None and isinstance(target, int):
                     self.switches.append((here, target))
             elif record.kind == "call":
-                began[record.cpu] = len(self.running)
+                began[record.cpu] = steps
             elif record.kind == "return" and record.cpu in began:
-                self.inside_call.update(range(began.pop(record.cpu) + 1, len(self.running)))
+                self.inside_call.update(range(began.pop(record.cpu) + 1, steps))

@@ -2,9 +2,9 @@
 
 Musuvathi and Qadeer, "Iterative context bounding for systematic testing of
 multithreaded programs" (PLDI 2007): most bugs need very few preemptions. Deviation:
-not systematic; the number of preemptions is drawn, one being the most likely. Half of
-their places are uniform over the steps of the run without preemptions, half lie right
-behind a SEAMCALL's return, where a decision waits to be acted upon.
+not systematic; the number of preemptions is drawn, one being the most likely. Most of
+their places are before a step that another CPU can spoil, each cell being as likely as
+any other: locks that everything takes do not crowd out the rest.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.check.run import Run, run
-from tdxfuzz.search.engine import Design
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.sim import Schedule
 
 COUNTS = ((1, 2, 3, 4), (60, 25, 10, 5))
 """How many preemptions, and how often."""
 
-BEHIND_A_CALL = 0.5
+ANYWHERE = 0.2
+"""How often a place is drawn from all steps: the footprint is that of one order only."""
 
 
 class RandomWalk:
@@ -29,16 +30,13 @@ class RandomWalk:
     def __init__(self, counts: tuple[tuple[int, ...], tuple[int, ...]] = COUNTS) -> None:
         self.counts = counts
 
-    def attempt(self, rng: Random, base: Run, design: Design) -> Run:
+    def attempt(self, rng: Random, base: Base) -> Run:
         count = rng.choices(*self.counts)[0]
-        length = max(base.outcome.steps, 1)
-        cpus = base.case.world.cpus
-        returns = base.returns or (0,)
-        pairs = [
-            (
-                rng.choice(returns) if rng.random() < BEHIND_A_CALL else rng.randrange(length),
-                rng.randrange(cpus),
-            )
-            for _ in range(count)
-        ]
-        return run(base.case.with_schedule(Schedule.of(pairs)), design)
+        pairs = [_preemption(rng, base) for _ in range(count)]
+        return run(base.run.case.with_schedule(Schedule.of(pairs)), base.design)
+
+
+def _preemption(rng: Random, base: Base) -> tuple[int, int]:
+    if base.conflicts and rng.random() >= ANYWHERE:
+        return rng.choice(rng.choice(base.conflicts))
+    return rng.randrange(max(base.run.outcome.steps, 1)), rng.randrange(base.run.case.world.cpus)

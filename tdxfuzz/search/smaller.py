@@ -50,6 +50,23 @@ def _without_cpus(case: Case) -> Iterator[Candidate]:
         yield Candidate(evolve(case, world=world, programs=programs), moved, cpu_now, thorough=True)
 
 
+def _other_cpus(case: Case) -> Iterator[Candidate]:
+    """Exchange the programs of two CPUs: whoever goes first should come first."""
+    for a in range(case.world.cpus):
+        for b in range(a + 1, case.world.cpus):
+            programs = list(case.programs)
+            programs[a], programs[b] = programs[b], programs[a]
+            exchanged = {a: b, b: a}
+
+            def cpu_now(cpu: int, exchanged: dict[int, int] = exchanged) -> int:
+                return exchanged.get(cpu, cpu)
+
+            def moved(place: Place, exchanged: dict[int, int] = exchanged) -> Place:
+                return evolve(place, cpu=exchanged.get(place.cpu, place.cpu))
+
+            yield Candidate(evolve(case, programs=tuple(programs)), moved, cpu_now, thorough=True)
+
+
 def _without_operations(case: Case) -> Iterator[Candidate]:
     """Leave out one operation of one program."""
     for cpu, program in enumerate(case.programs):
@@ -170,6 +187,7 @@ Simplification = Callable[[Case], Iterator[Candidate]]
 
 SIMPLIFICATIONS: tuple[Simplification, ...] = (
     _without_cpus,
+    _other_cpus,
     _without_operations,
     _into_setup,
     _without_faults,

@@ -7,9 +7,22 @@ from collections import Counter
 from tdxfuzz.abi import BY_NUMBER, CODES, status
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Run
+from tdxfuzz.host.case import OPERATIONS
 from tdxfuzz.sim import End
 
 BUSY = CODES["OPERAND_BUSY"]
+
+
+_NUMBER = {name: i for i, name in enumerate(OPERATIONS)}
+"""Numbers for names: the hash of a string differs from process to process."""
+
+
+def _fingerprint(run: Run) -> int:
+    """A number that tells one order of one set of programs from another."""
+    case, world = run.case, run.case.world
+    lines = (case.setup, *case.programs)
+    operations = tuple(tuple((_NUMBER[op.name], *op.args) for op in line) for line in lines)
+    return hash((operations, world.guest_ranges, world.kernel_ranges, run.outcome.switches))
 
 
 class Statistics:
@@ -27,6 +40,7 @@ class Statistics:
         self.calls: Counter[tuple[int, int]] = Counter()
         self.seen: Counter[str] = Counter()
         self.waited = 0
+        self.adds_met = 0
         self.busy = 0
         self._schedules: set[int] = set()
 
@@ -39,11 +53,9 @@ class Statistics:
         self.calls.update(run.calls)
         self.seen.update(run.seen)
         self.waited += run.waits > 0
+        self.adds_met += run.adds_met
         self.busy += any(code == BUSY for _, code in run.calls)
-        case = run.case
-        programs = tuple((len(op.name), *op.args) for program in case.programs for op in program)
-        setup = tuple((len(op.name), *op.args) for op in case.setup)
-        self._schedules.add(hash((programs, setup, case.world.kernel_ranges, run.outcome.switches)))
+        self._schedules.add(_fingerprint(run))
 
     @property
     def distinct_schedules(self) -> int:
@@ -65,6 +77,7 @@ class Statistics:
             "BUSY seen": self.busy,
             "a CPU waited for a lock": self.waited,
             "both CPUs in get or put of one range": self.seen["refcount"],
+            "pair added while another CPU used its range": self.adds_met,
             "pair removed while another CPU used its range": self.seen["pamt-in-use"],
             "SEAMCALLs of two CPUs overlapped": self.seen["module-fatal"],
         }

@@ -6,7 +6,17 @@ simulated CPU may run instead. A run is fixed by its programs and its schedule, 
 can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 """
 
-from tdxfuzz.sim.cell import EVENT, READ, RMW, WRITE, Cell, Counter, Variable, access_name
+from tdxfuzz.sim.cell import (
+    EVENT,
+    READ,
+    RMW,
+    WRITE,
+    Cell,
+    Counter,
+    NamedCell,
+    Variable,
+    access_name,
+)
 from tdxfuzz.sim.cpu import Cpu
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
@@ -33,6 +43,7 @@ __all__ = [
     "Fault",
     "FollowSchedule",
     "HarnessError",
+    "NamedCell",
     "Nondeterminism",
     "Outcome",
     "Policy",

@@ -40,22 +40,32 @@ class Cell:
     @property
     def name(self) -> str:
         """A name that is the same in every run of the same case."""
+        # Asked for only by traces and reports, so a toy cell may do without.
         raise NotImplementedError(f"{type(self).__name__} has no name")
 
 
-class Variable(Cell, Generic[T]):
-    """A plain shared variable: loads and stores, each a step."""
+class NamedCell(Cell):
+    """A cell that is told its name."""
 
-    __slots__ = ("_name", "value")
+    __slots__ = ("_name",)
 
-    def __init__(self, sim: Simulator, name: str, value: T) -> None:
+    def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim)
         self._name = name
-        self.value = value
 
     @property
     def name(self) -> str:
         return self._name
+
+
+class Variable(NamedCell, Generic[T]):
+    """A plain shared variable: loads and stores, each a step."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, sim: Simulator, name: str, value: T) -> None:
+        super().__init__(sim, name)
+        self.value = value
 
     def read(self) -> T:
         """Load: one step."""

@@ -22,7 +22,7 @@ def check_determinism(run: Callable[[], Trace]) -> Trace:
     if first.hash() == second.hash():
         return first
     for i, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
+        if repr(a) != repr(b):
             raise Nondeterminism(f"two runs of one case differ at record {i}: {a} against {b}")
     raise Nondeterminism(
         f"two runs of one case differ in length: {len(first)} against {len(second)} records"

@@ -9,7 +9,8 @@ class StopRun(BaseException):
     """Raised inside a CPU to end the whole run at once.
 
     A ``BaseException``, so that an ``except Exception`` in the code under test cannot
-    swallow it.
+    swallow it. Raise it through :meth:`Simulator.stop`, which makes all primitives inert
+    before the ``finally`` blocks on the way out run.
     """
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tdxfuzz.sim.cell import RMW, Cell
+from tdxfuzz.sim.cell import RMW, NamedCell
 from tdxfuzz.sim.cpu import State
 from tdxfuzz.sim.errors import HarnessError, StopRun
 
@@ -26,23 +27,24 @@ class Deadlock(StopRun):
         self.waits = waits
 
 
-class WaitLock(Cell):
+def _is_stop(kind: type[BaseException] | None) -> bool:
+    """Whether a ``with`` block is left because the run is over: nothing may act any more."""
+    return kind is not None and issubclass(kind, StopRun)
+
+
+class WaitLock(NamedCell):
     """What all waiting locks share: a name, a queue, and who stands in whose way."""
 
-    __slots__ = ("_name", "queue")
+    __slots__ = ("queue",)
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.queue: list[tuple[Cpu, bool]] = []
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def holders(self) -> list[Cpu]:
         """The CPUs that hold it now."""
-        raise NotImplementedError
+        # Abstract: what holding means is what the kinds of locks differ in.
+        raise NotImplementedError(f"{type(self).__name__} has no holders()")
 
     def blockers(self, cpu: Cpu) -> list[Cpu]:
         """Everyone ``cpu`` must wait for: the holders, and those ahead in the queue."""
@@ -56,13 +58,15 @@ class WaitLock(Cell):
     def _wait(self, exclusive: bool) -> None:
         """Queue the current CPU and run others until it has been handed the lock."""
         sim = self.sim
+        if not sim.running:
+            raise HarnessError(f"{self.name} is taken twice, or never given back")
         cpu = sim.current
         self.queue.append((cpu, exclusive))
         cpu.state = State.BLOCKED
         cpu.waiting_for = self
         cycle = find_cycle(cpu)
         if cycle:
-            raise Deadlock(cycle)
+            sim.stop(Deadlock(cycle))
         sim.blocked()
 
 
@@ -139,7 +143,8 @@ class FairLock(WaitLock):
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self.release()
+        if not _is_stop(kind):
+            self.release()
 
 
 class FairRwLock(WaitLock):
@@ -216,25 +221,26 @@ class FairRwLock(WaitLock):
                 self.readers.append(cpu)
             self.sim.wake(cpu)
 
-    def read(self) -> ReadSide:
+    def read(self) -> Side:
         """For ``with lock.read():``."""
-        return ReadSide(self)
+        return Side(self.read_acquire, self.read_release)
 
-    def write(self) -> WriteSide:
+    def write(self) -> Side:
         """For ``with lock.write():``."""
-        return WriteSide(self)
+        return Side(self.write_acquire, self.write_release)
 
 
-class ReadSide:
-    """The shared side of a :class:`FairRwLock` as a context manager."""
+class Side:
+    """One side of a :class:`FairRwLock` as a context manager."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_acquire", "_release")
 
-    def __init__(self, lock: FairRwLock) -> None:
-        self._lock = lock
+    def __init__(self, acquire: Callable[[], None], release: Callable[[], None]) -> None:
+        self._acquire = acquire
+        self._release = release
 
     def __enter__(self) -> None:
-        self._lock.read_acquire()
+        self._acquire()
 
     def __exit__(
         self,
@@ -242,24 +248,5 @@ class ReadSide:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._lock.read_release()
-
-
-class WriteSide:
-    """The exclusive side of a :class:`FairRwLock` as a context manager."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self, lock: FairRwLock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        self._lock.write_acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._lock.write_release()
+        if not _is_stop(kind):
+            self._release()

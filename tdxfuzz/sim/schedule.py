@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen, validators
 
-MAX_STEP = 1 << 40
+MAX_STEP = (1 << 40) - 1
 MAX_CPU = 63
 
 
@@ -27,7 +27,7 @@ class Schedule:
     """Switches in strictly ascending order of step.
 
     A switch that cannot apply (the step is never reached, the CPU is not runnable or
-    runs already) does nothing; :attr:`Outcome.schedule` is the schedule without those.
+    runs already) does nothing; ``FollowSchedule.applied`` is the schedule without those.
 
     Raises:
         ValueError: two switches share a step, or they are out of order.

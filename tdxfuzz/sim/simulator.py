@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import Enum
+from typing import NoReturn
 
 from attrs import frozen
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -28,6 +30,9 @@ class End(Enum):
     STOPPED = "stopped"
     DEADLOCK = "deadlock"
     BOUND = "bound"
+
+
+_END = {type(None): End.REST, Deadlock: End.DEADLOCK, StepBound: End.BOUND}
 
 
 @frozen
@@ -61,6 +66,7 @@ class Simulator:
 
     __slots__ = (
         "_hub",
+        "_stopped_by",
         "bound",
         "clock",
         "cpus",
@@ -95,6 +101,7 @@ class Simulator:
         self.switches: list[tuple[int, int]] = []
         self.waits = 0
         self._hub: greenlet | None = None
+        self._stopped_by: StopRun | None = None
 
     def step(self, cell: Cell, access: int) -> None:
         """Announce an atomic action on ``cell``; return when it may be performed."""
@@ -110,11 +117,11 @@ class Simulator:
         cpu.next_cell, cpu.next_access = cell, access
         while True:
             if self.clock >= self.bound:
-                raise StepBound(f"the run took more than {self.bound} steps")
+                self.stop(StepBound(f"the run took more than {self.bound} steps"))
             target = self.policy.preempt(self)
             if target is None:
                 break
-            self._switch(target)
+            self.go_on_with(target)
         if self.trace is not None:
             self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
         self.refresh()
@@ -132,18 +139,27 @@ class Simulator:
         if self.running:
             target = self.policy.choose(self, Why.YIELD)
             if target is not None and target is not self.current:
-                self._switch(target)
+                self.go_on_with(target)
 
     def blocked(self) -> None:
         """Run others until the current CPU, which is blocked, has been woken."""
-        if not self.running:
-            raise HarnessError("a lock is taken twice, or never given back, while nothing runs")
         self.waits += 1
         self._note("block")
         target = self.policy.choose(self, Why.BLOCK)
         if target is None:
-            raise Deadlock([(c, c.waiting_for, b) for c, b in self._stuck() if c.waiting_for])
-        self._switch(target)
+            self.stop(self._hopeless())
+        self.go_on_with(target)
+
+    def stop(self, reason: StopRun) -> NoReturn:
+        """End the run at once: from here on no primitive acts any more.
+
+        Raises:
+            StopRun: ``reason``, through the current CPU.
+        """
+        self.over = True
+        self.due = -1
+        self._stopped_by = reason
+        raise reason
 
     def wake(self, cpu: Cpu) -> None:
         """Make a blocked CPU runnable."""
@@ -160,25 +176,25 @@ class Simulator:
         """
         if len(bodies) != len(self.cpus):
             raise HarnessError(f"{len(bodies)} programs for {len(self.cpus)} CPUs")
+        if self._hub is not None:
+            raise HarnessError("a simulator runs once; make another one")
         self._hub = getcurrent()
         for cpu, body in zip(self.cpus, bodies, strict=True):
             cpu.greenlet = greenlet(self._body(cpu, body), self._hub)
         self.clock = 0
         self.running = True
         self.refresh()
-        end, deadlock = End.REST, None
+        reason: BaseException | None = None
         try:
             self._loop()
-        except Deadlock as found:
-            end, deadlock = End.DEADLOCK, found
-        except StepBound:
-            end = End.BOUND
-        except StopRun:
-            end = End.STOPPED
+        except (StopRun, GreenletExit) as stopped:
+            # A ``finally`` block on the way out may have put a GreenletExit in its place.
+            reason = self._stopped_by or stopped
         finally:
             steps = self.clock
             self._unwind()
-        return Outcome(end, steps, tuple(self.switches), deadlock)
+        deadlock = reason if isinstance(reason, Deadlock) else None
+        return Outcome(_END.get(type(reason), End.STOPPED), steps, tuple(self.switches), deadlock)
 
     def _loop(self) -> None:
         why = Why.START
@@ -187,8 +203,8 @@ class Simulator:
             if target is None:
                 if all(cpu.state is State.DONE for cpu in self.cpus):
                     return
-                raise Deadlock([(c, c.waiting_for, b) for c, b in self._stuck() if c.waiting_for])
-            self._switch(target)
+                self.stop(self._hopeless())
+            self.go_on_with(target)
             why = Why.DONE
 
     def _body(self, cpu: Cpu, body: Callable[[], None]) -> Callable[[], None]:
@@ -199,7 +215,7 @@ class Simulator:
 
         return main
 
-    def _switch(self, target: Cpu) -> None:
+    def go_on_with(self, target: Cpu) -> None:
         """Continue with ``target``; returns when somebody continues with us."""
         self.switches.append((self.clock, target.id))
         self._note("switch", target.id)
@@ -215,13 +231,15 @@ class Simulator:
             what = waiting.name if waiting is not None else ""
             self.trace.add(self.clock, self.current.id, kind, what, *data)
 
-    def _stuck(self) -> list[tuple[Cpu, Cpu]]:
-        """Each blocked CPU with somebody in its way (who is done, or stuck as well)."""
-        return [
-            (cpu, cpu.waiting_for.blockers(cpu)[0])
-            for cpu in self.cpus
-            if cpu.waiting_for is not None
-        ]
+    def _hopeless(self) -> Deadlock:
+        """Nobody can go on: each blocked CPU with one (done, or stuck too) in its way."""
+        return Deadlock(
+            [
+                (cpu, cpu.waiting_for, cpu.waiting_for.blockers(cpu)[0])
+                for cpu in self.cpus
+                if cpu.waiting_for is not None
+            ]
+        )
 
     def _unwind(self) -> None:
         """Make every primitive inert and let the suspended CPUs' ``finally`` blocks run."""
@@ -232,7 +250,9 @@ class Simulator:
             for _ in range(3):
                 if cpu.greenlet is None or cpu.greenlet.dead:
                     break
-                cpu.greenlet.throw(GreenletExit)
+                # Why the run ended counts, not what a ``finally`` block makes of it.
+                with suppress(Exception):
+                    cpu.greenlet.throw(GreenletExit)
             cpu.greenlet = None
         self.over = False
         self.due = NEVER

@@ -17,11 +17,10 @@ from attrs import frozen
 from tdxfuzz.abi import status
 from tdxfuzz.module.module import LeafNotModelledError
 from tdxfuzz.module.snapshot import Snapshot, snapshot
-from tdxfuzz.targets.count import Count, event_differences
+from tdxfuzz.targets.count import Count, event_differences, replay_setup
 from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.interleaved import Driven, Fatal, drive, fatal_of
 from tdxfuzz.targets.recording import (
-    COMPARED,
     Config,
     Event,
     RecordedCall,
@@ -32,6 +31,7 @@ from tdxfuzz.targets.recording import (
     hex_of,
     mapping,
     order_of,
+    outputs_of,
     sequence,
 )
 
@@ -104,7 +104,8 @@ def _outcome(data: Mapping[str, object]) -> Outcome:
     hp_sets = {}
     for item in sequence(data.get("hp_sets", [])):
         names, number = sequence(item)
-        assert isinstance(number, int)
+        if not isinstance(number, int):
+            raise TypeError("'hp_sets' must be lists of names with a number each")
         hp_sets[tuple(sorted(map(str, sequence(names))))] = number
     result_a, result_b = (_result_text(_result(data[name])) for name in ("A", "B"))
     fatal = fatal_of(data.get("fatal"))
@@ -121,25 +122,23 @@ def _result(data: object) -> Result | None:
     if data is None:
         return None
     result = mapping(data)
-    outputs = mapping(result["out"])
-    return Result(
-        status(hex_of(result["status"])), {name: hex_of(outputs[name]) for name in COMPARED}
-    )
+    return Result(status(hex_of(result["status"])), outputs_of(mapping(result["out"])))
 
 
 def compare(pair: Pair, count: Count) -> None:
     """All orders of a pair: one item."""
+    where = f"pair {pair.id} ({pair.name})"
     try:
-        trouble = _trouble(pair)
+        text = replay_setup(pair.setup, pair.config.build(), where)
+        trouble = [] if text else _trouble(pair)
     except LeafNotModelledError as error:
         count.leaf_missing(str(error).split()[0])
         return
-    text = None
     if trouble:
         calls = f"A: {pair.calls[A]}\n  B: {pair.calls[B]}"
         lines = "\n".join(f"  {line}" for line in trouble)
-        text = f"pair {pair.id} ({pair.name})\n  {calls}\n{lines}"
-    count.add(f"{pair.calls[A].name} / {pair.calls[B].name}", 1, not trouble, text)
+        text = f"{where}\n  {calls}\n{lines}"
+    count.add(f"{pair.calls[A].name} / {pair.calls[B].name}", 1, text is None, text)
 
 
 def _trouble(pair: Pair) -> list[str]:

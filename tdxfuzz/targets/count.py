@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tdxfuzz.targets.recording import Event, RecordedCall
+from tdxfuzz.targets.recording import Bench, Event, RecordedCall
 
 
 class Count:
@@ -87,3 +87,16 @@ def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -
         else:
             lines.append(f"state, {part}: recorded {left}, model {right}")
     return lines
+
+
+def replay_setup(setup: Sequence[RecordedCall], bench: Bench, where: str) -> str | None:
+    """Make the calls that lead up to what is compared; the first divergence, if any.
+
+    Raises:
+        LeafNotModelledError: the model lacks a leaf.
+    """
+    for i, call in enumerate(setup):
+        differences = call.differences(call.on(bench))
+        if differences:
+            return explain(f"{where}, set-up call {i}", setup[:i], call, differences)
+    return None

@@ -16,6 +16,7 @@ from tdxfuzz.targets.count import (
     event_differences,
     explain,
     first_difference,
+    replay_setup,
     state_differences,
 )
 from tdxfuzz.targets.drive import EventOrder
@@ -27,6 +28,7 @@ from tdxfuzz.targets.recording import (
     Result,
     calls_of,
     config_of,
+    cpu_of,
     mapping,
     order_of,
     sequence,
@@ -80,10 +82,10 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Interleave
     programs: dict[int, tuple[RecordedCall, ...]] = {}
     for item in sequence(data["programs"]):
         program = mapping(item)
-        cpu = program["cpu"]
-        if not isinstance(cpu, int):
-            raise TypeError(f"'cpu' must be a number, not {cpu!r}")
+        cpu = cpu_of(program["cpu"])
         programs[cpu] = calls_of(program["calls"], cpu)
+    if not programs:
+        raise ValueError("'programs' is empty")
     final = data["final"]
     return Interleaved(
         id=str(data["id"]),
@@ -151,12 +153,10 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
     bench = run.config.build(cpus=max(run.programs) + 1)
     where = f"run {run.id} ({run.family}, {'early' if early else 'late'})"
     try:
-        for i, call in enumerate(run.setup):
-            differences = call.differences(call.on(bench))
-            if differences:
-                at = f"{where}, set-up call {i}"
-                count.add(run.family, 1, 0, explain(at, run.setup[:i], call, differences))
-                return False
+        trouble = replay_setup(run.setup, bench, where)
+        if trouble is not None:
+            count.add(run.family, 1, 0, trouble)
+            return False
         order = [cpu for cpu, _ in run.order]
         driven = drive(bench, run.programs, EventOrder(order, early))
     except LeafNotModelledError as error:
@@ -172,7 +172,6 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
     ]
     items = len(wanted) + len(finished)
     agree = 0
-    trouble: str | None = None
     if wanted != driven.events:
         agree = first_difference(wanted, driven.events)
         differences = event_differences(

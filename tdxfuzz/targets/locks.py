@@ -8,7 +8,7 @@ from attrs import frozen
 
 from tdxfuzz.module.module import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
-from tdxfuzz.targets.count import Count, event_differences, explain, state_differences
+from tdxfuzz.targets.count import Count, event_differences, explain, replay_setup, state_differences
 from tdxfuzz.targets.recording import (
     Config,
     Event,
@@ -53,12 +53,10 @@ def compare(case: LockCase, count: Count) -> None:
     bench = case.config.build()
     where = f"case {case.id} ({case.name})"
     try:
-        for i, call in enumerate(case.setup):
-            differences = call.differences(call.on(bench))
-            if differences:
-                trouble = explain(f"{where}, set-up call {i}", case.setup[:i], call, differences)
-                count.add(case.call.name, 1, 0, trouble)
-                return
+        trouble = replay_setup(case.setup, bench, where)
+        if trouble is not None:
+            count.add(case.call.name, 1, 0, trouble)
+            return
         events: list[Event] = []
         bench.sim.log = lambda op, mode, what, ok: events.append((op, mode, what, ok))
         result = case.call.on(bench)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise RecordingError(path, 0, f"cannot be read: {error}") from None
 
 
@@ -158,8 +159,8 @@ def read_params(path: Path) -> dict[str, bytes]:
     """TD_PARAMS pages by key, from the file beside the recordings."""
     beside = path.parent / PARAMS_FILE
     try:
-        entries = json.loads(beside.read_text(encoding="utf-8"))
-        return {key: bytes.fromhex(entry["hex"]) for key, entry in entries.items()}
+        entries = mapping(json.loads(beside.read_text(encoding="utf-8")))
+        return {key: bytes.fromhex(str(mapping(entries[key])["hex"])) for key in entries}
     except OSError as error:
         raise RecordingError(beside, 0, f"cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -191,18 +192,34 @@ def call_of(data: Mapping[str, object], cpu: int = 0) -> RecordedCall:
     leaf, version, on_cpu = data["leaf"], data["version"], data.get("cpu", cpu)
     if not (isinstance(leaf, int) and isinstance(version, int) and isinstance(on_cpu, int)):
         raise TypeError("'leaf', 'version' and 'cpu' must be numbers")
+    inputs = {name: hex_of(value) for name, value in mapping(data["in"]).items()}
+    Registers.of(inputs)  # refuses what no register could hold
     returned = data.get("status")
     outputs = mapping(data["out"]) if returned is not None else {}
     return RecordedCall(
         leaf=leaf,
         name=str(data["name"]),
         version=version,
-        inputs={name: hex_of(value) for name, value in mapping(data["in"]).items()},
+        inputs=inputs,
         interrupted=bool(data.get("intr")),
         status=None if returned is None else status(hex_of(returned)),
-        outputs={name: hex_of(outputs[name]) for name in COMPARED} if outputs else {},
-        cpu=on_cpu,
+        outputs=outputs_of(outputs) if outputs else {},
+        cpu=cpu_of(on_cpu),
     )
+
+
+def outputs_of(data: Mapping[str, object]) -> dict[str, int]:
+    """The registers after a call."""
+    return {name: hex_of(data[name]) for name in COMPARED}
+
+
+def cpu_of(value: object) -> int:
+    """The number of a CPU."""
+    if not isinstance(value, int):
+        raise TypeError(f"a CPU number is needed, not {value!r}")
+    if not 0 <= value < PROCESSORS:
+        raise ValueError(f"CPUs are 0..{PROCESSORS - 1}, not {value}")
+    return value
 
 
 def calls_of(data: object, cpu: int = 0) -> tuple[RecordedCall, ...]:
@@ -221,9 +238,7 @@ def order_of(data: object) -> tuple[tuple[int, Event], ...]:
     entries = []
     for item in sequence(data):
         cpu, *event = sequence(item)
-        if not isinstance(cpu, int):
-            raise TypeError(f"a CPU number is needed, not {cpu!r}")
-        entries.append((cpu, event_of(event)))
+        entries.append((cpu_of(cpu), event_of(event)))
     return tuple(entries)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tdxfuzz.sim import READ, RMW, WRITE, Cell
+from tdxfuzz.sim import READ, RMW, WRITE, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -16,19 +16,14 @@ if TYPE_CHECKING:
 R = TypeVar("R", int, bool)
 
 
-class AtomicT(Cell):
+class AtomicT(NamedCell):
     """A shared integer with the kernel's atomic operations."""
 
-    __slots__ = ("_name", "value")
+    __slots__ = ("value",)
 
     def __init__(self, sim: Simulator, name: str, value: int = 0) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.value = value
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def read(self) -> int:
         """``atomic_read``."""

@@ -9,6 +9,7 @@ ENOMEM = 12
 EBUSY = 16
 EEXIST = 17
 EINVAL = 22
+ENOSPC = 28
 
 NAMES = {
     EIO: "EIO",
@@ -18,6 +19,7 @@ NAMES = {
     EBUSY: "EBUSY",
     EEXIST: "EEXIST",
     EINVAL: "EINVAL",
+    ENOSPC: "ENOSPC",
 }
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import find
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.host.kernel.errno import EIO, ENOMEM
+from tdxfuzz.host.kernel.errno import EIO, ENOMEM, ENOSPC
 from tdxfuzz.host.kernel.page import GFP_KERNEL
 from tdxfuzz.host.kvm.tdx_call import bug_on, call
 from tdxfuzz.host.kvm.vm import TDCS_PAGES, Vm, VmState
 from tdxfuzz.host.layout import PARAMS_HPA
+from tdxfuzz.module.codes import REMOVAL_HINT
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -29,8 +30,6 @@ MNG_KEY_FREEID = find("TDH.MNG.KEY.FREEID").number
 PAGE_RECLAIM = find("TDH.PHYMEM.PAGE.RECLAIM").number
 CACHE_WB = find("TDH.PHYMEM.CACHE.WB").number
 PAGE_WBINVD = find("TDH.PHYMEM.PAGE.WBINVD").number
-
-RECLAIM_HINT = 1 << 62
 
 
 def alloc_control_page(host: Host, kind: str) -> int | None:
@@ -52,9 +51,10 @@ def free_control_page(host: Host, pfn: int, kind: str, hint: bool = False) -> No
 
 def td_init(host: Host, vm: Vm) -> int:
     """``__tdx_td_init``: 0 or a negative errno; on failure everything is undone."""
-    if not host.keyids:
-        return -EIO
-    vm.hkid = host.keyids.pop()
+    hkid = host.guest_keyids.alloc()
+    if hkid is None:
+        return -ENOSPC
+    vm.hkid = hkid
     tdr_page = alloc_control_page(host, "TDR")
     if tdr_page is None:
         return _free_pages(host, vm, None, [])
@@ -126,7 +126,7 @@ def release_hkid(host: Host, vm: Vm) -> None:
 
 
 def _free_hkid(host: Host, vm: Vm) -> None:
-    host.keyids.append(vm.hkid)
+    host.guest_keyids.free(vm.hkid)
     vm.hkid = 0
 
 
@@ -135,7 +135,7 @@ def reclaim_page(host: Host, pfn: int) -> tuple[bool, bool]:
     status, regs = call(host, PAGE_RECLAIM, rcx=hpa_of(pfn))
     if bug_on(host, PAGE_RECLAIM, status):
         return False, False
-    return True, bool(regs.r9 & RECLAIM_HINT)
+    return True, bool(regs.r9 & REMOVAL_HINT)
 
 
 def reclaim_control_page(host: Host, pfn: int, kind: str) -> None:

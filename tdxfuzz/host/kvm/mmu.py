@@ -15,6 +15,7 @@ from tdxfuzz.host.kernel.errno import EBUSY, EIO
 from tdxfuzz.host.kvm.control import free_control_page, reclaim_page
 from tdxfuzz.host.kvm.tdx_call import bug_on, call_no_vcpus
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
+from tdxfuzz.module.codes import REMOVAL_HINT
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -31,8 +32,6 @@ TOP_LEVEL = 3
 
 PAMT_CACHE_PAGES = 2 * 5
 """Four non-root S-EPT levels and the guest page, two backing pages each (v6 08/11)."""
-
-REMOVE_HINT = 1 << 62
 
 
 def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
@@ -151,7 +150,7 @@ def remove_page(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
     if bug_on(host, PAGE_WBINVD, status):
         return
     host.pages.scrub(pfn)
-    host.put(pfn, "guest page", bool(regs.rcx & REMOVE_HINT))
+    host.put(pfn, "guest page", bool(regs.rcx & REMOVAL_HINT))
 
 
 def zap_all(host: Host, vm: Vm) -> None:

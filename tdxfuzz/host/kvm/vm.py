@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock
 from tdxfuzz.host.kernel.page import PageCache
-from tdxfuzz.sim import READ, RMW, WRITE, Cell, Variable
+from tdxfuzz.sim import READ, RMW, WRITE, NamedCell, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -25,27 +25,22 @@ class VmState(Enum):
     DYING = "dying"
 
 
-class Spte(Cell):
+class Spte(NamedCell):
     """A mirror SPTE: not present, frozen while its S-EPT entry is changed, or present.
 
     ``pfn`` is the page it maps: a guest page at level 0, an S-EPT page above.
     """
 
-    __slots__ = ("_name", "pfn", "value")
+    __slots__ = ("pfn", "value")
 
     NOT_PRESENT = 0
     FROZEN = 1
     PRESENT = 2
 
     def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim)
-        self._name = name
+        super().__init__(sim, name)
         self.value = Spte.NOT_PRESENT
         self.pfn = 0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def read(self) -> int:
         """``kvm_tdp_mmu_read_spte``."""

@@ -140,7 +140,7 @@ def tdh_mem_page_remove(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-(1 << 9 * level))
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = hpa | m.uncount(hpa, node if level == LEVEL_4K else None)
+    regs.rcx = hpa | m.uncount(node if level == LEVEL_4K else None)
     return SUCCESS
 
 
@@ -169,7 +169,7 @@ def tdh_mem_page_relocate(m: TdxModule, call: Call) -> int:
     m.pamt.count_up(walk)
     pa = m.platform.key_bits.assign(new_hpa, tdr.hkid)
     entry.update(unblocked(raw & ~BASE | pa))
-    regs.rcx = old_hpa | m.uncount(old_hpa, node)
+    regs.rcx = old_hpa | m.uncount(node)
     return SUCCESS
 
 

@@ -143,5 +143,5 @@ def tdh_mem_sept_remove(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-1)
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = hpa | m.uncount(hpa, node)
+    regs.rcx = hpa | m.uncount(node)
     return SUCCESS

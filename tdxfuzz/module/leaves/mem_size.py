@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_2M, SIZE_4K
 from tdxfuzz.module.access import (
+    block_of,
     check_hpa,
     check_page_info,
     lock_implicit,
@@ -20,7 +21,6 @@ from tdxfuzz.module.codes import (
     INTERRUPTED_BUSY,
     INTERRUPTED_RESTARTABLE,
     NULL_PA,
-    OPERAND_ADDR_RANGE_ERROR,
     OPERAND_BUSY,
     OPERAND_INVALID,
     R8,
@@ -40,7 +40,7 @@ from tdxfuzz.module.leaves.phymem_pamt import (
 )
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.pamt import PT, Block, Pamt2M
+from tdxfuzz.module.pamt import PT, Pamt2M
 from tdxfuzz.module.sept import SeptPage
 from tdxfuzz.module.sept_entry import (
     BASE,
@@ -111,7 +111,7 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
         pages = call.regs.r12, call.regs.r13
         check_hpa(m, pages[0], R12)
         check_hpa(m, pages[1], R13)
-        blocks = pair_block(m, pages[0], R12), pair_block(m, pages[1], R13)
+        blocks = block_of(m, pages[0], R12), block_of(m, pages[1], R13)
         lock_backing_pages(m, call, pages, blocks, (R12, R13), own_range=None)
         take_backing_pages(pages, blocks, (R12, R13))
         node.set_node(fill_backing_pages(m, pages, node.hpa, PT.REG, owner), page_count=512)
@@ -122,14 +122,6 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
         node.pt = PT.NDA
     while len(call.held) > outer:
         call.let_go()
-
-
-def pair_block(m: TdxModule, hpa: int, operand: int) -> Block:
-    """The PAMT block of a page offered in R12 or R13."""
-    block = m.pamt.block_of(hpa)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | operand)
-    return block
 
 
 @leaf(23)
@@ -168,7 +160,7 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-1)
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = sept_hpa | m.uncount(sept_hpa, sept_node)
+    regs.rcx = sept_hpa | m.uncount(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
         regs.r12, regs.r13 = pages
     return SUCCESS

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_4K, MAX_PA, SIZE_4K
-from tdxfuzz.module.access import check_hpa, lock_implicit_tdr, lock_page
+from tdxfuzz.module.access import block_of, check_hpa, lock_implicit_tdr, lock_page
 from tdxfuzz.module.codes import (
     INTERRUPTED_RESUMABLE,
     KOT,
     LIFECYCLE_STATE_INCORRECT,
     NO_HKID_READY_TO_WBCACHE,
-    OPERAND_ADDR_RANGE_ERROR,
     OPERAND_BUSY,
     OPERAND_INVALID,
     PAGE_METADATA_INCORRECT,
@@ -51,9 +50,7 @@ def tdh_phymem_page_rdmd(m: TdxModule, call: Call) -> int:
     hpa = operand & -SIZE_4K
     if hpa & (SIZE_4K << 9 * level) - 1 or hpa >> MAX_PA or hpa & m.hkid_mask:
         raise Refused(OPERAND_INVALID | RCX)
-    block = pamt.block_of(hpa)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
+    block = block_of(m, hpa, RCX)
 
     walk = pamt.walk(hpa, block, SHARED, level)
     if walk is None:
@@ -86,9 +83,7 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
     regs.rcx = regs.rdx = regs.r8 = regs.r9 = regs.r10 = regs.r11 = 0
 
     check_hpa(m, hpa, RCX)
-    block = pamt.block_of(hpa)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
+    block = block_of(m, hpa, RCX)
     walk = pamt.walk(hpa, block, EXCLUSIVE)
     if walk is None:
         raise Refused(OPERAND_BUSY | RCX)
@@ -116,7 +111,8 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
             raise Refused(TD_ASSOCIATED_PAGES_EXIST)
 
     entry.pt = PT.NDA
-    regs.r9 |= m.uncount(hpa, walk.entry_2m)
+    regs.r9 |= m.uncount(walk.entry_2m)
+    m.watch.page_gone(hpa)
     return SUCCESS
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_2M, SIZE_2M, SIZE_4K
-from tdxfuzz.module.access import check_hpa
+from tdxfuzz.module.access import block_of, check_hpa
 from tdxfuzz.module.codes import (
     HPA_RANGE_NOT_FREE,
     NO_PAMT_PAGE_PAIR,
-    OPERAND_ADDR_RANGE_ERROR,
     OPERAND_BUSY,
     OPERAND_INVALID,
     PAGE_NOT_FREE,
@@ -23,7 +22,7 @@ from tdxfuzz.module.codes import (
 from tdxfuzz.module.errors import ModuleFatal, Refused
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.pamt import PT, Block
+from tdxfuzz.module.pamt import PT, Block, Walk
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
@@ -38,26 +37,20 @@ def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
 
     Source: api_calls/tdh_phymem_pamt_add.c.
     """
-    regs, pamt = call.regs, m.pamt
+    regs = call.regs
     target, pages = check_range(m, regs.rcx), (regs.rdx, regs.r8)
 
     blocks = (block_of_page(m, regs.rdx, RDX), block_of_page(m, regs.r8, R8))
-    target_block = pamt.block_of(target)
-    if target_block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
-
-    walk = pamt.walk(target, target_block, EXCLUSIVE, LEVEL_2M)
-    if walk is None:
-        raise Refused(OPERAND_BUSY | RCX)
-    call.hold(walk.release)
-    node = walk.node
-    if walk.level != LEVEL_2M or node.pt != PT.NDA:
+    walk = lock_range(m, call, target)
+    if walk.level != LEVEL_2M or walk.entry.pt != PT.NDA:
         raise Refused(HPA_RANGE_NOT_FREE | RCX)
+    node = walk.node
 
     lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
     take_backing_pages(pages, blocks, (RDX, R8))
 
     node.set_node(fill_backing_pages(m, pages, target, PT.NDA, 0), page_count=0)
+    m.watch.pair_added(target)
     return SUCCESS
 
 
@@ -69,14 +62,7 @@ def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
     """
     regs, pamt = call.regs, m.pamt
     target = check_range(m, regs.rcx)
-    block = pamt.block_of(target)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | RCX)
-
-    walk = pamt.walk(target, block, EXCLUSIVE, LEVEL_2M)
-    if walk is None:
-        raise Refused(OPERAND_BUSY | RCX)
-    call.hold(walk.release)
+    walk = lock_range(m, call, target)
     if walk.level != LEVEL_2M or walk.entry.pt != PT.PAMT:
         raise Refused(NO_PAMT_PAGE_PAIR | RCX)
     node = walk.node
@@ -117,13 +103,19 @@ def check_range(m: TdxModule, rcx: int) -> int:
     return hpa
 
 
+def lock_range(m: TdxModule, call: Call, target: int) -> Walk:
+    """The entry of the 2MB range, exclusive; the walk may end above it."""
+    walk = m.pamt.walk(target, block_of(m, target, RCX), EXCLUSIVE, LEVEL_2M)
+    if walk is None:
+        raise Refused(OPERAND_BUSY | RCX)
+    call.hold(walk.release)
+    return walk
+
+
 def block_of_page(m: TdxModule, hpa: int, operand: int) -> Block:
     """The PAMT block of a page the host offers for PAMT."""
     check_hpa(m, hpa, operand)
-    block = m.pamt.block_of(hpa)
-    if block is None:
-        raise Refused(OPERAND_ADDR_RANGE_ERROR | operand)
-    return block
+    return block_of(m, hpa, operand)
 
 
 def lock_backing_pages(

@@ -1,0 +1,73 @@
+"""Scenarios: small worlds with programs and a name, to be tried in many orders."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from tdxfuzz.host.case import Case, Op, World
+
+
+@frozen
+class Scenario:
+    """What CPUs do, without saying in which order."""
+
+    name: str
+    about: str
+    world: World
+    setup: tuple[Op, ...]
+    programs: tuple[tuple[Op, ...], ...]
+
+    def case(self, design: str) -> Case:
+        """The scenario under a design, in the default order."""
+        return Case(design, self.world, self.setup, self.programs)
+
+
+def _scenario(name: str, about: str, world: World, setup: str, *programs: str) -> Scenario:
+    return Scenario(name, about, world, _ops(setup), tuple(map(_ops, programs)))
+
+
+def _ops(text: str) -> tuple[Op, ...]:
+    return tuple(Op.parse(part) for part in text.split(";") if part.strip())
+
+
+_APART = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
+_TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        _scenario(
+            "map-zap",
+            "one TD maps a page of a 2MB range while another zaps the last one there",
+            _APART,
+            "create 0; create 1; map 0 0",
+            "map 1 0",
+            "zap 0 0",
+        ),
+        _scenario(
+            "map-map",
+            "two TDs map the first pages of a 2MB range at once",
+            _APART,
+            "create 0; create 1",
+            "map 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "zap-zap",
+            "two TDs zap the last two pages of a 2MB range at once",
+            _APART,
+            "create 0; create 1; map 0 0; map 1 0",
+            "zap 0 0",
+            "zap 1 0",
+        ),
+        _scenario(
+            "create-destroy",
+            "a TD is created while another goes, all pages being of one 2MB range",
+            _TOGETHER,
+            "create 0",
+            "create 1",
+            "destroy 0",
+        ),
+    )
+}
+"""By name."""

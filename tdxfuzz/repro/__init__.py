@@ -1,0 +1,1 @@
+"""Reproducer files: write, read, replay, show."""

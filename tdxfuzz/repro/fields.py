@@ -1,0 +1,78 @@
+"""The shape of a file: which fields there may be, and in which line they stand."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import get_args, get_origin, get_type_hints
+
+from attrs import NOTHING, fields, has
+
+
+def misfit(table: object, kind: type, where: str = "") -> tuple[str, str] | None:
+    """The first unknown or missing field of a table that shall become a ``kind``.
+
+    Args:
+        table: what was read.
+        kind: an attrs class; fields that are such classes, or tuples of them, are
+            looked into.
+        where: the field the table is in.
+
+    Returns:
+        The field and what is wrong with it, or None.
+    """
+    if not isinstance(table, dict):
+        return where, f"must be a table, not {table!r}"
+    hints = get_type_hints(kind)
+    known = {attribute.name: attribute for attribute in fields(kind)}
+    for name in table:
+        if name not in known:
+            return _join(where, str(name)), f"unknown field; {_nearest(str(name), list(known))}"
+    for name, attribute in known.items():
+        inside = _join(where, name)
+        if name not in table:
+            if attribute.default is NOTHING:
+                return inside, "missing"
+            continue
+        found = None
+        if has(hints[name]) and not isinstance(table[name], list | str):
+            found = misfit(table[name], hints[name], inside)
+        elif get_origin(hints[name]) is tuple and isinstance(table[name], list):
+            item = get_args(hints[name])[0]
+            tables = [one for one in enumerate(table[name]) if isinstance(one[1], dict)]
+            found = next(filter(None, (misfit(t, item, f"{inside}[{i}]") for i, t in tables)), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+
+
+def line_of(text: str, where: str) -> int:
+    """The line a field stands in: its own, or its table's if it is missing; else 0."""
+    wanted = re.sub(r"(\.\w+)\[\d+\].*", r"\1", where)
+    table, counts = "", {"cpu": -1}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if match := re.fullmatch(r"\[\[(\w+)\]\]", stripped):
+            name = match.group(1)
+            counts[name] = counts.get(name, -1) + 1
+            table = f"{name}[{counts[name]}]"
+            lines.setdefault(table, number)
+        elif match := re.fullmatch(r"\[(\w+)\]", stripped):
+            table = match.group(1)
+            lines.setdefault(table, number)
+        elif match := re.match(r"(\w+)\s*=", stripped):
+            key = match.group(1)
+            lines.setdefault(f"{table}.{key}" if table else key, number)
+    while wanted and wanted not in lines and "." in wanted:
+        wanted = wanted.rpartition(".")[0]
+    return lines.get(wanted, 0)

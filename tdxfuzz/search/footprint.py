@@ -1,0 +1,89 @@
+"""Which preemptions of a run can matter: those before a step that another CPU can spoil.
+
+Let CPU a be about to access a cell. Going on with CPU b instead makes a difference only
+if b accesses some such cell as well, later in this run, and one of the two writes;
+otherwise the order is equivalent to one that preempts a later.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from attrs import define
+
+from tdxfuzz.check.run import Design, Run, run
+from tdxfuzz.host.case import Case
+from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
+
+Places = tuple[tuple[int, int], ...]
+"""(step, CPU to go on with) pairs."""
+
+
+class Footprint:
+    """A policy that follows a schedule, and notes who touches what."""
+
+    due = -1
+
+    def __init__(self, schedule: Schedule = EMPTY) -> None:
+        self._follow = FollowSchedule(schedule)
+        self._touched: dict[int, tuple[Cell, list[tuple[int, int, bool]]]] = {}
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        if sim.clock >= self._follow.due:
+            target = self._follow.preempt(sim)
+            if target is not None:
+                return target
+        cpu = sim.current
+        cell = cpu.next_cell
+        if cell is not None:
+            _, accesses = self._touched.setdefault(id(cell), (cell, []))
+            accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
+        return None
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        return self._follow.choose(sim, why)
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """Nothing: a woken CPU waits for its turn."""
+
+    def conflicts(self) -> tuple[Places, ...]:
+        """The preemptions that can matter, for each cell that has any."""
+        places = (_conflicts(accesses) for _, accesses in self._touched.values())
+        return tuple(found for found in places if found)
+
+
+def _conflicts(accesses: list[tuple[int, int, bool]]) -> Places:
+    found: list[tuple[int, int]] = []
+    later: dict[int, bool] = {}
+    for step, cpu, writes in reversed(accesses):
+        found += [
+            (step, other)
+            for other, other_writes in later.items()
+            if other != cpu and (writes or other_writes)
+        ]
+        later[cpu] = writes or later.get(cpu, False)
+    return tuple(sorted(found))
+
+
+def conflicts_of(case: Case, design: Design) -> tuple[Places, ...]:
+    """For each cell that has any, the preemptions that can matter in a case's run.
+
+    Raises:
+        HarnessError: as for :func:`tdxfuzz.check.run.run`.
+    """
+    footprint = Footprint(case.schedule)
+    run(case, design, policy=footprint)
+    return footprint.conflicts()
+
+
+@define(slots=False)
+class Base:
+    """Programs to be tried in many orders, with their run in the default order."""
+
+    run: Run
+    design: Design
+
+    @cached_property
+    def conflicts(self) -> tuple[Places, ...]:
+        """See :func:`conflicts_of`; worked out by one more run when first asked for."""
+        return conflicts_of(self.run.case, self.design)

@@ -1,0 +1,85 @@
+"""Nothing is found where nothing is wrong, and nothing seen where nothing happened."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from tdxfuzz.check import CHECKS
+from tdxfuzz.check.run import Contention, SetupError, run
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.sim import End, Schedule
+
+WORLD = World(cpus=2, tds=2, slots=2)
+SETUP = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
+
+
+def meeting(design: str) -> Case:
+    programs = ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),))
+    return Case(design, WORLD, SETUP, programs)
+
+
+@pytest.mark.parametrize("design", ["v6", "merged"])
+def test_no_single_preemption_breaks_a_sound_design(design: str) -> None:
+    case = meeting(design)
+    steps = run(case).outcome.steps
+    for step in range(steps):
+        result = run(case.with_schedule(Schedule.of([(step, 1)])))
+        assert result.finding is None, f"preempted at {step}: {result.finding}"
+        assert result.outcome.end is End.REST
+
+
+def test_an_empty_run_is_a_witness_of_nothing() -> None:
+    assert run(Case("merged", WORLD)).seen == frozenset()
+
+
+def test_every_witness_occurs_in_some_order_of_a_crowded_program() -> None:
+    case = meeting("merged")
+    steps = run(case).outcome.steps
+    seen: set[str] = set()
+    for step in range(steps):
+        seen |= run(case.with_schedule(Schedule.of([(step, 1)]))).seen
+    assert seen == set(CHECKS)
+
+
+def test_a_run_is_cut_off_by_its_bound_and_then_says_nothing() -> None:
+    case = Case("merged", WORLD, SETUP, ((Op.parse("map 1 0"),), ()), steps=50)
+    result = run(case)
+    assert result.outcome.end is End.BOUND
+    assert result.findings == ()
+
+
+def test_programs_in_different_worlds_do_not_meet() -> None:
+    apart = Case("merged", WORLD, SETUP, ((Op.parse("zap 0 1"),), (Op.parse("zap 1 1"),)))
+    assert run(apart).contention is Contention.NONE
+    assert run(meeting("merged")).contention is Contention.EDGE
+
+
+def test_a_setup_that_fails_is_no_run() -> None:
+    with pytest.raises(SetupError, match="'create 0' failed"):
+        run(Case("merged", WORLD, (Op.parse("create 0"), Op.parse("create 0"))))
+
+
+def test_tracing_changes_nothing() -> None:
+    case = meeting("hint").with_schedule(Schedule.of([(60, 1), (90, 0)]))
+    plain, traced = run(case), run(case, traced=True)
+    assert plain.trace is None
+    assert traced.trace is not None
+    assert (plain.outcome, plain.calls, plain.schedule, plain.preemptions) == (
+        traced.outcome,
+        traced.calls,
+        traced.schedule,
+        traced.preemptions,
+    )
+    assert [f.bucket for f in plain.findings] == [f.bucket for f in traced.findings]
+
+
+def test_without_dynamic_pamt_nothing_is_wrong_either() -> None:
+    static = evolve(WORLD, dynamic_pamt=False)
+    programs = (
+        (Op.parse("map 1 0"), Op.parse("destroy 1")),
+        (Op.parse("zap 0 0"), Op.parse("create 0")),
+    )
+    result = run(Case("merged", static, SETUP, programs))
+    assert result.finding is None
+    assert "module-state" in result.seen

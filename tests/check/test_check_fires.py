@@ -1,0 +1,89 @@
+"""Each check finds the mistake it is there for, and says what it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from broken_designs import (
+    CountsTooLow,
+    Dirty,
+    FailsForNoReason,
+    FreesInUse,
+    FreesTwice,
+    HoldsModuleLock,
+    KeepsSpare,
+    LocksBothWays,
+    LosesBitmapBit,
+    MiscountsPages,
+    NeverCountsDown,
+    NoPair,
+    RemovesEarly,
+    Warns,
+)
+from tdxfuzz.check import CHECKS
+from tdxfuzz.check.run import run
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.sim import Schedule
+
+ALONE = World(cpus=1, tds=1, slots=1)
+
+
+def alone(*texts: str) -> Case:
+    return Case("Broken", ALONE, (), (tuple(map(Op.parse, texts)),))
+
+
+LIFE = alone("create 0", "map 0 0", "zap 0 0", "destroy 0")
+
+EXPECTED: list[tuple[type[RefcountLayer], Case, str, str]] = [
+    (KeepsSpare, LIFE, "page-leak/-/-/PAMT page", "nobody will free it"),
+    (Dirty, LIFE, "page-owner/-/-/unscrubbed PAMT page", "is freed unscrubbed"),
+    (FreesTwice, LIFE, "page-owner/-/-/double free", "is freed, but it is not allocated"),
+    (FreesInUse, LIFE, "page-owner/-/-/PAMT page", "while the module uses it as PAMT page"),
+    (NeverCountsDown, LIFE, "refcount/-/-/too high", "at rest, with 0 holders"),
+    (CountsTooLow, LIFE, "refcount/-/-/negative", "is -1"),
+    (Warns, LIFE, "unexpected-status/Warns/WARN/-", "I do not like this"),
+    (
+        RemovesEarly,
+        LIFE,
+        "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/PAMT_PAGE_NOT_EMPTY/-",
+        "which the design does not handle",
+    ),
+    (FailsForNoReason, LIFE, "unexpected-status/get/-EIO/-", "though memory is not out"),
+    (NoPair, LIFE, "pamt-in-use/TDH.PHYMEM.PAMT.ADD/not called/range", "has no pair"),
+    (MiscountsPages, LIFE, "module-fatal/TDH.PHYMEM.PAMT.REMOVE/FATAL_343/module", "shut down"),
+    (MiscountsPages, alone("create 0"), "module-state/-/-/page_count", "are in use"),
+    (LosesBitmapBit, alone("create 0"), "module-state/-/-/bitmap", "its bitmap bit is clear"),
+    (HoldsModuleLock, LIFE, "lock-leak/-/-/PAMT_1G", "is still held"),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "case", "bucket", "message"), EXPECTED, ids=lambda value: getattr(value, "id", None)
+)
+def test_a_mistake_is_found_with_its_bucket(
+    layer: type[RefcountLayer], case: Case, bucket: str, message: str
+) -> None:
+    finding = run(case, layer).finding
+    assert finding is not None
+    assert finding.bucket == bucket
+    assert message in finding.message
+
+
+def test_a_cycle_of_waiting_is_found_and_its_bucket_names_kinds_of_locks() -> None:
+    world = World(cpus=2, tds=2, slots=1)
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
+    programs = ((Op.parse("zap 0 0"),), (Op.parse("map 1 0"),))
+    case = Case("Broken", world, setup, programs)
+    assert run(case, LocksBothWays).finding is None, "in turn, nothing happens"
+    found = {
+        finding.bucket
+        for step in range(200)
+        if (finding := run(case.with_schedule(Schedule.of([(step, 1)])), LocksBothWays).finding)
+    }
+    assert found == {"deadlock/-/-/a b"}
+
+
+def test_every_check_is_shown_to_fire() -> None:
+    shown = {bucket.partition("/")[0] for _, _, bucket, _ in EXPECTED} | {"deadlock"}
+    assert shown == set(CHECKS)

@@ -1,0 +1,142 @@
+"""``replay``, ``show``, ``shrink`` and ``decode``: commands about files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Invoke
+from golden_files import REGRESSIONS, check_golden
+from tdxfuzz.repro.read import read
+from tdxfuzz.search.codec import encode
+
+FIRST = REGRESSIONS[0]
+TEXT = FIRST.read_text(encoding="utf-8")
+
+
+def test_replaying_a_folder_answers_for_each_file(invoke: Invoke) -> None:
+    answer = invoke("replay", FIRST.parent)
+    assert answer.code == 1
+    assert answer.out.count("FAILED") == len(REGRESSIONS)
+
+
+def test_replay_json_has_the_keys_scripts_rely_on(invoke: Invoke) -> None:
+    rows = invoke("replay", FIRST, "--format", "json").json["results"]
+    assert isinstance(rows, list)
+    assert rows[0] == {
+        "path": str(FIRST),
+        "result": "FAILED",
+        "check": "pamt-in-use",
+        "bucket": "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range",
+        "trace_hash": (Path(__file__).parent.parent / "golden" / FIRST.name)
+        .with_name(FIRST.name.replace(".tdx.toml", ".hash"))
+        .read_text(encoding="utf-8")
+        .strip(),
+    }
+
+
+def test_a_bug_that_is_gone_is_fixed_and_exit_0(invoke: Invoke) -> None:
+    path = Path("clean.tdx.toml")
+    path.write_text(TEXT.replace("[[130, 1]]", "[]"), encoding="utf-8")
+    answer = invoke("replay", path)
+    assert (answer.code, answer.out.split()[0]) == (0, "FIXED")
+
+
+def test_another_bug_is_changed_and_exit_1(invoke: Invoke) -> None:
+    path = Path("other.tdx.toml")
+    path.write_text(TEXT.replace('"pamt-in-use/', '"page-leak/'), encoding="utf-8")
+    answer = invoke("replay", path)
+    assert (answer.code, answer.out.split()[0]) == (1, "CHANGED")
+
+
+def test_a_broken_file_is_an_error_and_the_others_are_replayed_all_the_same(
+    invoke: Invoke,
+) -> None:
+    bad, good = Path("a.tdx.toml"), Path("b.tdx.toml")
+    bad.write_text(TEXT.replace("tds = 2", "tds = 22"), encoding="utf-8")
+    good.write_text(TEXT, encoding="utf-8")
+    before = bad.read_bytes()
+    answer = invoke("replay", ".")
+    assert answer.code == 2
+    assert [line.split()[0] for line in answer.out.splitlines() if "toml" in line] == [
+        "ERROR",
+        "FAILED",
+    ]
+    assert answer.err == "tdxfuzz: a.tdx.toml:21: world.tds: must be <= 4: 22\n"
+    assert bad.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["replay", "show", "shrink"])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (TEXT[:300], "x.tdx.toml:"),
+        (TEXT.replace("format = 1", "format = 7"), "format: 7 is later than 1"),
+        (TEXT.replace("seed = ", "seeed = "), "origin.seeed: unknown field; did you mean seed?"),
+        (TEXT.replace("steps = 20000", "steps = -1"), "schedule.steps: must be >= 1"),
+        (TEXT.replace('name = "hint"', 'name = "hunt"'), "design.name: hunt is not a built-in"),
+    ],
+)
+def test_every_command_refuses_a_broken_file_in_one_line(
+    invoke: Invoke, command: str, text: str, complaint: str
+) -> None:
+    Path("x.tdx.toml").write_text(text, encoding="utf-8")
+    answer = invoke(command, "x.tdx.toml")
+    assert answer.code == 2
+    assert complaint in answer.err
+    assert answer.err.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["x.tdx.toml"]
+
+
+def test_a_file_that_is_not_there_is_named(invoke: Invoke) -> None:
+    answer = invoke("replay", "gone.tdx.toml")
+    assert answer.code == 2
+    assert answer.err == "tdxfuzz: gone.tdx.toml: No such file or directory\n"
+
+
+def test_a_folder_without_reproducers_is_an_error(invoke: Invoke) -> None:
+    answer = invoke("replay", ".")
+    assert (answer.code, "no reproducers" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("view", ["columns", "steps"])
+def test_show_prints_a_view(invoke: Invoke, view: str) -> None:
+    answer = invoke("show", FIRST, "--as", view)
+    assert answer.code == 0
+    suffix = "100.txt" if view == "columns" else "steps.txt"
+    check_golden(FIRST.name.replace("tdx.toml", suffix), answer.out)
+
+
+def test_show_as_json_is_json(invoke: Invoke) -> None:
+    document = json.loads(invoke("show", FIRST, "--as", "json").out)
+    assert document["findings"][0]["bucket"].startswith("pamt-in-use/")
+    assert len(document["records"]) > 100
+
+
+def test_shrinking_writes_a_new_file_and_leaves_the_old_one(invoke: Invoke) -> None:
+    large = TEXT.replace('operations = ["map 1 0"]', 'operations = ["map 1 0", "zap 1 0"]')
+    Path("large.tdx.toml").write_text(large, encoding="utf-8")
+    answer = invoke("shrink", "large.tdx.toml")
+    assert answer.code == 0
+    assert "original: 3 operations, 1 preemption; shrunk: 2 operations, 1 preemption" in answer.out
+    assert read(Path("large.shrunk.tdx.toml")).case == read(FIRST).case
+    assert Path("large.tdx.toml").read_text(encoding="utf-8") == large
+
+
+def test_there_is_nothing_to_shrink_where_nothing_shows(invoke: Invoke) -> None:
+    Path("clean.tdx.toml").write_text(TEXT.replace("[[130, 1]]", "[]"), encoding="utf-8")
+    answer = invoke("shrink", "clean.tdx.toml")
+    assert answer.code == 2
+    assert "expect.bucket: a replay shows nothing" in answer.err
+
+
+def test_a_crash_file_becomes_a_reproducer(invoke: Invoke) -> None:
+    Path("crash-1").write_bytes(encode(read(FIRST).case))
+    answer = invoke("decode", "crash-1", "--design", "hint")
+    assert answer.code == 1
+    (path,) = Path("reproducers").iterdir()
+    assert read(path).case == read(FIRST).case
+    assert invoke("decode", "crash-1", "--design", "merged").code == 0
+    assert invoke("decode", "gone", "--design", "hint").code == 2

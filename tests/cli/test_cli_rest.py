@@ -1,0 +1,111 @@
+"""``list``, ``conform``, ``--help`` and what goes wrong in general."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Invoke
+from golden_files import ROOT, check_golden
+from tdxfuzz.cli.main import cli
+
+RECORDINGS = ROOT / "corpus/conformance"
+COMMANDS = ("hunt", "replay", "show", "shrink", "conform", "decode", "list")
+
+
+@pytest.mark.parametrize("what", ["designs", "scenarios", "checks", "engines", "leaves"])
+def test_lists_read_as_they_should(invoke: Invoke, what: str) -> None:
+    answer = invoke("list", what)
+    assert answer.code == 0
+    check_golden(f"list-{what}.txt", answer.out)
+    rows = invoke("list", what, "--format", "json").json[what]
+    assert isinstance(rows, list)
+    assert len(rows) == len(answer.out.splitlines()) - 1
+
+
+def test_one_leaf_can_be_looked_up(invoke: Invoke) -> None:
+    answer = invoke("list", "leaves", "TDH.PHYMEM.PAMT.ADD")
+    assert answer.code == 0
+    assert "58" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("leafs",), "unknown list 'leafs'; did you mean leaves?"),
+        (
+            ("leaves", "TDH.PHYMEM.PAMT.AD"),
+            "unknown leaf 'TDH.PHYMEM.PAMT.AD'; did you mean TDH.PHYMEM.PAMT.ADD",
+        ),
+        (("checks", "page-leek"), "unknown check 'page-leek'; did you mean page-leak"),
+        (("designs", "v5"), "unknown design 'v5'; did you mean v6?"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest(
+    invoke: Invoke, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = invoke("list", *arguments)
+    assert answer.code == 2
+    assert answer.err.startswith(f"tdxfuzz: {message}")
+    assert answer.err.count("\n") == 1
+
+
+def test_conform_agrees_and_says_with_how_much(invoke: Invoke) -> None:
+    answer = invoke("conform", RECORDINGS / "locks.jsonl.gz")
+    assert answer.code == 0
+    check_golden("conform.txt", answer.out)
+
+
+def test_conform_json_has_the_keys_scripts_rely_on(invoke: Invoke) -> None:
+    document = invoke("conform", RECORDINGS / "locks.jsonl.gz", "--format", "json").json
+    rows = document["datasets"]
+    assert isinstance(rows, list)
+    assert {
+        key: rows[0][key] for key in ("kind", "traces", "items", "agree", "first_divergence")
+    } == {
+        "kind": "locks",
+        "traces": 115,
+        "items": 115,
+        "agree": 115,
+        "first_divergence": None,
+    }
+
+
+def test_recordings_that_cannot_be_read_are_named(invoke: Invoke) -> None:
+    shutil.copy(RECORDINGS / "td_params.json", "td_params.json")
+    Path("bad.jsonl.gz").write_bytes(b"not gzip")
+    answer = invoke("conform", "bad.jsonl.gz")
+    assert answer.code == 2
+    assert "bad.jsonl.gz" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_help_teaches(invoke: Invoke) -> None:
+    assert set(cli.commands) == set(COMMANDS)
+    texts = [f"{name}\n\n{cli.commands[name].help}\n" for name in COMMANDS]
+    check_golden("help.txt", "\n\n".join(texts))
+    for name in COMMANDS:
+        assert "Usage: tdxfuzz" in invoke(name, "--help").out
+
+
+def test_every_command_has_an_example(invoke: Invoke) -> None:
+    for command in COMMANDS:
+        assert "Example: tdxfuzz" in invoke(command, "--help").out
+
+
+def test_an_unknown_command_is_wrong_usage(invoke: Invoke) -> None:
+    answer = invoke("hant")
+    assert answer.code == 2
+    assert "No such command 'hant'" in answer.err
+
+
+def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("tdxfuzz.cli.hunt.hunt", broken)
+    answer = invoke("hunt", "merged")
+    assert answer.code == 2
+    assert "internal error, please report it: ZeroDivisionError: oh" in answer.err

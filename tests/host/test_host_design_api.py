@@ -1,0 +1,142 @@
+"""What a design may and may not do, and what it is told when it does the latter."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.check.run import DesignError, Session, UnknownDesignError, run
+from tdxfuzz.host import design
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.host import Host
+from tdxfuzz.sim import HarnessError
+
+CASE = Case("Mine", World(cpus=1), (), ((Op("create", (0,)),),))
+
+
+class Counting(Merged):
+    def get(self, pfn: int, cache: design.PageCache | None = None) -> int:
+        self.calls = 1
+        return super().get(pfn, cache)
+
+
+class Collecting(Merged):
+    def setup(self) -> None:
+        super().setup()
+        self.seen: dict[str, list[int]] = {"pfns": []}
+
+    def get(self, pfn: int, cache: design.PageCache | None = None) -> int:
+        self.seen["pfns"].append(pfn)
+        return super().get(pfn, cache)
+
+
+class Truthy(Merged):
+    def get(self, pfn: int, cache: design.PageCache | None = None) -> int:
+        return super().get(pfn, cache) + 1
+
+
+class Raising(Merged):
+    def put(self, pfn: int, hint: bool = False) -> None:
+        raise LookupError("no such range")
+
+
+class Confused(Merged):
+    def setup(self) -> None:
+        super().setup()
+        self.mutex("dpamt_lock")
+
+
+class Incomplete(design.RefcountLayer):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("layer", "complaint"),
+    [
+        (Counting, "Counting.calls is set outside setup()"),
+        (Collecting, "Collecting.seen was changed after setup()"),
+        (Truthy, "Truthy.get() returned 1; it must return 0 or a negative errno"),
+        (Confused, "'dpamt_lock' is a Spinlock, not a Mutex"),
+        (Incomplete, "Incomplete has no get()"),
+    ],
+)
+def test_misuse_is_a_harness_error_and_never_a_finding(
+    layer: type[design.RefcountLayer], complaint: str
+) -> None:
+    with pytest.raises(HarnessError) as caught:
+        run(CASE, layer)
+    assert complaint in str(caught.value)
+
+
+def test_a_design_that_raises_is_blamed_with_its_own_traceback() -> None:
+    case = Case("Mine", World(cpus=1), (), ((Op("create", (0,)), Op("destroy", (0,))),))
+    with pytest.raises(DesignError) as caught:
+        run(case, Raising)
+    assert "design Raising raised LookupError: no such range" in str(caught.value)
+    assert "test_host_design_api.py" in str(caught.value)
+    assert "in put" in caught.value.details
+
+
+def test_a_case_of_an_unknown_design_needs_its_class() -> None:
+    with pytest.raises(UnknownDesignError, match="'Mine'"):
+        run(CASE)
+
+
+def host() -> Host:
+    return Session(CASE, Merged).host
+
+
+def test_things_with_one_name_are_one_thing() -> None:
+    layer = host().layer
+    assert layer.spinlock("a") is layer.spinlock("a")
+    assert layer.rwlock("b") is not layer.rwlock("c")
+    assert layer.atomic("n", 5).value == 5
+    assert layer.atomic("n", 7).value == 5, "the first value counts"
+
+
+def test_a_range_has_one_refcount() -> None:
+    h = host()
+    first = h.layout.range_pfn(0)
+    assert h.layer.refcount(first) is h.layer.refcount(first + 511)
+    assert h.layer.refcount(first) is not h.layer.refcount(first + 512)
+
+
+def test_pages_for_a_pair_are_taken_back_if_only_one_can_be_had() -> None:
+    h = host()
+    cache = design.PageCache(h.pages, "PAMT page")
+    cache.topup(1)
+    assert h.layer.alloc_pair(cache) is None
+    assert h.pages.allocated == {}
+
+
+def test_add_and_remove_give_status_and_pair() -> None:
+    h = host()
+    pfn = h.layout.range_pfn(0) + 7
+    pair = h.layer.alloc_pair()
+    assert pair is not None
+    assert h.layer.pamt_add(pfn, pair).ok
+    assert h.layer.pamt_add(pfn, (pair[0] + 9, pair[1] + 9)).name == "HPA_RANGE_NOT_FREE"
+    status, back = h.layer.pamt_remove(pfn)
+    assert (status.ok, back) == (True, pair)
+    status, back = h.layer.pamt_remove(pfn)
+    assert (status.name, back) == ("NO_PAMT_PAGE_PAIR", None)
+
+
+def test_a_pair_is_scrubbed_unless_the_design_says_no() -> None:
+    h = host()
+    pfn = h.layout.range_pfn(0)
+    for scrub in (True, False):
+        pair = h.layer.alloc_pair()
+        assert pair is not None
+        h.layer.pamt_add(pfn, pair)
+        h.layer.pamt_remove(pfn)
+        assert h.module.memory.is_dirty(pair[0])
+        h.layer.free_pair(pair, scrub)
+        assert h.module.memory.is_dirty(pair[0]) is not scrub
+
+
+def test_any_leaf_can_be_called_by_name() -> None:
+    h = host()
+    status, regs = h.layer.seamcall("TDH.PHYMEM.PAGE.RDMD", rcx=h.layout.range_pfn(0) << 12)
+    assert status.ok
+    assert regs.r8 == 1, "the range has no pair: the walk ends at 2MB"

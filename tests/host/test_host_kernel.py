@@ -1,0 +1,149 @@
+"""Kernel primitives do what the kernel's do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
+from tdxfuzz.host.kernel.ida import Ida
+from tdxfuzz.host.kernel.lock import Preemption, Spinlock
+from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
+from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.module.memory import Memory
+from tdxfuzz.sim import Simulator
+
+Operation = Callable[[AtomicT], object]
+
+
+@pytest.mark.parametrize(
+    ("start", "operation", "result", "end"),
+    [
+        (3, lambda a: a.read(), 3, 3),
+        (3, lambda a: a.set(7), None, 7),
+        (3, lambda a: a.inc(), None, 4),
+        (3, lambda a: a.dec(), None, 2),
+        (3, lambda a: a.add(-5), None, -2),
+        (3, lambda a: a.inc_return(), 4, 4),
+        (3, lambda a: a.dec_return(), 2, 2),
+        (1, lambda a: a.dec_and_test(), True, 0),
+        (2, lambda a: a.dec_and_test(), False, 1),
+        (0, lambda a: a.dec_and_test(), False, -1),
+        (-1, lambda a: a.inc_and_test(), True, 0),
+        (0, lambda a: a.inc_not_zero(), False, 0),
+        (1, lambda a: a.inc_not_zero(), True, 2),
+        (1, lambda a: a.add_unless(-1, 1), False, 1),
+        (2, lambda a: a.add_unless(-1, 1), True, 1),
+        (-1, lambda a: a.inc_unless_negative(), False, -1),
+        (0, lambda a: a.inc_unless_negative(), True, 1),
+        (0, lambda a: a.dec_if_positive(), -1, 0),
+        (1, lambda a: a.dec_if_positive(), 0, 0),
+        (5, lambda a: a.cmpxchg(5, 9), 5, 9),
+        (5, lambda a: a.cmpxchg(4, 9), 5, 5),
+        (5, lambda a: a.xchg(9), 5, 9),
+    ],
+)
+def test_an_atomic_operation_is_one_step_with_the_kernels_result(
+    start: int, operation: Operation, result: object, end: int
+) -> None:
+    sim = Simulator(1)
+    atomic = AtomicT(sim, "a", start)
+    assert operation(atomic) == result
+    assert (atomic.value, sim.clock) == (end, 1)
+
+
+def test_an_ida_gives_the_lowest_free_number() -> None:
+    ida = Ida(Simulator(1), "ida", 3, 5)
+    assert [ida.alloc() for _ in range(4)] == [3, 4, 5, None]
+    ida.free(5)
+    ida.free(3)
+    assert ida.alloc() == 3
+
+
+class Sleepers(HostWatch):
+    """Remembers who slept where nobody may, and what was freed."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def slept_in_atomic(self, what: str) -> None:
+        self.heard.append(what)
+
+    def page_freed(self, pfn: int, was: str | None) -> None:
+        self.heard.append(f"freed {pfn} {was}")
+
+
+def allocator(failing: tuple[int, ...] = ()) -> tuple[PageAllocator, Spinlock, Sleepers]:
+    sim = Simulator(1)
+    preemption = Preemption(1)
+    watch = Sleepers()
+    pages = PageAllocator(sim, Memory(), [512, 1024], failing, preemption, watch)
+    return pages, Spinlock(sim, "lock", preemption), watch
+
+
+def test_pages_come_from_all_ranges_in_turn_and_the_last_freed_first() -> None:
+    pages, _, _ = allocator()
+    first, second = pages.alloc_page(what="a"), pages.alloc_page(what="b")
+    assert (first, second) == (512 + 128, 1024 + 128)
+    assert first is not None
+    pages.free_page(first)
+    assert pages.alloc_page(what="c") == first
+    assert pages.allocated == {first: "c", second: "b"}
+
+
+def test_an_allocation_fails_where_the_case_says_so() -> None:
+    pages, _, _ = allocator(failing=(1,))
+    assert pages.alloc_page() is not None
+    assert pages.alloc_page() is None
+    assert pages.alloc_page() is not None
+    assert (pages.count, pages.refused) == (3, 1)
+
+
+def test_memory_is_finite() -> None:
+    pages, _, _ = allocator()
+    assert sum(pages.alloc_page() is not None for _ in range(1000)) == 2 * (512 - 128)
+
+
+def test_only_gfp_kernel_may_not_be_used_under_a_spinlock() -> None:
+    pages, lock, watch = allocator()
+    pages.alloc_page(GFP_KERNEL, "fine")
+    with lock:
+        pages.alloc_page(GFP_ATOMIC, "fine too")
+        pages.alloc_page(GFP_KERNEL, "bad")
+    pages.alloc_page(GFP_KERNEL, "fine again")
+    assert watch.heard == ["alloc_page(GFP_KERNEL) for a bad"]
+
+
+def test_a_double_free_is_reported_and_does_no_harm() -> None:
+    pages, _, watch = allocator()
+    pfn = pages.alloc_page(what="page")
+    assert pfn is not None
+    pages.free_page(pfn)
+    pages.free_page(pfn)
+    assert watch.heard == [f"freed {pfn} page", f"freed {pfn} None"]
+    assert pages.alloc_page() != pages.alloc_page()
+
+
+def test_a_cache_is_topped_up_and_runs_dry() -> None:
+    pages, _, _ = allocator(failing=(3,))
+    cache = PageCache(pages, "cached")
+    assert cache.topup(2) == 0
+    assert cache.topup(2) == 0, "full already"
+    assert pages.count == 2
+    assert cache.topup(4) == -ENOMEM
+    assert [cache.pop() is None for _ in range(4)] == [False, False, False, True]
+
+
+def test_draining_a_cache_gives_everything_back() -> None:
+    pages, _, _ = allocator()
+    cache = PageCache(pages, "cached")
+    cache.topup(3)
+    cache.drain()
+    assert pages.allocated == {}
+
+
+@pytest.mark.parametrize(("result", "name"), [(0, "0"), (-12, "-ENOMEM"), (-99, "-99")])
+def test_errnos_have_names(result: int, name: str) -> None:
+    assert errno_name(result) == name

@@ -1,0 +1,170 @@
+"""The plain loads and stores of each leaf that somebody else can come between.
+
+Locked instructions are in the recordings, one event each; these are not.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.sim import RMW, Cpu, Simulator, Why, access_name
+
+from .lab import GPA, NEW, PARAMS, TDR, TDVPR, Lab, Stage, page
+from .races import Call, call
+from .rows import Before, at, nothing
+
+
+class PlainAccesses:
+    """A policy that notes each announced load and store, and never switches."""
+
+    due = -1
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        cpu = sim.current
+        assert cpu.next_cell is not None
+        if not cpu.next_access & RMW:
+            kind = cpu.next_cell.name.split("[")[0]
+            self.seen.append(f"{access_name(cpu.next_access)} {kind}")
+        return None
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        return next((cpu for cpu in sim.cpus if cpu.runnable), None)
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """Nobody sleeps."""
+
+
+def paired(lab: Lab) -> None:
+    lab.pair(0)
+
+
+def home_paired(lab: Lab) -> None:
+    lab.pair(8)
+
+
+def torn_down(lab: Lab) -> None:
+    td = lab.td()
+    td.aug(NEW)
+    td.teardown()
+
+
+def with_vcpu_page(lab: Lab) -> None:
+    lab.td()
+    lab.ok("VP.CREATE", rcx=TDVPR, rdx=TDR)
+
+
+def tables(lab: Lab) -> None:
+    lab.td().tables()
+
+
+def upper_tables(lab: Lab) -> None:
+    lab.td().tables(down_to=2)
+
+
+def running(lab: Lab) -> None:
+    lab.td(Stage.RUNNABLE).aug(NEW)
+
+
+def blocked(lab: Lab) -> None:
+    td = lab.td(Stage.RUNNABLE)
+    td.aug(NEW)
+    td.block()
+
+
+def blocked_table(lab: Lab) -> None:
+    td = lab.td(Stage.RUNNABLE)
+    td.tables()
+    td.block(level=1)
+
+
+def blocked_large(lab: Lab) -> None:
+    td = lab.td(Stage.RUNNABLE)
+    td.aug(page(0), level=1)
+    td.block(level=1)
+
+
+def blocked_split(lab: Lab) -> None:
+    td = lab.td(Stage.VCPU)
+    td.aug(page(0), level=1)
+    td.demote()
+    lab.ok("MR.FINALIZE", rcx=TDR)
+    td.block(level=1)
+
+
+BITMAP, ENTRY, PAGE, EPOCH = "read BITMAP_QWORD", "read SEPTE", "read PAMT_4K", "read EPOCH"
+FREED = "write PAMT_4K"
+"""PT = NDA, a plain store."""
+DONORS = {"r12": page(300), "r13": page(301)}
+ON_TD = {"rcx": GPA, "rdx": TDR}
+LARGE = {"rcx": GPA | 1, "rdx": TDR}
+
+
+def row(before: Before, made: Call, *accesses: str) -> object:
+    return pytest.param(before, made, list(accesses), id=f"{made.leaf}-{len(accesses)}")
+
+
+ROWS = [
+    row(nothing, call("PHYMEM.PAMT.ADD", rcx=page(0) | 1, rdx=page(300), r8=page(301))),
+    row(
+        paired,
+        call("PHYMEM.PAMT.REMOVE", rcx=page(0) | 1),
+        *("read PAMT_2M", "read PAGE_COUNT"),
+    ),
+    row(paired, call("PHYMEM.PAGE.RDMD", rcx=page(0)), PAGE, BITMAP),
+    row(paired, call("PHYMEM.PAGE.WBINVD", rcx=page(0)), BITMAP),
+    row(torn_down, call("PHYMEM.PAGE.RECLAIM", rcx=NEW), PAGE),
+    row(home_paired, call("MNG.CREATE", rcx=TDR, rdx=40), BITMAP),
+    row(at(Stage.KEYS), call("MNG.ADDCX", rcx=NEW, rdx=TDR), BITMAP),
+    row(at(Stage.INIT), call("VP.CREATE", rcx=TDVPR, rdx=TDR), BITMAP),
+    row(with_vcpu_page, call("VP.ADDCX", rcx=NEW, rdx=TDVPR), PAGE, BITMAP),
+    row(
+        tables,
+        call("MEM.PAGE.ADD", **ON_TD, r8=NEW, r9=PARAMS),
+        *(ENTRY, BITMAP, "write SEPTE"),
+    ),
+    row(tables, call("MEM.PAGE.AUG", **ON_TD, r8=NEW), ENTRY, BITMAP, ENTRY, FREED),
+    row(
+        upper_tables,
+        call("MEM.PAGE.AUG", **LARGE, r8=page(0)),
+        *(ENTRY, BITMAP, BITMAP, ENTRY, "write PAMT_2M"),
+    ),
+    row(running, call("MEM.RANGE.BLOCK", **ON_TD), ENTRY, ENTRY, PAGE, EPOCH, "write PAMT_4K"),
+    row(blocked, call("MEM.RANGE.UNBLOCK", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY),
+    row(running, call("MEM.TRACK", rcx=TDR), "write EPOCH"),
+    row(blocked, call("MEM.PAGE.REMOVE", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY, FREED),
+    row(
+        blocked,
+        call("MEM.PAGE.RELOCATE", **ON_TD, r8=page(8, 400)),
+        *(ENTRY, PAGE, EPOCH, BITMAP, FREED, ENTRY),
+    ),
+    row(upper_tables, call("MEM.SEPT.ADD", **LARGE, r8=NEW), ENTRY, BITMAP, ENTRY),
+    row(blocked_table, call("MEM.SEPT.REMOVE", **LARGE), ENTRY, PAGE, EPOCH, ENTRY, FREED),
+    row(
+        blocked_large,
+        call("MEM.PAGE.DEMOTE", **LARGE, r8=NEW, **DONORS),
+        *(ENTRY, "read PAMT_2M", EPOCH, BITMAP, "read SEPT_TREE", ENTRY),
+    ),
+    row(
+        blocked_split,
+        call("MEM.PAGE.PROMOTE", **LARGE),
+        *(ENTRY, PAGE, EPOCH, "read SEPT_TREE", "read PAMT_2M", ENTRY, FREED),
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "made", "accesses"), ROWS)
+def test_plain_accesses_in_order(before: Before, made: Call, accesses: list[str]) -> None:
+    lab = Lab()
+    before(lab)
+    lab.sim.policy = policy = PlainAccesses()
+    results: list[str] = []
+
+    def body() -> None:
+        results.append(lab.call(made.leaf, **made.registers).text)
+
+    lab.sim.run([body])
+    assert results == ["SUCCESS"]
+    assert policy.seen == accesses

@@ -1,0 +1,148 @@
+"""Bugs that must be found, within a budget of cases, whatever the seed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tdxfuzz.assertions import Broken
+from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.designs.v6 import V6
+from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.shrink import shrink
+from tdxfuzz.stateful import concurrent_machine
+
+HINT = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+BUDGET = Budget(cases=8_000)
+
+
+@pytest.mark.parametrize("seed_number", range(1, 6))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_finds_the_hint_race(engine: str, seed_number: int) -> None:
+    found = hunt("hint", ENGINES[engine](), seed_number, BUDGET).found
+    assert found is not None
+    assert found.finding is not None
+    assert found.finding.bucket == HINT
+
+
+@pytest.mark.parametrize("seed_number", range(1, 4))
+def test_hypothesis_finds_the_hint_race(seed_number: int) -> None:
+    found = hunt_with_hypothesis("hint", seed_number, BUDGET).found
+    assert found is not None
+    assert found.finding is not None
+    assert found.finding.bucket == HINT
+
+
+def test_the_concurrent_machine_finds_the_hint_race(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TDXFUZZ_OUT", str(tmp_path_factory.mktemp("out")))
+    machine = seed(1)(concurrent_machine("hint"))
+    with pytest.raises(Broken, match=HINT):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=3_000,
+                phases=[Phase.generate],
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+class Unlocked(Merged):
+    """The merged design as if the lock were not there."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        refcount = self.refcount(pfn)
+        if refcount.inc_not_zero():
+            return 0
+        pair = self.alloc_pair(cache)
+        if pair is None:
+            return -ENOMEM
+        if not self.pamt_add(pfn, pair).ok:
+            self.free_pair(pair)
+            return -EIO
+        refcount.set(1)
+        return 0
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        if self.refcount(pfn).dec_and_test():
+            status, pair = self.pamt_remove(pfn)
+            if pair is None:
+                self.warn(f"PAMT.REMOVE failed: {status}")
+            else:
+                self.free_pair(pair)
+
+
+class LooksBeforeItLocks(V6):
+    """Decides before it has the lock that it is the first, and does not look again."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        refcount = self.refcount(pfn)
+        if refcount.inc_not_zero():
+            return 0
+        pair = self.alloc_pair(cache)
+        if pair is None:
+            return -ENOMEM
+        with self.pamt_lock:
+            if self.pamt_add(pfn, pair).ok:
+                refcount.set(1)
+                return 0
+        self.free_pair(pair)
+        return -EIO
+
+
+class CountsDownOutside(V6):
+    """Takes the last reference away before it takes the lock: a get in between counts from 0."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        refcount = self.refcount(pfn)
+        if not refcount.dec_and_test():
+            return
+        with self.pamt_lock:
+            status, pair = self.pamt_remove(pfn)
+            if pair is None:
+                self.warn(f"PAMT.REMOVE failed: {status}")
+                return
+        self.free_pair(pair)
+
+
+class SetsBeforeItAdds(V6):
+    """Lets others in on the fast path before the pair is there."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        refcount = self.refcount(pfn)
+        if refcount.inc_not_zero():
+            return 0
+        pair = self.alloc_pair(cache)
+        if pair is None:
+            return -ENOMEM
+        with self.pamt_lock:
+            if refcount.inc_return() > 1:
+                status = None
+            else:
+                status = self.pamt_add(pfn, pair)
+                if status.ok:
+                    return 0
+        self.free_pair(pair)
+        return 0 if status is None else -EIO
+
+
+@pytest.mark.parametrize("seed_number", [1, 2])
+@pytest.mark.parametrize(
+    "layer", [Unlocked, LooksBeforeItLocks, CountsDownOutside, SetsBeforeItAdds]
+)
+def test_a_mistake_in_the_locking_is_found_and_shrunk(
+    layer: type[RefcountLayer], seed_number: int
+) -> None:
+    found = hunt("Mutant", ENGINES["portfolio"](), seed_number, BUDGET, design=layer).found
+    assert found is not None
+    best = shrink(found, layer).run
+    assert best.case.operations <= 4
+    assert best.preemptions <= 2

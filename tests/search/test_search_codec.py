@@ -1,0 +1,67 @@
+"""Bytes and cases: every byte string is a case, every case has bytes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tdxfuzz.host.case import MAX_SLOTS, MAX_TDS, Case, Op, World
+from tdxfuzz.search.codec import decode, encode
+from tdxfuzz.sim import Fault, Schedule, Switch
+from tdxfuzz.sim.schedule import MAX_STEP
+from tdxfuzz.strategies import operations, worlds
+
+
+@st.composite
+def any_case(draw: st.DrawFn) -> Case:
+    world = draw(st.integers(1, 8).flatmap(worlds))
+    program = st.lists(operations(world), max_size=5).map(tuple)
+    steps = st.integers(0, 1 << 20)
+    switches = st.lists(st.tuples(steps, st.integers(0, world.cpus - 1)), max_size=6)
+    faults = st.lists(st.builds(Fault, st.just("alloc"), st.integers(0, 500)), max_size=3)
+    return Case(
+        design="merged",
+        world=world,
+        setup=draw(program),
+        programs=tuple(draw(program) for _ in range(world.cpus)),
+        schedule=Schedule.of(draw(switches)),
+        faults=tuple(draw(faults)),
+        steps=draw(st.sampled_from((1, 20_000, 10_000_000))),
+    )
+
+
+@given(st.binary(max_size=64))
+def test_every_byte_string_is_a_case(data: bytes) -> None:
+    case = decode(data, "hint")
+    assert case.design == "hint"
+
+
+@given(any_case())
+def test_a_case_survives_the_way_to_bytes_and_back(case: Case) -> None:
+    assert decode(encode(case), case.design) == case
+
+
+@given(st.binary(max_size=64))
+def test_a_decoded_case_has_bytes_that_mean_the_same(data: bytes) -> None:
+    case = decode(data, "merged")
+    assert decode(encode(case), "merged") == case
+
+
+def test_no_bytes_are_a_case_too() -> None:
+    assert decode(b"", "merged") == decode(bytes(40), "merged")
+
+
+def test_the_largest_world_fits() -> None:
+    world = World(8, MAX_TDS, MAX_SLOTS, tuple(range(8)), tuple(reversed(range(8))), False)
+    programs = (tuple(Op("zap", (3, 7)) for _ in range(64)), *((),) * 7)
+    schedule = Schedule((Switch(MAX_STEP, 7),))
+    case = Case("merged", world, programs=programs, schedule=schedule)
+    assert decode(encode(case), "merged") == case
+
+
+def test_few_bytes_suffice_for_the_race_of_the_hint_design() -> None:
+    world = World(2, 2, 1, (0,), (1, 2))
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
+    programs = ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),))
+    case = Case("hint", world, setup, programs, Schedule.of([(130, 1)]))
+    assert len(encode(case)) <= 9

@@ -1,0 +1,69 @@
+"""The shrinker keeps its contract: same bucket, never larger, idempotent, deterministic."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.check.run import Run, run
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.shrink import shrink, size
+
+SEEDS = (1, 2, 7)
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def found(request: pytest.FixtureRequest) -> Run:
+    cpus = 2 + request.param % 2
+    hunted = hunt("hint", ENGINES["portfolio"](), request.param, Budget(cases=20_000), cpus)
+    assert hunted.found is not None
+    return hunted.found
+
+
+@pytest.fixture(scope="module")
+def shrunk(found: Run) -> Run:
+    return shrink(found).run
+
+
+def bucket(of: Run) -> str:
+    assert of.finding is not None
+    return of.finding.bucket
+
+
+def test_the_bucket_stays(found: Run, shrunk: Run) -> None:
+    assert bucket(shrunk) == bucket(found)
+
+
+def test_nothing_gets_larger(found: Run, shrunk: Run) -> None:
+    assert size(shrunk) <= size(found)
+
+
+def test_the_result_replays_by_itself(shrunk: Run) -> None:
+    again = run(shrunk.case)
+    assert bucket(again) == bucket(shrunk)
+    assert again.schedule == shrunk.case.schedule, "no switch of it does nothing"
+
+
+def test_shrinking_again_changes_nothing(shrunk: Run) -> None:
+    assert shrink(shrunk).run.case == shrunk.case
+
+
+def test_the_same_run_shrinks_to_the_same_case(found: Run, shrunk: Run) -> None:
+    assert shrink(found).run.case == shrunk.case
+
+
+def test_two_operations_and_two_preemptions_are_enough_for_the_hint_race(shrunk: Run) -> None:
+    assert shrunk.case.operations == 2
+    assert shrunk.preemptions <= 2
+
+
+def test_progress_only_ever_gets_smaller(found: Run) -> None:
+    sizes = [size(found)]
+    shrink(found, progress=lambda run, replays: sizes.append(size(run)))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_clean_run_cannot_be_shrunk() -> None:
+    with pytest.raises(ValueError, match="no finding"):
+        shrink(run(Case("merged", World())))

@@ -1,0 +1,47 @@
+"""What the documents show is what happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from golden_files import FOLDER, ROOT
+from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.main import cli
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import Budget, hunt
+
+TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c2c61549.72.txt").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path: Path, language: str = "") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_trace_in_the_readme_is_the_real_one() -> None:
+    (shown,) = [block for block in blocks(ROOT / "README.md") if "CPU 0" in block]
+    for line in shown.splitlines():
+        if line.strip() != "...":
+            assert line in TRACE.splitlines()
+
+
+def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
+    path = tmp_path / "mylayer.py"
+    path.write_text(blocks(ROOT / "docs/writing-a-design.md", "python")[0], encoding="utf-8")
+    chosen = choose(f"{path}:MyLayer")
+    hunted = hunt("MyLayer", ENGINES["portfolio"](), 1, Budget(cases=500), design=chosen.design)
+    assert hunted.found is None
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_files_that_are_named_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for command in re.findall(r"^(?:\$ )?tdxfuzz ([a-z]+)", text, re.MULTILINE):
+        assert command in cli.commands, command
+    for target in re.findall(r"\]\(([^)]+\.md)\)", text):
+        assert (path.parent / target).is_file(), target
+    for name in re.findall(r"`(tdxfuzz/[\w/]+(?:\.py)?)`", text):
+        assert (ROOT / name).exists(), name

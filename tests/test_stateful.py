@@ -1,0 +1,90 @@
+"""The concurrent machine: sound designs are clean, and every run is a case."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tdxfuzz.check.run import run
+from tdxfuzz.host.case import OPERATIONS, Op, World
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.live import LiveRun
+from tdxfuzz.sim import End, HarnessError
+from tdxfuzz.stateful import concurrent_machine
+
+TestMerged = concurrent_machine("merged").TestCase
+TestV6OnThreeCpus = concurrent_machine("v6", cpus=3).TestCase
+
+WORLD = World(cpus=2, tds=2, slots=1)
+CREATED = (Op("create", (0,)), Op("create", (1,)), Op("map", (0, 0)))
+
+
+def steered(seed: int, design: str, cpus: int) -> LiveRun:
+    rng = Random(seed)
+    live = LiveRun(design, World(cpus=cpus, tds=2, slots=2), (Op("create", (0,)),))
+    for _ in range(rng.randrange(1, 12)):
+        idle, under_way = live.idle(), live.under_way()
+        steps = rng.choice((None, 0, 1, 7, 40))
+        if idle and (not under_way or rng.random() < 0.5):
+            name = rng.choice(list(OPERATIONS))
+            args = tuple(rng.randrange(2) for _ in OPERATIONS[name])
+            live.start(rng.choice(idle), Op(name, args), steps)
+        elif under_way:
+            live.go_on(rng.choice(under_way), steps)
+    return live
+
+
+@pytest.mark.parametrize("design", ["hint", "v6", "merged"])
+@pytest.mark.parametrize("cpus", [1, 2, 3])
+def test_a_steered_run_and_its_case_do_the_same(design: str, cpus: int) -> None:
+    for seed in range(30):
+        case, live = steered(seed, design, cpus).finish()
+        again = run(case)
+        assert again.outcome.end is live.outcome.end is End.REST
+        assert (again.outcome.steps, again.calls) == (live.outcome.steps, live.calls)
+        assert again.findings == live.findings
+
+
+def test_cpus_are_idle_under_way_or_waiting() -> None:
+    live = LiveRun("merged", WORLD, CREATED)
+    assert (live.idle(), live.under_way()) == ([0, 1], [])
+    live.start(0, Op("map", (1, 0)), steps=1)
+    assert (live.idle(), live.under_way()) == ([1], [0])
+    live.start(1, Op("destroy", (1,)))
+    assert live.idle() == [1], "the map keeps the TD, so destroying it need not wait"
+    live.go_on(0)
+    assert (live.idle(), live.under_way(), live.operations) == ([0, 1], [], 2)
+    live.finish()
+
+
+def test_who_waits_for_a_lock_cannot_go_on() -> None:
+    live = LiveRun("merged", WORLD, CREATED[:2])
+    live.start(0, Op("zap", (0, 0)), steps=2)
+    live.start(1, Op("map", (0, 0)))
+    assert (live.idle(), live.under_way()) == ([], [0])
+    case, _ = live.finish()
+    assert run(case).waits == 1
+
+
+def test_the_race_can_be_steered_into() -> None:
+    live = LiveRun("hint", WORLD, CREATED)
+    live.start(0, Op("map", (1, 0)), steps=130)
+    live.start(1, Op("zap", (0, 0)))
+    live.go_on(0)
+    assert live.findings[0].check == "pamt-in-use"
+    case, _ = live.finish()
+    assert run(case).finding == live.findings[0]
+
+
+class Raises(Merged):
+    def put(self, pfn: int, hint: bool = False) -> None:
+        raise LookupError("oh")
+
+
+def test_a_design_that_raises_is_reported_where_it_was_steered() -> None:
+    layer: type[RefcountLayer] = Raises
+    live = LiveRun("Raises", WORLD, CREATED, layer)
+    with pytest.raises(HarnessError, match="Raises raised LookupError: oh"):
+        live.start(0, Op("zap", (0, 0)))

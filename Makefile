@@ -1,0 +1,47 @@
+# Needs python3 (3.11 or later), python3-venv and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+DESIGN ?= hint
+TIME ?= 60s
+BIN := $(VENV)/bin
+
+.PHONY: help hunt test lint types bench clean
+
+help:
+	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
+	@echo "make test    the tests, as CI runs them"
+	@echo "make lint    ruff: style and format"
+	@echo "make types   mypy --strict"
+	@echo "make bench   speed, as ratios against raw greenlet switches"
+	@echo "make clean   remove the virtual environment and caches"
+
+hunt: $(VENV)/.installed
+	$(BIN)/tdxfuzz hunt $(DESIGN) --time $(TIME) --expect-finding
+
+test: $(VENV)/.installed-test
+	$(BIN)/pytest --hypothesis-profile=ci
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/.installed

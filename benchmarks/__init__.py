@@ -1,0 +1,1 @@
+"""How fast it is, as ratios against something measured in the same run."""

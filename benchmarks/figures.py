@@ -71,7 +71,7 @@ def sequential_seamcalls() -> dict[str, float]:
     count = Count()
     began = time.perf_counter()
     for trace in traces:
-        sequential.compare(trace, count)
+        sequential.compare(trace, count, self_check=False)
     return {"sequential SEAMCALLs": count.items / (time.perf_counter() - began)}
 
 

@@ -5,7 +5,7 @@ from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.lock_leak import LockLeak
 from tdxfuzz.check.module_fatal import ModuleFatalCheck
-from tdxfuzz.check.module_state import ModuleState
+from tdxfuzz.check.module_state import ModuleState, ModuleStateAtEveryCall
 from tdxfuzz.check.page_leak import PageLeak
 from tdxfuzz.check.page_owner import PageOwner
 from tdxfuzz.check.pamt_in_use import PamtInUse
@@ -29,4 +29,7 @@ CHECKS: dict[str, type[Check]] = {
 """By id. At rest they are asked in this order, causes before consequences: a count that is
 too high keeps a pair, whose pages then look leaked."""
 
-__all__ = ["CHECKS", "Check", "Finding"]
+CAREFUL: dict[str, type[Check]] = {ModuleState.id: ModuleStateAtEveryCall}
+"""What stands in for a check in runs that can afford to look more often."""
+
+__all__ = ["CAREFUL", "CHECKS", "Check", "Finding"]

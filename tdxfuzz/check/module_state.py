@@ -14,6 +14,7 @@ from tdxfuzz.module.snapshot import used_pages
 from tdxfuzz.module.td import Lifecycle, OpState, Tdr
 
 if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers, Status
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.sim import Outcome
 
@@ -31,6 +32,16 @@ class ModuleState(Check):
         for objects, message in inconsistencies(module):
             self.report(message, objects=objects)
             return
+
+
+class ModuleStateAtEveryCall(ModuleState):
+    """Looks after every call that leaves none in flight; for runs that can afford it."""
+
+    def called(self, leaf: int, regs: Registers, status: Status) -> None:
+        if self.host.calls_in_flight == 0 and not self._findings:
+            for objects, message in inconsistencies(self.host.module):
+                self.report(message, leaf=leaf, status=status.name, objects=objects)
+                return
 
 
 def inconsistencies(m: TdxModule) -> Iterator[tuple[str, str]]:

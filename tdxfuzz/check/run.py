@@ -11,7 +11,7 @@ from inspect import isfunction
 
 from attrs import frozen
 
-from tdxfuzz.check import CHECKS
+from tdxfuzz.check import CAREFUL, CHECKS
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.judge import Judge, Tally
 from tdxfuzz.host import operations
@@ -101,6 +101,7 @@ class Session:
         design: the class that ``case.design`` names, where it is not a built-in one.
         traced: keep a trace of every step.
         policy: decides in place of the case's schedule.
+        careful: compare the module's tables after every call, not only at rest.
 
     Raises:
         UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
@@ -114,6 +115,7 @@ class Session:
         design: Design = None,
         traced: bool = False,
         policy: Policy | None = None,
+        careful: bool = False,
     ) -> None:
         layer_class = design or DESIGNS.get(case.design)
         if layer_class is None:
@@ -127,7 +129,8 @@ class Session:
         with self._blaming():
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
-        self._checks = [check(self.host, self.findings) for check in CHECKS.values()]
+        checks = {**CHECKS, **CAREFUL} if careful else CHECKS
+        self._checks = [check(self.host, self.findings) for check in checks.values()]
         self._tally = Tally()
         judge = Judge([self.host, *self._checks, self._tally])
         self.host.watch = self.host.pages.watch = judge
@@ -193,9 +196,10 @@ def run(
     design: Design = None,
     traced: bool = False,
     policy: Policy | None = None,
+    careful: bool = False,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
-    session = Session(case, design, traced, policy)
+    session = Session(case, design, traced, policy, careful)
     return session.execute([_body(session.host, program) for program in case.programs])
 
 

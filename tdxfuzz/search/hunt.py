@@ -17,13 +17,13 @@ from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
-from tdxfuzz.sim import Trace, check_determinism
+from tdxfuzz.sim import HarnessError, Trace, check_determinism
 
 ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
 """Orders tried of a program besides the one without preemptions: few where the CPUs get
 and put no range in common, for little can be found there."""
 
-CHECK_DETERMINISM_EVERY = 997
+CHECK_HARNESS_EVERY = 997
 
 
 @frozen
@@ -97,8 +97,8 @@ def hunt(
             if attempt.finding is not None:
                 found = attempt
                 break
-            if statistics.cases % CHECK_DETERMINISM_EVERY == 1:
-                _check_determinism(attempt, design)
+            if statistics.cases % CHECK_HARNESS_EVERY == 1:
+                _check_harness(attempt, design)
             if budget.is_spent(statistics):
                 break
     except KeyboardInterrupt:
@@ -120,12 +120,20 @@ def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design
             yield engine.attempt(rng, base)
 
 
-def _check_determinism(attempt: Run, design: Design) -> None:
+def _check_harness(attempt: Run, design: Design) -> None:
+    """A clean run once more, twice: the same each time, and the model's tables at one
+    after every call.
+
+    Raises:
+        HarnessError: they are not.
+    """
     case = attempt.case.with_schedule(attempt.schedule)
 
     def trace() -> Trace:
-        traced = run(case, design, traced=True).trace
-        assert traced is not None
-        return traced
+        careful = run(case, design, traced=True, careful=True)
+        if careful.finding is not None:
+            raise HarnessError(f"the model contradicts itself: {careful.finding.message}")
+        assert careful.trace is not None
+        return careful.trace
 
     check_determinism(trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -42,12 +43,15 @@ class Conformance:
     by_group: Mapping[str, tuple[int, int]] = field(factory=dict)
 
 
-def conform(path: Path, progress: Callable[[int], None] | None = None) -> Conformance:
+def conform(
+    path: Path, progress: Callable[[int], None] | None = None, stop_early: bool = False
+) -> Conformance:
     """Run the model beside one recording file.
 
     Args:
         path: the file.
         progress: told how many traces are done.
+        stop_early: leave the file at the first trace that does not agree.
 
     Raises:
         RecordingError: the file cannot be read.
@@ -61,10 +65,12 @@ def conform(path: Path, progress: Callable[[int], None] | None = None) -> Confor
         kinds.add(kind)
         if len(kinds) > 1:
             raise RecordingError(path, number, f"mixes kinds: {', '.join(sorted(kinds))}")
-        compare(trace, count)
+        _compare(compare, trace, count, f"line {number}", kind)
         traces += 1
         if progress is not None:
             progress(traces)
+        if stop_early and count.first is not None:
+            break
     if not kinds:
         raise RecordingError(path, 0, "is empty")
     return Conformance(
@@ -78,6 +84,21 @@ def conform(path: Path, progress: Callable[[int], None] | None = None) -> Confor
         first_divergence=count.first,
         by_group={group: (n, ok) for group, (n, ok) in sorted(count.groups.items())},
     )
+
+
+def _compare(
+    compare: Callable[[object, Count], None], trace: object, count: Count, where: str, kind: str
+) -> None:
+    """Compare one trace; a model that raises does not agree, and the rest goes on."""
+    try:
+        compare(trace, count)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        name = f"{where}, trace {getattr(trace, 'id', '?')}"
+        count.add(
+            kind, 1, 0, f"{name}: the model raised {type(error).__name__} at {place}: {error}"
+        )
 
 
 def _parse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tdxfuzz.check.module_state import inconsistencies
 from tdxfuzz.targets.recording import Bench, Event, RecordedCall
 
 
@@ -87,6 +88,11 @@ def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -
         else:
             lines.append(f"state, {part}: recorded {left}, model {right}")
     return lines
+
+
+def self_contradictions(bench: Bench) -> list[str]:
+    """Where the model's tables do not agree with each other; no call may be in flight."""
+    return [f"model, {part}: {message}" for part, message in inconsistencies(bench.module)]
 
 
 def replay_setup(setup: Sequence[RecordedCall], bench: Bench, where: str) -> str | None:

@@ -17,6 +17,7 @@ from tdxfuzz.targets.count import (
     explain,
     first_difference,
     replay_setup,
+    self_contradictions,
     state_differences,
 )
 from tdxfuzz.targets.drive import EventOrder
@@ -202,7 +203,8 @@ def _ending(run: Interleaved, driven: Driven, bench: Bench) -> list[str]:
         return [f"  fatal (CPU, id): recorded {run.fatal}, model {driven.fatal}"]
     if run.final is None:
         return []
-    return state_differences(run.final, dict(snapshot(bench.module)))
+    differences = state_differences(run.final, dict(snapshot(bench.module)))
+    return differences + self_contradictions(bench)
 
 
 def _with_cpu(entry: tuple[int, Event]) -> Event:

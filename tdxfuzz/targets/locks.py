@@ -8,7 +8,14 @@ from attrs import frozen
 
 from tdxfuzz.module.module import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
-from tdxfuzz.targets.count import Count, event_differences, explain, replay_setup, state_differences
+from tdxfuzz.targets.count import (
+    Count,
+    event_differences,
+    explain,
+    replay_setup,
+    self_contradictions,
+    state_differences,
+)
 from tdxfuzz.targets.recording import (
     Config,
     Event,
@@ -67,6 +74,7 @@ def compare(case: LockCase, count: Count) -> None:
     differences = case.call.differences(result)
     differences += event_differences(case.events, events)
     differences += state_differences(case.final, dict(snapshot(bench.module)))
+    differences += self_contradictions(bench)
     if differences:
         trouble = explain(where, case.setup, case.call, differences)
         count.add(case.call.name, 1, 0, trouble)

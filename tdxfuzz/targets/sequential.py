@@ -8,7 +8,7 @@ from attrs import frozen
 
 from tdxfuzz.module.module import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
-from tdxfuzz.targets.count import Count, explain, state_differences
+from tdxfuzz.targets.count import Count, explain, self_contradictions, state_differences
 from tdxfuzz.targets.recording import Config, RecordedCall, calls_of, config_of, mapping
 
 
@@ -34,10 +34,11 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Trace:
     )
 
 
-def compare(trace: Trace, count: Count) -> None:
+def compare(trace: Trace, count: Count, self_check: bool = True) -> None:
     """Call by call; a trace is left at its first divergence, for the rest follows from it.
 
-    An item is a call; a final state that differs counts against the last one.
+    An item is a call; a final state that differs counts against the last one. With
+    ``self_check`` the model's own tables must agree with each other after every call.
     """
     bench = trace.config.build()
     for i, call in enumerate(trace.calls):
@@ -46,6 +47,8 @@ def compare(trace: Trace, count: Count) -> None:
         except LeafNotModelledError:
             count.leaf_missing(call.name)
             return
+        if not differences and self_check:
+            differences = self_contradictions(bench)
         if not differences and i == len(trace.calls) - 1:
             differences = state_differences(trace.final, dict(snapshot(bench.module)))
         if differences:

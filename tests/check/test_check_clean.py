@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from attrs import evolve
 
+from broken_designs import LosesBitmapBit
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Contention, SetupError, run
 from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.search.programs import draw_case
+from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import End, Schedule
 
 WORLD = World(cpus=2, tds=2, slots=2)
@@ -83,3 +89,22 @@ def test_without_dynamic_pamt_nothing_is_wrong_either() -> None:
     result = run(Case("merged", static, SETUP, programs))
     assert result.finding is None
     assert "module-state" in result.seen
+
+
+def test_a_careful_run_compares_the_modules_tables_after_every_call() -> None:
+    case = Case("Broken", World(cpus=1, tds=1, slots=1), (), ((Op.parse("create 0"),),))
+    at_rest = run(case, LosesBitmapBit).finding
+    at_once = run(case, LosesBitmapBit, careful=True).finding
+    assert at_rest is not None
+    assert at_once is not None
+    assert at_rest.bucket == "module-state/-/-/bitmap"
+    assert at_once.bucket == "module-state/TDH.PHYMEM.PAMT.ADD/SUCCESS/bitmap"
+    assert at_once.step < at_rest.step
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_models_tables_agree_after_every_call(design: str) -> None:
+    rng = Random(5)
+    for _ in range(40):
+        finding = run(draw_case(RandomSource(rng), design, 2), careful=True).finding
+        assert finding is None or finding.check != "module-state", finding

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tdxfuzz.module.call import Call
+from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.module.module import TdxModule
 from tdxfuzz.targets.conform import Conformance, conform
 
 from .recordings import Json, load, save
@@ -227,3 +230,46 @@ def test_a_set_up_call_of_a_lock_case_is_compared_too(tmp_path: Path) -> None:
     lines = divergence(result)
     assert lines[0].startswith("case L001 (rdmd 2MB of non-leaf), set-up call 0: TDH.PHYMEM.PAMT")
     assert lines[1:] == ["r8: recorded 0x8, model 0x4c801000"]
+
+
+def test_a_model_that_raises_does_not_agree_and_the_rest_is_compared(
+    tmp_path: Path, sequential: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(m: TdxModule, call: Call) -> int:
+        raise LookupError("no such thing")
+
+    path = save(tmp_path, sequential, load("sequential", "S0012"))
+    monkeypatch.setitem(HANDLERS, 9, broken)  # MNG.CREATE, the third call of the first trace
+    result = conform(path)
+    assert result.traces == 2
+    assert result.items > result.agree
+    text = divergence(result)[0]
+    assert text.startswith("line 1, trace S0000: the model raised LookupError at ")
+    assert text.endswith(": no such thing")
+
+
+def test_the_model_must_agree_with_itself_after_every_call(
+    tmp_path: Path, sequential: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = HANDLERS[58]
+
+    def forgets_a_bit(m: TdxModule, call: Call) -> int:
+        status = add(m, call)
+        m.pamt.tdmrs[0].bitmap.reset(call.regs.rdx)
+        return status
+
+    monkeypatch.setitem(HANDLERS, 58, forgets_a_bit)
+    result = conform(save(tmp_path, sequential))
+    assert numbers(result) == (0, 1)
+    assert divergence(result)[1] == (
+        "model, bitmap: 0x59000000 is a PAMT page, but its bitmap bit is clear"
+    )
+
+
+def test_stopping_early_leaves_the_rest_of_the_file(tmp_path: Path, sequential: Json) -> None:
+    sequential["calls"][2]["status"] = "0x8000020000000001"
+    path = save(tmp_path, sequential, load("sequential", "S0012"))
+    early, whole = conform(path, stop_early=True), conform(path)
+    assert (early.traces, numbers(early)) == (1, (2, 3))
+    assert (whole.traces, numbers(whole)) == (2, (2 + 66, 3 + 66))
+    assert whole.first_divergence == early.first_divergence

@@ -1,0 +1,1 @@
+"""What makes the generated pages in ``docs/``: ``python -m tools`` writes them."""

@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench clean
+.PHONY: help hunt test lint types bench docs mutants clean
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -14,6 +14,8 @@ help:
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
+	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
+	@echo "make mutants do the recordings notice deliberate errors in the model?"
 	@echo "make clean   remove the virtual environment and caches"
 
 hunt: $(VENV)/.installed
@@ -31,6 +33,12 @@ types: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m tools
+
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.mutants
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

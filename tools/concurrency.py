@@ -53,7 +53,12 @@ def _line(row: Row) -> str:
     text = ", ".join(texts).replace("), (", ", ") or "nothing"
     if released:
         text += f"<br>*released:* {', '.join(released)}"
-    return f"| `{status}` | {text.replace('|', chr(92) + '|')} |\n"
+    return f"| `{escaped(status)}` | {escaped(text)} |\n"
+
+
+def escaped(text: str) -> str:
+    """For a cell of a Markdown table."""
+    return text.replace("|", "\\|")
 
 
 def _rows(status: str, seen: Iterable[Observation]) -> list[Row]:

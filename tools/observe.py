@@ -173,15 +173,25 @@ def _released(held: list[str], before: list[str]) -> str:
 
 
 @contextmanager
-def observing(tell: Callable[[Observation], None]) -> Iterator[None]:
-    """While this is open, every SEAMCALL of a module with one CPU is told."""
+def observing(
+    tell: Callable[[Observation], None], saw: Callable[[str, str], None] | None = None
+) -> Iterator[None]:
+    """While this is open, SEAMCALLs of all models are listened to.
+
+    Args:
+        tell: called after each that ran alone.
+        saw: called after each, with the names of leaf and status.
+    """
     original = TdxModule.seamcall
 
     def seamcall(
         self: TdxModule, lp: LogicalProcessor, leaf: int, regs: Registers, version: int = 0
     ) -> Status:
         if leaf not in BY_NUMBER or self.sim.running or self.sim.log is not None:
-            return original(self, lp, leaf, regs, version)
+            status = original(self, lp, leaf, regs, version)
+            if saw is not None and leaf in BY_NUMBER:
+                saw(BY_NUMBER[leaf].name, status.name)
+            return status
         roles = Roles(self, leaf, regs)
         events: list[Event] = []
 
@@ -194,6 +204,8 @@ def observing(tell: Callable[[Observation], None]) -> Iterator[None]:
             status = original(self, lp, leaf, regs, version)
         finally:
             self.sim.log = None
+        if saw is not None:
+            saw(BY_NUMBER[leaf].name, status.name)
         if roles.are_distinct:
             tell(describe(roles, leaf, status, events))
         return status

@@ -125,6 +125,11 @@ def test_tracking_does_not_care_for_the_tree(td: Td) -> None:
     assert busy(td, td.structure.tdcs.secure_ept_lock.acquire_ex) == "SUCCESS"
 
 
+def test_tracking_needs_an_initialised_td(lab: Lab) -> None:
+    lab.td(Stage.TDCX)
+    assert lab.call(TRACK, rcx=TDR).text == "OP_STATE_INCORRECT|UNINITIALIZED"
+
+
 def test_neighbours_are_not_blocked_with_a_page(running: Td) -> None:
     running.aug(page(8, 400), GPA + SIZE_4K)
     running.aug(page(8, 401), GPA + SIZE_2M)

@@ -128,6 +128,7 @@ def init(name: str, status: str, before: Before, **operands: int) -> Refusal:
 INIT_REFUSALS = [
     init("no TDR", "PAGE_METADATA_INCORRECT|RCX", at(Stage.TDCX), rcx=NEW),
     init("not aligned", "OPERAND_INVALID|RCX", at(Stage.TDCX), rcx=TDR + 2),
+    init("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", at(Stage.TDCX), rcx=OUTSIDE),
     init("TDR held", "OPERAND_BUSY|RCX", then(at(Stage.TDCX), read(TDR))),
     init("keys missing", "TD_KEYS_NOT_CONFIGURED", at(Stage.CREATED)),
     init("pages missing", "TDCS_NOT_ALLOCATED", at(Stage.KEYS)),
@@ -164,6 +165,7 @@ def finalize(name: str, status: str, before: Before, rcx: int = TDR) -> Refusal:
 
 FINALIZE_REFUSALS = [
     finalize("not aligned", "OPERAND_INVALID|RCX", at(Stage.VCPU), TDR + 1),
+    finalize("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", at(Stage.VCPU), OUTSIDE),
     finalize("no TDR", "PAGE_METADATA_INCORRECT|RCX", at(Stage.VCPU), NEW),
     finalize("TDR held", "OPERAND_BUSY|RCX", then(at(Stage.VCPU), read(TDR))),
     finalize("keys missing", "TD_KEYS_NOT_CONFIGURED", at(Stage.CREATED)),

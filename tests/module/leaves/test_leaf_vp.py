@@ -9,7 +9,7 @@ from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.td_params import DEFAULT
 
-from ..lab import NEW, PARAMS, TDR, TDVPR, Lab, Stage, page
+from ..lab import NEW, OUTSIDE, PARAMS, TDR, TDVPR, Lab, Stage, page
 from ..rows import Before, Refusal, at, check_refused, nothing, read, then
 
 CREATE, ADDCX, INIT, FLUSH = "VP.CREATE", "VP.ADDCX", "VP.INIT", "VP.FLUSH"
@@ -149,10 +149,12 @@ def init(name: str, status: str, before: Before, rcx: int = TDVPR) -> Refusal:
 
 INIT_REFUSALS = [
     init("not aligned", "OPERAND_INVALID|RCX", built, TDVPR + 1),
+    init("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", built, OUTSIDE),
     init("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", built, TDR),
     init("TDVPR held", "OPERAND_BUSY|RCX", then(built, read(TDVPR))),
     init("keys gone", "TD_KEYS_NOT_CONFIGURED", blocked),
     init("pages missing", "TDCX_NUM_INCORRECT", vcpu_of(5)),
+    init("runnable", "OP_STATE_INCORRECT|RUNNABLE", at(Stage.RUNNABLE)),
     init("initialised already", "VCPU_STATE_INCORRECT|RDX", initialised),
 ]
 

@@ -84,6 +84,10 @@ class Registers:
         """All registers by name."""
         return {name: getattr(self, name) for name in NAMES}
 
+    def as_tuple(self) -> tuple[int, ...]:
+        """The values of all registers, in a fixed order."""
+        return tuple(getattr(self, name) for name in NAMES)
+
     def __repr__(self) -> str:
         inside = " ".join(f"{name}={value:#x}" for name, value in self.as_dict().items() if value)
         return f"<{inside}>"

@@ -48,6 +48,9 @@ class PageLeak(Check):
                 if level > 0 and spte.value == Spte.PRESENT
             )
             for vcpu in vm.vcpus:
+                owned.update(page for page in (vcpu.tdvpr_page, *vcpu.tdcx_pages) if page)
                 owned.update(vcpu.pamt_cache.pages)
                 owned.update(vcpu.sept_cache.pages)
+        for pages in self.host.page_lists():
+            owned.update(pages.pages)
         return owned

@@ -14,7 +14,7 @@ class PageOwner(Check):
 
     id = "page-owner"
     source = "facts of the module, section 4; unscrubbed pages: review of v2, 2025-06-27"
-    witness = "a PAMT page went back to the allocator"
+    witness = "the module gave a pair back"
 
     def page_freed(self, pfn: int, was: str | None) -> None:
         if was is None:
@@ -27,13 +27,14 @@ class PageOwner(Check):
             self.report(
                 f"{was} {self._name(pfn)} is freed while the module uses it as {use}", objects=use
             )
-        elif was == "PAMT page":
-            self.seen = True
-            if self.host.module.memory.is_dirty(pfn):
-                self.report(
-                    f"PAMT page {self._name(pfn)} is freed unscrubbed",
-                    objects="unscrubbed PAMT page",
-                )
+        elif was == "PAMT page" and self.host.module.memory.is_dirty(pfn):
+            self.report(
+                f"PAMT page {self._name(pfn)} is freed unscrubbed",
+                objects="unscrubbed PAMT page",
+            )
+
+    def pair_removed(self, range_hpa: int) -> None:
+        self.seen = True
 
     def page_used(self, pfn: int, kind: str) -> None:
         if pfn not in self.host.pages.allocated:

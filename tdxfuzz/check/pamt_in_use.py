@@ -81,7 +81,7 @@ class PamtInUse(Check):
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         if leaf == PAMT_ADD:
             self._last_add[self.host.sim.current.id] = status
-        if status >> 32 == MISSING:
+        if status >> 32 == MISSING and not self.host.layer.retries_missing:
             self.report(
                 f"a page of CPU {self.host.sim.current.id}, which holds its range, has no PAMT",
                 leaf=leaf,

@@ -135,9 +135,15 @@ class Session:
         judge = Judge([self.host, *self._checks, self._tally])
         self.host.watch = self.host.pages.watch = judge
         self.host.module.watch = judge
+        self.host.pages.armed = False
         with self._blaming():
             _set_up(self.host, case.setup, self.findings)
+        self.host.pages.armed = True
         self._setup_steps = self.sim.clock
+
+    def run_programs(self) -> Run:
+        """Run the case's programs to the end, and let the checks judge."""
+        return self.execute([_body(self.host, program) for program in self.case.programs])
 
     def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
         """Run one body per CPU to the end, and let the checks judge."""
@@ -199,8 +205,7 @@ def run(
     careful: bool = False,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
-    session = Session(case, design, traced, policy, careful)
-    return session.execute([_body(session.host, program) for program in case.programs])
+    return Session(case, design, traced, policy, careful).run_programs()
 
 
 def _contention(host: Host) -> Contention:

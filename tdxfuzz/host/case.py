@@ -21,6 +21,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "destroy": ("td",),
     "map": ("td", "slot"),
     "zap": ("td", "slot"),
+    "convert": ("td", "slot"),
+    "vcpu": ("td",),
 }
 """Operation names with the names of their arguments; see ``host/operations.py``."""
 

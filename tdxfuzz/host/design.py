@@ -23,7 +23,7 @@ from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
-from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
+from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "AtomicT",
     "Mutex",
     "PageCache",
+    "PageList",
     "Pair",
     "RefcountLayer",
     "Rwlock",
@@ -62,7 +63,8 @@ class RangeRefcount(AtomicT):
     __slots__ = ("_host", "range_pfn")
 
     def __init__(self, host: Host, range_pfn: int) -> None:
-        super().__init__(host.sim, f"refcount[{host.layout.name_of_range(range_pfn << 12)}]")
+        name = f"refcount[{host.layout.name_of_range(range_pfn << 12)}]"
+        super().__init__(host.sim, name, host.layer.initial_refcount)
         self._host = host
         self.range_pfn = range_pfn
 
@@ -96,6 +98,17 @@ class RefcountLayer:
     declared_leaks: ClassVar[frozenset[str]] = frozenset()
     """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""
 
+    retries_missing: ClassVar[bool] = False
+    """A leaf that answers MISSING_PAMT_PAGE_PAIR is repeated after another ``get``; the
+    hold on a range begins only when the leaf succeeds."""
+
+    initial_refcount: ClassVar[int] = 0
+    """What a range's reference count is before anybody touched it."""
+
+    pamt_cache_pages: ClassVar[int] = 2 * 5
+    """What a vCPU's cache is topped up to before the MMU lock: two pages for each of four
+    non-root S-EPT levels and the guest page (v6 08/11)."""
+
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""
 
@@ -126,6 +139,10 @@ class RefcountLayer:
         # As for get().
         raise NotImplementedError(f"{type(self).__name__} has no put()")
 
+    def topup(self) -> int:
+        """Called where KVM tops up its caches, before the MMU lock; may sleep. 0 or -errno."""
+        return 0
+
     def holders_of(self, refcount: int) -> int:
         """How many holders a reference count stands for; override for biased counts."""
         return refcount
@@ -152,6 +169,11 @@ class RefcountLayer:
         host = self._host
         return host.named(name, AtomicT, lambda: AtomicT(host.sim, name, value))
 
+    def page_list(self, name: str) -> PageList:
+        """The list of pages of this name, which CPUs may push to and pop from."""
+        host = self._host
+        return host.named(name, PageList, lambda: PageList(host.sim, name))
+
     def refcount(self, pfn: int) -> AtomicT:
         """The ``atomic_t`` of ``pfn``'s 2MB range; 0 at first."""
         return self._host.refcount(pfn)
@@ -163,14 +185,20 @@ class RefcountLayer:
 
     def alloc_pair(self, cache: PageCache | None = None) -> Pair | None:
         """Two pages for a range, from ``cache`` if given; None when memory is out."""
-        first = self._alloc(cache)
+        first = self.alloc_pamt_page(cache)
         if first is None:
             return None
-        second = self._alloc(cache)
+        second = self.alloc_pamt_page(cache)
         if second is None:
             self._host.pages.free_page(first)
             return None
         return first, second
+
+    def alloc_pamt_page(self, cache: PageCache | None = None) -> int | None:
+        """One of two pages for a range, for designs that allocate them by hand."""
+        if cache is not None:
+            return cache.pop()
+        return self._host.pages.alloc_page(GFP_KERNEL, "PAMT page")
 
     def free_pair(self, pair: Pair, scrub: bool = True) -> None:
         """Give two pages back to the allocator, overwritten first unless told not to."""
@@ -210,11 +238,6 @@ class RefcountLayer:
         self._host.warn(type(self).__name__, message)
 
     # The harness's side.
-
-    def _alloc(self, cache: PageCache | None) -> int | None:
-        if cache is not None:
-            return cache.pop()
-        return self._host.pages.alloc_page(GFP_KERNEL, "PAMT page")
 
     def attach(self, host: Host) -> None:
         """Called once by the harness: set up, then seal."""

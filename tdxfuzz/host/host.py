@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from tdxfuzz.abi import Registers, Status
+from tdxfuzz.abi import OPERANDS, Registers, Status, code, status
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.host.case import Case
-from tdxfuzz.host.design import RangeRefcount, RefcountLayer
+from tdxfuzz.host.case import MAX_RANGES, Case
+from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, RangeRefcount, RefcountLayer
 from tdxfuzz.host.kernel.errno import errno_name
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Mutex, Preemption
-from tdxfuzz.host.kernel.page import PageAllocator, PageCache
+from tdxfuzz.host.kernel.page import PageAllocator, PageCache, PageList
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.layout import PARAMS_HPA, Layout
 from tdxfuzz.host.watch import HostWatch
@@ -25,6 +25,8 @@ from tdxfuzz.sim import RMW, Cell, HarnessError, NamedCell, Simulator
 T = TypeVar("T")
 
 NO_RANGE = -1
+PAMT_LEAVES = (PAMT_ADD, PAMT_REMOVE)
+SPURIOUS = status(code("OPERAND_BUSY") | OPERANDS["RCX"])
 
 
 class Holders(NamedCell):
@@ -99,6 +101,7 @@ class Host(ModuleWatch):
             [fault.index for fault in case.faults if fault.kind == "alloc"],
             self.preemption,
             self.watch,
+            [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
         )
         self.refcounts: dict[int, RangeRefcount] = {}
         self.holders: dict[int, Holders] = {}
@@ -118,33 +121,61 @@ class Host(ModuleWatch):
         self.visits: dict[int, Visits] = {}
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
+        self.has_faults = bool(case.faults)
+        self._spurious = frozenset(fault.index for fault in case.faults if fault.kind == "busy")
+        self.pamt_calls = 0
         layer.attach(self)
 
-    def seamcall(self, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
-        """One SEAMCALL on the current CPU: its status, and the registers after it."""
+    def seamcall(
+        self, leaf: int, version: int = 0, on_cpu: int | None = None, **registers: int
+    ) -> tuple[Status, Registers]:
+        """One SEAMCALL: its status, and the registers after it.
+
+        It is made on the current CPU; with ``on_cpu`` on another, by IPI, while this one
+        waits.
+        """
         sim = self.sim
         cpu = sim.current.id
         regs = Registers(**registers)
         trace = sim.trace
         if trace is not None and sim.running:
             trace.add(sim.clock, cpu, "call", str(leaf), *_flat(registers))
+        local = sim.local
+        mark = local.mark(cpu) if local is not None else 0
         self.calls_in_flight += 1
         if self.calls_in_flight > 1:
             self.calls_met = True
-        status = self.module.seamcall(self.lps[cpu], leaf, regs, version)
+        if self._spurious and leaf in PAMT_LEAVES and self._is_spurious():
+            status = SPURIOUS
+        else:
+            lp = self.lps[cpu if on_cpu is None else on_cpu]
+            status = self.module.seamcall(lp, leaf, regs, version)
         self.calls_in_flight -= 1
+        if local is not None:
+            local.leave(cpu, mark, (leaf, int(status), *regs.as_tuple()))
         if trace is not None and sim.running:
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
             trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
         self.watch.called(leaf, regs, status)
         return status, regs
 
+    def _is_spurious(self) -> bool:
+        """Whether the case wants this PAMT.ADD or REMOVE to be busy for no reason."""
+        if not self.sim.running:
+            return False
+        self.pamt_calls += 1
+        return self.pamt_calls - 1 in self._spurious
+
     def get(self, pfn: int, kind: str, cache: PageCache | None = None) -> int:
         """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""
         if not self.world.dynamic_pamt:
             return 0
         self._enter(pfn, is_put=False)
+        local, cpu = self.sim.local, self.sim.current.id
+        mark = local.mark(cpu) if local is not None else 0
         result = self.layer.get(pfn, cache)
+        if local is not None:
+            local.leave(cpu, mark, result)
         self.getting[self.sim.current.id] = NO_RANGE
         if not isinstance(result, int) or result > 0:
             raise HarnessError(
@@ -153,14 +184,19 @@ class Host(ModuleWatch):
             )
         if result == 0:
             self._note("get", pfn, kind)
-            holders = self.holders_of(pfn)
-            self.sim.step(holders, RMW)
-            holders.pages[pfn] = kind
-            self.watch.held(pfn, kind)
+            if not self.layer.retries_missing:
+                self.hold(pfn, kind)
         else:
             self._note("get", pfn, kind, errno_name(result))
             self.watch.get_failed(pfn, result)
         return result
+
+    def hold(self, pfn: int, kind: str) -> None:
+        """From now on a page needs its range's pair."""
+        holders = self.holders_of(pfn)
+        self.sim.step(holders, RMW)
+        holders.pages[pfn] = kind
+        self.watch.held(pfn, kind)
 
     def put(self, pfn: int, kind: str, hint: bool = False) -> None:
         """The design's ``put``; without the module's hints the hold ends on entry."""
@@ -169,12 +205,16 @@ class Host(ModuleWatch):
         self._enter(pfn, is_put=True)
         if pfn in self.holders_of(pfn).pages:
             self._drop(pfn, kind)
+        local, cpu = self.sim.local, self.sim.current.id
+        mark = local.mark(cpu) if local is not None else 0
         if self.layer.uses_hint:
             self._note("put", pfn, kind, "hint" if hint else "no hint")
             self.layer.put(pfn, hint)
         else:
             self._note("put", pfn, kind)
             self.layer.put(pfn)
+        if local is not None:
+            local.leave(cpu, mark, 0)
         self.getting[self.sim.current.id] = NO_RANGE
 
     def pair_added(self, range_hpa: int) -> None:
@@ -243,8 +283,18 @@ class Host(ModuleWatch):
             raise HarnessError(f"{name!r} is a {type(thing).__name__}, not a {kind.__name__}")
         return thing
 
+    def named_things(self) -> Iterator[tuple[str, object]]:
+        """The design's locks, atomics and lists of pages, with their names."""
+        return iter(self._named.items())
+
+    def page_lists(self) -> Iterator[PageList]:
+        """The lists of pages that the design keeps."""
+        return (thing for thing in self._named.values() if isinstance(thing, PageList))
+
     def cpu_relax(self) -> None:
         """``cpu_relax``: a retry point."""
+        if self.sim.local is not None:
+            self.sim.local.retry(self.sim.current.id)
         self.sim.retry(self._relax)
 
     def warn(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.host.case import OPERATIONS, Op
 from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
-from tdxfuzz.host.kvm import control, mmu
+from tdxfuzz.host.kvm import control, mmu, vcpu
 from tdxfuzz.host.kvm.vm import Vm, VmState
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def run(host: Host, op: Op) -> int:
     trace = sim.trace
     if trace is not None and sim.running:
         trace.add(sim.clock, sim.current.id, "op", str(op))
+    if sim.local is not None:
+        sim.local.begin_operation(sim.current.id)
     host.operations_in_flight += 1
     result = _TABLE[op.name](host, *op.args)
     host.operations_in_flight -= 1
@@ -52,16 +54,21 @@ def destroy(host: Host, td: int) -> int:
 
 
 def destroy_vm(host: Host, vm: Vm) -> None:
-    """Teardown in KVM's order: guest pages, HKID, S-EPT pages, control pages, caches."""
+    """Teardown in KVM's order: guest pages, HKID, vCPUs, S-EPT pages, control pages, caches."""
     mmu.zap_all(host, vm)
+    for each in vm.vcpus:
+        vcpu.flush_on_cpu(host, each)
     control.release_hkid(host, vm)
     if not vm.hkid:
+        for each in vm.vcpus:
+            vcpu.vcpu_free(host, each)
         mmu.free_sept_pages(host, vm)
     control.reclaim_control_pages(host, vm)
-    for vcpu in vm.vcpus:
-        vcpu.pamt_cache.drain()
-        vcpu.sept_cache.drain()
+    for each in vm.vcpus:
+        each.pamt_cache.drain()
+        each.sept_cache.drain()
     vm.sptes.clear()
+    vm.shared_slots.clear()
     vm.state.write(VmState.EMPTY)
 
 
@@ -70,21 +77,52 @@ def map_slot(host: Host, td: int, slot: int) -> int:
     vm = host.vms[td]
     if not vm.users.inc_not_zero():
         return -ENOENT
-    vcpu = vm.vcpus[host.sim.current.id]
-    result = mmu.fault(host, vm, vcpu, slot)
-    while result == -EBUSY:
-        host.cpu_relax()
-        result = mmu.fault(host, vm, vcpu, slot)
+    this = vm.vcpus[host.sim.current.id]
+    with this.mutex:
+        result = mmu.fault(host, vm, this, slot)
+        while result == -EBUSY:
+            host.cpu_relax()
+            result = mmu.fault(host, vm, this, slot)
     put_vm(host, vm)
     return result
 
 
 def zap_slot(host: Host, td: int, slot: int) -> int:
     """Zap a guest page, if it is mapped."""
+
+    def zap(vm: Vm) -> int:
+        with vm.slots_lock:
+            return mmu.zap(host, vm, slot)
+
+    return _on_vm(host, td, zap)
+
+
+def convert_slot(host: Host, td: int, slot: int) -> int:
+    """Make a guest page shared, or private again."""
+
+    def convert(vm: Vm) -> int:
+        with vm.slots_lock:
+            return mmu.convert(host, vm, slot)
+
+    return _on_vm(host, td, convert)
+
+
+def add_vcpu(host: Host, td: int) -> int:
+    """Make this CPU's vCPU one of the TD (``KVM_TDX_INIT_VCPU``)."""
+
+    def init(vm: Vm) -> int:
+        with vm.state_locks():
+            return vcpu.vcpu_init(host, vm, vm.vcpus[host.sim.current.id])
+
+    return _on_vm(host, td, init)
+
+
+def _on_vm(host: Host, td: int, operation: Callable[[Vm], int]) -> int:
+    """An operation on a VM that stays alive meanwhile."""
     vm = host.vms[td]
     if not vm.users.inc_not_zero():
         return -ENOENT
-    result = mmu.zap(host, vm, slot)
+    result = operation(vm)
     put_vm(host, vm)
     return result
 
@@ -100,6 +138,8 @@ _TABLE: dict[str, Callable[..., int]] = {
     "destroy": destroy,
     "map": map_slot,
     "zap": zap_slot,
+    "convert": convert_slot,
+    "vcpu": add_vcpu,
 }
 
 assert set(_TABLE) == set(OPERATIONS)

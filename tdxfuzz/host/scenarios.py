@@ -32,6 +32,8 @@ def _ops(text: str) -> tuple[Op, ...]:
 
 _APART = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
 _TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
+_WARM = World(slots=2, guest_ranges=(0, 3), kernel_ranges=(1, 2))
+"""Slot 1 lies in a range of its own: mapping it first brings the S-EPT pages of slot 0."""
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -59,6 +61,46 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1; map 0 0; map 1 0",
             "zap 0 0",
             "zap 1 0",
+        ),
+        _scenario(
+            "zap-remap",
+            "a 2MB range empties while another TD maps a page there and zaps it again",
+            _WARM,
+            "create 0; create 1; map 0 0; map 1 1",
+            "zap 0 0",
+            "map 1 0; zap 1 0",
+        ),
+        _scenario(
+            "convert-map",
+            "a page becomes shared and private again while another TD maps its neighbour",
+            _WARM,
+            "create 0; create 1; map 0 0; map 0 1; map 1 1",
+            "convert 0 0; convert 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "create-create",
+            "two TDs are created at once, each with pages of the same two 2MB ranges",
+            _APART,
+            "create 0; destroy 0",
+            "create 0",
+            "create 1",
+        ),
+        _scenario(
+            "destroy-create",
+            "a TD goes while another is created, both with pages of the same two 2MB ranges",
+            _APART,
+            "create 0",
+            "destroy 0",
+            "create 1",
+        ),
+        _scenario(
+            "vcpu-map",
+            "a vCPU is added to one TD while another TD maps a page of the same 2MB range",
+            _TOGETHER,
+            "create 0; create 1",
+            "vcpu 0",
+            "map 1 0",
         ),
         _scenario(
             "create-destroy",

@@ -85,10 +85,12 @@ def host_priority_locks(m: TdxModule) -> Iterator[str]:
     if not m.pamt.dynamic:
         yield from (e.name for e in m.pamt.static_entries() if e.host_priority)
     for tdr in all_tdrs(m):
+        if tdr.lifecycle is not Lifecycle.KEYS_CONFIGURED or tdr.num_tdcx < MIN_TDCS_PAGES:
+            continue  # TDCS cannot be read any more, or not yet
         for lock in (tdr.tdcs.op_state_lock, tdr.tdcs.secure_ept_lock):
             if lock.host_priority:
                 yield lock.name
-        if tdr.tdcs.sept is not None and tdr.lifecycle is Lifecycle.KEYS_CONFIGURED:
+        if tdr.tdcs.sept is not None:
             yield from (e.name for e in tdr.tdcs.sept.touched() if e.raw & TDHP)
 
 

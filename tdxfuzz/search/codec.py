@@ -36,7 +36,7 @@ LONG_STEP = 254
 USUAL_TARGET = 192
 """Bytes below this mean the CPU whose turn it is: a switch to another one says so."""
 
-FAULT_KINDS = ("alloc",)
+FAULT_KINDS = ("alloc", "busy")
 MAX_FAULTS = 16
 
 

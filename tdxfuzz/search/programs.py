@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdxfuzz.host.case import Case, Op, World
 from tdxfuzz.search.source import Source
+from tdxfuzz.sim import Fault
 
 LAYOUTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((0,), (1, 2)),
@@ -22,6 +23,15 @@ TDS = ((2, 3), (4, 1))
 
 OWN_TD = 80
 """Percent of a CPU's work on its own TD: work on one TD is serialised by KVM's locks."""
+
+ALLOC_FAILS = 8
+"""Percent of cases in which an allocation fails."""
+
+MOST_ALLOCATIONS = 40
+"""Allocations of a program, about: which of them fails is drawn below this."""
+
+RARE_OPS = (("destroy", 7), ("convert", 4), ("vcpu", 4))
+"""Percent of operations that are neither map nor zap."""
 
 LIKELY = 85
 """Percent of operations that fit: zap what is mapped, map what is not."""
@@ -56,11 +66,15 @@ def draw_case(source: Source, design: str, cpus: int = 2) -> Case:
             if turn < lengths[cpu]:
                 td = cpu % tds if source.percent(OWN_TD) else source.below(tds)
                 programs[cpu].append(_draw_op(source, world, td, alive, mapped))
+    faults: tuple[Fault, ...] = ()
+    if source.percent(ALLOC_FAILS):
+        faults = (Fault("alloc", source.below(MOST_ALLOCATIONS)),)
     return Case(
         design=design,
         world=world,
         setup=tuple(setup),
         programs=tuple(tuple(program) for program in programs),
+        faults=faults,
     )
 
 
@@ -71,13 +85,31 @@ def _draw_op(
     if td not in alive:
         alive.add(td)
         return Op("create", (td,))
-    if source.percent(7):
-        alive.discard(td)
-        mapped.difference_update({page for page in mapped if page[0] == td})
-        return Op("destroy", (td,))
+    for name, percent in RARE_OPS:
+        if source.percent(percent):
+            return _rare_op(source, world, name, td, alive, mapped)
     page = td, source.below(world.slots)
     if (page in mapped) == source.percent(LIKELY):
         mapped.discard(page)
         return Op("zap", page)
     mapped.add(page)
     return Op("map", page)
+
+
+def _rare_op(
+    source: Source,
+    world: World,
+    name: str,
+    td: int,
+    alive: set[int],
+    mapped: set[tuple[int, int]],
+) -> Op:
+    if name == "vcpu":
+        return Op("vcpu", (td,))
+    if name == "convert":
+        page = td, source.below(world.slots)
+        mapped.discard(page)
+        return Op("convert", page)
+    alive.discard(td)
+    mapped.difference_update({page for page in mapped if page[0] == td})
+    return Op("destroy", (td,))

@@ -7,9 +7,11 @@ can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 """
 
 from tdxfuzz.sim.cell import (
+    BLIND,
     EVENT,
     READ,
     RMW,
+    SHARED,
     WRITE,
     Cell,
     Counter,
@@ -21,6 +23,7 @@ from tdxfuzz.sim.cpu import Cpu
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
 from tdxfuzz.sim.fault import Fault
+from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock, FairLock, FairRwLock, WaitLock
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
 from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why
@@ -28,10 +31,12 @@ from tdxfuzz.sim.simulator import End, Outcome, Simulator
 from tdxfuzz.sim.trace import Record, Trace
 
 __all__ = [
+    "BLIND",
     "EMPTY",
     "EVENT",
     "READ",
     "RMW",
+    "SHARED",
     "WRITE",
     "Cell",
     "Counter",
@@ -43,6 +48,7 @@ __all__ = [
     "Fault",
     "FollowSchedule",
     "HarnessError",
+    "LocalMemory",
     "NamedCell",
     "Nondeterminism",
     "Outcome",

@@ -13,6 +13,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from tdxfuzz.sim.cell import Cell, access_name
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
+from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock
 from tdxfuzz.sim.schedule import EMPTY
 from tdxfuzz.sim.scheduler import NEVER, FollowSchedule, Policy, Why
@@ -52,7 +53,8 @@ class Outcome:
 class Simulator:
     """CPUs, the step counter, and the one place where they alternate.
 
-    ``waits`` counts how often a CPU had to wait for a lock.
+    ``waits`` counts how often a CPU had to wait for a lock. ``local`` is kept only by a
+    search that remembers states.
 
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
@@ -72,6 +74,7 @@ class Simulator:
         "cpus",
         "current",
         "due",
+        "local",
         "log",
         "over",
         "policy",
@@ -95,6 +98,7 @@ class Simulator:
         self.bound = bound
         self.clock = 0
         self.due = NEVER
+        self.local: LocalMemory | None = None
         self.log: EventLog | None = None
         self.over = False
         self.running = False

@@ -32,7 +32,7 @@ class EventOrder:
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         cpu, access = sim.current, sim.current.next_access
-        if access == RMW:
+        if access & (RMW | EVENT) == RMW:
             return None  # the second instruction of an event
         if self._granted is cpu:
             if access & EVENT:

@@ -77,11 +77,24 @@ def test_parameters_may_stand_anywhere_in_their_page() -> None:
     assert TdParams.read(memory, PARAMS + 2048) == DEFAULT
 
 
-@pytest.mark.parametrize(("offset", "clear"), [(20, False), (41, True), (42, False), (255, False)])
-def test_reserved_bytes_are_noticed(offset: int, clear: bool) -> None:
+@pytest.mark.parametrize(
+    ("offset", "clear"),
+    [(20, (False, True)), (41, (True, True)), (42, (True, False)), (255, (True, False))],
+)
+def test_reserved_bytes_are_noticed(offset: int, clear: tuple[bool, bool]) -> None:
     content = bytearray(DEFAULT.to_bytes())
     content[offset] = 1
-    assert TdParams.read(memory_with(bytes(content)), PARAMS).reserved_clear is clear
+    params = TdParams.read(memory_with(bytes(content)), PARAMS)
+    assert (params.reserved_0_clear, params.reserved_clear) == clear
+
+
+def test_the_first_reserved_bytes_are_checked_before_the_fields_behind_them() -> None:
+    lab = Lab()
+    lab.td(Stage.TDCX)
+    content = bytearray(evolve(DEFAULT, tsc_frequency=0, config_flags=1 << 6).to_bytes())
+    content[20] = 1
+    lab.module.memory.put(RawPage(PARAMS, bytes(content)))
+    assert lab.call("MNG.INIT", rcx=TDR, rdx=PARAMS).text == "OPERAND_INVALID|RDX"
 
 
 @pytest.mark.parametrize(
@@ -89,13 +102,29 @@ def test_reserved_bytes_are_noticed(offset: int, clear: bool) -> None:
     [
         ({}, "SUCCESS"),
         ({"attributes": 1 << 1}, "OPERAND_INVALID|ATTRIBUTES"),
+        ({"attributes": 1 << 62}, "OPERAND_INVALID|ATTRIBUTES"),
+        ({"attributes": 1 << 16 | 1 << 30}, "SUCCESS"),
+        ({"attributes": 1 << 29}, "SUCCESS"),
+        ({"attributes": 1 << 29 | 1}, "OPERAND_INVALID|ATTRIBUTES"),
+        ({"attributes": 1 << 29 | 1 << 63}, "OPERAND_INVALID|ATTRIBUTES"),
+        ({"attributes": 1 << 16 | 1 << 63}, "OPERAND_INVALID|ATTRIBUTES"),
         ({"xfam": 1}, "OPERAND_INVALID|XFAM"),
+        ({"xfam": 3 | 1 << 63}, "OPERAND_INVALID|XFAM"),
+        ({"xfam": 0xE7}, "SUCCESS"),
+        ({"xfam": 0xE3}, "OPERAND_INVALID|XFAM"),
+        ({"xfam": 0x67}, "OPERAND_INVALID|XFAM"),
+        ({"xfam": 3 | 1 << 11}, "OPERAND_INVALID|XFAM"),
+        ({"xfam": 3 | 3 << 11 | 3 << 17}, "SUCCESS"),
+        ({"xfam": 3 | 1 << 17}, "OPERAND_INVALID|XFAM"),
         ({"max_vcpus": 0}, "OPERAND_INVALID|MAX_VCPUS"),
         ({"max_vcpus": 577}, "OPERAND_INVALID|MAX_VCPUS"),
         ({"max_vcpus": 576}, "SUCCESS"),
         ({"num_l2_vms": 4}, "OPERAND_INVALID|NUM_L2_VMS"),
         ({"num_l2_vms": 1}, "TDCS_NOT_ALLOCATED"),
         ({"config_flags": 1 << 6}, "OPERAND_INVALID|EXEC_CONTROLS"),
+        ({"config_flags": 1 << 5}, "OPERAND_INVALID|EXEC_CONTROLS"),
+        ({"config_flags": 1 << 3}, "SUCCESS"),
+        ({"config_flags": 3 << 3}, "OPERAND_INVALID|EXEC_CONTROLS"),
         ({"eptp_controls": 0 | 3 << 3}, "OPERAND_INVALID|EPTP_CONTROLS"),
         ({"eptp_controls": 6 | 2 << 3}, "OPERAND_INVALID|EPTP_CONTROLS"),
         ({"eptp_controls": 6 | 5 << 3}, "OPERAND_INVALID|EPTP_CONTROLS"),

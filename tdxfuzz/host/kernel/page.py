@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tdxfuzz.host.kernel.errno import ENOMEM
-from tdxfuzz.sim import RMW, Cell
+from tdxfuzz.sim import RMW, Cell, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.lock import Preemption
@@ -25,27 +25,32 @@ class PageAllocator(Cell):
     """The page allocator: one cell; the page freed last is handed out first.
 
     ``allocated`` says for each PFN in use what for; ``count`` and ``refused`` count
-    allocations, and those that failed.
+    allocations, and those that failed; ``fresh`` counts pages handed out for the first
+    time, ``whole_ranges`` are those still to be had. Only while ``armed`` do allocations
+    count and fail.
 
     Args:
         sim: the simulator.
         memory: physical memory, for scrubbing.
         ranges: first PFNs of the 2MB ranges that serve kernel allocations, in turn.
         failing: indices (from 0) of the allocations that fail.
+        whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
         preemption: to notice an allocation that may sleep under a spinning lock.
     """
 
     __slots__ = (
         "_failing",
-        "_fresh",
         "_preemption",
         "allocated",
+        "armed",
         "count",
         "free",
+        "fresh",
         "memory",
         "ranges",
         "refused",
         "watch",
+        "whole_ranges",
     )
 
     def __init__(
@@ -56,8 +61,11 @@ class PageAllocator(Cell):
         failing: Sequence[int],
         preemption: Preemption,
         watch: HostWatch,
+        whole_ranges: Sequence[int] = (),
     ) -> None:
         super().__init__(sim)
+        self.armed = True
+        self.whole_ranges = list(whole_ranges)
         self.memory = memory
         self.ranges = tuple(ranges)
         self.allocated: dict[int, str] = {}
@@ -66,7 +74,7 @@ class PageAllocator(Cell):
         self.refused = 0
         self.watch = watch
         self._failing = frozenset(failing)
-        self._fresh = 0
+        self.fresh = 0
         self._preemption = preemption
 
     @property
@@ -82,16 +90,35 @@ class PageAllocator(Cell):
         if gfp == GFP_KERNEL and not self._preemption.may_sleep(sim):
             self.watch.slept_in_atomic(f"alloc_page({gfp}) for a {what}")
         sim.step(self, RMW)
-        index = self.count
-        self.count = index + 1
         pfn = None
-        if index not in self._failing:
+        if not self._must_fail():
             pfn = self.free.pop() if self.free else self._next_fresh()
         if pfn is None:
             self.refused += 1
         else:
             self.allocated[pfn] = what
         return pfn
+
+    def alloc_block(self, what: str) -> int | None:
+        """``alloc_pages(GFP_KERNEL, 9)``: the first PFN of a whole 2MB range, or None.
+
+        Its pages belong to the caller one by one.
+        """
+        if not self._preemption.may_sleep(self.sim):
+            self.watch.slept_in_atomic(f"alloc_pages({GFP_KERNEL}, 9) for a {what}")
+        self.sim.step(self, RMW)
+        if self._must_fail() or not self.whole_ranges:
+            self.refused += 1
+            return None
+        first = self.whole_ranges.pop(0)
+        self.allocated.update((first + i, what) for i in range(512))
+        return first
+
+    def _must_fail(self) -> bool:
+        if not self.armed:
+            return False
+        self.count += 1
+        return self.count - 1 in self._failing
 
     def free_page(self, pfn: int) -> None:
         """``__free_page``."""
@@ -106,12 +133,32 @@ class PageAllocator(Cell):
         self.memory.scrub(pfn)
 
     def _next_fresh(self) -> int | None:
-        offset, turn = divmod(self._fresh, len(self.ranges))
+        offset, turn = divmod(self.fresh, len(self.ranges))
         index = FIRST_KERNEL_PAGE + offset
         if index >= 512:
             return None
-        self._fresh += 1
+        self.fresh += 1
         return self.ranges[turn] + index
+
+
+class PageList(NamedCell):
+    """Pages that CPUs share, last in, first out; each push and pop is a step."""
+
+    __slots__ = ("pages",)
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim, name)
+        self.pages: list[int] = []
+
+    def pop(self) -> int | None:
+        """The page pushed last; None if there is none."""
+        self.sim.step(self, RMW)
+        return self.pages.pop() if self.pages else None
+
+    def push(self, *pfns: int) -> None:
+        """Put pages on top, all at once."""
+        self.sim.step(self, RMW)
+        self.pages.extend(pfns)
 
 
 class PageCache:

@@ -13,7 +13,7 @@ from tdxfuzz.abi import find
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.kernel.errno import EIO, ENOMEM, ENOSPC
 from tdxfuzz.host.kernel.page import GFP_KERNEL
-from tdxfuzz.host.kvm.tdx_call import bug_on, call
+from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_using
 from tdxfuzz.host.kvm.vm import TDCS_PAGES, Vm, VmState
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.codes import REMOVAL_HINT
@@ -67,7 +67,9 @@ def td_init(host: Host, vm: Vm) -> int:
 
     with host.tdx_lock:
         host.watch.page_used(tdr_page, "TDR")
-        status, _ = call(host, MNG_CREATE, rcx=hpa_of(tdr_page), rdx=vm.hkid)
+        status = call_using(
+            host, tdr_page, "TDR", None, MNG_CREATE, rcx=hpa_of(tdr_page), rdx=vm.hkid
+        )
     if bug_on(host, MNG_CREATE, status):
         return _free_pages(host, vm, tdr_page, tdcs_pages)
     vm.tdr_page = tdr_page
@@ -79,7 +81,7 @@ def td_init(host: Host, vm: Vm) -> int:
     for i, page in enumerate(tdcs_pages):
         assert page is not None
         host.watch.page_used(page, "TDCX")
-        status, _ = call(host, MNG_ADDCX, rcx=hpa_of(page), rdx=vm.tdr)
+        status = call_using(host, page, "TDCX", None, MNG_ADDCX, rcx=hpa_of(page), rdx=vm.tdr)
         if bug_on(host, MNG_ADDCX, status):
             return _teardown(host, vm, added=i)
     status, _ = call(host, MNG_INIT, rcx=vm.tdr, rdx=PARAMS_HPA)

@@ -13,7 +13,7 @@ from tdxfuzz.abi import find
 from tdxfuzz.abi.address import LEVEL_4K, hpa_of
 from tdxfuzz.host.kernel.errno import EBUSY, EIO
 from tdxfuzz.host.kvm.control import free_control_page, reclaim_page
-from tdxfuzz.host.kvm.tdx_call import bug_on, call_no_vcpus
+from tdxfuzz.host.kvm.tdx_call import bug_on, call_no_vcpus, call_using
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.module.codes import REMOVAL_HINT
 
@@ -30,17 +30,20 @@ PAGE_WBINVD = find("TDH.PHYMEM.PAGE.WBINVD").number
 TOP_LEVEL = 3
 """Level of the entries in the S-EPT root, which is a TDCS page."""
 
-PAMT_CACHE_PAGES = 2 * 5
-"""Four non-root S-EPT levels and the guest page, two backing pages each (v6 08/11)."""
-
 
 def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
     """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error."""
-    result = vcpu.sept_cache.topup(TOP_LEVEL) or vcpu.pamt_cache.topup(PAMT_CACHE_PAGES)
+    result = (
+        vcpu.sept_cache.topup(TOP_LEVEL)
+        or vcpu.pamt_cache.topup(host.layer.pamt_cache_pages)
+        or host.layer.topup()
+    )
     if result:
         return result
     gpa = host.layout.gpa(slot)
     with vm.mmu_lock.read():
+        if slot in vm.shared_slots:
+            return 0
         for level in range(TOP_LEVEL, LEVEL_4K, -1):
             result = link_sept_page(host, vm, vcpu, gpa, level)
             if result:
@@ -77,7 +80,16 @@ def sept_add(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int, pfn: int) -> 
         return result
     host.watch.page_used(pfn, "S-EPT page")
     aligned = gpa >> 12 + 9 * level << 12 + 9 * level
-    status, _ = host.seamcall(SEPT_ADD, rcx=aligned | level, rdx=vm.tdr, r8=hpa_of(pfn))
+    status = call_using(
+        host,
+        pfn,
+        "S-EPT page",
+        vcpu.pamt_cache,
+        SEPT_ADD,
+        rcx=aligned | level,
+        rdx=vm.tdr,
+        r8=hpa_of(pfn),
+    )
     if status.ok:
         return 0
     host.put(pfn, "S-EPT page")
@@ -108,7 +120,16 @@ def page_aug(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
     result = host.get(pfn, "guest page", vcpu.pamt_cache)
     if result:
         return result
-    status, _ = host.seamcall(PAGE_AUG, rcx=gpa | LEVEL_4K, rdx=vm.tdr, r8=hpa_of(pfn))
+    status = call_using(
+        host,
+        pfn,
+        "guest page",
+        vcpu.pamt_cache,
+        PAGE_AUG,
+        rcx=gpa | LEVEL_4K,
+        rdx=vm.tdr,
+        r8=hpa_of(pfn),
+    )
     if status.ok:
         return 0
     host.put(pfn, "guest page")
@@ -151,6 +172,23 @@ def remove_page(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
         return
     host.pages.scrub(pfn)
     host.put(pfn, "guest page", bool(regs.rcx & REMOVAL_HINT))
+
+
+def convert(host: Host, vm: Vm, slot: int) -> int:
+    """``KVM_SET_MEMORY_ATTRIBUTES`` on one page: private to shared, or back.
+
+    To shared, the private page is zapped; back, the next fault maps it.
+    """
+    gpa = host.layout.gpa(slot)
+    with vm.mmu_lock.write():
+        if slot in vm.shared_slots:
+            vm.shared_slots.discard(slot)
+            return 0
+        vm.shared_slots.add(slot)
+        spte = vm.spte(host.sim, LEVEL_4K, gpa)
+        if spte.value == Spte.PRESENT:
+            remove_page(host, vm, gpa, spte)
+    return 0
 
 
 def zap_all(host: Host, vm: Vm) -> None:

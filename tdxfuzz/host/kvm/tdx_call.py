@@ -5,25 +5,53 @@ Source: arch/x86/kvm/vmx/tdx.c (v6.19): ``tdh_do_no_vcpus``, ``TDX_BUG_ON``.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi import BY_NUMBER, Registers, Status
+from tdxfuzz.abi import BY_NUMBER, CODES, Registers, Status
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
+    from tdxfuzz.host.kernel.page import PageCache
+
+MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
 
 
-def call(host: Host, leaf: int, **registers: int) -> tuple[Status, Registers]:
+def call(host: Host, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
     """A SEAMCALL; BUSY is the caller's problem.
 
     Where the design tolerates OPERAND_BUSY by intent, it is repeated until it is not
     BUSY: the loops that the lazy scheme could not do without (20250918232224.2202592-1).
     """
-    status, regs = host.seamcall(leaf, **registers)
+    status, regs = host.seamcall(leaf, version, **registers)
     while status.busy and "OPERAND_BUSY" in host.layer.tolerates:
         host.cpu_relax()
-        status, regs = host.seamcall(leaf, **registers)
+        status, regs = host.seamcall(leaf, version, **registers)
     return status, regs
+
+
+def call_using(
+    host: Host, pfn: int, kind: str, cache: PageCache | None, leaf: int, **registers: int
+) -> Status:
+    """A SEAMCALL that makes a page a ``kind``; its range's pair was got.
+
+    With a cache, which is the fault path, BUSY is the caller's problem; without, it is
+    as in :func:`call`.
+
+    Under a design that retries, a leaf that misses the pair is repeated after another
+    ``get``; the hold on the range then begins with the leaf's success.
+    """
+    layer = host.layer
+    make = partial(call, host) if cache is None else host.seamcall
+    status, _ = make(leaf, **registers)
+    while layer.retries_missing and status >> 32 == MISSING:
+        host.cpu_relax()
+        if host.get(pfn, kind, cache):
+            break
+        status, _ = make(leaf, **registers)
+    if layer.retries_missing and status.ok:
+        host.hold(pfn, kind)
+    return status
 
 
 def call_no_vcpus(host: Host, leaf: int, **registers: int) -> tuple[Status, Registers]:

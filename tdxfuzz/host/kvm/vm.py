@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -63,11 +65,20 @@ class Spte(NamedCell):
 
 
 class Vcpu:
-    """A vCPU: the caches that are topped up before the MMU lock and drawn under it."""
+    """A vCPU: the caches that are topped up before the MMU lock and drawn under it, and
+    its control pages once ``vcpu`` made it one of the TD.
 
-    __slots__ = ("pamt_cache", "sept_cache")
+    ``cpu`` is the CPU that the module has associated it with.
+    """
 
-    def __init__(self, host: Host) -> None:
+    __slots__ = ("cpu", "id", "mutex", "pamt_cache", "sept_cache", "tdcx_pages", "tdvpr_page")
+
+    def __init__(self, host: Host, vm_id: int, vcpu_id: int) -> None:
+        self.id = vcpu_id
+        self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex")
+        self.cpu: int | None = None
+        self.tdvpr_page: int | None = None
+        self.tdcx_pages: list[int] = []
         self.pamt_cache = PageCache(host.pages, "PAMT page")
         self.sept_cache = PageCache(host.pages, "S-EPT page")
 
@@ -78,6 +89,7 @@ class Vm:
     ``users`` counts who keeps the VM alive: itself while it is a TD, and each operation
     on it. Whoever drops it to zero destroys the TD (``kvm_put_kvm``). Only then can the
     slot serve a new VM: ``state`` is written by whoever creates or destroys.
+    ``shared_slots`` were converted to shared; it changes under the MMU lock.
     """
 
     __slots__ = (
@@ -85,6 +97,8 @@ class Vm:
         "id",
         "kvm_lock",
         "mmu_lock",
+        "shared_slots",
+        "slots_lock",
         "sptes",
         "state",
         "tdcs_pages",
@@ -101,10 +115,22 @@ class Vm:
         self.tdr_page: int | None = None
         self.tdcs_pages: list[int | None] = []
         self.sptes: dict[tuple[int, int], Spte] = {}
+        self.shared_slots: set[int] = set()
         self.users = AtomicT(sim, f"vm{vm_id}.users")
         self.kvm_lock = Mutex(sim, f"vm{vm_id}.lock")
+        self.slots_lock = Mutex(sim, f"vm{vm_id}.slots_lock")
         self.mmu_lock = Rwlock(sim, f"vm{vm_id}.mmu_lock", host.preemption)
-        self.vcpus = [Vcpu(host) for _ in range(host.world.cpus)]
+        self.vcpus = [Vcpu(host, vm_id, i) for i in range(host.world.cpus)]
+
+    @contextmanager
+    def state_locks(self) -> Iterator[None]:
+        """``tdx_acquire_vm_state_locks`` (v6.19): nothing else goes on in the TD meanwhile."""
+        with ExitStack() as locks:
+            locks.enter_context(self.kvm_lock)
+            for vcpu in self.vcpus:
+                locks.enter_context(vcpu.mutex)
+            locks.enter_context(self.slots_lock)
+            yield
 
     def spte(self, sim: Simulator, level: int, gpa: int) -> Spte:
         """The mirror SPTE for ``gpa`` at S-EPT level ``level`` (0 maps a 4KB page)."""

@@ -1,0 +1,20 @@
+"""v5, January 2026: v4's get and put with PFNs; half a pair is unwound with the wrong index."""
+
+from __future__ import annotations
+
+from tdxfuzz.host.design import PageCache, Pair
+from tdxfuzz.host.designs.v3 import alloc_pair_leaking
+from tdxfuzz.host.designs.v4 import V4
+
+
+class V5(V4):
+    """v4's algorithm. When the second page of a pair cannot be had, the unwinding frees the
+    slot that is empty instead of the one before it, so that the first page is lost.
+
+    Not here: its S-EPT pages are put from an RCU callback, in softirq context.
+    """
+
+    message_id = "20260129011517.3545883-1-seanjc@google.com"
+
+    def alloc_pair(self, cache: PageCache | None = None) -> Pair | None:
+        return alloc_pair_leaking(self, cache)

@@ -1,0 +1,97 @@
+"""Where a systematic search stopped, in a file: so that it can go on another day.
+
+Packed text. The first line is a JSON object that says what was being searched, the rest is
+what is left to do (one line a prefix, a digit a CPU) and what is remembered (key and budget).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+from tdxfuzz.search.systematic import Explored, Frontier
+
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the text names file and field."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> None:
+    """Write a checkpoint; an older one is replaced only when the new one is complete.
+
+    Args:
+        path: the file.
+        identity: what is being searched: design, scenario, bounds.
+        frontier: what is left and remembered.
+        explored: the counts so far.
+    """
+    header = {
+        "format": FORMAT,
+        "identity": identity,
+        "counts": {
+            name: getattr(explored, name)
+            for name in ("states", "transitions", "schedules", "depth", "passes", "seconds")
+        },
+        "finals": sorted(digest.hex() for digest in explored.finals),
+        "seen": sorted(explored.seen),
+        "spoilt": sorted(frontier.spoilt),
+        "todo": len(frontier.todo),
+        "remembered": len(frontier.budgets),
+    }
+    beside = path.with_name(path.name + ".part")
+    with gzip.open(beside, "wt", encoding="ascii", compresslevel=1) as file:
+        file.write(json.dumps(header) + "\n")
+        for prefix in frontier.todo:
+            file.write("".join(map(str, prefix)) + "\n")
+        for key, budget in frontier.budgets.items():
+            file.write(f"{key.hex()} {budget}\n")
+    beside.replace(path)
+
+
+def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
+    """Read a checkpoint of the same search.
+
+    Raises:
+        CheckpointError: it cannot be read, or belongs to another search.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            header = json.loads(file.readline())
+            if header["format"] != FORMAT:
+                raise CheckpointError(path, f"format: {header['format']!r} is not {FORMAT}")
+            if header["identity"] != identity:
+                raise CheckpointError(
+                    path, f"identity: it is of {header['identity']!r}, not of {identity!r}"
+                )
+            lines = file.read().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise CheckpointError(path, f"cannot be read: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"not a checkpoint: {error!r}") from None
+    try:
+        todo, remembered = int(header["todo"]), int(header["remembered"])
+        if len(lines) != todo + remembered:
+            raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
+        frontier = Frontier(
+            todo=[tuple(map(int, line)) for line in lines[:todo]],
+            budgets={
+                bytes.fromhex(key): int(budget)
+                for key, budget in (line.split() for line in lines[todo:])
+            },
+            spoilt=set(header["spoilt"]),
+        )
+        explored = Explored(
+            **header["counts"],
+            finals={bytes.fromhex(digest) for digest in header["finals"]},
+            seen=set(header["seen"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"not a checkpoint: {error}") from None
+    return frontier, explored

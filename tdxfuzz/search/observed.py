@@ -1,0 +1,153 @@
+"""What an access touches, and what it lets its CPU learn.
+
+Two questions of a search that remembers states and leaves orders out:
+
+* :func:`touched`: which piece of shared state is it about, so that accesses of different
+  pieces commute? A few plain accesses stand for more than their cell (a scan announces one
+  step for many entries), so these are taken by 2MB range.
+* :func:`learnt`: of what the cell holds, and of what it protects as a lock, what can
+  influence what the CPU does next? More than it really looks at is safe, less is not.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from tdxfuzz.host.host import Holders, RelaxPoint
+from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.ida import Ida
+from tdxfuzz.host.kernel.page import PageAllocator, PageList
+from tdxfuzz.host.kvm.vm import Spte
+from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
+from tdxfuzz.module.pamt import Pamt2M, PamtEntry
+from tdxfuzz.module.sept import SeptEntry
+from tdxfuzz.module.tdmr import BitmapWord, Tdmr
+from tdxfuzz.search.contents import Contents
+from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, Variable, WaitLock
+
+
+def touched(cell: Cell, access: int) -> str:
+    """The name of the piece of shared state that an access is about."""
+    if isinstance(cell, PamtEntry) and access & 3 != RMW:
+        # PAMT.REMOVE scans all entries of a range in one step announced at the 2MB entry,
+        # while PAGE.REMOVE and its like write one of them under its own lock alone.
+        return f"TYPES[{cell.hpa >> 21:#x}]"
+    if isinstance(cell, BitmapWord):
+        return f"BITMAP[{cell.first >> 21:#x}]"
+    return cell.name
+
+
+def learnt(cell: Cell, access: int, contents: Contents) -> object:
+    """What the access about to be performed tells its CPU: ints, and tuples of them.
+
+    Raises:
+        TypeError: a kind of cell nobody has thought about here.
+    """
+    if access & BLIND or access & 3 == WRITE:
+        return 0
+    return _look(cell, access, contents)
+
+
+@singledispatch
+def _look(cell: Cell, access: int, contents: Contents) -> object:
+    raise TypeError(f"what an access to a {type(cell).__name__} tells is not known")
+
+
+def _word(word: int, access: int) -> int:
+    """What a host-priority lock's instruction can tell apart: free, HP, one sharer, rest."""
+    if access & SHARED:
+        return word & 3
+    return word if word <= 6 else 7 + (word & 1)
+
+
+@_look.register
+def _pamt_entry(cell: PamtEntry, access: int, contents: Contents) -> object:
+    guarded = contents.of_entry(cell)
+    if access & 3 != READ:
+        return _word(cell.word, access), guarded
+    scan = tuple(page.is_free() for page in cell.backing) if isinstance(cell, Pamt2M) else ()
+    return guarded, scan
+
+
+@_look.register
+def _hp_lock(cell: HpLock, access: int, contents: Contents) -> object:
+    if access & SHARED:
+        return cell.word & 3
+    return _word(cell.word, access), contents.protected_by(cell)
+
+
+@_look.register
+def _sharex_lock(cell: SharexLock, access: int, contents: Contents) -> object:
+    held = cell.word & 1 if access & SHARED else int(cell.word == 0)
+    return held, contents.protected_by(cell)
+
+
+@_look.register
+def _mutex_lock(cell: MutexLock, access: int, contents: Contents) -> object:
+    return cell.word, contents.protected_by(cell)
+
+
+@_look.register
+def _count(cell: AtomicCount, access: int, contents: Contents) -> object:
+    return cell.value
+
+
+@_look.register
+def _bitmap_word(cell: BitmapWord, access: int, contents: Contents) -> object:
+    return cell.value
+
+
+@_look.register
+def _tdmr(cell: Tdmr, access: int, contents: Contents) -> object:
+    return cell.last_initialized
+
+
+@_look.register
+def _sept_entry(cell: SeptEntry, access: int, contents: Contents) -> object:
+    return cell.raw
+
+
+@_look.register
+def _wait_lock(cell: WaitLock, access: int, contents: Contents) -> object:
+    return contents.protected_by(cell)
+
+
+@_look.register
+def _atomic(cell: AtomicT, access: int, contents: Contents) -> object:
+    return cell.value, contents.protected_by(cell)
+
+
+@_look.register
+def _spte(cell: Spte, access: int, contents: Contents) -> object:
+    return cell.value, cell.pfn
+
+
+@_look.register
+def _variable(cell: Variable, access: int, contents: Contents) -> object:  # type: ignore[type-arg]
+    value = cell.value
+    return value if isinstance(value, int) else contents.protected_by(cell)
+
+
+@_look.register
+def _allocator(cell: PageAllocator, access: int, contents: Contents) -> object:
+    return contents.next_page()
+
+
+@_look.register
+def _page_list(cell: PageList, access: int, contents: Contents) -> object:
+    return cell.pages[-1] if cell.pages else -1
+
+
+@_look.register
+def _ida(cell: Ida, access: int, contents: Contents) -> object:
+    return cell.free_ids[0] if cell.free_ids else -1
+
+
+@_look.register
+def _holders(cell: Holders, access: int, contents: Contents) -> object:
+    return 0
+
+
+@_look.register
+def _relax(cell: RelaxPoint, access: int, contents: Contents) -> object:
+    return 0

@@ -1,0 +1,58 @@
+"""What each CPU can still know: its local state, as a number.
+
+A CPU's program is deterministic, so its local state is a function of what it has observed.
+When it leaves a piece of code, the observations made there are forgotten but for what the
+code returned: its local variables are gone. A search that remembers states asks for this;
+other runs do not pay for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+
+class LocalMemory:
+    """One number per CPU: equal numbers, equal local states.
+
+    Values are ints, and tuples of ints: their hashes are the same in every process.
+    """
+
+    __slots__ = ("_operations", "_retries", "known")
+
+    def __init__(self, cpus: int) -> None:
+        self.known = [0] * cpus
+        self._operations = [0] * cpus
+        self._retries: list[dict[int, int]] = [{} for _ in range(cpus)]
+
+    def learn(self, cpu: int, what: object) -> None:
+        """A CPU observed something."""
+        self.known[cpu] = hash((self.known[cpu], what))
+
+    def mark(self, cpu: int) -> int:
+        """What a CPU knows on entering a piece of code; for :meth:`leave`."""
+        return self.known[cpu]
+
+    def leave(self, cpu: int, mark: int, result: object) -> None:
+        """The code entered at ``mark`` returned ``result``, and all else is forgotten."""
+        self.known[cpu] = hash((mark, result))
+
+    def begin_operation(self, cpu: int) -> None:
+        """The next line of a CPU's program: nothing from the lines before is known."""
+        self._operations[cpu] += 1
+        self._retries[cpu].clear()
+        self.known[cpu] = self._operations[cpu]
+
+    def retry(self, cpu: int) -> None:
+        """A retry point: from the second time on, what was learnt since the first is dropped."""
+        site = _site(sys._getframe(2))
+        self.known[cpu] = self._retries[cpu].setdefault(site, self.known[cpu])
+
+
+def _site(frame: FrameType | None) -> int:
+    """Where a retry loop is: its line, and those of all its callers."""
+    lines: list[int] = []
+    while frame is not None:
+        lines.append(frame.f_lineno)
+        frame = frame.f_back
+    return hash(tuple(lines))

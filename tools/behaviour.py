@@ -27,6 +27,7 @@ NEVER: Mapping[str, Mapping[str, str]] = {
         "MISSING_PAMT_PAGE_PAIR": "a page of a range without a pair will do",
     },
     "TDH.VP.ADDCX": {"TDCS_NOT_ALLOCATED": "a TD with a vCPU had its TDCS pages first"},
+    "TDH.VP.ENTER": {"TDCS_NOT_ALLOCATED": "a TD with a vCPU had its TDCS pages first"},
     "TDH.VP.INIT": {"TDCS_NOT_ALLOCATED": "a TD with a vCPU had its TDCS pages first"},
 }
 """Statuses that only look producible: a helper gives them to other leaves alone."""
@@ -80,7 +81,17 @@ SOURCE_ONLY: Mapping[str, Mapping[str, str]] = {
         "KEY_GENERATION_FAILED": "PCONFIG never fails",
         "TD_FATAL": "no TD becomes fatal without a guest that breaks its own rules",
     },
+    "TDH.MR.EXTEND": {"INCOMPATIBLE_MRTD_CONTEXT": "measurement is not modelled"},
     "TDH.MR.FINALIZE": {"INCOMPATIBLE_MRTD_CONTEXT": "measurement is not modelled"},
+    "TDH.VP.ENTER": {
+        "INCONSISTENT_MSR": "MSRs are not modelled",
+        "INCORRECT_MSR_VALUE": "MSRs are not modelled",
+        "LIMIT_CPUID_MAXVAL_SET": "CPUID is not modelled",
+        "NON_RECOVERABLE_TD": "exits that a guest cannot cause by what is modelled",
+        "NON_RECOVERABLE_TD_NON_ACCESSIBLE": "no machine check ever happens",
+        "NON_RECOVERABLE_TD_WRONG_APIC_MODE": "the local APIC is not modelled",
+        "TD_FATAL": "no TD becomes fatal without a guest that breaks its own rules",
+    },
     "TDH.VP.INIT": {"INCONSISTENT_MSR": "MSRs are not modelled"},
 }
 """What the public source can answer and the model cannot, with the reason."""

@@ -4,6 +4,7 @@ Imports nothing of ours; everything else may import it.
 """
 
 from tdxfuzz.abi.address import KeyIdBits
+from tdxfuzz.abi.guest_leaf import GUEST_BY_NAME, GUEST_BY_NUMBER, GUEST_LEAVES
 from tdxfuzz.abi.leaf import BY_NUMBER, LEAVES, Leaf, UnknownLeafError, find
 from tdxfuzz.abi.registers import Registers
 from tdxfuzz.abi.status import DEAD, SUCCESS, Status, code, status
@@ -13,6 +14,9 @@ __all__ = [
     "BY_NUMBER",
     "CODES",
     "DEAD",
+    "GUEST_BY_NAME",
+    "GUEST_BY_NUMBER",
+    "GUEST_LEAVES",
     "LEAVES",
     "OPERANDS",
     "SUCCESS",

@@ -29,6 +29,8 @@ _OP_STATES = (
     "START_IMPORT",
 )
 _RAX_IS_AN_OPERAND = frozenset({CODES["OPERAND_INVALID"]})
+_WITH_LEVEL = frozenset({"PAGE_ALREADY_ACCEPTED", "PAGE_SIZE_MISMATCH"})
+_WITH_EXIT_REASON = frozenset(name for name in CODES if name.startswith("NON_RECOVERABLE"))
 
 
 class Status(int):
@@ -120,6 +122,10 @@ class Status(int):
             return _OP_STATES[detail] if detail < len(_OP_STATES) else str(detail)
         if name == "PAMT_PAGE_NOT_EMPTY":
             return f"page {detail}"
+        if name in _WITH_LEVEL:
+            return f"level {detail}"
+        if name in _WITH_EXIT_REASON:
+            return f"exit {detail}"
         if detail == 0:
             return "RAX" if self.code in _RAX_IS_AN_OPERAND else ""
         return self.operand or f"0x{detail:x}"

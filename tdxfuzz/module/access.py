@@ -218,7 +218,11 @@ def report_entry(m: TdxModule, call: Call, raw: int, level: int) -> None:
 
 def check_tracked(tdcs: Tdcs, entry: PamtEntry) -> None:
     """The TLB was tracked since the range was blocked (is_tlb_tracked, operand RCX)."""
+    epoch = tdcs.td_epoch
     if entry.bepoch >= tdcs.td_epoch.read():
+        raise Refused(TLB_TRACKING_NOT_DONE | RCX)
+    # Part of the same load: no vCPU runs that was entered before the range was blocked.
+    if entry.bepoch == epoch.value - 1 and epoch.refcount[entry.bepoch & 1]:
         raise Refused(TLB_TRACKING_NOT_DONE | RCX)
 
 

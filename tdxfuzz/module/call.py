@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers
+    from tdxfuzz.module.leaves.td_call import Guest
+    from tdxfuzz.module.td import Tdr, Tdvps
 
 
 class LogicalProcessor:
     """What the module knows of the CPU it was called on.
 
-    ``interrupt_pending`` is read by the leaves that can be interrupted.
+    ``interrupt_pending`` is read by the leaves that can be interrupted. ``tsc`` is its
+    time-stamp counter, in ticks; it stands still unless somebody moves it. ``guest`` is
+    what a vCPU does that is entered here: called on each entry, it returns the basic
+    reason of its exit; with None it exits at once, as for an external interrupt.
     """
 
-    __slots__ = ("id", "interrupt_pending", "package")
+    __slots__ = ("guest", "id", "interrupt_pending", "package", "tsc")
 
     def __init__(self, lp_id: int, package: int = 0) -> None:
         self.id = lp_id
         self.package = package
         self.interrupt_pending = False
+        self.tsc = 0
+        self.guest: Callable[[Guest], int] | None = None
 
 
 class Call:
@@ -67,3 +74,26 @@ class Call:
         held = self.held
         while held:
             held.pop()()
+
+
+class GuestCall(Call):
+    """One TDCALL in flight: a call of the vCPU that runs on the processor.
+
+    ``interrupted``: it gave up halfway for an interrupt, and the guest will repeat it.
+    """
+
+    __slots__ = ("interrupted", "tdr", "tdvps")
+
+    def __init__(
+        self,
+        leaf: int,
+        version: int,
+        lp: LogicalProcessor,
+        regs: Registers,
+        tdr: Tdr,
+        tdvps: Tdvps,
+    ) -> None:
+        super().__init__(leaf, version, lp, regs)
+        self.tdr = tdr
+        self.tdvps = tdvps
+        self.interrupted = False

@@ -1,15 +1,18 @@
 """The module's locks, instruction by instruction (src/common/helpers/tdx_locks.h).
 
 None of them waits. Each atomic instruction is one step; each method is one event of a
-recording. A method returns whether the lock was obtained.
+recording. A host's method returns whether the lock was obtained, a guest's a status:
+SUCCESS, OPERAND_BUSY, or OPERAND_BUSY_HOST_PRIORITY.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdxfuzz.module.codes import OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY, SUCCESS
 from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.sim import EVENT, RMW, Cell, NamedCell
+from tdxfuzz.sim import BLIND, EVENT, READ, RMW, Cell, NamedCell
+from tdxfuzz.sim import SHARED as SHARERS
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -18,13 +21,22 @@ SHARED = "SH"
 EXCLUSIVE = "EX"
 
 _EVENT_RMW = EVENT | RMW
+_ACQUIRE_SH = _EVENT_RMW | SHARERS
+_RELEASE_SH = _EVENT_RMW | SHARERS | BLIND
+_RELEASE_EX = _EVENT_RMW | BLIND
+_SET_HP = RMW | BLIND
+_TAKE_BACK = RMW | SHARERS | BLIND
+_FULL_WITH_HP = 0xFFFE
+"""The most sharers, and HOST_PRIORITY: no number of CPUs does this, but see
+:meth:`HpLock.acquire_guest_sh`."""
 
 
 class HpLock(Cell):
     """A share/exclusive lock with host priority, in a 16-bit word.
 
     Bit 0 exclusive, bit 1 HOST_PRIORITY, bits 15:2 sharers. A host that fails sets
-    HOST_PRIORITY, the next host that succeeds clears it, a release keeps it.
+    HOST_PRIORITY, the next host that succeeds clears it, a release keeps it. A guest that
+    finds it set makes way.
     """
 
     __slots__ = ("word",)
@@ -40,15 +52,17 @@ class HpLock(Cell):
     def acquire_sh(self) -> bool:
         """Host acquire shared; on failure the added sharer stays until the release."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _ACQUIRE_SH)
         old = self.word
         self.word = old + 4 & 0xFFFF
         if old & 1:
-            sim.step(self, RMW)
+            sim.step(self, _SET_HP)
             self.word |= 2
         elif old & 2:
-            sim.step(self, RMW)
+            sim.step(self, _SET_HP)
             self.word &= 0xFFFD
+            if old == _FULL_WITH_HP:
+                raise ModuleFatal(198, f"too many sharers of {self.name}")
         if sim.log is not None:
             sim.log("acq", SHARED, self.name, not old & 1)
         return not old & 1
@@ -67,7 +81,7 @@ class HpLock(Cell):
             if ok:
                 self.word = 1
         else:
-            sim.step(self, RMW)
+            sim.step(self, _SET_HP)
             self.word |= 2
         if sim.log is not None:
             sim.log("acq", EXCLUSIVE, self.name, ok)
@@ -92,16 +106,52 @@ class HpLock(Cell):
             if ok:
                 self.word = 1
         else:
-            sim.step(self, RMW)
+            sim.step(self, _SET_HP)
             self.word |= 2
         if sim.log is not None:
             sim.log("promote", EXCLUSIVE, self.name, ok)
         return ok
 
+    def acquire_guest_sh(self) -> int:
+        """Guest acquire shared: takes its sharer back if a host has priority.
+
+        If an exclusive holder's release drops all sharers between the two additions, the
+        count goes below zero, which is the most sharers there can be.
+        """
+        sim = self.sim
+        sim.step(self, _ACQUIRE_SH)
+        old = self.word
+        self.word = old + 4 & 0xFFFF
+        result = SUCCESS
+        if old & 2:
+            sim.step(self, _TAKE_BACK)
+            self.word = self.word - 4 & 0xFFFF
+            result = OPERAND_BUSY_HOST_PRIORITY
+        elif old & 1:
+            result = OPERAND_BUSY
+        if sim.log is not None:
+            sim.log("acq", SHARED, self.name, result == SUCCESS)
+        return result
+
+    def acquire_guest_ex(self) -> int:
+        """Guest acquire exclusive: from free only, and it marks nothing."""
+        sim = self.sim
+        sim.step(self, _EVENT_RMW)
+        old = self.word
+        result = OPERAND_BUSY
+        if old == 0:
+            self.word = 1
+            result = SUCCESS
+        elif old == 2:
+            result = OPERAND_BUSY_HOST_PRIORITY
+        if sim.log is not None:
+            sim.log("acq", EXCLUSIVE, self.name, result == SUCCESS)
+        return result
+
     def release_sh(self) -> None:
         """Release shared."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _RELEASE_SH)
         old = self.word
         self.word = old - 4 & 0xFFFF
         if old & 1 or old < 4:
@@ -112,7 +162,7 @@ class HpLock(Cell):
     def release_ex(self) -> None:
         """Release exclusive; keeps host priority, drops stray sharers."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _RELEASE_EX)
         if not self.word & 1:
             raise ModuleFatal(201, f"exclusive release of {self.name}, which is not held so")
         self.word &= 2
@@ -156,7 +206,7 @@ class SharexLock(NamedCell):
     def acquire_sh(self) -> bool:
         """Acquire shared; on failure the added sharer stays until the release."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _ACQUIRE_SH)
         old = self.word
         self.word = old + 2 & 0xFFFF
         if old == 0xFFFE:
@@ -179,7 +229,7 @@ class SharexLock(NamedCell):
     def release_sh(self) -> None:
         """Release shared."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _RELEASE_SH)
         old = self.word
         self.word = old - 2 & 0xFFFF
         if old & 1 or old < 2:
@@ -190,7 +240,7 @@ class SharexLock(NamedCell):
     def release_ex(self) -> None:
         """Release exclusive; drops stray sharers."""
         sim = self.sim
-        sim.step(self, _EVENT_RMW)
+        sim.step(self, _RELEASE_EX)
         old = self.word
         self.word = 0
         if not old & 1:
@@ -248,6 +298,11 @@ class AtomicCount(NamedCell):
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.value = 0
+
+    def read(self) -> int:
+        """Plain load: one step."""
+        self.sim.step(self, READ)
+        return self.value
 
     def xadd(self, n: int) -> int:
         """Add ``n`` in one locked instruction; the value from before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tdxfuzz.abi.address import SIZE_4K
+
 
 class Page:
     """A 4KB page's content; subclasses are the module's structures.
@@ -40,12 +42,32 @@ class Memory:
         self.pages: dict[int, Page] = {}
 
     def put(self, page: Page) -> None:
-        """Replace the content of the page at ``page.hpa``."""
+        """Replace the content of the page at ``page.hpa``: what was there is gone."""
+        before = self.pages.get(page.hpa >> 12)
+        if before is not None and before is not page:
+            before.zero()
         self.pages[page.hpa >> 12] = page
 
     def at(self, hpa: int) -> Page | None:
         """The content of the page that ``hpa`` lies in."""
         return self.pages.get(hpa >> 12)
+
+    def read(self, hpa: int, size: int) -> bytes:
+        """``size`` bytes out of one page of the host's; memory never written is zero."""
+        page = self.at(hpa)
+        content = page.content if isinstance(page, RawPage) else b""
+        return content[hpa & 0xFFF :][:size].ljust(size, b"\0")
+
+    def write(self, hpa: int, data: bytes) -> None:
+        """A leaf writes into one page of the host's; the rest of that page stays."""
+        start = hpa & 0xFFF
+        content = self.read(hpa - start, SIZE_4K)
+        content = content[:start] + data + content[start + len(data) :]
+        self.put(RawPage(hpa - start, content))
+
+    def overwrite(self, hpa: int) -> None:
+        """A leaf writes the whole page with what the model does not keep."""
+        self.scrub(hpa >> 12)
 
     def scrub(self, pfn: int) -> None:
         """The host overwrites a page with zeroes (MOVDIR64B, as Linux does)."""

@@ -17,6 +17,7 @@ from tdxfuzz.module.pamt import Pamt, Pamt2M
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
+from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class TdxModule:
         dynamic_pamt: bit 16 of SYS.CONFIG's R8.
         platform: the machine.
         memory: physical memory; a new, empty one by default.
+        variant: what is locked otherwise than in 1.5.25.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class TdxModule:
         dynamic_pamt: bool = True,
         platform: Platform | None = None,
         memory: Memory | None = None,
+        variant: Variant = DEFAULT,
     ) -> None:
         self.sim = sim
         self.platform = platform or Platform()
@@ -75,7 +78,11 @@ class TdxModule:
         self.hkid_mask = self.platform.key_bits.mask
         self.all_packages = (1 << self.platform.packages) - 1
         self.pamt = Pamt(
-            sim, self.memory, [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)], dynamic_pamt
+            sim,
+            self.memory,
+            [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)],
+            dynamic_pamt,
+            variant,
         )
         self.keys = KeyTable(sim, self.platform)
         self.td_build_count = AtomicCount(sim, "TD_BUILD_COUNT")
@@ -92,10 +99,12 @@ class TdxModule:
         """
         if self.dead is not None:
             return DEAD
+        if version > 0 and (leaf not in _HAS_VERSIONS or version > 0xFF):
+            return status(OPERAND_INVALID | RAX)
         handler = HANDLERS.get(leaf)
-        if handler is None and leaf in BY_NUMBER:
-            raise LeafNotModelledError(f"{BY_NUMBER[leaf]} is not modelled")
-        if handler is None or (version > 0 and leaf not in _HAS_VERSIONS):
+        if handler is None:
+            if leaf in BY_NUMBER:
+                raise LeafNotModelledError(f"{BY_NUMBER[leaf]} is not modelled")
             return status(OPERAND_INVALID | RAX)
 
         call = Call(leaf, version, lp, regs)

@@ -15,6 +15,7 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED, AtomicCount, HpLock
 from tdxfuzz.module.memory import Memory, Page
 from tdxfuzz.module.tdmr import Tdmr
+from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class Pamt2M(PamtEntry):
 class PamtPage(Page):
     """A backing page: 256 consecutive 4KB entries, made when they are first touched.
 
-    Entries never touched are unlocked and have ``fill_pt`` and ``fill_owner``.
+    Entries never touched are unlocked and have ``fill_pt`` and ``fill_owner``. An entry is
+    a place in memory: it stays the same whatever the page serves next, so that a call which
+    still holds a lock in a page that was given back meets what is there by then.
     """
 
     __slots__ = ("entries", "fill_owner", "fill_pt", "first", "sim")
@@ -126,11 +129,14 @@ class PamtPage(Page):
 
     def fill(self, first: int, pt: int, owner: int) -> None:
         """Write all entries (MOVDIR64B): for the pages from ``first`` on."""
-        self.zero()
-        self.entries = {}
         self.first = first
         self.fill_pt = pt
         self.fill_owner = owner
+        for index, entry in self.entries.items():
+            entry.zero()
+            entry.hpa = first + index * SIZE_4K
+            entry.pt = pt
+            entry.owner = owner
         self.owned = True
 
     def entry(self, hpa: int) -> PamtEntry:
@@ -169,7 +175,7 @@ class PamtPage(Page):
 class Walk:
     """A walk that succeeded: the entries it holds, and the one it ended at."""
 
-    __slots__ = ("entry", "entry_1g", "entry_2m", "entry_4k", "level", "mode")
+    __slots__ = ("entry", "entry_1g", "entry_2m", "entry_4k", "level", "mode", "range_mode")
 
     def __init__(
         self,
@@ -185,6 +191,7 @@ class Walk:
         self.entry_2m = entry_2m
         self.entry_4k = entry_4k
         self.entry: PamtEntry = entry_4k or entry_2m or entry_1g
+        self.range_mode = SHARED
 
     @property
     def node(self) -> Pamt2M:
@@ -193,14 +200,17 @@ class Walk:
         return self.entry_2m
 
     def release(self) -> None:
-        """pamt_unwalk: leaf first; only the leaf is held in ``mode``."""
+        """pamt_unwalk: leaf first; only the leaf is held in ``mode``.
+
+        Under a variant the range above a 4KB page may be held exclusive too (``range_mode``).
+        """
         mode = self.mode
         for entry in (self.entry_4k, self.entry_2m, self.entry_1g):
             if entry is None:
                 continue
             if mode == EXCLUSIVE:
                 entry.release_ex()
-                mode = SHARED
+                mode = self.range_mode if entry is self.entry_4k else SHARED
             else:
                 entry.release_sh()
 
@@ -234,13 +244,22 @@ class Pamt:
         memory: where backing pages lie.
         tdmrs: sorted by base.
         dynamic: dynamic PAMT, as enabled by TDH.SYS.CONFIG.
+        variant: what is locked otherwise than in 1.5.25.
+
+    ``pages`` are all pages that ever were backing pages, by PFN.
     """
 
-    __slots__ = ("_static", "blocks", "dynamic", "memory", "sim", "tdmrs")
+    __slots__ = ("_static", "blocks", "dynamic", "memory", "pages", "sim", "tdmrs", "variant")
 
     def __init__(
-        self, sim: Simulator, memory: Memory, tdmrs: Sequence[Tdmr], dynamic: bool
+        self,
+        sim: Simulator,
+        memory: Memory,
+        tdmrs: Sequence[Tdmr],
+        dynamic: bool,
+        variant: Variant = DEFAULT,
     ) -> None:
+        self.variant = variant
         self.sim = sim
         self.memory = memory
         self.tdmrs = tuple(tdmrs)
@@ -250,6 +269,7 @@ class Pamt:
             for tdmr in tdmrs
             for base in range(tdmr.base, tdmr.base + tdmr.size, SIZE_1G)
         }
+        self.pages: dict[int, PamtPage] = {}
         self._static: dict[int, PamtEntry] = {}
 
     def block_of(self, hpa: int) -> Block | None:
@@ -287,11 +307,29 @@ class Pamt:
             return Walk(mode, LEVEL_2M, entry_1g, entry_2m, None)
 
         entry_4k = self.entry_4k(hpa, entry_2m)
+        if self.variant.ranges_exclusive and mode == EXCLUSIVE:
+            return self._walk_with_range(entry_1g, entry_2m, entry_4k)
         if not (entry_4k.acquire_ex() if mode == EXCLUSIVE else entry_4k.acquire_sh()):
             entry_2m.release_sh()
             entry_1g.release_sh()
             return None
         return Walk(mode, LEVEL_4K, entry_1g, entry_2m, entry_4k)
+
+    def _walk_with_range(
+        self, entry_1g: PamtEntry, entry_2m: Pamt2M, entry_4k: PamtEntry
+    ) -> Walk | None:
+        """The end of a walk under the variant that takes the 2MB range exclusive as well."""
+        if not entry_2m.promote():
+            entry_2m.release_sh()
+            entry_1g.release_sh()
+            return None
+        if not entry_4k.acquire_ex():
+            entry_2m.release_ex()
+            entry_1g.release_sh()
+            return None
+        walk = Walk(EXCLUSIVE, LEVEL_4K, entry_1g, entry_2m, entry_4k)
+        walk.range_mode = EXCLUSIVE
+        return walk
 
     def entry_4k(self, hpa: int, entry_2m: Pamt2M) -> PamtEntry:
         """The 4KB entry of ``hpa``: in its range's backing page, or in the static array."""
@@ -350,10 +388,10 @@ class Pamt:
 
     def backing_page(self, hpa: int) -> PamtPage:
         """The page at ``hpa`` as a backing page, whatever it held before."""
-        page = self.memory.at(hpa)
-        if not isinstance(page, PamtPage):
-            page = PamtPage(self.sim, hpa)
-            self.memory.put(page)
+        page = self.pages.get(hpa >> 12)
+        if page is None:
+            page = self.pages[hpa >> 12] = PamtPage(self.sim, hpa)
+        self.memory.put(page)
         return page
 
     def is_2m_range_free(self, hpa: int, block: Block) -> bool:

@@ -12,6 +12,8 @@ class Platform:
     """HKIDs, packages and address bits; the defaults are the recordings' machine.
 
     ``cache_sub_blocks`` is into how many parts TDH.PHYMEM.CACHE.WB divides the cache.
+    ``cmrs`` are the convertible memory ranges, as (address, size) pairs in bytes; MCHECK
+    lists them by address, and no more than 32.
     """
 
     max_pa: int = 46
@@ -22,3 +24,4 @@ class Platform:
     packages: int = 1
     cache_sub_blocks: int = 4
     pml5: bool = True
+    cmrs: tuple[tuple[int, int], ...] = ((0, 1 << 40),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import SIZE_4K
+from tdxfuzz.module.codes import OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY, SUCCESS
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.memory import Memory, Page
 from tdxfuzz.module.sept_entry import (
@@ -16,6 +17,7 @@ from tdxfuzz.module.sept_entry import (
     SeptState,
     is_leaf,
     state_of,
+    without_accept_count,
 )
 from tdxfuzz.sim import EVENT, READ, RMW, Cell
 
@@ -56,6 +58,27 @@ class SeptEntry(Cell):
         if sim.log is not None:
             sim.log("acq", "EX", self.name, was_free)
         return was_free
+
+    def lock_guest(self) -> int:
+        """sept_lock_acquire_guest: set the lock bit, but make way where a host has priority.
+
+        SUCCESS, OPERAND_BUSY or OPERAND_BUSY_HOST_PRIORITY.
+        """
+        sim = self.sim
+        sim.step(self, EVENT | RMW)
+        result = SUCCESS
+        if self.raw & TDEL:
+            result = OPERAND_BUSY
+        else:
+            self.raw |= TDEL
+            sim.step(self, READ)
+            if self.raw & TDHP:
+                sim.step(self, RMW)
+                self.raw &= ~TDEL
+                result = OPERAND_BUSY_HOST_PRIORITY
+        if sim.log is not None:
+            sim.log("acq", "EX", self.name, result == SUCCESS)
+        return result
 
     def unlock(self) -> None:
         """sept_lock_release."""
@@ -137,8 +160,8 @@ class SecureEpt:
     def walk(self, gpa: int, target: int) -> tuple[SeptEntry, int]:
         """secure_ept_walk: the entry at level ``target``, or the one that ends the walk.
 
-        A mapped upper entry is read without a step: only holders of the whole tree can
-        change it. The entry that ends the walk is read in a step.
+        An entry that maps a lower page is read without a step: only holders of the whole
+        tree can change it. The entry that ends the walk is read in a step.
 
         Returns:
             The entry, and its value when it was read.
@@ -149,10 +172,25 @@ class SecureEpt:
             if level == target:
                 self.sim.step(entry, READ)
                 return entry, entry.raw
-            if not entry.raw & RWX:
+            if not entry.raw & RWX or is_leaf(entry.raw):
                 self.sim.step(entry, READ)
             raw = entry.raw
             if not raw & RWX or is_leaf(raw):
+                return entry, raw
+            page, level = self.page_of(raw), level - 1
+
+    def walk_guest(self, gpa: int, target: int) -> tuple[SeptEntry, int]:
+        """secure_ept_walk for a guest: as :meth:`walk`, but every entry is read in a step.
+
+        It holds no lock. The pages it walks through stay: while a vCPU runs, TLB tracking
+        of what was blocked since it was entered does not complete.
+        """
+        page, level = self.root, self.levels - 1
+        while True:
+            entry = self._entry(page, gpa, level)
+            self.sim.step(entry, READ)
+            raw = entry.raw
+            if level == target or not raw & RWX or is_leaf(raw):
                 return entry, raw
             page, level = self.page_of(raw), level - 1
 
@@ -162,8 +200,18 @@ class SecureEpt:
         assert isinstance(page, SeptPage), "a mapped S-EPT entry points to an S-EPT page"
         return page
 
+    def page_below(self, raw: int) -> SeptPage | None:
+        """The S-EPT page that an entry points to, if it still is one. Not a step."""
+        if not raw & BASE or is_leaf(raw):
+            return None
+        page = self.memory.at(raw & BASE & ~self._key_mask)
+        return page if isinstance(page, SeptPage) else None
+
     def entries(self) -> Iterator[tuple[int, int, int]]:
-        """All entries that are not FREE, as (gpa, level, value). Not a step."""
+        """All entries that are not FREE, as (gpa, level, value). Not a step.
+
+        How far an ACCEPT has come is left out of the value.
+        """
         return self._below(self.root, self.levels - 1, 0)
 
     def _below(self, page: SeptPage, level: int, base: int) -> Iterator[tuple[int, int, int]]:
@@ -174,7 +222,7 @@ class SecureEpt:
             state = state_of(raw)
             if state is SeptState.FREE:
                 continue
-            yield base + index * size, level, raw
+            yield base + index * size, level, without_accept_count(raw, level)
             if not is_leaf(raw):
                 yield from self._below(self.page_of(raw), level - 1, base + index * size)
 
@@ -184,8 +232,9 @@ class SecureEpt:
         while pages:
             for entry in pages.pop().entries.values():
                 yield entry
-                if entry.raw & BASE and not is_leaf(entry.raw):
-                    pages.append(self.page_of(entry.raw))
+                below = self.page_below(entry.raw)
+                if below is not None:
+                    pages.append(below)
 
     def _entry(self, page: SeptPage, gpa: int, level: int) -> SeptEntry:
         index = gpa >> 12 + 9 * level & 511

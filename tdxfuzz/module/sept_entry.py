@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi.address import LEVEL_2M
+
 if TYPE_CHECKING:
     from tdxfuzz.module.platform import Platform
 
@@ -21,6 +23,8 @@ TDEL = 1 << 11
 TDHP = 1 << 52
 SUPPRESS_VE = 1 << 63
 BASE = 0x000F_FFFF_FFFF_F000
+ACCEPT_COUNT = 0x1FF << 12
+"""In a pending 2MB entry: how many of its 4KB pages an ACCEPT has initialised already."""
 _LEAF_ARCH = RWX | MT | BASE | TDMEM | PS | SUPPRESS_VE
 _NON_LEAF_ARCH = RWX | PS
 
@@ -103,6 +107,18 @@ def unblocked(raw: int) -> int:
         return raw
     raw = _with_state(raw, state)
     return raw if state is SeptState.PENDING else raw | RWX
+
+
+def accepted(raw: int) -> int:
+    """The value of a pending entry once the guest has accepted the page."""
+    return _with_state(raw | RWX, SeptState.MAPPED)
+
+
+def without_accept_count(raw: int, level: int) -> int:
+    """sept_cleanup_if_pending: an entry's value as if no ACCEPT had begun."""
+    if level == LEVEL_2M and state_of(raw) is SeptState.PENDING:
+        return raw & ~ACCEPT_COUNT
+    return raw
 
 
 def leaf_value(pa: int, state: SeptState, rwx: int) -> int:

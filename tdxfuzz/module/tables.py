@@ -13,6 +13,7 @@ _ANY_INITIALIZED = frozenset({O.INITIALIZED, O.RUNNABLE})
 _BUILD = frozenset({O.INITIALIZED})
 
 OP_STATES: dict[int, frozenset[O]] = {
+    0: frozenset({O.RUNNABLE}),  # VP.ENTER
     1: frozenset({O.UNINITIALIZED}),  # MNG.ADDCX
     2: _BUILD,  # MEM.PAGE.ADD
     3: _ANY_INITIALIZED,  # MEM.SEPT.ADD
@@ -21,11 +22,15 @@ OP_STATES: dict[int, frozenset[O]] = {
     6: _ANY_INITIALIZED,  # MEM.PAGE.AUG
     7: _ANY_INITIALIZED,  # MEM.RANGE.BLOCK
     10: _BUILD,  # VP.CREATE
+    11: _ANY_INITIALIZED,  # MNG.RD
+    13: _ANY_INITIALIZED,  # MNG.WR
     15: _ANY_INITIALIZED,  # MEM.PAGE.DEMOTE
+    16: _BUILD,  # MR.EXTEND
     17: _BUILD,  # MR.FINALIZE
     21: frozenset({O.UNINITIALIZED}),  # MNG.INIT
     22: _BUILD,  # VP.INIT
     23: _ANY_INITIALIZED,  # MEM.PAGE.PROMOTE
+    25: _ANY_INITIALIZED,  # MEM.SEPT.RD
     29: _ANY_INITIALIZED,  # MEM.PAGE.REMOVE
     30: _ANY_INITIALIZED,  # MEM.SEPT.REMOVE
     38: _ANY_INITIALIZED,  # MEM.TRACK
@@ -44,8 +49,18 @@ SEPT_STATES: dict[int, frozenset[S]] = {
     6: frozenset({S.FREE}),  # MEM.PAGE.AUG
     7: frozenset({S.NL_MAPPED, S.MAPPED, S.PENDING}),  # MEM.RANGE.BLOCK
     15: _LEAF_IN_USE,  # MEM.PAGE.DEMOTE
+    16: frozenset({S.MAPPED}),  # MR.EXTEND
     23: _NON_LEAF,  # MEM.PAGE.PROMOTE
     29: _LEAF_IN_USE,  # MEM.PAGE.REMOVE
     30: _NON_LEAF,  # MEM.SEPT.REMOVE
     39: frozenset({S.NL_BLOCKED, S.BLOCKED, S.PENDING_BLOCKED}),  # MEM.RANGE.UNBLOCK
 }
+
+_MAPPED_OR_PENDING = frozenset({S.MAPPED, S.PENDING})
+
+GUEST_SEPT_STATES: dict[int, frozenset[S]] = {
+    6: frozenset({S.PENDING}),  # TDG.MEM.PAGE.ACCEPT
+    23: _MAPPED_OR_PENDING,  # TDG.MEM.PAGE.ATTR.RD
+    24: _MAPPED_OR_PENDING,  # TDG.MEM.PAGE.ATTR.WR
+}
+"""For a guest's own leaves; where the state is another, the host has to be asked."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.module.lock import AtomicCount, NamedHpLock, SharexLock
 from tdxfuzz.module.memory import Page
-from tdxfuzz.sim import Variable
+from tdxfuzz.sim import BLIND, EVENT, READ, RMW, WRITE, NamedCell, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.module.sept import SecureEpt
@@ -20,6 +20,10 @@ MIN_TDVPS_PAGES = 6
 MAX_TDVPS_PAGES = 15
 MAX_L2_VMS = 3
 NO_LP = 0xFFFF_FFFF
+DEBUG = 1 << 0
+SEPT_VE_DISABLE = 1 << 28
+TSC_TICKS_PER_USEC = 1000
+DEFAULT_HP_LOCK_TIMEOUT_USEC = 1_000_000
 
 
 class Lifecycle(IntEnum):
@@ -39,16 +43,76 @@ class OpState(IntEnum):
     RUNNABLE = 2
 
 
+class VcpuState(IntEnum):
+    """TDVPS.VCPU_STATE."""
+
+    UNINITIALIZED = 0
+    READY = 2
+    ACTIVE = 4
+    DISABLED = 8
+
+
+class LastExit(IntEnum):
+    """TDVPS.LAST_TD_EXIT; TDG.VP.VMCALL is not modelled."""
+
+    ASYNC_FAULT = 0
+    ASYNC_TRAP = 1
+
+
+class TdEpoch(Variable[int]):
+    """TD_EPOCH and its two REFCOUNTs, 128 bits that one instruction can read.
+
+    ``refcount[e & 1]`` is the number of vCPUs that were entered in epoch ``e``, the current
+    or the previous one, and have not exited since.
+    """
+
+    __slots__ = ("refcount", "refcount_name")
+
+    def __init__(self, sim: Simulator, tdr: int) -> None:
+        super().__init__(sim, f"EPOCH[{tdr:#x}]", 0)
+        self.refcount = [0, 0]
+        self.refcount_name = f"REFCOUNT[{tdr:#x}]"
+
+    def enter(self) -> int:
+        """Count a vCPU in, with the epoch lock shared; the epoch it is counted in."""
+        epoch = self.value
+        self.sim.step(self, EVENT | RMW)
+        self.refcount[epoch & 1] += 1
+        if self.sim.log is not None:
+            self.sim.log("xadd", "+1", self.refcount_name, True)
+        return epoch
+
+    def leave(self, epoch: int) -> None:
+        """Count a vCPU out that was counted in in ``epoch``; no lock is needed."""
+        self.sim.step(self, EVENT | RMW | BLIND)
+        self.refcount[epoch & 1] -= 1
+        if self.sim.log is not None:
+            self.sim.log("xadd", "-1", self.refcount_name, True)
+
+    def is_previous_in_use(self) -> bool:
+        """Whether a vCPU still runs in the previous epoch; for the holder of the epoch lock.
+
+        A step only while one does: the holder keeps others from being counted in.
+        """
+        previous = self.value - 1 & 1
+        if self.refcount[previous]:
+            self.sim.step(self, READ)
+        return self.refcount[previous] != 0
+
+
 class Tdcs:
     """TDCS: built by MNG.ADDCX page by page, filled by MNG.INIT.
 
     ``gpa_width`` is 48 or 52; ``levels`` the number of S-EPT levels (4 or 5).
+    ``hp_lock_timeout`` is in TSC ticks.
     """
 
     __slots__ = (
+        "attributes",
         "build_in_progress",
         "epoch_lock",
         "gpaw",
+        "hp_lock_timeout",
         "levels",
         "max_vcpus",
         "num_assoc_vcpus",
@@ -68,8 +132,12 @@ class Tdcs:
         self.op_state_lock = NamedHpLock(sim, f"OP_STATE[{tdr:#x}]")
         self.secure_ept_lock = NamedHpLock(sim, f"SEPT_TREE[{tdr:#x}]")
         self.epoch_lock = SharexLock(sim, f"TD_EPOCH[{tdr:#x}]")
-        self.td_epoch = Variable(sim, f"EPOCH[{tdr:#x}]", 0)
+        self.td_epoch = TdEpoch(sim, tdr)
+        self.hp_lock_timeout = Variable(
+            sim, f"HP_LOCK_TIMEOUT[{tdr:#x}]", DEFAULT_HP_LOCK_TIMEOUT_USEC * TSC_TICKS_PER_USEC
+        )
         self.sept: SecureEpt | None = None
+        self.attributes = 0
         self.levels = 0
         self.gpaw = False
         self.virt_max_pa = 0
@@ -84,6 +152,16 @@ class Tdcs:
     def gpa_width(self) -> int:
         """Bits of a guest physical address, the SHARED bit included."""
         return 52 if self.gpaw else 48
+
+    @property
+    def debug(self) -> bool:
+        """ATTRIBUTES.DEBUG: the host may look inside."""
+        return bool(self.attributes & DEBUG)
+
+    @property
+    def pending_ve_disable(self) -> bool:
+        """TD_CTLS.PENDING_VE_DISABLE: touching a pending page exits, rather than #VE."""
+        return bool(self.attributes & SEPT_VE_DISABLE)
 
 
 class Tdr(Page):
@@ -117,13 +195,67 @@ class TdcxPage(Page):
 
 
 class Tdvps(Page):
-    """A vCPU's state, in its TDVPR page."""
+    """A vCPU's state, in its TDVPR page.
 
-    __slots__ = ("assoc_lp", "initialized", "num_pages", "vcpu_index")
+    ``state`` and ``assoc_lp`` are shared, as any processor may try to enter the vCPU; the
+    rest belongs to the processor it is associated with. ``epoch`` is the TD epoch of its
+    last entry. ``rip`` counts its instructions; ``faults`` and ``fault_gpas`` are the EPT
+    violations without progress since, from the seventh on by address.
+    ``hp_busy_since`` is the TSC when a host's priority was first in the way, or None.
+    """
 
-    def __init__(self, hpa: int) -> None:
+    __slots__ = (
+        "assoc_lp",
+        "epoch",
+        "fault_gpas",
+        "faults",
+        "hp_busy_since",
+        "last_exit",
+        "last_exit_tsc",
+        "management",
+        "num_pages",
+        "rip",
+        "state",
+        "vcpu_index",
+    )
+
+    def __init__(self, sim: Simulator, hpa: int) -> None:
         super().__init__(hpa)
+        self.management = NamedCell(sim, f"TDVPS[{hpa:#x}]")
         self.num_pages = 1
-        self.initialized = False
+        self.state = VcpuState.UNINITIALIZED
         self.assoc_lp = NO_LP
         self.vcpu_index = 0
+        self.epoch = 0
+        self.last_exit = LastExit.ASYNC_FAULT
+        self.last_exit_tsc = 0
+        self.rip = 0
+        self.faults = 0
+        self.fault_gpas: list[int] = []
+        self.hp_busy_since: int | None = None
+
+    @property
+    def initialized(self) -> bool:
+        """VP.INIT has been done."""
+        return self.state is not VcpuState.UNINITIALIZED
+
+    def read_state(self) -> VcpuState:
+        """Load VCPU_STATE, which a processor that runs the vCPU may be changing: one step."""
+        self.management.sim.step(self.management, READ)
+        return self.state
+
+    def write_state(self, state: VcpuState) -> None:
+        """Store VCPU_STATE: one step."""
+        self.management.sim.step(self.management, WRITE)
+        self.state = state
+
+    def associate(self, lp_id: int) -> int:
+        """Compare-exchange ASSOC_LPID from none to a processor; the value from before."""
+        sim = self.management.sim
+        sim.step(self.management, EVENT | RMW)
+        before = self.assoc_lp
+        if before == NO_LP:
+            self.assoc_lp = lp_id
+        if sim.log is not None:
+            sim.log("cmpxchg", "", f"ASSOC_LPID[{self.hpa:#x}]", before in (NO_LP, lp_id))
+        return before

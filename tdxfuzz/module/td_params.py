@@ -20,17 +20,22 @@ from tdxfuzz.module.codes import (
     XFAM,
 )
 from tdxfuzz.module.errors import Refused
-from tdxfuzz.module.memory import Memory, RawPage
+from tdxfuzz.module.memory import Memory
 from tdxfuzz.module.td import MAX_L2_VMS, MIN_TDCS_PAGES, Tdr
 
 if TYPE_CHECKING:
     from tdxfuzz.module.module import TdxModule
 
 PARAMS_SIZE = 1024
-_MAX_VCPUS_PER_TD = 576
-_XFAM_FIXED1 = 0x3
-_ATTRIBUTES_KNOWN = 0xC000_003F_F000_0001
-_CONFIG_FLAGS_KNOWN = 0x3F
+MAX_VCPUS_PER_TD = 576
+XFAM_FIXED1 = 0x3
+XFAM_ALLOWED = 0x6DBE7
+_XFAM_AVX, _XFAM_AVX512 = 1 << 2, (1 << 5, 1 << 6, 1 << 7)
+_XFAM_TOGETHER = ((1 << 11, 1 << 12), (1 << 17, 1 << 18))
+_DEBUG, _ICSSD, _MIGRATABLE, _PERFMON = 1 << 0, 1 << 16, 1 << 29, 1 << 63
+ATTRIBUTES_ALLOWED = _DEBUG | _ICSSD | 1 << 27 | 1 << 28 | _MIGRATABLE | 1 << 30 | _PERFMON
+_MAXPA_VIRT, _MAXGPA_VIRT = 1 << 3, 1 << 4
+CONFIG_FLAGS_ALLOWED = 0x1F
 _TSC_MIN, _TSC_MAX = 4, 400
 _EPT_WRITE_BACK = 6
 _LAYOUT = struct.Struct("<QQHBB4xQQH")
@@ -51,16 +56,18 @@ class TdParams:
     eptp_controls: int
     config_flags: int
     tsc_frequency: int
+    reserved_0_clear: bool = True
     reserved_clear: bool = True
 
     @classmethod
     def read(cls, memory: Memory, hpa: int) -> TdParams:
         """From host memory; memory that was never written is zero."""
-        page = memory.at(hpa)
-        content = page.content if isinstance(page, RawPage) else b""
-        raw = content[hpa & 0xFFF :][:PARAMS_SIZE].ljust(PARAMS_SIZE, b"\0")
-        reserved = raw[20:24] + raw[42:80] + raw[232:256]
-        return evolve(cls(*_LAYOUT.unpack_from(raw)), reserved_clear=not any(reserved))
+        raw = memory.read(hpa, PARAMS_SIZE)
+        return evolve(
+            cls(*_LAYOUT.unpack_from(raw)),
+            reserved_0_clear=not any(raw[20:24]),
+            reserved_clear=not any(raw[42:80] + raw[232:256]),
+        )
 
     def to_bytes(self) -> bytes:
         """The 1024 bytes of the structure."""
@@ -88,7 +95,7 @@ class TdParams:
 
 DEFAULT = TdParams(
     attributes=0,
-    xfam=_XFAM_FIXED1,
+    xfam=XFAM_FIXED1,
     max_vcpus=8,
     num_l2_vms=0,
     msr_config_ctls=0,
@@ -105,11 +112,12 @@ def configure(m: TdxModule, tdr: Tdr, params: TdParams) -> None:
         Refused: OPERAND_INVALID with the id of the first field that is wrong.
     """
     tdcs = tdr.tdcs
-    if params.attributes & ~_ATTRIBUTES_KNOWN:
+    if not are_attributes_valid(params.attributes):
         raise Refused(OPERAND_INVALID | ATTRIBUTES)
-    if params.xfam & _XFAM_FIXED1 != _XFAM_FIXED1:
+    tdcs.attributes = params.attributes
+    if not is_xfam_valid(params.xfam):
         raise Refused(OPERAND_INVALID | XFAM)
-    if not 0 < params.max_vcpus <= _MAX_VCPUS_PER_TD:
+    if not 0 < params.max_vcpus <= MAX_VCPUS_PER_TD:
         raise Refused(OPERAND_INVALID | MAX_VCPUS)
     tdcs.max_vcpus = params.max_vcpus
     if params.num_l2_vms > MAX_L2_VMS:
@@ -117,7 +125,13 @@ def configure(m: TdxModule, tdr: Tdr, params: TdParams) -> None:
     if tdr.num_tdcx < MIN_TDCS_PAGES + params.num_l2_vms:
         raise Refused(TDCS_NOT_ALLOCATED)
     tdcs.num_l2_vms = params.num_l2_vms
-    if params.config_flags & ~_CONFIG_FLAGS_KNOWN:
+    if not params.reserved_0_clear:
+        raise Refused(OPERAND_INVALID | RDX)
+    virtual_widths = _MAXPA_VIRT | _MAXGPA_VIRT
+    if (
+        params.config_flags & ~CONFIG_FLAGS_ALLOWED
+        or params.config_flags & virtual_widths == virtual_widths
+    ):
         raise Refused(OPERAND_INVALID | EXEC_CONTROLS)
     _check_eptp(m, params)
     tdcs.levels = params.levels
@@ -127,6 +141,25 @@ def configure(m: TdxModule, tdr: Tdr, params: TdParams) -> None:
         raise Refused(OPERAND_INVALID | TSC_FREQUENCY)
     if not params.reserved_clear or params.msr_config_ctls & ~1:
         raise Refused(OPERAND_INVALID | RDX)
+
+
+def are_attributes_valid(attributes: int) -> bool:
+    """verify_td_attributes, for a platform with LASS."""
+    if attributes & ~ATTRIBUTES_ALLOWED:
+        return False
+    if attributes & _MIGRATABLE and attributes & (_DEBUG | _PERFMON):
+        return False
+    return not (attributes & _PERFMON and attributes & _ICSSD)
+
+
+def is_xfam_valid(xfam: int) -> bool:
+    """check_xfam, for a platform that supports every state component TDX allows."""
+    if xfam & ~XFAM_ALLOWED or xfam & XFAM_FIXED1 != XFAM_FIXED1:
+        return False
+    avx512 = {bool(xfam & bit) for bit in _XFAM_AVX512}
+    if len(avx512) > 1 or (True in avx512 and not xfam & _XFAM_AVX):
+        return False
+    return all(bool(xfam & a) == bool(xfam & b) for a, b in _XFAM_TOGETHER)
 
 
 def _check_eptp(m: TdxModule, params: TdParams) -> None:

@@ -27,6 +27,7 @@ BUSY_RCX = status(0x8000_0200_0000_0001)
         (0x8000_0308_0000_0008, "MISSING_PAMT_PAGE_PAIR|R8"),
         (0xC000_0100_0000_0000, "OPERAND_INVALID|RAX"),
         (0xC000_0303_0000_0002, "PAGE_NOT_FREE|RDX"),
+        (0x4000_0001_0000_0002, "NON_RECOVERABLE_VCPU|exit 2"),
         (0xC000_0820_0000_0000, "HKID_NOT_FREE"),
         (0xC000_0101_0000_5555, "OPERAND_ADDR_RANGE_ERROR|0x5555"),
     ],
@@ -46,6 +47,12 @@ def test_a_word_prints_as_its_name_and_operand(word: int, text: str) -> None:
 )
 def test_op_state_incorrect_prints_the_state_not_an_operand(detail: int, text: str) -> None:
     assert str(status(code("OP_STATE_INCORRECT") | detail)) == text
+
+
+@pytest.mark.parametrize("name", ["PAGE_ALREADY_ACCEPTED", "PAGE_SIZE_MISMATCH"])
+@pytest.mark.parametrize("level", [0, 1])
+def test_statuses_of_an_accept_print_a_level(name: str, level: int) -> None:
+    assert str(status(code(name) | level)) == f"{name}|level {level}"
 
 
 @pytest.mark.parametrize("page", [0, 1])

@@ -8,7 +8,7 @@ import pytest
 
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.lock import HpLock, NamedHpLock
-from tdxfuzz.sim import EVENT, RMW, Cpu, FollowSchedule, Schedule, Simulator, Why
+from tdxfuzz.sim import BLIND, EVENT, RMW, SHARED, Cpu, FollowSchedule, Schedule, Simulator, Why
 
 EX, HP, SHARER = 1, 2, 4
 
@@ -54,17 +54,17 @@ class Accesses:
 @pytest.mark.parametrize(
     ("operation", "word", "accesses"),
     [
-        (HpLock.acquire_sh, 0, [EVENT | RMW]),
-        (HpLock.acquire_sh, HP, [EVENT | RMW, RMW]),
-        (HpLock.acquire_sh, EX, [EVENT | RMW, RMW]),
+        (HpLock.acquire_sh, 0, [EVENT | RMW | SHARED]),
+        (HpLock.acquire_sh, HP, [EVENT | RMW | SHARED, RMW | BLIND]),
+        (HpLock.acquire_sh, EX, [EVENT | RMW | SHARED, RMW | BLIND]),
         (HpLock.acquire_ex, 0, [EVENT | RMW]),
         (HpLock.acquire_ex, HP, [EVENT | RMW, RMW]),
-        (HpLock.acquire_ex, SHARER, [EVENT | RMW, RMW]),
+        (HpLock.acquire_ex, SHARER, [EVENT | RMW, RMW | BLIND]),
         (HpLock.promote, SHARER, [EVENT | RMW]),
         (HpLock.promote, SHARER | HP, [EVENT | RMW, RMW]),
-        (HpLock.promote, 2 * SHARER, [EVENT | RMW, RMW]),
-        (HpLock.release_sh, SHARER, [EVENT | RMW]),
-        (HpLock.release_ex, EX, [EVENT | RMW]),
+        (HpLock.promote, 2 * SHARER, [EVENT | RMW, RMW | BLIND]),
+        (HpLock.release_sh, SHARER, [EVENT | RMW | SHARED | BLIND]),
+        (HpLock.release_ex, EX, [EVENT | RMW | BLIND]),
     ],
 )
 def test_every_instruction_is_announced_and_only_the_first_starts_an_event(

@@ -36,7 +36,9 @@ def test_new_content_replaces_the_old() -> None:
     memory.put(old)
     memory.put(new)
     assert memory.at(0x5000) is new
-    assert old.zeroed == 0
+    assert old.zeroed == 1, "whoever still looks at the old content finds it gone"
+    memory.put(new)
+    assert memory.at(0x5000) is new
 
 
 def test_scrubbing_wipes_the_content_out_and_leaves_the_page_clean() -> None:

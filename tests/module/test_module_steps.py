@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from tdxfuzz.module.td_fields import FIELDS
 from tdxfuzz.sim import RMW, Cpu, Simulator, Why, access_name
 
+from .guests import Script
 from .lab import GPA, NEW, PARAMS, TDR, TDVPR, Lab, Stage, page
 from .races import Call, call
 from .rows import Before, at, nothing
@@ -94,11 +96,26 @@ def blocked_split(lab: Lab) -> None:
     td.block(level=1)
 
 
+def vcpu(lab: Lab) -> None:
+    lab.td(Stage.RUNNABLE).aug(NEW)
+
+
+def accepting(lab: Lab) -> None:
+    vcpu(lab)
+    lab.lps[0].guest = Script(call("MEM.PAGE.ACCEPT", rcx=GPA))
+
+
+def added(lab: Lab) -> None:
+    tables(lab)
+    lab.ok("MEM.PAGE.ADD", rcx=GPA, rdx=TDR, r8=NEW, r9=PARAMS)
+
+
 BITMAP, ENTRY, PAGE, EPOCH = "read BITMAP_QWORD", "read SEPTE", "read PAMT_4K", "read EPOCH"
 FREED = "write PAMT_4K"
 """PT = NDA, a plain store."""
 DONORS = {"r12": page(300), "r13": page(301)}
 ON_TD = {"rcx": GPA, "rdx": TDR}
+ID = {field.name: field.first for field in FIELDS}
 LARGE = {"rcx": GPA | 1, "rdx": TDR}
 
 
@@ -151,6 +168,26 @@ ROWS = [
         blocked_split,
         call("MEM.PAGE.PROMOTE", **LARGE),
         *(ENTRY, PAGE, EPOCH, "read SEPT_TREE", "read PAMT_2M", ENTRY, FREED),
+    ),
+]
+
+
+ENTERED = (PAGE, "read TDVPS", "write TDVPS")
+LEFT = "write TDVPS"
+TIMEOUT = "HP_LOCK_TIMEOUT"
+ROWS += [
+    row(vcpu, call("VP.ENTER", rcx=TDVPR), *ENTERED, LEFT),
+    # Four on the walk, one that looks for host priority, one that begins the update.
+    row(accepting, call("VP.ENTER", rcx=TDVPR), *ENTERED, *[ENTRY] * 6, LEFT),
+    row(running, call("MEM.SEPT.RD", **ON_TD), ENTRY),
+    row(added, call("MR.EXTEND", **ON_TD), ENTRY),
+    row(running, call("MNG.RD", rcx=TDR, rdx=ID["TD_EPOCH"]), EPOCH),
+    row(running, call("MNG.RD", rcx=TDR, rdx=ID["REFCOUNT"]), EPOCH),
+    row(running, call("MNG.RD", rcx=TDR, rdx=ID["CHLDCNT"]), "read CHLDCNT"),
+    row(
+        running,
+        call("MNG.WR", rcx=TDR, rdx=ID[TIMEOUT], r8=20_000, r9=(1 << 64) - 1),
+        *(f"read {TIMEOUT}", f"write {TIMEOUT}"),
     ),
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from tdxfuzz.module.sept_entry import RWX, SeptState, leaf_value
 from tdxfuzz.module.td import OpState
 
-from .lab import GPA, NEW, PARAMS, TDR, Lab, Stage, Td, page
+from .lab import GPA, NEW, PARAMS, TDR, TDVPR, Lab, Stage, Td, page
 
 S, TD = SeptState, OpState
 SPARE_TDVPR = page(8, 72)
@@ -32,6 +32,11 @@ ALLOWED_IN: dict[str, tuple[dict[str, int], set[OpState]]] = {
     "MEM.RANGE.BLOCK": ({"rcx": GPA, "rdx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
     "MEM.RANGE.UNBLOCK": ({"rcx": GPA, "rdx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
     "MEM.TRACK": ({"rcx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
+    "MEM.SEPT.RD": ({"rcx": GPA, "rdx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
+    "MR.EXTEND": ({"rcx": GPA, "rdx": TDR}, {TD.INITIALIZED}),
+    "MNG.RD": ({"rcx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
+    "MNG.WR": ({"rcx": TDR}, {TD.INITIALIZED, TD.RUNNABLE}),
+    "VP.ENTER": ({"rcx": TDVPR}, {TD.RUNNABLE}),
 }
 
 

@@ -75,7 +75,7 @@ def test_the_fourth_tdcs_page_is_the_root_of_the_s_ept(lab: Lab) -> None:
 
 
 def test_a_new_vcpu_is_associated_with_no_processor() -> None:
-    tdvps = Tdvps(TDVPR)
+    tdvps = Tdvps(Simulator(1), TDVPR)
     assert (tdvps.assoc_lp, tdvps.initialized, tdvps.num_pages) == (NO_LP, False, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K
 from tdxfuzz.module.access import (
     check_page_info,
     check_private_gpa,
@@ -44,6 +44,7 @@ from tdxfuzz.module.sept_entry import (
     leaf_value,
     state_of,
     unblocked,
+    without_accept_count,
 )
 from tdxfuzz.module.tables import SEPT_STATES
 from tdxfuzz.sim import WRITE
@@ -80,6 +81,7 @@ def tdh_mem_page_add(m: TdxModule, call: Call) -> int:
     if entry.raw & TDEL:
         raise ModuleFatal(229, f"{entry.name} is locked, though the TDR is held exclusive")
     pa = m.platform.key_bits.assign(hpa, tdr.hkid)
+    m.memory.overwrite(hpa)
     m.sim.step(entry, WRITE)
     entry.raw = leaf_value(pa, SeptState.MAPPED, RWX)
     tdr.chldcnt.value += 1
@@ -131,6 +133,7 @@ def tdh_mem_page_remove(m: TdxModule, call: Call) -> int:
         report_entry(m, call, raw, level)
         raise Refused(EPT_ENTRY_STATE_INCORRECT | RCX)
     check_sept_state(m, call, raw, level)
+    raw = without_accept_count(raw, level)
     hpa = m.platform.key_bits.strip(raw & BASE)
     page, node = lock_implicit(m, call, hpa, RCX, EXCLUSIVE, level)
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)
@@ -157,12 +160,14 @@ def tdh_mem_page_relocate(m: TdxModule, call: Call) -> int:
     raw = entry.raw
     check_sept_state(m, call, raw, level)
     old_hpa = m.platform.key_bits.strip(raw & BASE)
-    if old_hpa == new_hpa:
+    if old_hpa == new_hpa & (1 << MAX_PA) - 1:  # only the address bits are compared
         raise Refused(OPERAND_INVALID | R8)
     old, node = lock_implicit(m, call, old_hpa, RCX, EXCLUSIVE)
     check_blocked_and_tracked(m, call, tdcs, raw, level, old)
     walk = lock_page(m, call, new_hpa, R8, EXCLUSIVE, PT.NDA)
 
+    if not state_of(raw).is_pending:
+        m.memory.overwrite(new_hpa)
     m.sim.step(old, WRITE)
     old.pt = PT.NDA
     set_regular(m, walk.entry, tdr_hpa)

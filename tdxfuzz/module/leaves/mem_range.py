@@ -18,6 +18,7 @@ from tdxfuzz.module.codes import (
     EPT_ENTRY_STATE_INCORRECT,
     GPA_RANGE_ALREADY_BLOCKED,
     OPERAND_BUSY,
+    PREVIOUS_TLB_EPOCH_BUSY,
     RCX,
     RDX,
     SUCCESS,
@@ -27,7 +28,15 @@ from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.leaves.mem_page import check_sept_state
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.sept_entry import BASE, TDEL, blocked, is_leaf, state_of, unblocked
+from tdxfuzz.module.sept_entry import (
+    BASE,
+    TDEL,
+    blocked,
+    is_leaf,
+    state_of,
+    unblocked,
+    without_accept_count,
+)
 from tdxfuzz.module.tables import SEPT_STATES
 from tdxfuzz.sim import WRITE
 
@@ -57,7 +66,7 @@ def tdh_mem_range_block(m: TdxModule, call: Call) -> int:
             raise Refused(GPA_RANGE_ALREADY_BLOCKED | RCX)
         raise Refused(EPT_ENTRY_STATE_INCORRECT | RCX)
 
-    entry.update(blocked(raw))
+    entry.update(blocked(without_accept_count(raw, level)))
     hpa = m.platform.key_bits.strip(raw & BASE)
     page, _ = m.pamt.implicit(hpa, level if is_leaf(raw) else LEVEL_4K)
     epoch = tdcs.td_epoch.read()
@@ -90,14 +99,13 @@ def tdh_mem_range_unblock(m: TdxModule, call: Call) -> int:
 
 @leaf(38)
 def tdh_mem_track(m: TdxModule, call: Call) -> int:
-    """Start a new TLB epoch. Source: tdh_mem_track.c.
-
-    Not modelled: vCPUs that still run in the previous epoch (no vCPU ever runs here).
-    """
+    """Start a new TLB epoch, once no vCPU runs in the previous one. Source: tdh_mem_track.c."""
     tdr = lock_tdr(m, call, call.regs.rcx, RCX, SHARED)
     tdcs = map_tdcs(m, call, tdr)
     if not tdcs.epoch_lock.acquire_ex():
         raise Refused(OPERAND_BUSY | TD_EPOCH)
     call.hold(tdcs.epoch_lock.release_ex)
+    if tdcs.td_epoch.is_previous_in_use():
+        raise Refused(PREVIOUS_TLB_EPOCH_BUSY)
     tdcs.td_epoch.write(tdcs.td_epoch.value + 1)
     return SUCCESS

@@ -50,6 +50,7 @@ from tdxfuzz.module.sept_entry import (
     non_leaf_value,
     state_of,
     unblocked,
+    without_accept_count,
 )
 from tdxfuzz.sim import READ, WRITE
 
@@ -79,6 +80,7 @@ def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     _, entry = lock_sept_entry(m, call, tdcs, gpa, level)
     raw = entry.raw
     check_sept_state(m, call, raw, level)
+    raw = without_accept_count(raw, level)
     hpa = m.platform.key_bits.strip(raw & BASE)
     page, node = m.pamt.implicit(hpa, level)
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)

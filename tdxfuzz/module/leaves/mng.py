@@ -1,4 +1,4 @@
-"""TDH.MNG.CREATE, ADDCX, INIT and TDH.MR.FINALIZE: a TD is built."""
+"""TDH.MNG.CREATE, ADDCX and INIT: a TD is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from tdxfuzz.module.access import check_shared_hpa, lock_page, lock_tdr, map_tdc
 from tdxfuzz.module.codes import (
     HKID_NOT_FREE,
     KOT,
-    NO_VCPUS,
     OP_STATE_INCORRECT,
     OPERAND_BUSY,
     OPERAND_INVALID,
@@ -18,7 +17,7 @@ from tdxfuzz.module.codes import (
     TD_KEYS_NOT_CONFIGURED,
     TDCX_NUM_INCORRECT,
 )
-from tdxfuzz.module.errors import ModuleFatal, Refused
+from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE
@@ -116,19 +115,4 @@ def tdh_mng_init(m: TdxModule, call: Call) -> int:
     tdcs.build_in_progress = True
     m.td_build_count.xadd(1)
     tdcs.op_state = OpState.INITIALIZED
-    return SUCCESS
-
-
-@leaf(17)
-def tdh_mr_finalize(m: TdxModule, call: Call) -> int:
-    """Close the measurement: the TD may run. Source: tdh_mr_finalize.c."""
-    tdr = lock_tdr(m, call, call.regs.rcx, RCX, EXCLUSIVE)
-    tdcs = map_tdcs(m, call, tdr, lock=False)
-    if tdcs.num_vcpus == 0:
-        raise Refused(NO_VCPUS)
-    if tdcs.build_in_progress:
-        tdcs.build_in_progress = False
-        if m.td_build_count.xadd(-1) <= 0:
-            raise ModuleFatal(357, "TD_BUILD_COUNT below zero")
-    tdcs.op_state = OpState.RUNNABLE
     return SUCCESS

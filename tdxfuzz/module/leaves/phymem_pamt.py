@@ -21,7 +21,7 @@ from tdxfuzz.module.codes import (
 )
 from tdxfuzz.module.errors import ModuleFatal, Refused
 from tdxfuzz.module.leaves.registry import leaf
-from tdxfuzz.module.lock import EXCLUSIVE, SHARED
+from tdxfuzz.module.lock import EXCLUSIVE
 from tdxfuzz.module.pamt import PT, Block, Walk
 from tdxfuzz.sim import READ
 
@@ -41,12 +41,15 @@ def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
     target, pages = check_range(m, regs.rcx), (regs.rdx, regs.r8)
 
     blocks = (block_of_page(m, regs.rdx, RDX), block_of_page(m, regs.r8, R8))
+    if m.pamt.variant.donors_first:
+        lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
     walk = lock_range(m, call, target)
     if walk.level != LEVEL_2M or walk.entry.pt != PT.NDA:
         raise Refused(HPA_RANGE_NOT_FREE | RCX)
     node = walk.node
 
-    lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
+    if not m.pamt.variant.donors_first:
+        lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
     take_backing_pages(pages, blocks, (RDX, R8))
 
     node.set_node(fill_backing_pages(m, pages, target, PT.NDA, 0), page_count=0)
@@ -130,7 +133,7 @@ def lock_backing_pages(
     for hpa, block, operand in zip(pages, blocks, operands, strict=True):
         if own_range is not None and hpa >> 21 == own_range >> 21:
             continue
-        walk = m.pamt.walk(hpa, block, SHARED)
+        walk = m.pamt.walk(hpa, block, m.pamt.variant.donor_mode)
         if walk is None:
             raise Refused(OPERAND_BUSY | operand)
         call.hold(walk.release)

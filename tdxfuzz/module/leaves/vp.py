@@ -31,13 +31,13 @@ from tdxfuzz.module.td import (
     Tdcs,
     TdcxPage,
     Tdvps,
+    VcpuState,
 )
 
 if TYPE_CHECKING:
     from tdxfuzz.module.call import Call
     from tdxfuzz.module.module import TdxModule
 
-VCPU_READY = 2
 PAGES_PER_L2_VM = 3
 
 
@@ -49,7 +49,7 @@ def tdh_vp_create(m: TdxModule, call: Call) -> int:
     map_tdcs(m, call, tdr)
     walk = lock_page(m, call, regs.rcx, RCX, EXCLUSIVE, PT.NDA)
 
-    m.memory.put(Tdvps(regs.rcx))
+    m.memory.put(Tdvps(m.sim, regs.rcx))
     tdr.chldcnt.xadd(1)
     walk.entry.pt = PT.TDVPR
     walk.entry.owner = regs.rdx >> 12
@@ -70,7 +70,7 @@ def tdh_vp_addcx(m: TdxModule, call: Call) -> int:
     map_tdcs(m, call, tdr)
     tdvps = m.tdvps_at(regs.rdx)
     if tdvps.initialized:
-        raise Refused(VCPU_STATE_INCORRECT | VCPU_READY)
+        raise Refused(VCPU_STATE_INCORRECT | VcpuState.READY)
     if tdvps.num_pages >= MAX_TDVPS_PAGES:
         raise Refused(TDCX_NUM_INCORRECT)
 
@@ -102,7 +102,7 @@ def tdh_vp_init(m: TdxModule, call: Call) -> int:
     if not has_all_pages(tdvps, tdcs):
         raise Refused(TDCX_NUM_INCORRECT)
     if tdvps.initialized:
-        raise Refused(VCPU_STATE_INCORRECT | VCPU_READY)
+        raise Refused(VCPU_STATE_INCORRECT | VcpuState.READY)
     index = tdcs.num_vcpus
     if index >= tdcs.max_vcpus:
         raise Refused(MAX_VCPUS_EXCEEDED)
@@ -114,7 +114,8 @@ def tdh_vp_init(m: TdxModule, call: Call) -> int:
         tdcs.x2apic_ids[index] = regs.r8
     tdcs.num_vcpus += 1
     tdvps.vcpu_index = index
-    tdvps.initialized = True
+    tdvps.state = VcpuState.READY
+    tdvps.last_exit_tsc = call.lp.tsc
     tdvps.assoc_lp = call.lp.id
     tdcs.num_assoc_vcpus += 1
     return SUCCESS

@@ -121,6 +121,26 @@ def test_tracking_is_busy_while_another_tracking_goes_on(td: Td) -> None:
     assert td.structure.tdcs.td_epoch.value == 1
 
 
+def test_tracking_waits_for_the_vcpus_of_the_previous_epoch(running: Td) -> None:
+    epoch = running.structure.tdcs.td_epoch
+    for in_epoch, status in [(0, "PREVIOUS_TLB_EPOCH_BUSY"), (1, "SUCCESS")]:
+        epoch.refcount = [0, 0]
+        epoch.refcount[in_epoch] = 1
+        assert running.lab.call(TRACK, rcx=TDR).text == status
+        assert running.lab.held() == {}
+    assert epoch.value == 2
+
+
+def test_unblocking_needs_the_vcpus_from_before_the_block_to_be_gone(running: Td) -> None:
+    running.block()
+    epoch = running.structure.tdcs.td_epoch
+    epoch.refcount = [0, 1]
+    refused = running.lab.call(UNBLOCK, rcx=GPA, rdx=TDR)
+    assert refused.text == "TLB_TRACKING_NOT_DONE|RCX"
+    epoch.refcount = [1, 0]
+    running.lab.ok(UNBLOCK, rcx=GPA, rdx=TDR)
+
+
 def test_tracking_does_not_care_for_the_tree(td: Td) -> None:
     assert busy(td, td.structure.tdcs.secure_ept_lock.acquire_ex) == "SUCCESS"
 

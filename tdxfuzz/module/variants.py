@@ -1,0 +1,45 @@
+"""How a future module might lock: named changes to 1.5.25, to ask what would survive them.
+
+The host relies on lock behaviour that is documented only as far as resources go; "what if
+the module changes its locking in 5 years or 10?" was asked on the list, 2025-09-26.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from tdxfuzz.module.lock import EXCLUSIVE, SHARED
+
+
+@frozen
+class Variant:
+    """What is locked otherwise.
+
+    ``donor_mode``: how PAMT.ADD holds the 4KB entries of the pages it is given.
+    ``donors_first``: ADD locks those pages before the range.
+    ``ranges_exclusive``: whoever takes a page exclusive takes its 2MB range exclusive too.
+    """
+
+    name: str
+    about: str
+    donor_mode: str = SHARED
+    donors_first: bool = False
+    ranges_exclusive: bool = False
+
+
+DEFAULT = Variant("1.5.25", "as the module is")
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        DEFAULT,
+        Variant("donors-ex", "ADD holds the pages of the pair exclusive", donor_mode=EXCLUSIVE),
+        Variant("donors-first", "ADD locks the pair's pages, then the range", donors_first=True),
+        Variant(
+            "ranges-ex",
+            "a page taken exclusive takes its 2MB range exclusive",
+            ranges_exclusive=True,
+        ),
+    )
+}
+"""By name."""

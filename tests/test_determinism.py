@@ -29,7 +29,7 @@ def some_cases() -> list[Case]:
     """Two dozen cases of every design, with preemptions."""
     rng = Random(11)
     found = []
-    for design in ("hint", "v6", "merged"):
+    for design in ("hint", "v4", "v6", "merged"):
         for cpus in (2, 3):
             for _ in range(4):
                 case = draw_case(RandomSource(rng), design, cpus)

@@ -61,7 +61,7 @@ def test_cpus_are_idle_under_way_or_waiting() -> None:
 
 def test_who_waits_for_a_lock_cannot_go_on() -> None:
     live = LiveRun("merged", WORLD, CREATED[:2])
-    live.start(0, Op("zap", (0, 0)), steps=2)
+    live.start(0, Op("zap", (0, 0)), steps=3)
     live.start(1, Op("map", (0, 0)))
     assert (live.idle(), live.under_way()) == ([], [0])
     case, _ = live.finish()
@@ -70,7 +70,7 @@ def test_who_waits_for_a_lock_cannot_go_on() -> None:
 
 def test_the_race_can_be_steered_into() -> None:
     live = LiveRun("hint", WORLD, CREATED)
-    live.start(0, Op("map", (1, 0)), steps=130)
+    live.start(0, Op("map", (1, 0)), steps=131)
     live.start(1, Op("zap", (0, 0)))
     live.go_on(0)
     assert live.findings[0].check == "pamt-in-use"

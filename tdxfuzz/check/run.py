@@ -12,6 +12,7 @@ from inspect import isfunction
 from attrs import frozen
 
 from tdxfuzz.check import CAREFUL, CHECKS
+from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.judge import Judge, Tally
 from tdxfuzz.host import operations
@@ -102,6 +103,7 @@ class Session:
         traced: keep a trace of every step.
         policy: decides in place of the case's schedule.
         careful: compare the module's tables after every call, not only at rest.
+        every_check: go on after a finding, until each check has found what it can.
 
     Raises:
         UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
@@ -116,6 +118,7 @@ class Session:
         traced: bool = False,
         policy: Policy | None = None,
         careful: bool = False,
+        every_check: bool = False,
     ) -> None:
         layer_class = design or DESIGNS.get(case.design)
         if layer_class is None:
@@ -129,8 +132,8 @@ class Session:
         with self._blaming():
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
-        checks = {**CHECKS, **CAREFUL} if careful else CHECKS
-        self._checks = [check(self.host, self.findings) for check in checks.values()]
+        self._every_check = every_check
+        self._checks = [check(self.host, self.findings) for check in _listening(case, careful)]
         self._tally = Tally()
         judge = Judge([self.host, *self._checks, self._tally])
         self.host.watch = self.host.pages.watch = judge
@@ -162,10 +165,11 @@ class Session:
         self.sim.log = None
         for check in self._checks:
             check.stopped(outcome)
-        if outcome.end is End.REST and not self.findings:
+        if not self.findings or self._every_check:
             self.layer.check_sealed()
+        if outcome.end is End.REST:
             for check in self._checks:
-                if not self.findings:
+                if not self.findings or self._every_check:
                     check.at_rest(outcome)
         return self._result(outcome)
 
@@ -206,6 +210,19 @@ def run(
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
     return Session(case, design, traced, policy, careful).run_programs()
+
+
+def _listening(case: Case, careful: bool) -> list[type[Check]]:
+    """The checks that a case asks for.
+
+    Raises:
+        HarnessError: it asks for one that does not exist.
+    """
+    checks = {**CHECKS, **CAREFUL} if careful else CHECKS
+    for name in case.checks:
+        if name not in checks:
+            raise HarnessError(f"unknown check {name!r}; known: {', '.join(checks)}")
+    return [check for name, check in checks.items() if not case.checks or name in case.checks]
 
 
 def _contention(host: Host) -> Contention:

@@ -13,10 +13,12 @@ from tdxfuzz.cli.decode import decode_command
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.hunt import hunt_command
 from tdxfuzz.cli.listing import list_command
+from tdxfuzz.cli.matrix import matrix_command
 from tdxfuzz.cli.output import print_error
 from tdxfuzz.cli.replay import replay_command
 from tdxfuzz.cli.show import show_command
 from tdxfuzz.cli.shrink import shrink_command
+from tdxfuzz.cli.verify import verify_command
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
@@ -37,6 +39,8 @@ def cli() -> None:
 
 for command in (
     hunt_command,
+    verify_command,
+    matrix_command,
     replay_command,
     show_command,
     shrink_command,

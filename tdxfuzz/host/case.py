@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import Attribute, evolve, field, frozen, validators
 
+from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.sim import EMPTY, Fault, Schedule
 
 MAX_CPUS = 8
@@ -85,13 +86,19 @@ def _ranges_fit(
         )
 
 
+def _known_variant(world: World, attribute: object, value: str) -> None:
+    if value not in VARIANTS:
+        raise ValueError(f"'module_variant' must be one of {', '.join(VARIANTS)}: {value!r}")
+
+
 @frozen
 class World:
     """The machine: CPUs, and which 2MB ranges serve whom.
 
     ``guest_ranges`` hold the guests' pages, ``kernel_ranges`` serve the page allocator
     (control pages, S-EPT pages, PAMT pages); a range may be in both. ``tds`` is the
-    number of VMs and ``slots`` of guest pages each of them may map.
+    number of VMs and ``slots`` of guest pages each of them may map. ``module_variant``
+    names a module that locks otherwise (``module/variants.py``).
     """
 
     cpus: int = field(default=2, validator=_between(1, MAX_CPUS))
@@ -100,6 +107,7 @@ class World:
     guest_ranges: tuple[int, ...] = field(default=(0,), validator=_ranges_fit)
     kernel_ranges: tuple[int, ...] = field(default=(1, 2), validator=_ranges_fit)
     dynamic_pamt: bool = field(default=True, validator=validators.instance_of(bool))
+    module_variant: str = field(default=DEFAULT.name, validator=_known_variant)
 
     @property
     def ranges(self) -> int:
@@ -126,7 +134,8 @@ class Case:
     """World, design, programs, schedule, faults and bounds.
 
     ``setup`` runs first, alone, and is not counted in a case's size. ``steps`` bounds
-    the run; a run that is cut off shows nothing about its end.
+    the run; a run that is cut off shows nothing about its end. ``checks`` names the only
+    checks that listen, if it names any: what one finds may hide what another would.
 
     Raises:
         CaseError: a part does not fit the world.
@@ -140,6 +149,7 @@ class Case:
     schedule: Schedule = EMPTY
     faults: tuple[Fault, ...] = ()
     steps: int = field(default=DEFAULT_STEPS, validator=_between(1, MAX_STEPS))
+    checks: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if len(self.programs) != self.world.cpus:

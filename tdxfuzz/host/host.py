@@ -20,6 +20,7 @@ from tdxfuzz.module import td_params
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import ModuleWatch, TdxModule
+from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import RMW, Cell, HarnessError, NamedCell, Simulator
 
 T = TypeVar("T")
@@ -90,7 +91,12 @@ class Host(ModuleWatch):
         self.layer = layer
         self.watch = watch or HostWatch()
         self.layout = Layout(world)
-        self.module = TdxModule(sim, self.layout.tdmrs, world.dynamic_pamt)
+        self.module = TdxModule(
+            sim,
+            self.layout.tdmrs,
+            world.dynamic_pamt,
+            variant=VARIANTS[world.module_variant],
+        )
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
         self.lps = [LogicalProcessor(i) for i in range(world.cpus)]
         self.preemption = Preemption(world.cpus)

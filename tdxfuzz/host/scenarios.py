@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tdxfuzz.host.case import Case, Op, World
 
@@ -113,3 +113,27 @@ SCENARIOS: dict[str, Scenario] = {
     )
 }
 """By name."""
+
+
+def with_cpus(scenario: Scenario, cpus: int) -> Scenario:
+    """The scenario for more CPUs: each further one does what the first of two does, with
+    a TD of its own.
+
+    Its TD is made beforehand as that of the first.
+    """
+    extra = cpus - scenario.world.cpus
+    if extra <= 0:
+        return scenario
+    world = evolve(scenario.world, cpus=cpus, tds=scenario.world.tds + extra)
+    setup, programs = list(scenario.setup), list(scenario.programs)
+    for i in range(extra):
+        td = scenario.world.tds + i
+        first = scenario.programs[0]
+        own = {op.args[0] for op in first}
+        setup += [_for_td(op, td) for op in scenario.setup if op.args[0] in own]
+        programs.append(tuple(_for_td(op, td) for op in first))
+    return evolve(scenario, world=world, setup=tuple(setup), programs=tuple(programs))
+
+
+def _for_td(op: Op, td: int) -> Op:
+    return Op(op.name, (td, *op.args[1:]))

@@ -10,6 +10,7 @@ from typing import TypeVar
 import cattrs
 from attrs import field, frozen, validators
 
+from tdxfuzz.check import CHECKS
 from tdxfuzz.host.case import DEFAULT_STEPS, Case, CaseError, Op, World
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.errors import ReproducerError
@@ -163,6 +164,7 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
             schedule=schedule,
             faults=file.schedule.faults,
             steps=file.schedule.steps,
+            checks=file.expect.checks,
         )
     except CaseError as error:
         where = _PLACES[error.part] + "".join(f"[{i}]" for i in error.index)
@@ -172,6 +174,12 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
     except ValueError as error:
         where, problem = _first_problem(error, "schedule")
         raise _error(path, text, where, problem) from None
+    for i, check in enumerate(case.checks):
+        if check not in CHECKS:
+            known = ", ".join(CHECKS)
+            raise _error(
+                path, text, f"expect.checks[{i}]", f"unknown check {check!r}; known: {known}"
+            )
     return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
 
 

@@ -28,12 +28,16 @@ class Origin:
 
 @frozen
 class Expect:
-    """The bucket a replay must show, with the message that went with it."""
+    """The bucket a replay must show, with the message that went with it.
+
+    ``checks`` are the only ones that listen, if any are named.
+    """
 
     bucket: str = field(
         validator=[validators.instance_of(str), validators.matches_re(r"[^/\s]+/.+")]
     )
     message: str = field(default="", validator=validators.instance_of(str))
+    checks: tuple[str, ...] = ()
 
     @property
     def check(self) -> str:

@@ -48,7 +48,7 @@ def save(
     assert traced.trace is not None
     reproducer = Reproducer(
         case=best.case,
-        expect=Expect(traced.finding.bucket, traced.finding.message),
+        expect=Expect(traced.finding.bucket, traced.finding.message, best.case.checks),
         origin=Origin(original.case.operations, original.preemptions, engine, seed),
         design_file=design_file,
     )

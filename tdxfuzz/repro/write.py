@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tdxfuzz.host.case import Case
 from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, Reproducer
 
 
@@ -38,6 +39,7 @@ def to_toml(reproducer: Reproducer) -> str:
         "[expect]",
         f"bucket = {_value(expect.bucket)}",
         f"message = {_value(expect.message)}",
+        *([f"checks = {_value(case.checks)}"] if case.checks else []),
         "",
         "[origin]",
         f"operations = {origin.operations}",
@@ -77,6 +79,11 @@ def _world(case: Case) -> list[str]:
         f"guest_ranges = {_value(world.guest_ranges)}",
         f"kernel_ranges = {_value(world.kernel_ranges)}",
         f"dynamic_pamt = {_value(world.dynamic_pamt)}",
+        *(
+            [f"module_variant = {_value(world.module_variant)}"]
+            if world.module_variant != DEFAULT.name
+            else []
+        ),
     ]
 
 

@@ -1,7 +1,7 @@
 """Cases as bytes and back, for coverage-guided fuzzers.
 
 Every byte string is some case (missing bytes read as 0), and ``decode(encode(case))``
-is ``case``. The short encodings are dense: a few bytes at random make a crowded world
+is ``case`` (for cases to which all checks listen). The short encodings are dense: a few bytes at random make a crowded world
 with a page mapped, short programs and a preemption. What does not fit them is spelled
 out behind the escape byte 255.
 """
@@ -23,6 +23,7 @@ from tdxfuzz.host.case import (
     Op,
     World,
 )
+from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search.programs import LAYOUTS
 from tdxfuzz.sim import Fault, Schedule
 
@@ -180,7 +181,7 @@ def _operations(world: World) -> tuple[Op, ...]:
     """All operations of a world, the most useful kinds first."""
     limits = {"td": world.tds, "slot": world.slots}
     found = []
-    for name in ("map", "zap", "create", "destroy"):
+    for name in ("map", "zap", "create", "destroy", "convert", "vcpu"):
         arguments: list[tuple[int, ...]] = [()]
         for what in OPERATIONS[name]:
             arguments = [(*args, value) for args in arguments for value in range(limits[what])]
@@ -222,7 +223,7 @@ class _Menu:
     def _note(self, op: Op) -> Op:
         if op.name == "map":
             self._mapped.add(op.args)
-        elif op.name == "zap":
+        elif op.name in ("zap", "convert"):
             self._mapped.discard(op.args)
         elif op.name == "destroy":
             self._mapped = {page for page in self._mapped if page[0] != op.args[0]}
@@ -249,9 +250,10 @@ def _write_step(writer: _Writer, step: int) -> None:
 
 def _read_world(reader: _Reader) -> World:
     cpus, tds, slots = (1 + reader.byte() % most for most in (MAX_CPUS, MAX_TDS, MAX_SLOTS))
-    return World(
-        cpus, tds, slots, _read_ranges(reader), _read_ranges(reader), not reader.byte() & 1
-    )
+    guest, kernel = _read_ranges(reader), _read_ranges(reader)
+    options = reader.byte()
+    variant = tuple(VARIANTS)[(options >> 1) % len(VARIANTS)]
+    return World(cpus, tds, slots, guest, kernel, not options & 1, variant)
 
 
 def _write_world(writer: _Writer, world: World) -> None:
@@ -259,7 +261,7 @@ def _write_world(writer: _Writer, world: World) -> None:
         writer.byte(value - 1)
     _write_ranges(writer, world.guest_ranges)
     _write_ranges(writer, world.kernel_ranges)
-    writer.byte(not world.dynamic_pamt)
+    writer.byte((not world.dynamic_pamt) | tuple(VARIANTS).index(world.module_variant) << 1)
 
 
 def _read_ranges(reader: _Reader) -> tuple[int, ...]:

@@ -95,6 +95,8 @@ class Contents:
         for page in module.memory.pages.values():
             if isinstance(page, Tdr) and lock is page.tdcs.secure_ept_lock:
                 return tuple(_tree(page.tdcs))
+            if isinstance(page, Tdvps) and lock is page.management:
+                return _page(0, page)
         return ()
 
     def next_page(self) -> int:
@@ -199,9 +201,16 @@ def _page(pfn: int, page: Page) -> Numbers:
             _KIND[Tdvps],
             page.owned,
             page.num_pages,
-            page.initialized,
+            int(page.state),
             page.assoc_lp,
             page.vcpu_index,
+            page.epoch,
+            int(page.last_exit),
+            page.last_exit_tsc,
+            page.rip,
+            page.faults,
+            tuple(page.fault_gpas),
+            -1 if page.hp_busy_since is None else page.hp_busy_since,
         )
     return pfn, _KIND[type(page)], page.owned
 
@@ -213,6 +222,9 @@ def _tdcs(tdcs: Tdcs) -> Numbers:
         tdcs.secure_ept_lock.word,
         tdcs.epoch_lock.word,
         tdcs.td_epoch.value,
+        tuple(tdcs.td_epoch.refcount),
+        tdcs.hp_lock_timeout.value,
+        tdcs.attributes,
         tdcs.num_vcpus,
         tdcs.num_assoc_vcpus,
         tdcs.build_in_progress,

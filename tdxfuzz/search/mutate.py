@@ -8,7 +8,7 @@ from random import Random
 from attrs import evolve
 
 from tdxfuzz.check.run import Design
-from tdxfuzz.host.case import Case, Op
+from tdxfuzz.host.case import OPERATIONS, Case, Op
 from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
@@ -58,8 +58,9 @@ def _reprogram(case: Case, rng: Random, design: Design) -> Case:
 
 def _drawn_op(case: Case, rng: Random) -> Op:
     td, slot = rng.randrange(case.world.tds), rng.randrange(case.world.slots)
-    name = rng.choice(("map", "zap", "map", "zap", "create", "destroy"))
-    return Op(name, (td, slot) if name in ("map", "zap") else (td,))
+    name = rng.choice(("map", "zap", "map", "zap", "create", "destroy", "convert", "vcpu"))
+    given = {"td": td, "slot": slot}
+    return Op(name, tuple(given[what] for what in OPERATIONS[name]))
 
 
 def _afresh(case: Case, rng: Random, design: Design) -> Case:

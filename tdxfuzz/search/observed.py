@@ -21,9 +21,10 @@ from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
 from tdxfuzz.module.pamt import Pamt2M, PamtEntry
 from tdxfuzz.module.sept import SeptEntry
+from tdxfuzz.module.td import TdEpoch
 from tdxfuzz.module.tdmr import BitmapWord, Tdmr
 from tdxfuzz.search.contents import Contents
-from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, Variable, WaitLock
+from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
 
 
 def touched(cell: Cell, access: int) -> str:
@@ -120,6 +121,19 @@ def _atomic(cell: AtomicT, access: int, contents: Contents) -> object:
 @_look.register
 def _spte(cell: Spte, access: int, contents: Contents) -> object:
     return cell.value, cell.pfn
+
+
+@_look.register
+def _epoch(cell: TdEpoch, access: int, contents: Contents) -> object:
+    return cell.value, tuple(cell.refcount)
+
+
+@_look.register
+def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
+    """TDVPS management fields are the only cell of no kind of its own."""
+    if type(cell) is not NamedCell:
+        return _look.dispatch(object)(cell, access, contents)
+    return contents.protected_by(cell)
 
 
 @_look.register

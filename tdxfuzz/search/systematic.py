@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import marshal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from hashlib import blake2b
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from tdxfuzz.check import CHECKS
-from tdxfuzz.check.run import Design, Run, Session
+from tdxfuzz.check.run import Design, Run, Session, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.search.observed import learnt, touched
@@ -33,6 +33,7 @@ from tdxfuzz.sim import (
     Cpu,
     End,
     LocalMemory,
+    Nondeterminism,
     Schedule,
     Simulator,
     StopRun,
@@ -101,7 +102,8 @@ class Explored:
 @frozen
 class Verified:
     """The end of a search: ``found`` is the first run with a finding; ``why`` says what
-    keeps an unknown verdict from being a pass.
+    keeps an unknown verdict from being a pass. ``by_check`` has the first run in which
+    each check found something.
     """
 
     verdict: Verdict
@@ -109,6 +111,7 @@ class Verified:
     explored: Explored
     found: Run | None = None
     why: str = ""
+    by_check: Mapping[str, Run] = field(factory=dict)
 
 
 @define
@@ -300,6 +303,20 @@ class Explorer:
         return _digest((standing, current, self.contents.everything()))
 
 
+def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
+    """The run once more, its order written down as a schedule.
+
+    Raises:
+        HarnessError: it shows something else then.
+    """
+    schedule = Schedule.of(found.outcome.switches)
+    again = run(evolve(found.case, checks=checks).with_schedule(schedule), design)
+    wanted = {finding.bucket for finding in found.findings}
+    if again.finding is None or again.finding.bucket not in wanted:
+        raise Nondeterminism(f"a run that showed {sorted(wanted)} does not show it again")
+    return again
+
+
 def _digest(value: object) -> bytes:
     """128 bits of a nested tuple of numbers and strings, the same in every process."""
     return blake2b(marshal.dumps(value, 2), digest_size=16).digest()  # type: ignore[arg-type]
@@ -312,6 +329,7 @@ def verify(
     progress: Callable[[Explored, int], None] | None = None,
     frontier: Frontier | None = None,
     explored: Explored | None = None,
+    every_check: bool = False,
 ) -> Verified:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -322,6 +340,7 @@ def verify(
         progress: called after every run, with what was done and what is left to do.
         frontier: where an earlier search stopped; it is changed.
         explored: the counts of that search.
+        every_check: go on after a finding, for what other checks find in other orders.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -333,29 +352,33 @@ def verify(
     accesses: dict[str, _Accesses] = {}
     spoilt = set(frontier.spoilt)
     found: Run | None = None
+    by_check: dict[str, Run] = {}
     why = ""
     case = case.with_schedule(Schedule())
     while frontier.todo and found is None and not why:
         prefix = frontier.todo.pop()
         explorer = Explorer(prefix, frontier, accesses, explored, bounds)
-        session = Session(case, design, policy=explorer)
+        session = Session(case, design, policy=explorer, every_check=every_check)
         explorer.attach(session)
         try:
-            run = session.run_programs()
+            ended = session.run_programs()
         except KeyboardInterrupt:
             frontier.todo.append(prefix)
             why = "interrupted"
             break
         explored.schedules += 1
-        explored.seen |= run.seen
+        explored.seen |= ended.seen
         explored.seconds = time.monotonic() - began
         if progress is not None:
             progress(explored, len(frontier.todo))
-        if run.finding is not None:
-            found = run
-        elif run.outcome.end is End.REST:
+        for finding in ended.findings:
+            if every_check and finding.check not in by_check:
+                by_check[finding.check] = _as_case(ended, design, (finding.check,))
+        if ended.finding is not None and not every_check:
+            found = _as_case(ended, design, case.checks)
+        elif ended.outcome.end is End.REST:
             explored.finals.add(explorer.digest())
-        elif run.outcome.end is End.BOUND:
+        elif ended.outcome.end is End.BOUND:
             why = f"a run took more than {case.steps} steps"
         if not frontier.todo and frontier.spoilt != spoilt:
             # Choices were missed before steps that do not commute after all: once more.
@@ -368,8 +391,9 @@ def verify(
             why = f"more than {bounds.states:,} states"
         if bounds.seconds is not None and explored.seconds >= bounds.seconds and frontier.todo:
             why = f"more than {bounds.seconds:g} s"
+    found = found or next(iter(by_check.values()), None)
     if found is not None:
-        return Verified(Verdict.FAIL, bounds, explored, found)
+        return Verified(Verdict.FAIL, bounds, explored, found, why, by_check)
     if not why and WITNESS not in explored.seen:
         why = f"vacuous: it never happened that {CHECKS[WITNESS].witness}"
     if why:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tdxfuzz.host.case import MAX_SLOTS, MAX_TDS, Case, Op, World
-from tdxfuzz.search.codec import decode, encode
+from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.search.codec import FAULT_KINDS, decode, encode
 from tdxfuzz.sim import Fault, Schedule, Switch
 from tdxfuzz.sim.schedule import MAX_STEP
 from tdxfuzz.strategies import operations, worlds
@@ -15,10 +17,12 @@ from tdxfuzz.strategies import operations, worlds
 @st.composite
 def any_case(draw: st.DrawFn) -> Case:
     world = draw(st.integers(1, 8).flatmap(worlds))
+    world = evolve(world, module_variant=draw(st.sampled_from(list(VARIANTS))))
     program = st.lists(operations(world), max_size=5).map(tuple)
     steps = st.integers(0, 1 << 20)
     switches = st.lists(st.tuples(steps, st.integers(0, world.cpus - 1)), max_size=6)
-    faults = st.lists(st.builds(Fault, st.just("alloc"), st.integers(0, 500)), max_size=3)
+    kinds = st.sampled_from(FAULT_KINDS)
+    faults = st.lists(st.builds(Fault, kinds, st.integers(0, 500)), max_size=3)
     return Case(
         design="merged",
         world=world,

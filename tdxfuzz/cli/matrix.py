@@ -1,0 +1,146 @@
+"""``tdxfuzz matrix``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+
+from tdxfuzz.check import CHECKS
+from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.duration import Duration
+from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.repro.save import save
+from tdxfuzz.search.matrix import Cell, Effort, Entry, markdown, row
+from tdxfuzz.search.shrink import shrink
+
+SIGNS = {Cell.CLEAN: "clean", Cell.FOUND: "FOUND", Cell.UNKNOWN: "?"}
+HUNT_SHARE = 0.5
+"""Seconds of hunting for each second a scenario may take."""
+
+
+@click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class]...")
+@click.option(
+    "--time",
+    "seconds",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="At most so long for each scenario of each design.",
+)
+@click.option("--scenario", "names", multiple=True, help="Only this one.")
+@click.option("--module-variant", default="", help="What if the module locked otherwise.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--markdown", "page", type=click.Path(path_type=Path), help="Write a page.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reproducers"),
+    show_default=True,
+    help="Folder for reproducer files.",
+)
+@format_option
+def matrix_command(
+    designs: tuple[str, ...],
+    seconds: float,
+    names: tuple[str, ...],
+    module_variant: str,
+    workers: int,
+    page: Path | None,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Put designs through everything, and show which check finds what in which.
+
+    For each design: all orders of every scenario at two CPUs, each allocation failing
+    once, and a hunt with three CPUs. By default all built-in designs.
+
+    Exit: 0 every cell is clean, 1 something was found, 2 wrong usage or a design that
+    raised, 3 some cell is unknown.
+    """
+    for name in names:
+        if name not in SCENARIOS:
+            raise unknown("scenario", name, SCENARIOS)
+    if module_variant and module_variant not in VARIANTS:
+        raise unknown("module variant", module_variant, VARIANTS)
+    effort = Effort(
+        seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=module_variant
+    )
+    output = Output(as_json)
+    chosen = [choose(argument) for argument in designs or DESIGNS]
+    entries: list[Entry] = []
+    links: dict[tuple[str, str], str] = {}
+    for design, cells in _rows(chosen, effort, workers, output):
+        for cell in cells:
+            if cell.found is not None:
+                best = shrink(cell.found, design.design).run
+                saved = save(best, cell.found, out, "systematic", 0, design.design, design.file)
+                links[cell.design, cell.check] = str(saved.path)
+        entries += cells
+        output.line(f"{design.name}: {_summary(cells)}")
+    output.line()
+    rows = [
+        (design.name, *(SIGNS[e.cell] for e in entries if e.design == design.name))
+        for design in chosen
+    ]
+    output.table(("design", *CHECKS), rows)
+    if page is not None:
+        command = "tdxfuzz " + " ".join(sys.argv[1:])
+        relative = {key: _relative(path, page) for key, path in links.items()}
+        page.write_text(markdown(entries, command, relative), encoding="utf-8")
+        output.line(f"written: {page}")
+    output.json({"cells": [_document(entry, links) for entry in entries]})
+    verdicts = {entry.cell for entry in entries}
+    return 1 if Cell.FOUND in verdicts else 3 if Cell.UNKNOWN in verdicts else 0
+
+
+def _rows(
+    chosen: list[Chosen], effort: Effort, workers: int, output: Output
+) -> Iterator[tuple[Chosen, list[Entry]]]:
+    """The rows in order; built-in designs may be worked on side by side."""
+    if workers == 1 or any(design.design is not None for design in chosen):
+        for design in chosen:
+            yield design, row(design.name, design.design, effort, output.progress)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        running = [pool.submit(row, design.name, None, effort) for design in chosen]
+        for design, future in zip(chosen, running, strict=True):
+            yield design, future.result()
+
+
+def _summary(cells: list[Entry]) -> str:
+    found = [cell.check for cell in cells if cell.cell is Cell.FOUND]
+    unknown_cells = sum(cell.cell is Cell.UNKNOWN for cell in cells)
+    parts = [f"found {', '.join(found)}" if found else "nothing found"]
+    if unknown_cells:
+        parts.append(f"{unknown_cells} unknown")
+    return "; ".join(parts)
+
+
+def _relative(path: str, page: Path) -> str:
+    """A reproducer's place as seen from the page."""
+    target, folder = Path(path).resolve(), page.resolve().parent
+    up = 0
+    while not target.is_relative_to(folder):
+        folder, up = folder.parent, up + 1
+    return "../" * up + str(target.relative_to(folder))
+
+
+def _document(entry: Entry, links: dict[tuple[str, str], str]) -> dict[str, object]:
+    return {
+        "design": entry.design,
+        "check": entry.check,
+        "verdict": entry.cell.value,
+        "reproducer": links.get((entry.design, entry.check)),
+        "bounds": entry.bounds,
+        "why": entry.why,
+    }

@@ -1,0 +1,192 @@
+"""``tdxfuzz verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from attrs import evolve, frozen
+
+from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.duration import Duration
+from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.repro.save import Saved
+from tdxfuzz.search.checkpoint import CheckpointError, load, save
+from tdxfuzz.search.systematic import (
+    DEFAULT_STATES,
+    Bounds,
+    Explored,
+    Frontier,
+    Verdict,
+    Verified,
+    verify,
+)
+
+DEFAULT_PREEMPTIONS = 2
+ENGINE = "systematic"
+
+
+@frozen
+class Result:
+    """One scenario under one design."""
+
+    design: Chosen
+    scenario: str
+    verified: Verified
+    saved: Saved | None
+
+
+@click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
+@click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class...")
+@click.option(
+    "--scenario", "names", multiple=True, help="Only this one (`tdxfuzz list scenarios`)."
+)
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
+@click.option(
+    "--preemptions",
+    type=click.IntRange(min=0),
+    help=f"All orders with so many preemptions at most [default: {DEFAULT_PREEMPTIONS}].",
+)
+@click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
+@click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
+@click.option("--time", "seconds", type=Duration(), help="Stop a scenario after 60s, 2m, 1h.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder in which unfinished searches are kept; the same command again goes on.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reproducers"),
+    show_default=True,
+    help="Folder for reproducer files.",
+)
+@format_option
+def verify_command(
+    designs: tuple[str, ...],
+    names: tuple[str, ...],
+    cpus: int,
+    preemptions: int | None,
+    full: bool,
+    states: int,
+    seconds: float | None,
+    checkpoint: Path | None,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Explore all orders of small scenarios, and say whether any of them breaks a design.
+
+    CPUs may change places at every lock instruction. States that were met before are not
+    explored again, so that a verdict is about all orders within the stated bounds:
+    pass, fail (with a shrunk trace and a reproducer), or unknown when a bound was hit or
+    nothing interesting could happen. docs/verify.md tells what a pass means.
+
+    Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
+    3 some verdict is unknown.
+    """
+    for name in names:
+        if name not in SCENARIOS:
+            raise unknown("scenario", name, SCENARIOS)
+    if full and preemptions is not None:
+        raise UsageProblem("--full and --preemptions exclude each other")
+    most = None if full else DEFAULT_PREEMPTIONS if preemptions is None else preemptions
+    bounds = Bounds(most, states, seconds)
+    output = Output(as_json)
+    results: list[Result] = []
+    for design in [choose(argument) for argument in designs]:
+        for name in names or SCENARIOS:
+            case = with_cpus(SCENARIOS[name], cpus).case(design.name)
+            verified = _search(case, design, name, bounds, checkpoint, output)
+            saved = None
+            _report(design, name, verified, output)
+            if verified.found is not None:
+                saved = write_finding(verified.found, design, ENGINE, 0, out, output)
+            results.append(Result(design, name, verified, saved))
+            if verified.why == "interrupted":
+                break
+    verdict = overall([result.verified.verdict for result in results])
+    output.json({"verdict": verdict.value, "results": [document(result) for result in results]})
+    return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[verdict]
+
+
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """Fail if any failed, else unknown if any is."""
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL
+    return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.PASS
+
+
+def _search(
+    case: Case,
+    design: Chosen,
+    name: str,
+    bounds: Bounds,
+    checkpoint: Path | None,
+    output: Output,
+) -> Verified:
+    def progress(explored: Explored, todo: int) -> None:
+        output.progress(
+            f"{design.name} {name}: {explored.states:,} states, {explored.transitions:,} "
+            f"transitions, {explored.schedules:,} schedules, {todo:,} to do"
+        )
+
+    if checkpoint is None:
+        return verify(case, design.design, bounds, progress)
+    digest = "" if design.file is None else design.file.sha256
+    identity = f"{design.name} {digest} {name} {case.world.cpus} CPUs, {bounds}"
+    path = checkpoint / f"{design.name}-{name}-{case.world.cpus}.verify.gz"
+    frontier, explored = Frontier(), Explored()
+    if path.exists():
+        try:
+            frontier, explored = load(path, identity)
+        except CheckpointError as error:
+            raise UsageProblem(f"{error}; remove it to begin again") from None
+        output.line(f"{name}: going on from {path}, {explored.states:,} states")
+    if bounds.seconds is not None:
+        bounds = evolve(bounds, seconds=bounds.seconds + explored.seconds)
+    verified = verify(case, design.design, bounds, progress, frontier, explored)
+    if verified.verdict is Verdict.UNKNOWN and frontier.todo:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        save(path, identity, frontier, explored)
+        output.line(f"{name}: unfinished, kept in {path}")
+    else:
+        path.unlink(missing_ok=True)
+    return verified
+
+
+def _report(design: Chosen, name: str, verified: Verified, output: Output) -> None:
+    done = verified.explored
+    style = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}[verified.verdict]
+    why = f" ({verified.why})" if verified.why else ""
+    output.line(
+        f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "
+        f"{done.states:,} states, {done.transitions:,} transitions, {done.schedules:,} schedules, "
+        f"depth {done.depth}, {len(done.finals):,} final states, {done.seconds:.1f} s",
+        style=style,
+    )
+
+
+def document(result: Result) -> Mapping[str, object]:
+    """A result with the keys scripts rely on."""
+    done = result.verified.explored
+    return {
+        "design": result.design.name,
+        "scenario": result.scenario,
+        "verdict": result.verified.verdict.value,
+        "why": result.verified.why,
+        "bounds": str(result.verified.bounds),
+        "states": done.states,
+        "transitions": done.transitions,
+        "schedules": done.schedules,
+        "depth": done.depth,
+        "final_states": len(done.finals),
+        "seconds": round(done.seconds, 3),
+        "findings": [] if result.saved is None else [finding_document(result.saved)],
+    }

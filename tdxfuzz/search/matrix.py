@@ -1,0 +1,197 @@
+"""Designs x checks: for each cell clean, found or unknown, and what earned it.
+
+A design is put through every standard scenario in all orders at two CPUs (with every check
+listening, so that one finding does not hide another), through each allocation of a TD's life
+failing once, and through a hunt with three CPUs. A cell is *clean* if all of that was done
+to its end, found nothing, and the interesting situation occurred; it is *unknown* if a bound
+was hit or nothing interesting happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from tdxfuzz.check import CHECKS
+from tdxfuzz.check.run import Design, Run, Session, run
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.portfolio import Portfolio
+from tdxfuzz.search.systematic import Bounds, Verdict, verify
+from tdxfuzz.sim import Fault
+
+LIFE = tuple(map(Op.parse, ("create 0", "vcpu 0", "map 0 0", "convert 0 0", "destroy 0")))
+MOST_ALLOCATIONS = 64
+LEGEND = (
+    "**found**: there is an order in which the check fires, and a reproducer that shows it. "
+    "**clean**: all of the above was done to its end, nothing fired, and what the check "
+    "watches for did happen. **?**: a bound was hit, or it never happened; see below."
+)
+HUNT_CPUS = 3
+
+
+class Cell(Enum):
+    """What is known of one check under one design."""
+
+    CLEAN = "clean"
+    FOUND = "found"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Entry:
+    """One cell; ``found`` is a run that shows it, ``bounds`` says what was done, ``why``
+    what is missing.
+    """
+
+    design: str
+    check: str
+    cell: Cell
+    bounds: str
+    why: str = ""
+    found: Run | None = None
+
+
+@frozen
+class Effort:
+    """How much to do for each design: seconds for each scenario, and for the hunt; the
+    scenarios, by name; the module variant.
+    """
+
+    scenario_seconds: float
+    hunt_seconds: float
+    scenarios: tuple[str, ...] = tuple(SCENARIOS)
+    seed: int = 1
+    variant: str = ""
+
+
+def row(
+    design_name: str,
+    design: Design,
+    effort: Effort,
+    progress: Callable[[str], None] | None = None,
+) -> list[Entry]:
+    """All cells of one design.
+
+    The hunt stops at its first finding, so that it adds at most one.
+
+    Args:
+        design_name: as it stands in cases.
+        design: the class behind it, if not built in.
+        effort: how much to do.
+        progress: told what is being done.
+
+    Raises:
+        HarnessError: the design misused the harness, or raised.
+    """
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            progress(f"{design_name}: {text}")
+
+    found: dict[str, Run] = {}
+    seen: set[str] = set()
+    unfinished: list[str] = []
+    bounds = Bounds(seconds=effort.scenario_seconds)
+    for name in effort.scenarios:
+        tell(f"all orders of {name}")
+        case = SCENARIOS[name].case(design_name)
+        verified = verify(_on(case, effort), design, bounds, every_check=True)
+        seen |= verified.explored.seen
+        for check, shown in verified.by_check.items():
+            found.setdefault(check, shown)
+        if verified.verdict is not Verdict.PASS and verified.why:
+            unfinished.append(f"{name}: {verified.why}")
+    tell("each allocation failing once")
+    for shown in _without_memory(design_name, design, effort):
+        for finding in shown.findings:
+            if finding.check not in found:
+                alone = run(evolve(shown.case, checks=(finding.check,)), design)
+                if alone.finding is not None:
+                    found[finding.check] = alone
+    tell(f"a hunt with {HUNT_CPUS} CPUs")
+    budget = Budget(seconds=effort.hunt_seconds)
+    hunted = hunt(design_name, Portfolio(), effort.seed, budget, HUNT_CPUS, design)
+    seen |= set(hunted.statistics.seen)
+    if hunted.found is not None and hunted.found.finding is not None:
+        found.setdefault(hunted.found.finding.check, hunted.found)
+    text = (
+        f"all orders of {len(effort.scenarios)} scenarios at 2 CPUs, each allocation failing "
+        f"once, {effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs"
+    )
+    return [
+        _entry(design_name, check, found.get(check), text, unfinished, check in seen)
+        for check in CHECKS
+    ]
+
+
+def _entry(
+    design: str, check: str, shown: Run | None, bounds: str, unfinished: list[str], seen: bool
+) -> Entry:
+    if shown is not None:
+        return Entry(design, check, Cell.FOUND, bounds, found=shown)
+    if unfinished:
+        return Entry(design, check, Cell.UNKNOWN, bounds, "; ".join(unfinished))
+    if not seen:
+        return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {CHECKS[check].witness}")
+    return Entry(design, check, Cell.CLEAN, bounds)
+
+
+def _on(case: Case, effort: Effort) -> Case:
+    if not effort.variant:
+        return case
+    return evolve(case, world=evolve(case.world, module_variant=effort.variant))
+
+
+def _without_memory(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
+    """A TD's life on one CPU with one allocation after the other failing."""
+    world = World(cpus=1, tds=1, slots=1)
+    for index in range(MOST_ALLOCATIONS):
+        case = Case(design_name, world, programs=(LIFE,), faults=(Fault("alloc", index),))
+        yield Session(_on(case, effort), design, every_check=True).run_programs()
+
+
+def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, str], str]) -> str:
+    """The matrix as a page.
+
+    Args:
+        entries: all cells.
+        command: what made it.
+        links: for (design, check), where the reproducer is.
+    """
+    designs = list(dict.fromkeys(entry.design for entry in entries))
+    checks = list(dict.fromkeys(entry.check for entry in entries))
+    by_cell = {(entry.design, entry.check): entry for entry in entries}
+    lines = [
+        "# Which design breaks how",
+        "",
+        f"Made by `{command}`.",
+        "",
+        f"Each design: {entries[0].bounds}.",
+        "",
+        LEGEND,
+        "",
+        "| design | " + " | ".join(checks) + " |",
+        "|---" * (len(checks) + 1) + "|",
+    ]
+    for design in designs:
+        cells = [_cell(by_cell[design, check], links) for check in checks]
+        lines.append(f"| {design} | " + " | ".join(cells) + " |")
+    reasons = dict.fromkeys(
+        f"- {entry.design}: {entry.why}"
+        for entry in entries
+        if entry.cell is Cell.UNKNOWN and entry.why
+    )
+    if reasons:
+        lines += ["", "## Unknown, and why", "", *reasons]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry: Entry, links: Mapping[tuple[str, str], str]) -> str:
+    if entry.cell is Cell.FOUND:
+        link = links.get((entry.design, entry.check))
+        return f"[**found**]({link})" if link else "**found**"
+    return "clean" if entry.cell is Cell.CLEAN else "?"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from golden_files import REGRESSIONS
+from golden_files import HINT_RACE
 from tdxfuzz.assertions import OUT, Broken, assert_clean, assert_same
 from tdxfuzz.check.run import run
 from tdxfuzz.host.designs.hint import Hint
@@ -22,7 +22,7 @@ def test_a_broken_invariant_comes_with_trace_and_reproducer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OUT, str(tmp_path))
-    case = evolve(read(REGRESSIONS[0]).case, design="FreshHint")
+    case = evolve(read(HINT_RACE).case, design="FreshHint")
     with pytest.raises(Broken) as caught:
         assert_clean(case, FreshHint)
     text = str(caught.value)
@@ -38,12 +38,12 @@ def test_a_broken_invariant_comes_with_trace_and_reproducer(
 
 
 def test_a_clean_case_gives_its_run() -> None:
-    case = evolve(read(REGRESSIONS[0]).case, design="v6")
+    case = evolve(read(HINT_RACE).case, design="v6")
     assert assert_clean(case).finding is None
 
 
 def test_a_steered_run_that_differs_from_its_case_is_our_mistake() -> None:
-    case = read(REGRESSIONS[0]).case
+    case = read(HINT_RACE).case
     assert_same(run(case), case)
     with pytest.raises(AssertionError, match="steps: "):
         assert_same(run(evolve(case, design="merged")), case)

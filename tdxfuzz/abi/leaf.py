@@ -172,7 +172,7 @@ LEAVES: tuple[Leaf, ...] = (
         {"rcx": "TDSYSINFO HPA", "rdx": "bytes", "r8": "CMR array HPA", "r9": "entries"},
         {"rdx": "bytes", "r9": "entries"},
     ),
-    _leaf(33, "SYS.INIT", {"rcx": "options"}, {}, _V1),
+    _leaf(33, "SYS.INIT", {"rcx": "0", "r8": "what to do on a fatal error"}, {}, _V1),
     _leaf(34, "SYS.RD", {"rdx": "field"}, {"rdx": "next field", "r8": "value"}),
     _leaf(35, "SYS.LP.INIT"),
     _leaf(36, "SYS.TDMR.INIT", {"rcx": "TDMR base"}, {"rdx": "next to initialise"}),

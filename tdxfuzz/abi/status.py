@@ -30,6 +30,16 @@ _OP_STATES = (
 )
 _RAX_IS_AN_OPERAND = frozenset({CODES["OPERAND_INVALID"]})
 _WITH_LEVEL = frozenset({"PAGE_ALREADY_ACCEPTED", "PAGE_SIZE_MISMATCH"})
+_WITH_BYTES = {
+    "INVALID_TDMR": "TDMR {}",
+    "NON_ORDERED_TDMR": "TDMR {}",
+    "TDMR_OUTSIDE_CMRS": "TDMR {}",
+    "INVALID_RESERVED_IN_TDMR": "TDMR {} area {}",
+    "NON_ORDERED_RESERVED_IN_TDMR": "TDMR {} area {}",
+    "INVALID_PAMT": "TDMR {} level {}",
+    "PAMT_OUTSIDE_CMRS": "TDMR {} level {}",
+    "PAMT_OVERLAP": "TDMR {} level {} and TDMR {}",
+}
 _WITH_EXIT_REASON = frozenset(name for name in CODES if name.startswith("NON_RECOVERABLE"))
 
 
@@ -124,6 +134,8 @@ class Status(int):
             return f"page {detail}"
         if name in _WITH_LEVEL:
             return f"level {detail}"
+        if name in _WITH_BYTES:
+            return _WITH_BYTES[name].format(*detail.to_bytes(4, "little"))
         if name in _WITH_EXIT_REASON:
             return f"exit {detail}"
         if detail == 0:

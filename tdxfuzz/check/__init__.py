@@ -1,9 +1,13 @@
 """Invariants and detectors, one file each, and the function that runs a case under them."""
 
+from tdxfuzz.check.atomic_sleep import AtomicSleep
 from tdxfuzz.check.base import Check
+from tdxfuzz.check.cache_underflow import CacheUnderflow
 from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.livelock import LivelockCheck
 from tdxfuzz.check.lock_leak import LockLeak
+from tdxfuzz.check.lock_order import LockOrder
 from tdxfuzz.check.module_fatal import ModuleFatalCheck
 from tdxfuzz.check.module_state import ModuleState, ModuleStateAtEveryCall
 from tdxfuzz.check.page_leak import PageLeak
@@ -24,6 +28,10 @@ CHECKS: dict[str, type[Check]] = {
         ModuleState,
         LockLeak,
         DeadlockCheck,
+        LockOrder,
+        AtomicSleep,
+        CacheUnderflow,
+        LivelockCheck,
     )
 }
 """By id. At rest they are asked in this order, causes before consequences: a count that is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import BY_NUMBER
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
 
 NOBODY = "-"
+
+
+def kind_of(lock: str) -> str:
+    """Which of several locks of a kind it is does not matter: ``vm0.lock`` is ``vm.lock``."""
+    return re.sub(r"\d+|\[.*\]", "", lock)
 
 
 class Check(HostWatch, ModuleWatch):
@@ -46,8 +52,9 @@ class Check(HostWatch, ModuleWatch):
         status: str = NOBODY,
         objects: str = NOBODY,
         step: int | None = None,
+        cpu: int | None = None,
     ) -> None:
-        """Note a finding at the step just performed."""
+        """Note a finding, by default of the current CPU at the step just performed."""
         sim = self.host.sim
         if isinstance(leaf, int):
             leaf = BY_NUMBER[leaf].name
@@ -58,7 +65,7 @@ class Check(HostWatch, ModuleWatch):
                 status=status,
                 objects=objects,
                 step=max(sim.clock - 1, 0) if step is None else step,
-                cpu=sim.current.id,
+                cpu=sim.current.id if cpu is None else cpu,
                 message=message,
             )
         )

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from tdxfuzz.check.base import Check
+from tdxfuzz.check.base import Check, kind_of
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
-
-
-def _kind(lock: str) -> str:
-    """Which of several locks of a kind it is does not matter: ``vm0.lock`` is ``vm.lock``."""
-    return re.sub(r"\d+|\[.*\]", "", lock)
 
 
 class DeadlockCheck(Check):
@@ -33,6 +27,6 @@ class DeadlockCheck(Check):
                 f"{cpu} waits for {lock.name}, which {blocker} holds"
                 for cpu, lock, blocker in waits
             ),
-            objects=" ".join(sorted({_kind(lock.name) for _, lock, _ in waits})),
+            objects=" ".join(sorted({kind_of(lock.name) for _, lock, _ in waits})),
             step=outcome.steps,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tdxfuzz.host.watch import HostWatch
@@ -31,12 +32,22 @@ class Judge(HostWatch, ModuleWatch):
     """Calls, for each hook, those listeners that override it; costs nothing for others."""
 
     def __init__(self, listeners: Sequence[HostWatch | ModuleWatch]) -> None:
-        wanted: dict[str, list[Callable[..., None]]] = {}
-        for listener in listeners:
-            for hook in overridden(type(listener)):
-                wanted.setdefault(hook, []).append(getattr(listener, hook))
-        for hook, targets in wanted.items():
+        for hook, numbers in _plan(tuple(map(type, listeners))):
+            targets = [getattr(listeners[i], hook) for i in numbers]
             setattr(self, hook, targets[0] if len(targets) == 1 else _fan_out(targets))
+
+
+@lru_cache
+def _plan(kinds: tuple[type, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """For each hook that any of some kinds of listeners overrides, which ones do.
+
+    Remembered: a hunt makes a judge for the same kinds again and again.
+    """
+    wanted: dict[str, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        for hook in overridden(kind):
+            wanted.setdefault(hook, []).append(i)
+    return tuple((hook, tuple(numbers)) for hook, numbers in wanted.items())
 
 
 _OVERRIDDEN: dict[type, tuple[str, ...]] = {}

@@ -25,6 +25,7 @@ from tdxfuzz.sim import (
     End,
     FollowSchedule,
     HarnessError,
+    Livelock,
     Outcome,
     Policy,
     Schedule,
@@ -136,11 +137,15 @@ class Session:
         self._checks = [check(self.host, self.findings) for check in _listening(case, careful)]
         self._tally = Tally()
         judge = Judge([self.host, *self._checks, self._tally])
-        self.host.watch = self.host.pages.watch = judge
+        self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
         self.host.module.watch = judge
         self.host.pages.armed = False
-        with self._blaming():
-            _set_up(self.host, case.setup, self.findings)
+        self._stuck: Livelock | None = None
+        try:
+            with self._blaming():
+                _set_up(self.host, case.setup, self.findings)
+        except Livelock as livelock:
+            self._stuck = livelock
         self.host.pages.armed = True
         self._setup_steps = self.sim.clock
 
@@ -150,11 +155,12 @@ class Session:
 
     def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
         """Run one body per CPU to the end, and let the checks judge."""
-        outcome = Outcome(End.STOPPED, 0, ())
+        end = End.STOPPED if self._stuck is None else End.LIVELOCK
+        outcome = Outcome(end, 0, (), livelock=self._stuck)
         if self.trace is not None:
             self.sim.trace = self.trace
             self.sim.log = _event_log(self.sim, self.trace)
-        if not self.findings:
+        if not self.findings and self._stuck is None:
             try:
                 with self._blaming():
                     outcome = self.sim.run(bodies)

@@ -28,7 +28,6 @@ from tdxfuzz.search.systematic import (
     verify,
 )
 
-DEFAULT_PREEMPTIONS = 2
 ENGINE = "systematic"
 
 
@@ -51,7 +50,7 @@ class Result:
 @click.option(
     "--preemptions",
     type=click.IntRange(min=0),
-    help=f"All orders with so many preemptions at most [default: {DEFAULT_PREEMPTIONS}].",
+    help="All orders with so many preemptions at most [default: what each scenario can afford].",
 )
 @click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
 @click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
@@ -86,7 +85,8 @@ def verify_command(
     CPUs may change places at every lock instruction. States that were met before are not
     explored again, so that a verdict is about all orders within the stated bounds:
     pass, fail (with a shrunk trace and a reproducer), or unknown when a bound was hit or
-    nothing interesting could happen. docs/verify.md tells what a pass means.
+    nothing interesting could happen. docs/verify.md tells what a pass means. Without
+    --full or --preemptions the larger scenarios are bounded, the smaller ones are not.
 
     Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
     3 some verdict is unknown.
@@ -96,13 +96,14 @@ def verify_command(
             raise unknown("scenario", name, SCENARIOS)
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other")
-    most = None if full else DEFAULT_PREEMPTIONS if preemptions is None else preemptions
-    bounds = Bounds(most, states, seconds)
     output = Output(as_json)
     results: list[Result] = []
     for design in [choose(argument) for argument in designs]:
         for name in names or SCENARIOS:
-            case = with_cpus(SCENARIOS[name], cpus).case(design.name)
+            scenario = with_cpus(SCENARIOS[name], cpus)
+            case = scenario.case(design.name)
+            most = scenario.preemptions if preemptions is None else preemptions
+            bounds = Bounds(None if full else most, states, seconds)
             verified = _search(case, design, name, bounds, checkpoint, output)
             saved = None
             _report(design, name, verified, output)

@@ -152,17 +152,17 @@ class RefcountLayer:
     def spinlock(self, name: str) -> Spinlock:
         """The spinlock of this name, made when first asked for; ``with lock:``."""
         host = self._host
-        return host.named(name, Spinlock, lambda: Spinlock(host.sim, name, host.preemption))
+        return host.named(name, Spinlock, lambda: Spinlock(host.sim, name, host.held_locks))
 
     def rwlock(self, name: str) -> Rwlock:
         """The reader-writer spinlock of this name; ``with lock.read():``, ``.write()``."""
         host = self._host
-        return host.named(name, Rwlock, lambda: Rwlock(host.sim, name, host.preemption))
+        return host.named(name, Rwlock, lambda: Rwlock(host.sim, name, host.held_locks))
 
     def mutex(self, name: str) -> Mutex:
         """The mutex of this name, under which a CPU may sleep."""
         host = self._host
-        return host.named(name, Mutex, lambda: Mutex(host.sim, name))
+        return host.named(name, Mutex, lambda: Mutex(host.sim, name, host.held_locks))
 
     def atomic(self, name: str, value: int = 0) -> AtomicT:
         """The ``atomic_t`` of this name; ``value`` is what it starts with."""

@@ -10,8 +10,9 @@ from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, RangeRefcount, RefcountLayer
 from tdxfuzz.host.kernel.errno import errno_name
+from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
-from tdxfuzz.host.kernel.lock import Mutex, Preemption
+from tdxfuzz.host.kernel.lock import Mutex
 from tdxfuzz.host.kernel.page import PageAllocator, PageCache, PageList
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.layout import PARAMS_HPA, Layout
@@ -28,6 +29,11 @@ T = TypeVar("T")
 NO_RANGE = -1
 PAMT_LEAVES = (PAMT_ADD, PAMT_REMOVE)
 SPURIOUS = status(code("OPERAND_BUSY") | OPERANDS["RCX"])
+
+FIRST_ERROR = 1 << 63
+
+Refusal = tuple[int, Status]
+"""A leaf, and the error it gave."""
 
 
 class Holders(NamedCell):
@@ -72,8 +78,11 @@ class Host(ModuleWatch):
     for, and ``began`` the step at which it entered; ``calls_in_flight`` and
     ``operations_in_flight`` count over all CPUs. ``calls_met``, ``gets_met`` and
     ``adds_met`` tell whether two SEAMCALLs, two gets or puts for one range, or a pair's
-    coming and another CPU's get or put for its range ever overlapped;
-    ``visits`` says who got and put which 2MB range, by its number.
+    coming and another CPU's get or put for its range ever overlapped, ``gets_in_atomic``
+    whether a get ever came with a cache, for its caller holds a spinning lock;
+    ``visits`` says who got and put which 2MB range, by its number. ``retried`` is, for each
+    CPU, the SEAMCALL that was refused last before its last retry point, if one was refused
+    since the retry point before.
 
     Args:
         sim: the simulator; its programs run the operations.
@@ -99,19 +108,19 @@ class Host(ModuleWatch):
         )
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
         self.lps = [LogicalProcessor(i) for i in range(world.cpus)]
-        self.preemption = Preemption(world.cpus)
+        self.held_locks = HeldLocks(sim, world.cpus, self.watch)
         self.pages = PageAllocator(
             sim,
             self.module.memory,
             [self.layout.range_pfn(r) for r in world.kernel_ranges],
             [fault.index for fault in case.faults if fault.kind == "alloc"],
-            self.preemption,
+            self.held_locks,
             self.watch,
             [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
         )
         self.refcounts: dict[int, RangeRefcount] = {}
         self.holders: dict[int, Holders] = {}
-        self.tdx_lock = Mutex(sim, "tdx_lock")
+        self.tdx_lock = Mutex(sim, "tdx_lock", self.held_locks)
         platform = self.module.platform
         # The lowest private HKID is the module's own: tdx_guest_keyid_start is one above.
         first = platform.private_hkid_min + 1
@@ -122,9 +131,12 @@ class Host(ModuleWatch):
         self.calls_met = False
         self.gets_met = False
         self.adds_met = False
+        self.gets_in_atomic = False
         self.calls_in_flight = 0
         self.operations_in_flight = 0
         self.visits: dict[int, Visits] = {}
+        self.retried: list[Refusal | None] = [None] * world.cpus
+        self._refused: list[Refusal | None] = [None] * world.cpus
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
         self.has_faults = bool(case.faults)
@@ -147,7 +159,8 @@ class Host(ModuleWatch):
         if trace is not None and sim.running:
             trace.add(sim.clock, cpu, "call", str(leaf), *_flat(registers))
         local = sim.local
-        mark = local.mark(cpu) if local is not None else 0
+        if local is not None:
+            local.enter(cpu)
         self.calls_in_flight += 1
         if self.calls_in_flight > 1:
             self.calls_met = True
@@ -157,8 +170,12 @@ class Host(ModuleWatch):
             lp = self.lps[cpu if on_cpu is None else on_cpu]
             status = self.module.seamcall(lp, leaf, regs, version)
         self.calls_in_flight -= 1
+        if status < FIRST_ERROR:  # as status.ok, and this is the hottest place for it
+            sim.rounds.clear()
+        else:
+            self._refused[cpu] = leaf, status
         if local is not None:
-            local.leave(cpu, mark, (leaf, int(status), *regs.as_tuple()))
+            local.leave(cpu, (leaf, int(status), *regs.as_tuple()))
         if trace is not None and sim.running:
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
             trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
@@ -178,10 +195,13 @@ class Host(ModuleWatch):
             return 0
         self._enter(pfn, is_put=False)
         local, cpu = self.sim.local, self.sim.current.id
-        mark = local.mark(cpu) if local is not None else 0
+        if cache is not None:
+            self.gets_in_atomic = True
+        if local is not None:
+            local.enter(cpu)
         result = self.layer.get(pfn, cache)
         if local is not None:
-            local.leave(cpu, mark, result)
+            local.leave(cpu, result)
         self.getting[self.sim.current.id] = NO_RANGE
         if not isinstance(result, int) or result > 0:
             raise HarnessError(
@@ -212,7 +232,8 @@ class Host(ModuleWatch):
         if pfn in self.holders_of(pfn).pages:
             self._drop(pfn, kind)
         local, cpu = self.sim.local, self.sim.current.id
-        mark = local.mark(cpu) if local is not None else 0
+        if local is not None:
+            local.enter(cpu)
         if self.layer.uses_hint:
             self._note("put", pfn, kind, "hint" if hint else "no hint")
             self.layer.put(pfn, hint)
@@ -220,7 +241,7 @@ class Host(ModuleWatch):
             self._note("put", pfn, kind)
             self.layer.put(pfn)
         if local is not None:
-            local.leave(cpu, mark, 0)
+            local.leave(cpu, 0)
         self.getting[self.sim.current.id] = NO_RANGE
 
     def pair_added(self, range_hpa: int) -> None:
@@ -299,8 +320,10 @@ class Host(ModuleWatch):
 
     def cpu_relax(self) -> None:
         """``cpu_relax``: a retry point."""
+        cpu = self.sim.current.id
         if self.sim.local is not None:
-            self.sim.local.retry(self.sim.current.id)
+            self.sim.local.retry(cpu)
+        self.retried[cpu], self._refused[cpu] = self._refused[cpu], None
         self.sim.retry(self._relax)
 
     def warn(

@@ -25,6 +25,7 @@ def run(host: Host, op: Op) -> int:
     host.operations_in_flight += 1
     result = _TABLE[op.name](host, *op.args)
     host.operations_in_flight -= 1
+    sim.rounds.clear()
     if trace is not None and sim.running:
         trace.add(max(sim.clock - 1, 0), sim.current.id, "op-end", str(op), errno_name(result))
     return result

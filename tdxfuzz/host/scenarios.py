@@ -9,26 +9,41 @@ from tdxfuzz.host.case import Case, Op, World
 
 @frozen
 class Scenario:
-    """What CPUs do, without saying in which order."""
+    """What CPUs do, without saying in which order.
+
+    ``preemptions`` is the bound within which a verdict is earned in minutes; None: all
+    orders are.
+    """
 
     name: str
     about: str
     world: World
     setup: tuple[Op, ...]
     programs: tuple[tuple[Op, ...], ...]
+    preemptions: int | None = None
 
     def case(self, design: str) -> Case:
         """The scenario under a design, in the default order."""
         return Case(design, self.world, self.setup, self.programs)
 
 
-def _scenario(name: str, about: str, world: World, setup: str, *programs: str) -> Scenario:
-    return Scenario(name, about, world, _ops(setup), tuple(map(_ops, programs)))
+def _scenario(
+    name: str,
+    about: str,
+    world: World,
+    setup: str,
+    *programs: str,
+    preemptions: int | None = None,
+) -> Scenario:
+    return Scenario(name, about, world, _ops(setup), tuple(map(_ops, programs)), preemptions)
 
 
 def _ops(text: str) -> tuple[Op, ...]:
     return tuple(Op.parse(part) for part in text.split(";") if part.strip())
 
+
+HEAVY = 1
+"""Preemptions in the scenarios with hundreds of steps a CPU."""
 
 _APART = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
 _TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
@@ -49,10 +64,19 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "map-map",
             "two TDs map the first pages of a 2MB range at once",
+            _WARM,
+            "create 0; create 1; map 0 1; map 1 1",
+            "map 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "fault-fault",
+            "two TDs map the first pages of a 2MB range at once, and need S-EPT pages first",
             _APART,
             "create 0; create 1",
             "map 0 0",
             "map 1 0",
+            preemptions=HEAVY,
         ),
         _scenario(
             "zap-zap",
@@ -85,6 +109,7 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; destroy 0",
             "create 0",
             "create 1",
+            preemptions=HEAVY,
         ),
         _scenario(
             "destroy-create",
@@ -93,6 +118,7 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0",
             "destroy 0",
             "create 1",
+            preemptions=HEAVY,
         ),
         _scenario(
             "vcpu-map",
@@ -101,6 +127,7 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1",
             "vcpu 0",
             "map 1 0",
+            preemptions=HEAVY,
         ),
         _scenario(
             "create-destroy",
@@ -109,6 +136,7 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0",
             "create 1",
             "destroy 0",
+            preemptions=HEAVY,
         ),
     )
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
+    from tdxfuzz.host.kernel.held import Hold
 
 
 class HostWatch:
@@ -44,3 +45,12 @@ class HostWatch:
 
     def slept_in_atomic(self, what: str) -> None:
         """Something that may sleep was called where nothing may."""
+
+    def lock_wanted(self, wanted: Hold, under: Hold) -> None:
+        """The current CPU is about to take a lock; the last it took and holds is ``under``.
+
+        Told only when no CPU has taken that lock under just these locks before.
+        """
+
+    def cache_dry(self, what: str) -> None:
+        """A vCPU's cache of pages for ``what`` was drawn from, and is empty."""

@@ -9,23 +9,28 @@ from tdxfuzz.abi import BY_NUMBER, DEAD, Registers, Status, status
 from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.codes import OPERAND_INVALID, RAX, REMOVAL_HINT
 from tdxfuzz.module.errors import ModuleFatal, Refused
-from tdxfuzz.module.key_table import KeyTable
+from tdxfuzz.module.key_table import KeyTable, Kot
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.lock import AtomicCount
 from tdxfuzz.module.memory import Memory
 from tdxfuzz.module.pamt import Pamt, Pamt2M
 from tdxfuzz.module.platform import Platform
+from tdxfuzz.module.system import SysState, System
 from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
 from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
+    from tdxfuzz.module.leaves.registry import Handler
     from tdxfuzz.sim import Simulator
 
 MODEL_VERSION = "1.5.25"
 
-_HAS_VERSIONS = frozenset(leaf.number for leaf in BY_NUMBER.values() if len(leaf.versions) > 1)
+HAS_VERSIONS = frozenset(leaf.number for leaf in BY_NUMBER.values() if len(leaf.versions) > 1)
+"""The leaves the dispatcher lets through with a version above 0."""
+
+_READY = SysState.SYS_READY
 
 
 class LeafNotModelledError(HarnessError):
@@ -77,17 +82,40 @@ class TdxModule:
         self.memory = memory or Memory()
         self.hkid_mask = self.platform.key_bits.mask
         self.all_packages = (1 << self.platform.packages) - 1
-        self.pamt = Pamt(
-            sim,
-            self.memory,
-            [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)],
-            dynamic_pamt,
-            variant,
-        )
+        self.variant = variant
+        self.set_pamt(tdmrs, dynamic_pamt)
         self.keys = KeyTable(sim, self.platform)
+        self.system = System(sim, len(sim.cpus), _READY)
+        self.system.pkg_config_bitmap = self.all_packages
         self.td_build_count = AtomicCount(sim, "TD_BUILD_COUNT")
         self.dead: ModuleFatal | None = None
         self.watch = ModuleWatch()
+
+    @classmethod
+    def at_reset(
+        cls,
+        sim: Simulator,
+        platform: Platform | None = None,
+        memory: Memory | None = None,
+        variant: Variant = DEFAULT,
+        num_lps: int | None = None,
+    ) -> TdxModule:
+        """A module that was just loaded: before SYS.INIT, without TDMRs and a global HKID.
+
+        ``num_lps`` is how many processors have to do SYS.LP.INIT: as many as there are
+        simulated CPUs by default.
+        """
+        module = cls(sim, (), False, platform, memory, variant)
+        module.system = System(sim, len(sim.cpus) if num_lps is None else num_lps)
+        for key in module.keys.entries.values():
+            key.state = Kot.FREE
+        return module
+
+    def set_pamt(self, tdmrs: Sequence[TdmrInfo], dynamic_pamt: bool) -> None:
+        """Begin with the PAMT of these TDMRs: what SYS.CONFIG does once all is checked."""
+        sim = self.sim
+        numbered = [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)]
+        self.pamt = Pamt(sim, self.memory, numbered, dynamic_pamt, self.variant)
 
     def seamcall(
         self, lp: LogicalProcessor, leaf: int, regs: Registers, version: int = 0
@@ -99,17 +127,15 @@ class TdxModule:
         """
         if self.dead is not None:
             return DEAD
-        if version > 0 and (leaf not in _HAS_VERSIONS or version > 0xFF):
-            return status(OPERAND_INVALID | RAX)
-        handler = HANDLERS.get(leaf)
-        if handler is None:
-            if leaf in BY_NUMBER:
-                raise LeafNotModelledError(f"{BY_NUMBER[leaf]} is not modelled")
-            return status(OPERAND_INVALID | RAX)
-
+        system = self.system
+        busy = system.busy_lps
+        busy.value += 1
         call = Call(leaf, version, lp, regs)
         try:
             try:
+                handler = HANDLERS.get(leaf)
+                if handler is None or version > 0 or system.state.value is not _READY:
+                    handler = self._dispatch(leaf, version)
                 word = handler(self, call)
             except Refused as refused:
                 word = refused.status
@@ -118,7 +144,25 @@ class TdxModule:
             self.dead = fatal
             self.watch.fatal(lp, call, fatal)
             return DEAD
+        finally:
+            busy.value -= 1
         return status(word)
+
+    def _dispatch(self, leaf: int, version: int) -> Handler:
+        """The leaf's function, found the long way (tdx_vmm_dispatcher.c).
+
+        What of ``leaf`` and ``version`` RAX has no room for are its reserved bits.
+        """
+        if leaf >> 16 or version >> 8 or (version > 0 and leaf not in HAS_VERSIONS):
+            raise Refused(OPERAND_INVALID | RAX)
+        if self.system.state.value is not _READY:
+            self.system.admit(leaf)
+        handler = HANDLERS.get(leaf)
+        if handler is not None:
+            return handler
+        if leaf in BY_NUMBER:
+            raise LeafNotModelledError(f"{BY_NUMBER[leaf]} is not modelled")
+        raise Refused(OPERAND_INVALID | RAX)
 
     def tdr_at(self, hpa: int) -> Tdr:
         """The TDR in a page whose PAMT entry says TDR."""

@@ -1,7 +1,7 @@
 """Where a systematic search stopped, in a file: so that it can go on another day.
 
 Packed text. The first line is a JSON object that says what was being searched, the rest is
-what is left to do (one line a prefix, a digit a CPU) and what is remembered (key and budget).
+what is left to do (one line a branch, as JSON) and what is remembered (key and budget).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 import zlib
 from pathlib import Path
 
-from tdxfuzz.search.systematic import Explored, Frontier
+from attrs import astuple
+
+from tdxfuzz.search.systematic import Branch, Explored, Frontier
 
 FORMAT = 1
 
@@ -48,8 +50,8 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
     beside = path.with_name(path.name + ".part")
     with gzip.open(beside, "wt", encoding="ascii", compresslevel=1) as file:
         file.write(json.dumps(header) + "\n")
-        for prefix in frontier.todo:
-            file.write("".join(map(str, prefix)) + "\n")
+        for branch in frontier.todo:
+            file.write(json.dumps(None if branch is None else astuple(branch)) + "\n")
         for key, budget in frontier.budgets.items():
             file.write(f"{key.hex()} {budget}\n")
     beside.replace(path)
@@ -80,7 +82,7 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
         if len(lines) != todo + remembered:
             raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
         frontier = Frontier(
-            todo=[tuple(map(int, line)) for line in lines[:todo]],
+            todo=[_branch(json.loads(line)) for line in lines[:todo]],
             budgets={
                 bytes.fromhex(key): int(budget)
                 for key, budget in (line.split() for line in lines[todo:])
@@ -95,3 +97,25 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(path, f"not a checkpoint: {error}") from None
     return frontier, explored
+
+
+def _branch(data: object) -> Branch | None:
+    """A branch from JSON: lists become tuples, all the way down."""
+    if data is None:
+        return None
+    if not isinstance(data, list) or len(data) != 4:
+        raise ValueError("a branch has four parts")
+    switches, budget, local, yielded = (_tuples(part) for part in data)
+    if not (isinstance(switches, tuple) and isinstance(budget, int)):
+        raise TypeError("a branch begins with its switches and its budget")
+    if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
+        raise TypeError("a branch ends with what the CPUs know and who yielded")
+    return Branch(switches, budget, local, yielded)
+
+
+def _tuples(data: object) -> object:
+    if isinstance(data, list):
+        return tuple(_tuples(item) for item in data)
+    if isinstance(data, int):
+        return data
+    raise TypeError(f"a number is needed, not {data!r}")

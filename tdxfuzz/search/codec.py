@@ -1,7 +1,8 @@
 """Cases as bytes and back, for coverage-guided fuzzers.
 
 Every byte string is some case (missing bytes read as 0), and ``decode(encode(case))``
-is ``case`` (for cases to which all checks listen). The short encodings are dense: a few bytes at random make a crowded world
+is ``case`` (for cases to which all checks listen). The short encodings are dense: a few
+bytes at random make a crowded world
 with a page mapped, short programs and a preemption. What does not fit them is spelled
 out behind the escape byte 255.
 """

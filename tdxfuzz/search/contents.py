@@ -27,6 +27,9 @@ _KIND: dict[type[Page], int] = {
     kind: i for i, kind in enumerate((RawPage, PamtPage, SeptPage, TdcxPage, Tdr, Tdvps))
 }
 
+MOST_AT_ONCE = 16
+"""No step takes more pages than this from the allocator."""
+
 _KOT = {state: i for i, state in enumerate(Kot)}
 _VM_STATE = {state: i for i, state in enumerate(VmState)}
 
@@ -100,11 +103,12 @@ class Contents:
         return ()
 
     def next_page(self) -> int:
-        """What the page allocator would hand out next; as a whole if allocations may fail."""
+        """What the page allocator would hand out next: the last of its free pages, then
+        fresh ones. With faults, which allocation it is counts as well.
+        """
         pages = self._host.pages
-        if self._host.has_faults:
-            return hash(self._allocator())
-        return pages.free[-1] if pages.free else -pages.fresh
+        count = pages.count if self._host.has_faults else 0
+        return hash((tuple(pages.free[-MOST_AT_ONCE:]), pages.fresh, count))
 
     def _allocator(self) -> Numbers:
         pages = self._host.pages

@@ -95,10 +95,11 @@ def row(
     found: dict[str, Run] = {}
     seen: set[str] = set()
     unfinished: list[str] = []
-    bounds = Bounds(seconds=effort.scenario_seconds)
     for name in effort.scenarios:
         tell(f"all orders of {name}")
-        case = SCENARIOS[name].case(design_name)
+        scenario = SCENARIOS[name]
+        bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
+        case = scenario.case(design_name)
         verified = verify(_on(case, effort), design, bounds, every_check=True)
         seen |= verified.explored.seen
         for check, shown in verified.by_check.items():
@@ -118,10 +119,7 @@ def row(
     seen |= set(hunted.statistics.seen)
     if hunted.found is not None and hunted.found.finding is not None:
         found.setdefault(hunted.found.finding.check, hunted.found)
-    text = (
-        f"all orders of {len(effort.scenarios)} scenarios at 2 CPUs, each allocation failing "
-        f"once, {effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs"
-    )
+    text = _bounds_text(effort)
     return [
         _entry(design_name, check, found.get(check), text, unfinished, check in seen)
         for check in CHECKS
@@ -138,6 +136,18 @@ def _entry(
     if not seen:
         return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {CHECKS[check].witness}")
     return Entry(design, check, Cell.CLEAN, bounds)
+
+
+def _bounds_text(effort: Effort) -> str:
+    whole = [name for name in effort.scenarios if SCENARIOS[name].preemptions is None]
+    parts = [f"at 2 CPUs all orders of {', '.join(whole)}"] if whole else []
+    for name in effort.scenarios:
+        most = SCENARIOS[name].preemptions
+        if most is not None:
+            parts.append(f"of {name} those with up to {most} preemption{'s' if most > 1 else ''}")
+    parts.append("each allocation of a TD's life failing once")
+    parts.append(f"{effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs")
+    return "; ".join(parts)
 
 
 def _on(case: Case, effort: Effort) -> Case:

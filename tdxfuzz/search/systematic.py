@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import marshal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from hashlib import blake2b
 
@@ -36,18 +36,18 @@ from tdxfuzz.sim import (
     Nondeterminism,
     Schedule,
     Simulator,
+    State,
     StopRun,
     Why,
+    default_choice,
 )
+from tdxfuzz.sim.local import Snapshot as LocalSnapshot
 
 DEFAULT_STATES = 5_000_000
 WITNESS = "refcount"
 """The check whose witness must have occurred, or the search has shown nothing."""
 
 UNLIMITED = 1 << 30
-
-Prefix = tuple[int, ...]
-"""The CPU chosen at each decision from the start of a run."""
 
 
 class SeenBefore(StopRun):
@@ -114,16 +114,30 @@ class Verified:
     by_check: Mapping[str, Run] = field(factory=dict)
 
 
+@frozen
+class Branch:
+    """A choice that has yet to be made: go on with ``cpu`` before step ``clock``.
+
+    ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
+    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point.
+    """
+
+    switches: tuple[tuple[int, int], ...]
+    budget: int
+    local: LocalSnapshot
+    yielded: tuple[int, ...]
+
+
 @define
 class Frontier:
     """What a search has yet to do and what it remembers; enough to go on later.
 
-    ``todo`` are prefixes to run. ``budgets`` has, for each state's key, the most
-    preemptions that were left when it was explored. ``spoilt`` names the pieces of shared
-    state before whose accesses there is a choice.
+    ``todo`` are the branches to follow, None standing for the start. ``budgets`` has, for
+    each state's key, the most preemptions that were left when it was explored. ``spoilt``
+    names the pieces of shared state before whose accesses there is a choice.
     """
 
-    todo: list[Prefix] = field(factory=lambda: [()])
+    todo: list[Branch | None] = field(factory=lambda: [None])
     budgets: dict[bytes, int] = field(factory=dict)
     spoilt: set[str] = field(factory=set)
 
@@ -147,34 +161,36 @@ class _Accesses:
 
 
 class Explorer:
-    """A policy that follows a prefix, and from there on notes what else could be tried.
+    """A policy that follows a branch, and from there on notes what else could be tried.
 
-    One explorer serves one run; what is common to all runs is in the frontier.
+    Up to the branch it only makes the switches that lead there; then it attends to every
+    step. One explorer serves one run; what is common to all runs is in the frontier.
     """
-
-    due = -1
 
     def __init__(
         self,
-        prefix: Prefix,
+        branch: Branch | None,
         frontier: Frontier,
         accesses: dict[str, _Accesses],
         explored: Explored,
         bounds: Bounds,
     ) -> None:
-        self._prefix = prefix
+        self._branch = branch
         self._frontier = frontier
         self._accesses = accesses
         self._explored = explored
         self._reduce = bounds.reduce
         self._bounded = bounds.preemptions is not None
         self._budget = UNLIMITED if bounds.preemptions is None else bounds.preemptions
-        self.path: list[int] = []
+        self._next = 0
         self._granted = -1
+        self._depth = 0
         self._yielded: set[int] = set()
+        self._parked: dict[int, str] = {}
         self._waits_for: dict[int, Cell] = {}
         self._pieces: dict[int, tuple[Cell, str]] = {}
         self._numbers: dict[int, int] = {}
+        self.due = -1 if branch is None else branch.switches[0][0]
         self.sim: Simulator | None = None
         self.contents: Contents | None = None
 
@@ -191,56 +207,92 @@ class Explorer:
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         cpu = sim.current
+        if self._branch is not None:
+            target = self._follow(sim)
+            if target is not None and target is not cpu:
+                return target
+            if self._branch is not None:
+                return None
         cell, access = cpu.next_cell, cpu.next_access
         assert cell is not None
+        self._parked.pop(cpu.id, None)
         piece = self._piece(cell, access)
         conflicting = self._accesses.setdefault(piece, _Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:
             self._frontier.spoilt.add(piece)
-        if piece in self._frontier.spoilt and self._granted != cpu.id:
+        if piece in self._frontier.spoilt and self._granted != cpu.id and self._budget:
             others = [
                 other
                 for other in sim.cpus
                 if other is not cpu and other.runnable and other.id not in self._yielded
             ]
-            if others and (self._budget or self._in_prefix()):
-                chosen = self._decide([cpu, *others])
-                if chosen is not cpu:
-                    self._budget -= self._bounded
-                    return chosen
+            if others:
+                self._decide([cpu, *others])
         self._perform(cpu, cell, access, piece)
         return None
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        here = sim.current
         if why is Why.BLOCK:
-            waiting = sim.current.waiting_for
-            assert waiting is not None
-            self._waits_for[sim.current.id] = waiting
+            assert here.waiting_for is not None
+            self._waits_for[here.id] = here.waiting_for
         elif why is Why.YIELD:
-            self._yielded.add(sim.current.id)
+            self._yielded.add(here.id)
+            self._parked[here.id] = "retry"
+        if self._branch is not None:
+            target = self._follow(sim)
+            chosen = target or default_choice(sim, why)
+            if chosen is not None:
+                self._parked.pop(chosen.id, None)
+            return chosen
         candidates = [cpu for cpu in sim.cpus if cpu.runnable and cpu.id not in self._yielded]
         if not candidates:
             self._yielded.clear()
             candidates = [cpu for cpu in sim.cpus if cpu.runnable]
         if not candidates:
             return None
-        chosen = candidates[0] if len(candidates) == 1 and why is not Why.YIELD else None
-        if chosen is None:
-            chosen = self._decide(candidates)
-        self._granted = chosen.id
-        return chosen
+        if len(candidates) > 1 or why is Why.YIELD:
+            self._decide(candidates, free=True)
+        self._granted = candidates[0].id
+        return candidates[0]
 
     def woken(self, sim: Simulator, cpu: Cpu) -> None:
         """A lock was handed over: its new holder sees what it protects."""
         assert self.contents is not None
         assert sim.local is not None
         lock = self._waits_for.pop(cpu.id)
-        sim.local.learn(cpu.id, self.contents.protected_by(lock))
+        self._parked[cpu.id] = "woken"
+        if self._branch is None:
+            sim.local.learn(cpu.id, self.contents.protected_by(lock))
 
     def digest(self) -> bytes:
-        """Of the shared state alone: what a run has come to when it is at rest."""
+        """Of the shared state that the run has come to."""
         assert self.contents is not None
-        return _digest(self.contents.everything())
+        return digest_of(self.contents)
+
+    def _follow(self, sim: Simulator) -> Cpu | None:
+        """On the way to the branch: the CPU to switch to now, if any. At the branch, all
+        that was known there is known again.
+        """
+        assert self._branch is not None
+        assert sim.local is not None
+        switches = self._branch.switches
+        target = None
+        while self._next < len(switches) and switches[self._next][0] <= sim.clock:
+            target = sim.cpus[switches[self._next][1]]
+            self._next += 1
+        if self._next < len(switches):
+            self.due = switches[self._next][0]
+            return target
+        assert target is not None
+        sim.local.restore(self._branch.local)
+        self._budget = self._branch.budget
+        self._yielded = set(self._branch.yielded)
+        self._granted = target.id
+        self._depth = len(switches)
+        self._branch = None
+        self.due = -1
+        return target
 
     def _piece(self, cell: Cell, access: int) -> str:
         key = id(cell) << 2 | access & 3
@@ -261,17 +313,15 @@ class Explorer:
         told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
         self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
 
-    def _in_prefix(self) -> bool:
-        return len(self.path) < len(self._prefix)
+    def _decide(self, candidates: list[Cpu], free: bool = False) -> None:
+        """Go on with the first; note the others. ``free``: none of them is a preemption.
 
-    def _decide(self, candidates: list[Cpu]) -> Cpu:
-        """The CPU to go on with: as the prefix says; beyond it the first, the rest is noted."""
-        if self._in_prefix():
-            wanted = self._prefix[len(self.path)]
-            self.path.append(wanted)
-            return next(cpu for cpu in candidates if cpu.id == wanted)
-        assert self.sim is not None
+        Raises:
+            SeenBefore: through the simulator, if the state was explored already.
+        """
         sim, explored, frontier = self.sim, self._explored, self._frontier
+        assert sim is not None
+        assert sim.local is not None
         key = self._key(sim)
         left = frontier.budgets.get(key)
         if left is not None and left >= self._budget:
@@ -280,11 +330,14 @@ class Explorer:
             explored.states += 1
         frontier.budgets[key] = self._budget
         explored.transitions += len(candidates)
-        for other in candidates[1:]:
-            frontier.todo.append((*self.path, other.id))
-        self.path.append(candidates[0].id)
-        explored.depth = max(explored.depth, len(self.path))
-        return candidates[0]
+        self._depth += 1
+        explored.depth = max(explored.depth, self._depth)
+        if len(candidates) > 1:
+            local = sim.local.snapshot()
+            budget = self._budget - (self._bounded and not free)
+            for other in candidates[1:]:
+                switches = (*_last_at_each_step(sim.switches), (sim.clock, other.id))
+                frontier.todo.append(Branch(switches, budget, local, tuple(self._yielded)))
 
     def _key(self, sim: Simulator) -> bytes:
         assert self.contents is not None
@@ -293,14 +346,34 @@ class Explorer:
             (
                 sim.local.known[cpu.id],
                 cpu.state.value,
-                "" if cpu.next_cell is None else cpu.next_cell.name,
-                cpu.next_access,
+                self._place(cpu),
                 cpu.id in self._yielded,
             )
             for cpu in sim.cpus
         )
         current = sim.current.id if self._bounded else -1
         return _digest((standing, current, self.contents.everything()))
+
+    def _place(self, cpu: Cpu) -> str:
+        """Where a CPU stands: what it waits for, or what it is about to do."""
+        if cpu.waiting_for is not None:
+            return cpu.waiting_for.name
+        parked = self._parked.get(cpu.id)
+        if parked is not None or cpu.next_cell is None or cpu.state is State.DONE:
+            return parked or ""
+        return f"{cpu.next_cell.name} {cpu.next_access}"
+
+
+def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Of several switches before one step only the last counts."""
+    for i, switch in enumerate(switches):
+        if i + 1 == len(switches) or switches[i + 1][0] != switch[0]:
+            yield switch
+
+
+def digest_of(contents: Contents) -> bytes:
+    """128 bits that stand for all shared state."""
+    return _digest(contents.everything())
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
@@ -356,14 +429,14 @@ def verify(
     why = ""
     case = case.with_schedule(Schedule())
     while frontier.todo and found is None and not why:
-        prefix = frontier.todo.pop()
-        explorer = Explorer(prefix, frontier, accesses, explored, bounds)
+        branch = frontier.todo.pop()
+        explorer = Explorer(branch, frontier, accesses, explored, bounds)
         session = Session(case, design, policy=explorer, every_check=every_check)
         explorer.attach(session)
         try:
             ended = session.run_programs()
         except KeyboardInterrupt:
-            frontier.todo.append(prefix)
+            frontier.todo.append(branch)
             why = "interrupted"
             break
         explored.schedules += 1
@@ -383,7 +456,7 @@ def verify(
         if not frontier.todo and frontier.spoilt != spoilt:
             # Choices were missed before steps that do not commute after all: once more.
             spoilt = set(frontier.spoilt)
-            frontier.todo, frontier.budgets = [()], {}
+            frontier.todo, frontier.budgets = [None], {}
             explored.states = explored.transitions = explored.depth = 0
             explored.finals.clear()
             explored.passes += 1

@@ -19,14 +19,15 @@ from tdxfuzz.sim.cell import (
     Variable,
     access_name,
 )
-from tdxfuzz.sim.cpu import Cpu
+from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
 from tdxfuzz.sim.fault import Fault
+from tdxfuzz.sim.livelock import MOST_ROUNDS, Livelock
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock, FairLock, FairRwLock, WaitLock
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
-from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why
+from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why, default_choice
 from tdxfuzz.sim.simulator import End, Outcome, Simulator
 from tdxfuzz.sim.trace import Record, Trace
 
@@ -34,6 +35,7 @@ __all__ = [
     "BLIND",
     "EMPTY",
     "EVENT",
+    "MOST_ROUNDS",
     "READ",
     "RMW",
     "SHARED",
@@ -48,6 +50,7 @@ __all__ = [
     "Fault",
     "FollowSchedule",
     "HarnessError",
+    "Livelock",
     "LocalMemory",
     "NamedCell",
     "Nondeterminism",
@@ -56,6 +59,7 @@ __all__ = [
     "Record",
     "Schedule",
     "Simulator",
+    "State",
     "StepBound",
     "StopRun",
     "Switch",
@@ -65,4 +69,5 @@ __all__ = [
     "Why",
     "access_name",
     "check_determinism",
+    "default_choice",
 ]

@@ -11,6 +11,9 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
+Snapshot = tuple[tuple[int, int, tuple[int, ...], tuple[tuple[int, int], ...]], ...]
+"""For each CPU: what it knows, its operation, the marks it is inside of, its retry loops."""
+
 
 class LocalMemory:
     """One number per CPU: equal numbers, equal local states.
@@ -18,24 +21,25 @@ class LocalMemory:
     Values are ints, and tuples of ints: their hashes are the same in every process.
     """
 
-    __slots__ = ("_operations", "_retries", "known")
+    __slots__ = ("_marks", "_operations", "_retries", "known")
 
     def __init__(self, cpus: int) -> None:
         self.known = [0] * cpus
         self._operations = [0] * cpus
+        self._marks: list[list[int]] = [[] for _ in range(cpus)]
         self._retries: list[dict[int, int]] = [{} for _ in range(cpus)]
 
     def learn(self, cpu: int, what: object) -> None:
         """A CPU observed something."""
         self.known[cpu] = hash((self.known[cpu], what))
 
-    def mark(self, cpu: int) -> int:
-        """What a CPU knows on entering a piece of code; for :meth:`leave`."""
-        return self.known[cpu]
+    def enter(self, cpu: int) -> None:
+        """A CPU enters a piece of code that it will :meth:`leave`."""
+        self._marks[cpu].append(self.known[cpu])
 
-    def leave(self, cpu: int, mark: int, result: object) -> None:
-        """The code entered at ``mark`` returned ``result``, and all else is forgotten."""
-        self.known[cpu] = hash((mark, result))
+    def leave(self, cpu: int, result: object) -> None:
+        """The code entered last returned ``result``, and all else is forgotten."""
+        self.known[cpu] = hash((self._marks[cpu].pop(), result))
 
     def begin_operation(self, cpu: int) -> None:
         """The next line of a CPU's program: nothing from the lines before is known."""
@@ -47,6 +51,22 @@ class LocalMemory:
         """A retry point: from the second time on, what was learnt since the first is dropped."""
         site = _site(sys._getframe(2))
         self.known[cpu] = self._retries[cpu].setdefault(site, self.known[cpu])
+
+    def snapshot(self) -> Snapshot:
+        """All of it, to go on from elsewhere."""
+        return tuple(
+            (known, operation, tuple(marks), tuple(retries.items()))
+            for known, operation, marks, retries in zip(
+                self.known, self._operations, self._marks, self._retries, strict=True
+            )
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """What :meth:`snapshot` gave at the same point of another run."""
+        self.known = [known for known, _, _, _ in snapshot]
+        self._operations = [operation for _, operation, _, _ in snapshot]
+        self._marks = [list(marks) for _, _, marks, _ in snapshot]
+        self._retries = [dict(retries) for _, _, _, retries in snapshot]
 
 
 def _site(frame: FrameType | None) -> int:

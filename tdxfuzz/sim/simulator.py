@@ -13,6 +13,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from tdxfuzz.sim.cell import Cell, access_name
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
+from tdxfuzz.sim.livelock import Livelock, Rounds
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock
 from tdxfuzz.sim.schedule import EMPTY
@@ -30,10 +31,16 @@ class End(Enum):
     REST = "rest"
     STOPPED = "stopped"
     DEADLOCK = "deadlock"
+    LIVELOCK = "livelock"
     BOUND = "bound"
 
 
-_END = {type(None): End.REST, Deadlock: End.DEADLOCK, StepBound: End.BOUND}
+_END = {
+    type(None): End.REST,
+    Deadlock: End.DEADLOCK,
+    Livelock: End.LIVELOCK,
+    StepBound: End.BOUND,
+}
 
 
 @frozen
@@ -48,13 +55,14 @@ class Outcome:
     steps: int
     switches: tuple[tuple[int, int], ...]
     deadlock: Deadlock | None = None
+    livelock: Livelock | None = None
 
 
 class Simulator:
     """CPUs, the step counter, and the one place where they alternate.
 
-    ``waits`` counts how often a CPU had to wait for a lock. ``local`` is kept only by a
-    search that remembers states.
+    ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went
+    round in a retry loop. ``local`` is kept only by a search that remembers states.
 
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
@@ -78,6 +86,7 @@ class Simulator:
         "log",
         "over",
         "policy",
+        "rounds",
         "running",
         "switches",
         "trace",
@@ -101,6 +110,7 @@ class Simulator:
         self.local: LocalMemory | None = None
         self.log: EventLog | None = None
         self.over = False
+        self.rounds = Rounds(cpus)
         self.running = False
         self.switches: list[tuple[int, int]] = []
         self.waits = 0
@@ -138,8 +148,16 @@ class Simulator:
             self.due = min(self.policy.due, self.bound)
 
     def retry(self, cell: Cell) -> None:
-        """A retry point: one step on ``cell`` after which the others go first."""
+        """A retry point: one step on ``cell`` after which the others go first.
+
+        Raises:
+            Livelock: for a long time nobody has done anything but pass retry points.
+        """
         self.step(cell, 0)
+        # Before a run starts nobody else can go on.
+        livelock = self.rounds.pass_by(self.current, self.cpus if self.running else [self.current])
+        if livelock is not None:
+            self.stop(livelock)
         if self.running:
             target = self.policy.choose(self, Why.YIELD)
             if target is not None and target is not self.current:
@@ -186,6 +204,7 @@ class Simulator:
         for cpu, body in zip(self.cpus, bodies, strict=True):
             cpu.greenlet = greenlet(self._body(cpu, body), self._hub)
         self.clock = 0
+        self.rounds.clear()
         self.running = True
         self.refresh()
         reason: BaseException | None = None
@@ -197,8 +216,13 @@ class Simulator:
         finally:
             steps = self.clock
             self._unwind()
-        deadlock = reason if isinstance(reason, Deadlock) else None
-        return Outcome(_END.get(type(reason), End.STOPPED), steps, tuple(self.switches), deadlock)
+        return Outcome(
+            _END.get(type(reason), End.STOPPED),
+            steps,
+            tuple(self.switches),
+            deadlock=reason if isinstance(reason, Deadlock) else None,
+            livelock=reason if isinstance(reason, Livelock) else None,
+        )
 
     def _loop(self) -> None:
         why = Why.START

@@ -55,6 +55,23 @@ def test_statuses_of_an_accept_print_a_level(name: str, level: int) -> None:
     assert str(status(code(name) | level)) == f"{name}|level {level}"
 
 
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (0xC000_0A00_0000_0001, "INVALID_TDMR|TDMR 1"),
+        (0xC000_0A01_0000_003F, "NON_ORDERED_TDMR|TDMR 63"),
+        (0xC000_0A02_0000_0000, "TDMR_OUTSIDE_CMRS|TDMR 0"),
+        (0xC000_0A10_0000_0201, "INVALID_PAMT|TDMR 1 level 2"),
+        (0xC000_0A11_0000_0100, "PAMT_OUTSIDE_CMRS|TDMR 0 level 1"),
+        (0xC000_0A12_0003_0002, "PAMT_OVERLAP|TDMR 2 level 0 and TDMR 3"),
+        (0xC000_0A20_0000_0F00, "INVALID_RESERVED_IN_TDMR|TDMR 0 area 15"),
+        (0xC000_0A21_0000_0001, "NON_ORDERED_RESERVED_IN_TDMR|TDMR 1 area 0"),
+    ],
+)
+def test_statuses_of_sys_config_print_which_tdmr(word: int, text: str) -> None:
+    assert str(status(word)) == text
+
+
 @pytest.mark.parametrize("page", [0, 1])
 def test_pamt_page_not_empty_prints_which_page(page: int) -> None:
     word = status(code("PAMT_PAGE_NOT_EMPTY") | page)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Invoke
-from golden_files import REGRESSIONS, check_golden
+from golden_files import HINT_RACE, REGRESSIONS, check_golden
 from tdxfuzz.repro.read import read
 from tdxfuzz.search.codec import encode
 
-FIRST = REGRESSIONS[0]
+FIRST = HINT_RACE
 TEXT = FIRST.read_text(encoding="utf-8")
 
 
@@ -39,7 +39,7 @@ def test_replay_json_has_the_keys_scripts_rely_on(invoke: Invoke) -> None:
 
 def test_a_bug_that_is_gone_is_fixed_and_exit_0(invoke: Invoke) -> None:
     path = Path("clean.tdx.toml")
-    path.write_text(TEXT.replace("[[130, 1]]", "[]"), encoding="utf-8")
+    path.write_text(TEXT.replace("[[120, 1]]", "[]"), encoding="utf-8")
     answer = invoke("replay", path)
     assert (answer.code, answer.out.split()[0]) == (0, "FIXED")
 
@@ -126,7 +126,7 @@ def test_shrinking_writes_a_new_file_and_leaves_the_old_one(invoke: Invoke) -> N
 
 
 def test_there_is_nothing_to_shrink_where_nothing_shows(invoke: Invoke) -> None:
-    Path("clean.tdx.toml").write_text(TEXT.replace("[[130, 1]]", "[]"), encoding="utf-8")
+    Path("clean.tdx.toml").write_text(TEXT.replace("[[120, 1]]", "[]"), encoding="utf-8")
     answer = invoke("shrink", "clean.tdx.toml")
     assert answer.code == 2
     assert "expect.bucket: a replay shows nothing" in answer.err

@@ -147,8 +147,8 @@ def test_a_design_of_the_users_is_hunted_and_its_reproducer_needs_it(invoke: Inv
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("hnt", "unknown design 'hnt'; did you mean hint?"),
-        ("zzz", "unknown design 'zzz'; known: hint, merged, v6"),
+        ("hnt", "unknown design 'hnt'; did you mean hint"),
+        ("zzz", "unknown design 'zzz'; known: bias-minus-one, dedicated-pool, "),
         ("none.py:X", "no design file 'none.py'"),
         ("mine.py:Unloked", "mine.py: no design class 'Unloked'; it has: Unlocked"),
     ],
@@ -159,7 +159,8 @@ def test_an_unknown_design_is_one_line_and_exit_2(
     Path("mine.py").write_text(RACY, encoding="utf-8")
     answer = invoke("hunt", argument)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == f"tdxfuzz: {message}\n"
+    assert answer.err.startswith(f"tdxfuzz: {message}")
+    assert answer.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

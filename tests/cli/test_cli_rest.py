@@ -12,7 +12,7 @@ from golden_files import ROOT, check_golden
 from tdxfuzz.cli.main import cli
 
 RECORDINGS = ROOT / "corpus/conformance"
-COMMANDS = ("hunt", "replay", "show", "shrink", "conform", "decode", "list")
+COMMANDS = ("hunt", "verify", "matrix", "replay", "show", "shrink", "conform", "decode", "list")
 
 
 @pytest.mark.parametrize("what", ["designs", "scenarios", "checks", "engines", "leaves"])
@@ -40,7 +40,7 @@ def test_one_leaf_can_be_looked_up(invoke: Invoke) -> None:
             "unknown leaf 'TDH.PHYMEM.PAMT.AD'; did you mean TDH.PHYMEM.PAMT.ADD",
         ),
         (("checks", "page-leek"), "unknown check 'page-leek'; did you mean page-leak"),
-        (("designs", "v5"), "unknown design 'v5'; did you mean v6?"),
+        (("designs", "v7"), "unknown design 'v7'; did you mean v6"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(

@@ -204,6 +204,7 @@ class Lab:
             for backing in node.backing:
                 yield from backing.entries.values()
         yield from module.pamt.static_entries()
+        yield module.system.lock
         yield module.keys.lock
         yield from (entry.lock for entry in module.keys.writeback)
         yield from (tdmr.lock for tdmr in module.pamt.tdmrs)

@@ -46,13 +46,19 @@ class Ending:
         return self.results[0].text, self.results[1].text
 
 
+def two_cpus() -> Lab:
+    """A module with nothing in it."""
+    return Lab(cpus=2)
+
+
 def run_race(
     set_up: Callable[[Lab], object],
     calls: tuple[Call, Call],
     switches: list[tuple[int, int]],
+    make: Callable[[], Lab] = two_cpus,
 ) -> Ending:
     """One order: from a fresh module, call ``i`` on CPU ``i``."""
-    lab = Lab(cpus=2)
+    lab = make()
     set_up(lab)
     policy = FollowSchedule(Schedule.of(switches))
     results: list[Result | None] = [None, None]
@@ -79,6 +85,7 @@ def all_orders(
     second: Call,
     judge: Callable[[Ending], object] | None = None,
     preemptions: int = 2,
+    make: Callable[[], Lab] = two_cpus,
 ) -> Counter[Outcome]:
     """Every order with one or two preemptions, whoever starts; how often each outcome came.
 
@@ -88,7 +95,7 @@ def all_orders(
     outcomes: Counter[Outcome] = Counter()
 
     def run(switches: list[tuple[int, int]]) -> int:
-        ending = run_race(set_up, (first, second), switches)
+        ending = run_race(set_up, (first, second), switches, make)
         if ending.lab.module.dead is None:
             assert ending.lab.held() == {}
             assert list(inconsistencies(ending.lab.module)) == []

@@ -62,3 +62,23 @@ def test_a_plain_page_does_not_mind_being_overwritten() -> None:
     memory.put(Page(0x5000))
     memory.scrub(5)
     assert memory.at(0x5000) is None
+
+
+def test_bytes_are_written_into_a_page_and_the_rest_of_it_stays() -> None:
+    memory = Memory()
+    memory.write(0x5004, b"abc")
+    memory.write(0x5005, b"x")
+    assert memory.read(0x5003, 6) == b"\0axc\0\0"
+    assert memory.read(0x6000, 2) == b"\0\0"
+    memory.put(RawPage(0x5000, b"short"))
+    memory.write(0x5008, b"z")
+    assert memory.read(0x5000, 10) == b"short\0\0\0z\0"
+
+
+def test_writing_bytes_ends_what_the_page_was() -> None:
+    memory = Memory()
+    page = Zeroed(0x5000)
+    memory.put(page)
+    memory.write(0x5010, b"x")
+    assert page.zeroed == 1
+    assert memory.read(0x5000, 17) == bytes(16) + b"x"

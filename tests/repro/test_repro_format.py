@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden_files import REGRESSIONS
+from golden_files import HINT_RACE
 from tdxfuzz.host.case import Case
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import MAX_BYTES, parse, read
@@ -18,7 +18,7 @@ from tdxfuzz.repro.write import file_name, to_toml, write
 from tdxfuzz.sim import Fault
 from tdxfuzz.strategies import cases
 
-TEXT = REGRESSIONS[0].read_text(encoding="utf-8")
+TEXT = HINT_RACE.read_text(encoding="utf-8")
 
 texts = st.text(max_size=30)
 
@@ -77,10 +77,10 @@ def line_of(text: str, part: str) -> int:
         ('"map 1 0"', '"map 1"', "cpu[0].operations[0]", "map takes 2 arguments"),
         ('"zap 0 0"', '"fly 0 0"', "cpu[1].operations[0]", "unknown operation 'fly'"),
         ('"zap 0 0"', "7", "cpu[1].operations[0]", "must be a string, not 7"),
-        ("[[130, 1]]", "[[130, 9]]", "schedule.switches[0]", "switch to CPU 9 of 2"),
-        ("[[130, 1]]", "[[130, 1], [130, 0]]", "schedule.switches", "ascending order"),
-        ("[[130, 1]]", "[[-1, 1]]", "schedule.switches[0].step", "must be >= 0"),
-        ("[[130, 1]]", "[130, 1]", "schedule.switches[0]", "must be [step, CPU], not 130"),
+        ("[[120, 1]]", "[[120, 9]]", "schedule.switches[0]", "switch to CPU 9 of 2"),
+        ("[[120, 1]]", "[[120, 1], [120, 0]]", "schedule.switches", "ascending order"),
+        ("[[120, 1]]", "[[-1, 1]]", "schedule.switches[0].step", "must be >= 0"),
+        ("[[120, 1]]", "[120, 1]", "schedule.switches[0]", "must be [step, CPU], not 120"),
         ("steps = 20000", "steps = 0", "schedule.steps", "must be >= 1"),
         ('[design]\nname = "hint"', "", "design", "missing"),
         ("[expect]", "[except]", "except", "unknown field"),

@@ -1,97 +1,151 @@
-"""``spinlock_t``, ``rwlock_t`` and ``struct mutex``: fair, and they wait."""
+"""``spinlock_t``, ``rwlock_t`` and ``struct mutex``: fair, and they wait.
+
+Under which locks another is wanted is noted before anybody waits for it: a CPU may wait
+for ever.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.sim import FairLock, FairRwLock, WaitLock
 
 if TYPE_CHECKING:
+    from tdxfuzz.host.kernel.held import HeldLocks
     from tdxfuzz.sim import Simulator
 
 
-class Preemption:
-    """How deep each CPU is in sections that must not sleep."""
-
-    __slots__ = ("depth",)
-
-    def __init__(self, cpus: int) -> None:
-        self.depth = [0] * cpus
-
-    def may_sleep(self, sim: Simulator) -> bool:
-        """Whether the current CPU holds no spinning lock."""
-        return self.depth[sim.current.id] == 0
-
-
 def _note(lock: WaitLock, what: str) -> None:
-    """Record a lock operation that was just performed, if the run is traced."""
+    """Record a lock operation that was just performed, in a run that is traced."""
     sim = lock.sim
     if sim.trace is not None and sim.running:
         sim.trace.add(sim.clock - 1, sim.current.id, what, lock.name)
 
 
-class Spinlock(FairLock):
-    """``spin_lock`` and ``spin_unlock``: nothing inside may sleep."""
+class _Exclusive(FairLock):
+    """What spinlock and mutex share: a lock that is its own hold."""
 
-    __slots__ = ("_preemption",)
+    __slots__ = ("_held",)
 
-    def __init__(self, sim: Simulator, name: str, preemption: Preemption) -> None:
+    spins: ClassVar[bool]
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, sim: Simulator, name: str, held: HeldLocks) -> None:
         super().__init__(sim, name)
-        self._preemption = preemption
+        self._held = held
+
+    @property
+    def lock(self) -> WaitLock:
+        return self
 
     def acquire(self) -> None:
+        held = self._held
+        holds = held.of[self.sim.current.id]
+        if holds and (*holds, self) not in held.nested:
+            held.note(holds, self)
         super().acquire()
-        self._preemption.depth[self.sim.current.id] += 1
-        _note(self, "lock")
+        holds.append(self)
+        if self.sim.trace is not None:
+            _note(self, "lock")
 
     def release(self) -> None:
         if not self.sim.over:
-            self._preemption.depth[self.sim.current.id] -= 1
+            holds = self._held.of[self.sim.current.id]
+            if holds and holds[-1] is self:
+                holds.pop()
+            else:
+                self._held.drop(self)
         super().release()
-        _note(self, "unlock")
+        if self.sim.trace is not None:
+            _note(self, "unlock")
 
 
-class Rwlock(FairRwLock):
-    """``read_lock`` and ``write_lock``: nothing inside may sleep."""
-
-    __slots__ = ("_preemption",)
-
-    def __init__(self, sim: Simulator, name: str, preemption: Preemption) -> None:
-        super().__init__(sim, name)
-        self._preemption = preemption
-
-    def read_acquire(self) -> None:
-        super().read_acquire()
-        self._preemption.depth[self.sim.current.id] += 1
-        _note(self, "read-lock")
-
-    def write_acquire(self) -> None:
-        super().write_acquire()
-        self._preemption.depth[self.sim.current.id] += 1
-        _note(self, "write-lock")
-
-    def read_release(self) -> None:
-        if not self.sim.over:
-            self._preemption.depth[self.sim.current.id] -= 1
-        super().read_release()
-        _note(self, "read-unlock")
-
-    def write_release(self) -> None:
-        if not self.sim.over:
-            self._preemption.depth[self.sim.current.id] -= 1
-        super().write_release()
-        _note(self, "write-unlock")
-
-
-class Mutex(FairLock):
-    """``mutex_lock`` and ``mutex_unlock``: a holder may sleep."""
+class Spinlock(_Exclusive):
+    """``spin_lock`` and ``spin_unlock``: nothing inside may sleep."""
 
     __slots__ = ()
 
-    def acquire(self) -> None:
-        super().acquire()
-        _note(self, "lock")
+    spins = True
 
-    def release(self) -> None:
-        super().release()
-        _note(self, "unlock")
+
+class Mutex(_Exclusive):
+    """``mutex_lock`` and ``mutex_unlock``: whoever waits for it sleeps, and a holder may."""
+
+    __slots__ = ()
+
+    spins = False
+
+    def acquire(self) -> None:
+        if not self._held.may_sleep():
+            self._held.watch.slept_in_atomic(f"mutex_lock({self.name})")
+        super().acquire()
+
+
+class Reading:
+    """A shared hold of an rwlock; one stands for all readers."""
+
+    __slots__ = ("lock", "name")
+
+    spins: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
+
+    def __init__(self, lock: Rwlock) -> None:
+        self.lock: WaitLock = lock
+        self.name = lock.name
+
+
+class Rwlock(FairRwLock):
+    """``read_lock`` and ``write_lock``: nothing inside may sleep.
+
+    ``written`` tells whether anybody ever wanted to write.
+    """
+
+    __slots__ = ("_held", "_reading", "written")
+
+    spins: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, sim: Simulator, name: str, held: HeldLocks) -> None:
+        super().__init__(sim, name)
+        self._held = held
+        self._reading = Reading(self)
+        self.written = False
+
+    @property
+    def lock(self) -> WaitLock:
+        return self
+
+    def read_acquire(self) -> None:
+        held = self._held
+        holds = held.of[self.sim.current.id]
+        if holds and (*holds, self._reading) not in held.nested:
+            held.note(holds, self._reading)
+        super().read_acquire()
+        holds.append(self._reading)
+        if self.sim.trace is not None:
+            _note(self, "read-lock")
+
+    def write_acquire(self) -> None:
+        held = self._held
+        holds = held.of[self.sim.current.id]
+        if holds and (*holds, self) not in held.nested:
+            held.note(holds, self)
+        self.written = True
+        super().write_acquire()
+        holds.append(self)
+        if self.sim.trace is not None:
+            _note(self, "write-lock")
+
+    def read_release(self) -> None:
+        if not self.sim.over:
+            self._held.drop(self._reading)
+        super().read_release()
+        if self.sim.trace is not None:
+            _note(self, "read-unlock")
+
+    def write_release(self) -> None:
+        if not self.sim.over:
+            self._held.drop(self)
+        super().write_release()
+        if self.sim.trace is not None:
+            _note(self, "write-unlock")

@@ -9,7 +9,7 @@ from tdxfuzz.host.kernel.errno import ENOMEM
 from tdxfuzz.sim import RMW, Cell, NamedCell
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.kernel.lock import Preemption
+    from tdxfuzz.host.kernel.held import HeldLocks
     from tdxfuzz.host.watch import HostWatch
     from tdxfuzz.module.memory import Memory
     from tdxfuzz.sim import Simulator
@@ -27,7 +27,7 @@ class PageAllocator(Cell):
     ``allocated`` says for each PFN in use what for; ``count`` and ``refused`` count
     allocations, and those that failed; ``fresh`` counts pages handed out for the first
     time, ``whole_ranges`` are those still to be had. Only while ``armed`` do allocations
-    count and fail.
+    count and fail. ``drawn`` counts pages that were taken from caches.
 
     Args:
         sim: the simulator.
@@ -35,15 +35,16 @@ class PageAllocator(Cell):
         ranges: first PFNs of the 2MB ranges that serve kernel allocations, in turn.
         failing: indices (from 0) of the allocations that fail.
         whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
-        preemption: to notice an allocation that may sleep under a spinning lock.
+        held: to notice an allocation that may sleep under a spinning lock.
     """
 
     __slots__ = (
         "_failing",
-        "_preemption",
+        "_held",
         "allocated",
         "armed",
         "count",
+        "drawn",
         "free",
         "fresh",
         "memory",
@@ -59,7 +60,7 @@ class PageAllocator(Cell):
         memory: Memory,
         ranges: Sequence[int],
         failing: Sequence[int],
-        preemption: Preemption,
+        held: HeldLocks,
         watch: HostWatch,
         whole_ranges: Sequence[int] = (),
     ) -> None:
@@ -71,11 +72,12 @@ class PageAllocator(Cell):
         self.allocated: dict[int, str] = {}
         self.free: list[int] = []
         self.count = 0
+        self.drawn = 0
         self.refused = 0
         self.watch = watch
         self._failing = frozenset(failing)
         self.fresh = 0
-        self._preemption = preemption
+        self._held = held
 
     @property
     def name(self) -> str:
@@ -87,9 +89,27 @@ class PageAllocator(Cell):
         ``what`` is what the caller wants it for; reports use it.
         """
         sim = self.sim
-        if gfp == GFP_KERNEL and not self._preemption.may_sleep(sim):
+        if gfp == GFP_KERNEL and not self._held.may_sleep():
             self.watch.slept_in_atomic(f"alloc_page({gfp}) for a {what}")
         sim.step(self, RMW)
+        return self._take(what)
+
+    def alloc_bulk(self, count: int, what: str) -> list[int]:
+        """So many pages for a cache, or as many as there are: all in one step, for which of
+        two CPUs gets which page of a row of them is nothing a design can depend on.
+        """
+        if not self._held.may_sleep():
+            self.watch.slept_in_atomic(f"alloc_page({GFP_KERNEL}) for a {what}")
+        self.sim.step(self, RMW)
+        pages: list[int] = []
+        while len(pages) < count:
+            pfn = self._take(what)
+            if pfn is None:
+                break
+            pages.append(pfn)
+        return pages
+
+    def _take(self, what: str) -> int | None:
         pfn = None
         if not self._must_fail():
             pfn = self.free.pop() if self.free else self._next_fresh()
@@ -104,7 +124,7 @@ class PageAllocator(Cell):
 
         Its pages belong to the caller one by one.
         """
-        if not self._preemption.may_sleep(self.sim):
+        if not self._held.may_sleep():
             self.watch.slept_in_atomic(f"alloc_pages({GFP_KERNEL}, 9) for a {what}")
         self.sim.step(self, RMW)
         if self._must_fail() or not self.whole_ranges:
@@ -173,16 +193,18 @@ class PageCache:
 
     def topup(self, count: int) -> int:
         """Hold at least ``count`` pages; 0 or -ENOMEM. May sleep."""
-        while len(self.pages) < count:
-            pfn = self.allocator.alloc_page(GFP_KERNEL, self.what)
-            if pfn is None:
-                return -ENOMEM
-            self.pages.append(pfn)
-        return 0
+        missing = count - len(self.pages)
+        if missing > 0:
+            self.pages += self.allocator.alloc_bulk(missing, self.what)
+        return 0 if len(self.pages) >= count else -ENOMEM
 
     def pop(self) -> int | None:
         """Draw a page; None if the cache ran dry."""
-        return self.pages.pop() if self.pages else None
+        if not self.pages:
+            self.allocator.watch.cache_dry(self.what)
+            return None
+        self.allocator.drawn += 1
+        return self.pages.pop()
 
     def drain(self) -> None:
         """Give everything back."""

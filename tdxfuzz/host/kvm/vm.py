@@ -75,7 +75,7 @@ class Vcpu:
 
     def __init__(self, host: Host, vm_id: int, vcpu_id: int) -> None:
         self.id = vcpu_id
-        self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex")
+        self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex", host.held_locks)
         self.cpu: int | None = None
         self.tdvpr_page: int | None = None
         self.tdcx_pages: list[int] = []
@@ -117,9 +117,9 @@ class Vm:
         self.sptes: dict[tuple[int, int], Spte] = {}
         self.shared_slots: set[int] = set()
         self.users = AtomicT(sim, f"vm{vm_id}.users")
-        self.kvm_lock = Mutex(sim, f"vm{vm_id}.lock")
-        self.slots_lock = Mutex(sim, f"vm{vm_id}.slots_lock")
-        self.mmu_lock = Rwlock(sim, f"vm{vm_id}.mmu_lock", host.preemption)
+        self.kvm_lock = Mutex(sim, f"vm{vm_id}.lock", host.held_locks)
+        self.slots_lock = Mutex(sim, f"vm{vm_id}.slots_lock", host.held_locks)
+        self.mmu_lock = Rwlock(sim, f"vm{vm_id}.mmu_lock", host.held_locks)
         self.vcpus = [Vcpu(host, vm_id, i) for i in range(host.world.cpus)]
 
     @contextmanager

@@ -1,0 +1,98 @@
+"""What each CPU holds: which locks, in which order, and whether it may sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tdxfuzz.host.watch import HostWatch
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim import Simulator, WaitLock
+
+
+class Hold(Protocol):
+    """A lock in the way in which it is held or wanted.
+
+    An exclusive hold is the lock itself: then nothing has to be made when it is taken.
+    """
+
+    @property
+    def lock(self) -> WaitLock:
+        """The lock."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether nobody else may hold it."""
+
+    @property
+    def spins(self) -> bool:
+        """Whether nothing may sleep under it."""
+
+    @property
+    def name(self) -> str:
+        """The lock's name."""
+
+
+class Nesting(NamedTuple):
+    """A hold was wanted under others, the one taken first in front; when, and by which CPU,
+    for the first time. The steps of a set-up are 0.
+    """
+
+    outer: tuple[Hold, ...]
+    wanted: Hold
+    step: int
+    cpu: int
+
+
+class HeldLocks:
+    """The holds of each CPU by its id, the one taken last at the end.
+
+    ``nested`` has every way in which locks were taken under others in this run: the holds
+    from the first to the one wanted, with step and CPU. Taking locks as before costs one
+    look-up in it, and observers hear of each way once.
+
+    Args:
+        sim: the simulator.
+        cpus: how many there are.
+        watch: who is told of locks wanted under others, and of sleepers.
+    """
+
+    __slots__ = ("_sim", "nested", "of", "watch")
+
+    def __init__(self, sim: Simulator, cpus: int, watch: HostWatch | None = None) -> None:
+        self._sim = sim
+        self.nested: dict[tuple[Hold, ...], tuple[int, int]] = {}
+        self.of: list[list[Hold]] = [[] for _ in range(cpus)]
+        self.watch = watch or HostWatch()
+
+    def may_sleep(self) -> bool:
+        """Whether the current CPU holds no spinning lock.
+
+        Under one no mutex may be taken, so that the hold taken last tells. Once a run is
+        over, the locks that its CPUs were stopped under do not count.
+        """
+        sim = self._sim
+        holds = self.of[sim.current.id]
+        return not holds or not holds[-1].spins or sim.over
+
+    def note(self, holds: list[Hold], wanted: Hold) -> None:
+        """The current CPU wants a lock under others as nobody has before."""
+        sim = self._sim
+        if not sim.over:
+            at = sim.clock if sim.running else 0, sim.current.id
+            self.nested[*holds, wanted] = at
+            self.watch.lock_wanted(wanted, holds[-1])
+
+    def drop(self, hold: Hold) -> None:
+        """The current CPU gives up a hold, whether it was the last it took or not."""
+        holds = self.of[self._sim.current.id]
+        for i in reversed(range(len(holds))):
+            if holds[i] is hold:
+                del holds[i]
+                return
+
+    def nestings(self) -> Iterator[Nesting]:
+        """All of ``nested``, in the order of their first occurrence."""
+        for holds, (step, cpu) in self.nested.items():
+            yield Nesting(holds[:-1], holds[-1], step, cpu)

@@ -1,0 +1,62 @@
+"""Livelock: everybody who could go on only goes round."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.errors import StopRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tdxfuzz.sim.cpu import Cpu
+
+MOST_ROUNDS = 50
+"""Retry points that each runnable CPU passes, nobody getting on meanwhile, before a run
+counts as livelocked. Yielding is fair, so one round lets all others have their turn; a
+loop that needs as many for another reason would have to be long indeed."""
+
+
+class Livelock(StopRun):
+    """All CPUs that could run were in retry loops, round after round, in vain.
+
+    ``cpus`` are those; others are done, or wait for a lock that one of them holds.
+    """
+
+    def __init__(self, cpus: list[Cpu]) -> None:
+        super().__init__(f"{', '.join(map(str, cpus))} went round {MOST_ROUNDS} times in vain")
+        self.cpus = cpus
+
+
+class Rounds:
+    """How often each CPU has passed a retry point since anybody got on.
+
+    ``total`` counts retry points over the whole run. Whoever knows what getting on is says
+    so with :meth:`clear`.
+    """
+
+    __slots__ = ("_dirty", "_of", "total")
+
+    def __init__(self, cpus: int) -> None:
+        self._of = [0] * cpus
+        self._dirty = False
+        self.total = 0
+
+    def clear(self) -> None:
+        """Somebody got on. Cheap while nobody has gone round."""
+        if self._dirty:
+            self._of = [0] * len(self._of)
+            self._dirty = False
+
+    def pass_by(self, cpu: Cpu, others: Iterable[Cpu]) -> Livelock | None:
+        """``cpu`` goes round once more; the livelock if by now that is all anybody does."""
+        self.total += 1
+        self._dirty = True
+        self._of[cpu.id] += 1
+        if self._of[cpu.id] < MOST_ROUNDS:
+            return None
+        running = [each for each in others if each is cpu or each.state is State.RUNNABLE]
+        if any(self._of[each.id] < MOST_ROUNDS for each in running):
+            return None
+        return Livelock(running)

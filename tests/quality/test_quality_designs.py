@@ -1,0 +1,92 @@
+"""The verdict on every built-in design: reported bugs found where they were, and only there.
+
+Each within a budget of cases on one core; ``docs/matrix.md`` has the whole table.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.check.run import Run, Session, run
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.shrink import shrink
+from tdxfuzz.sim import Fault
+
+BUDGET = Budget(cases=12_000)
+
+FOUND = {
+    "hint": {"pamt-in-use"},
+    "hint-retry": {"pamt-in-use", "module-fatal", "page-owner"},
+    "rfc": {"page-owner"},
+    "v2": {"page-owner"},
+    "v3-base": {"refcount", "unexpected-status", "pamt-in-use"},
+    "v3": {"unexpected-status", "page-leak"},
+    "v4": {"unexpected-status"},
+    "v5": {"unexpected-status", "page-leak"},
+    "bias-minus-one": {"unexpected-status", "pamt-in-use"},
+    "early-inc": {"pamt-in-use"},
+    "per-range-lock": {"unexpected-status"},
+    "per-range-rwlock": {"lock-order", "deadlock"},
+}
+"""Which checks may be the first to fire."""
+
+SOUND = sorted(set(DESIGNS) - set(FOUND))
+
+
+def first_of(design: str, seed: int) -> Run | None:
+    return hunt(design, ENGINES["portfolio"](), seed, BUDGET).found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("design", FOUND)
+def test_a_broken_design_is_found_and_its_trace_is_short(design: str, seed: int) -> None:
+    found = first_of(design, seed)
+    assert found is not None
+    best = shrink(found).run
+    assert best.finding is not None
+    assert best.finding.check in FOUND[design]
+    assert best.case.operations <= 6
+    assert best.preemptions <= 3
+
+
+@pytest.mark.parametrize("design", SOUND)
+def test_a_sound_design_stays_clean(design: str) -> None:
+    hunted = hunt(design, ENGINES["portfolio"](), 1, Budget(cases=2_500))
+    assert hunted.found is None, hunted.found and hunted.found.finding
+    assert hunted.statistics.unseen() == []
+
+
+def alone(design: str, fault: Fault, *checks: str) -> Case:
+    ops = ("create 0", "map 0 0", "zap 0 0", "map 0 0", "destroy 0")
+    world = World(cpus=1, tds=1, slots=1)
+    program = tuple(map(Op.parse, ops))
+    return Case(design, world, programs=(program,), faults=(fault,), checks=checks)
+
+
+@pytest.mark.parametrize("design", ["v3", "v4", "v5"])
+def test_a_lost_error_code_leaves_a_holder_without_a_pair(design: str) -> None:
+    """What if ADD is busy for no reason: get still returns 0."""
+    finding = run(alone(design, Fault("busy", 0), "pamt-in-use")).finding
+    assert finding is not None
+    assert finding.bucket == "pamt-in-use/TDH.PHYMEM.PAMT.ADD/OPERAND_BUSY/range"
+
+
+@pytest.mark.parametrize("design", ["rfc", "v2", "v6", "merged"])
+def test_an_error_that_is_passed_on_is_survived(design: str) -> None:
+    case = alone(design, Fault("busy", 0), "pamt-in-use", "refcount", "page-leak")
+    assert run(case).finding is None
+
+
+def test_the_rfc_forgets_the_reference_when_remove_fails() -> None:
+    """B3: the pair stays, the count says 0; v2 gives the reference back."""
+
+    def counts(design: str) -> dict[int, int]:
+        session = Session(alone(design, Fault("busy", 3), "pamt-in-use"))
+        session.run_programs()
+        return {i: refcount.value for i, refcount in session.host.refcounts.items()}
+
+    assert set(counts("rfc").values()) == {0}
+    assert 1 in counts("v2").values()

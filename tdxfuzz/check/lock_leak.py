@@ -51,6 +51,7 @@ class LockLeak(Check):
 def module_locks(host: Host) -> Iterator[HpLock | SharexLock | MutexLock]:
     """Every lock of the module that anybody has touched, in a fixed order."""
     module = host.module
+    yield module.system.lock
     yield module.keys.lock
     for writeback in module.keys.writeback:
         yield writeback.lock

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tdxfuzz.check import CHECKS
+from tdxfuzz.check.run import run
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
@@ -82,8 +83,9 @@ def matrix_command(
     for design, cells in _rows(chosen, effort, workers, output):
         for cell in cells:
             if cell.found is not None:
-                best = shrink(cell.found, design.design).run
-                saved = save(best, cell.found, out, "systematic", 0, design.design, design.file)
+                found = run(cell.found, design.design)
+                best = shrink(found, design.design).run
+                saved = save(best, found, out, "systematic", 0, design.design, design.file)
                 links[cell.design, cell.check] = str(saved.path)
         entries += cells
         output.line(f"{design.name}: {_summary(cells)}")

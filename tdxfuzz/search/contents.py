@@ -64,6 +64,7 @@ class Contents:
             (keys.lock.word, *self._keys()),
             tuple((entry.lock.word, entry.intr_point, entry.flushed) for entry in keys.writeback),
             (module.td_build_count.value, module.dead is not None),
+            (module.system.lock.word, int(module.system.state.value)),
             tuple(_page(pfn, page) for pfn, page in sorted(module.memory.pages.items())),
             self._allocator(),
             tuple((i, refcount.value) for i, refcount in sorted(host.refcounts.items())),
@@ -72,6 +73,13 @@ class Contents:
             (_wait_lock(host.tdx_lock), *host.guest_keyids.free_ids),
             tuple(self._vm(vm, locks=True) for vm in host.vms),
             host.pamt_calls if host.has_faults else 0,
+        )
+
+    def remembered(self) -> Numbers:
+        """What a check remembers of the way here: which locks were taken under which."""
+        nested = self._host.held_locks.nested
+        return tuple(
+            sorted(tuple((hold.name, hold.exclusive) for hold in holds) for holds in nested)
         )
 
     def of_entry(self, entry: PamtEntry) -> Numbers:

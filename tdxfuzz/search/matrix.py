@@ -43,7 +43,7 @@ class Cell(Enum):
 
 @frozen
 class Entry:
-    """One cell; ``found`` is a run that shows it, ``bounds`` says what was done, ``why``
+    """One cell; ``found`` is a case that shows it, ``bounds`` says what was done, ``why``
     what is missing.
     """
 
@@ -52,7 +52,7 @@ class Entry:
     cell: Cell
     bounds: str
     why: str = ""
-    found: Run | None = None
+    found: Case | None = None
 
 
 @frozen
@@ -130,7 +130,8 @@ def _entry(
     design: str, check: str, shown: Run | None, bounds: str, unfinished: list[str], seen: bool
 ) -> Entry:
     if shown is not None:
-        return Entry(design, check, Cell.FOUND, bounds, found=shown)
+        case = shown.case.with_schedule(shown.schedule)
+        return Entry(design, check, Cell.FOUND, bounds, found=case)
     if unfinished:
         return Entry(design, check, Cell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:

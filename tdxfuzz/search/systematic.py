@@ -352,7 +352,8 @@ class Explorer:
             for cpu in sim.cpus
         )
         current = sim.current.id if self._bounded else -1
-        return _digest((standing, current, self.contents.everything()))
+        remembered = self.contents.remembered()
+        return _digest((standing, current, self.contents.everything(), remembered))
 
     def _place(self, cpu: Cpu) -> str:
         """Where a CPU stands: what it waits for, or what it is about to do."""

@@ -8,8 +8,9 @@ import pytest
 
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
+from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
-from tdxfuzz.host.kernel.lock import Preemption, Spinlock
+from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
@@ -77,10 +78,10 @@ class Sleepers(HostWatch):
 
 def allocator(failing: tuple[int, ...] = ()) -> tuple[PageAllocator, Spinlock, Sleepers]:
     sim = Simulator(1)
-    preemption = Preemption(1)
     watch = Sleepers()
-    pages = PageAllocator(sim, Memory(), [512, 1024], failing, preemption, watch)
-    return pages, Spinlock(sim, "lock", preemption), watch
+    held = HeldLocks(sim, 1, watch)
+    pages = PageAllocator(sim, Memory(), [512, 1024], failing, held, watch)
+    return pages, Spinlock(sim, "lock", held), watch
 
 
 def test_pages_come_from_all_ranges_in_turn_and_the_last_freed_first() -> None:

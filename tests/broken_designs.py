@@ -159,3 +159,36 @@ class LocksBothWays(Merged):
         with self.b, self.a:
             pass
         super().put(pfn)
+
+
+class AllocatesUnderLock(Merged):
+    """Asks the allocator for a pair with a spinlock held."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        with self.dpamt_lock:
+            pair = self.alloc_pair(cache)
+        assert pair is not None
+        self.free_pair(pair)
+        return super().get(pfn, cache)
+
+
+class TopsUpTooLittle(Merged):
+    """Fills a cache with one pair, though a fault may need five."""
+
+    pamt_cache_pages = 2
+
+
+class GoesRound(Merged):
+    """Waits in ``get`` for another CPU that waits for it in the same way."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.inside = self.atomic("inside")
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.inside.inc()
+        while self.inside.read() > 1:
+            self.cpu_relax()
+        result = super().get(pfn, cache)
+        self.inside.dec()
+        return result

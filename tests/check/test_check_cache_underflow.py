@@ -1,0 +1,38 @@
+"""cache-underflow: a top-up that is too small is told, one refused is not."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from broken_designs import TopsUpTooLittle
+from tdxfuzz.check.run import run
+from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.sim import Fault
+
+CASE = Case(
+    "Broken",
+    World(cpus=1, tds=1, slots=1),
+    (Op.parse("create 0"),),
+    ((Op.parse("map 0 0"),),),
+)
+
+
+def test_a_top_up_that_is_too_small_is_told() -> None:
+    finding = run(CASE, TopsUpTooLittle).finding
+    assert finding is not None
+    assert finding.bucket == "cache-underflow/-/-/PAMT page"
+    assert "its cache is empty" in finding.message
+
+
+def test_one_that_suffices_is_not() -> None:
+    result = run(CASE, Merged)
+    assert result.findings == ()
+    assert "cache-underflow" in result.seen
+
+
+def test_nor_is_one_that_memory_did_not_suffice_for() -> None:
+    for index in range(12):
+        case = evolve(CASE, faults=(Fault("alloc", index),))
+        buckets = [finding.bucket for finding in run(case, Merged).findings]
+        assert not any("cache-underflow" in bucket for bucket in buckets), index

@@ -18,15 +18,8 @@ from tdxfuzz.host.case import Case
 from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.search.checkpoint import CheckpointError, load, save
-from tdxfuzz.search.systematic import (
-    DEFAULT_STATES,
-    Bounds,
-    Explored,
-    Frontier,
-    Verdict,
-    Verified,
-    verify,
-)
+from tdxfuzz.search.frontier import DEFAULT_STATES, Bounds, Explored, Frontier
+from tdxfuzz.search.systematic import Verdict, Verified, verify
 
 ENGINE = "systematic"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import astuple
 
-from tdxfuzz.search.systematic import Branch, Explored, Frontier
+from tdxfuzz.search.frontier import Accesses, Branch, Explored, Frontier
 
 FORMAT = 1
 
@@ -43,6 +43,7 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
         },
         "finals": sorted(digest.hex() for digest in explored.finals),
         "seen": sorted(explored.seen),
+        "accesses": {piece: astuple(done) for piece, done in frontier.accesses.items()},
         "spoilt": sorted(frontier.spoilt),
         "todo": len(frontier.todo),
         "remembered": len(frontier.budgets),
@@ -87,6 +88,7 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
                 bytes.fromhex(key): int(budget)
                 for key, budget in (line.split() for line in lines[todo:])
             },
+            accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
             spoilt=set(header["spoilt"]),
         )
         explored = Explored(
@@ -94,7 +96,7 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
             finals={bytes.fromhex(digest) for digest in header["finals"]},
             seen=set(header["seen"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(path, f"not a checkpoint: {error}") from None
     return frontier, explored
 

@@ -18,9 +18,10 @@ from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Design, Run, Session, run
 from tdxfuzz.host.case import Case, Op, World
 from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.portfolio import Portfolio
-from tdxfuzz.search.systematic import Bounds, Verdict, verify
+from tdxfuzz.search.systematic import Verdict, verify
 from tdxfuzz.sim import Fault
 
 LIFE = tuple(map(Op.parse, ("create 0", "vcpu 0", "map 0 0", "convert 0 0", "destroy 0")))

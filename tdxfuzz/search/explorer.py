@@ -1,0 +1,248 @@
+"""One run of a systematic search: it follows a branch, then notes what else could be tried."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from tdxfuzz.check.run import Session
+from tdxfuzz.search.contents import Contents
+from tdxfuzz.search.frontier import Accesses, Bounds, Branch, Explored, Frontier
+from tdxfuzz.search.observed import learnt, touched
+from tdxfuzz.sim import (
+    Cell,
+    Cpu,
+    LocalMemory,
+    Simulator,
+    State,
+    StopRun,
+    Why,
+    default_choice,
+)
+
+UNLIMITED = 1 << 30
+
+
+class SeenBefore(StopRun):
+    """The run has come to a state that was explored already."""
+
+
+class Explorer:
+    """A policy that follows a branch, and from there on notes what else could be tried.
+
+    Up to the branch it only makes the switches that lead there; then it attends to every
+    step. One explorer serves one run; what is common to all runs is in the frontier.
+    """
+
+    def __init__(
+        self,
+        branch: Branch | None,
+        frontier: Frontier,
+        explored: Explored,
+        bounds: Bounds,
+    ) -> None:
+        self._branch = branch
+        self._frontier = frontier
+        self._explored = explored
+        self._reduce = bounds.reduce
+        self._bounded = bounds.preemptions is not None
+        self._budget = UNLIMITED if bounds.preemptions is None else bounds.preemptions
+        self._next = 0
+        self._granted = -1
+        self._depth = 0
+        self._yielded: set[int] = set()
+        self._parked: dict[int, str] = {}
+        self._waits_for: dict[int, Cell] = {}
+        self._pieces: dict[int, tuple[Cell, str]] = {}
+        self._numbers: dict[int, int] = {}
+        self.due = -1 if branch is None else branch.switches[0][0]
+        self.sim: Simulator | None = None
+        self.contents: Contents | None = None
+
+    def attach(self, session: Session) -> None:
+        """Look at this session's world.
+
+        Under a design that relies on the module's hints, the hold on a range ends inside
+        a step that announces only a lock: there every step counts.
+        """
+        self._reduce = self._reduce and not session.layer.uses_hint
+        self.sim = session.sim
+        self.contents = Contents(session.host)
+        session.sim.local = LocalMemory(len(session.sim.cpus))
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        cpu = sim.current
+        if self._branch is not None:
+            target = self._follow(sim)
+            if target is not None and target is not cpu:
+                return target
+            if self._branch is not None:
+                return None
+        cell, access = cpu.next_cell, cpu.next_access
+        assert cell is not None
+        self._parked.pop(cpu.id, None)
+        piece = self._piece(cell, access)
+        conflicting = self._frontier.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
+        if conflicting or not self._reduce:
+            self._frontier.spoilt.add(piece)
+        if piece in self._frontier.spoilt and self._granted != cpu.id and self._budget:
+            others = [
+                other
+                for other in sim.cpus
+                if other is not cpu and other.runnable and other.id not in self._yielded
+            ]
+            if others:
+                self._decide([cpu, *others])
+        self._perform(cpu, cell, access, piece)
+        return None
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        here = sim.current
+        if why is Why.BLOCK:
+            assert here.waiting_for is not None
+            self._waits_for[here.id] = here.waiting_for
+        elif why is Why.YIELD:
+            self._yielded.add(here.id)
+            self._parked[here.id] = "retry"
+        if self._branch is not None:
+            target = self._follow(sim)
+            chosen = target or default_choice(sim, why)
+            if chosen is not None:
+                self._parked.pop(chosen.id, None)
+            return chosen
+        candidates = [cpu for cpu in sim.cpus if cpu.runnable and cpu.id not in self._yielded]
+        if not candidates:
+            self._yielded.clear()
+            candidates = [cpu for cpu in sim.cpus if cpu.runnable]
+        if not candidates:
+            return None
+        if len(candidates) > 1 or why is Why.YIELD:
+            self._decide(candidates, free=True)
+        self._granted = candidates[0].id
+        return candidates[0]
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """A lock was handed over: its new holder sees what it protects."""
+        assert self.contents is not None
+        assert sim.local is not None
+        lock = self._waits_for.pop(cpu.id)
+        self._parked[cpu.id] = "woken"
+        if self._branch is None:
+            sim.local.learn(cpu.id, self.contents.protected_by(lock))
+
+    def digest(self) -> bytes:
+        """Of the shared state that the run has come to."""
+        assert self.contents is not None
+        return digest_of(self.contents)
+
+    def _follow(self, sim: Simulator) -> Cpu | None:
+        """On the way to the branch: the CPU to switch to now, if any. At the branch, all
+        that was known there is known again.
+        """
+        assert self._branch is not None
+        assert sim.local is not None
+        switches = self._branch.switches
+        target = None
+        while self._next < len(switches) and switches[self._next][0] <= sim.clock:
+            target = sim.cpus[switches[self._next][1]]
+            self._next += 1
+        if self._next < len(switches):
+            self.due = switches[self._next][0]
+            return target
+        assert target is not None
+        sim.local.restore(self._branch.local)
+        self._budget = self._branch.budget
+        self._yielded = set(self._branch.yielded)
+        self._granted = target.id
+        self._depth = len(switches)
+        self._branch = None
+        self.due = -1
+        return target
+
+    def _piece(self, cell: Cell, access: int) -> str:
+        key = id(cell) << 2 | access & 3
+        known = self._pieces.get(key)
+        if known is None:
+            # Holding the cell keeps its id from being given to another.
+            known = self._pieces[key] = cell, touched(cell, access)
+            self._numbers[id(cell)] = int.from_bytes(_digest(cell.name)[:7])
+        return known[1]
+
+    def _perform(self, cpu: Cpu, cell: Cell, access: int, piece: str) -> None:
+        assert self.contents is not None
+        assert self.sim is not None
+        assert self.sim.local is not None
+        self._granted = -1
+        if self._yielded and cpu.id not in self._yielded:
+            self._yielded.clear()
+        told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
+        self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
+
+    def _decide(self, candidates: list[Cpu], free: bool = False) -> None:
+        """Go on with the first; note the others. ``free``: none of them is a preemption.
+
+        Raises:
+            SeenBefore: through the simulator, if the state was explored already.
+        """
+        sim, explored, frontier = self.sim, self._explored, self._frontier
+        assert sim is not None
+        assert sim.local is not None
+        key = self._key(sim)
+        left = frontier.budgets.get(key)
+        if left is not None and left >= self._budget:
+            sim.stop(SeenBefore())
+        if left is None:
+            explored.states += 1
+        frontier.budgets[key] = self._budget
+        explored.transitions += len(candidates)
+        self._depth += 1
+        explored.depth = max(explored.depth, self._depth)
+        if len(candidates) > 1:
+            local = sim.local.snapshot()
+            budget = self._budget - (self._bounded and not free)
+            for other in candidates[1:]:
+                switches = (*_last_at_each_step(sim.switches), (sim.clock, other.id))
+                frontier.todo.append(Branch(switches, budget, local, tuple(self._yielded)))
+
+    def _key(self, sim: Simulator) -> bytes:
+        assert self.contents is not None
+        assert sim.local is not None
+        standing = tuple(
+            (
+                sim.local.known[cpu.id],
+                cpu.state.value,
+                self._place(cpu),
+                cpu.id in self._yielded,
+            )
+            for cpu in sim.cpus
+        )
+        current = sim.current.id if self._bounded else -1
+        remembered = self.contents.remembered()
+        return _digest((standing, current, self.contents.everything(), remembered))
+
+    def _place(self, cpu: Cpu) -> str:
+        """Where a CPU stands: what it waits for, or what it is about to do."""
+        if cpu.waiting_for is not None:
+            return cpu.waiting_for.name
+        parked = self._parked.get(cpu.id)
+        if parked is not None or cpu.next_cell is None or cpu.state is State.DONE:
+            return parked or ""
+        return f"{cpu.next_cell.name} {cpu.next_access}"
+
+
+def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Of several switches before one step only the last counts."""
+    for i, switch in enumerate(switches):
+        if i + 1 == len(switches) or switches[i + 1][0] != switch[0]:
+            yield switch
+
+
+def digest_of(contents: Contents) -> bytes:
+    """128 bits that stand for all shared state."""
+    return _digest(contents.everything())
+
+
+def _digest(value: object) -> bytes:
+    """128 bits of a nested tuple of numbers and strings, the same in every process."""
+    return blake2b(marshal.dumps(value, 2), digest_size=16).digest()  # type: ignore[arg-type]

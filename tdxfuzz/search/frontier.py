@@ -1,0 +1,97 @@
+"""What a systematic search is to do, has done, and has yet to do."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from tdxfuzz.sim import READ, SHARED
+from tdxfuzz.sim.local import Snapshot as LocalSnapshot
+
+DEFAULT_STATES = 5_000_000
+
+
+@frozen
+class Bounds:
+    """How far to go: ``preemptions`` None means all orders. ``states`` and ``seconds`` bound
+    memory and time; reaching them leaves the verdict unknown. Without ``reduce`` there is a
+    choice before every step, whether it commutes or not.
+    """
+
+    preemptions: int | None = None
+    states: int = DEFAULT_STATES
+    seconds: float | None = None
+    reduce: bool = True
+
+    def __str__(self) -> str:
+        if self.preemptions is None:
+            return "all orders"
+        return f"up to {self.preemptions} preemption{'s' if self.preemptions != 1 else ''}"
+
+
+@define
+class Explored:
+    """What a search did: its counts grow while it goes on.
+
+    ``transitions`` are choices of a CPU at a state, ``schedules`` the runs made,
+    ``depth`` the most decisions of one run, ``passes`` how often it began again because
+    a step turned out not to commute. ``finals`` are the digests of the states at rest.
+    """
+
+    states: int = 0
+    transitions: int = 0
+    schedules: int = 0
+    depth: int = 0
+    passes: int = 1
+    seconds: float = 0.0
+    finals: set[bytes] = field(factory=set)
+    seen: set[str] = field(factory=set)
+
+
+@frozen
+class Branch:
+    """A choice that has yet to be made: go on with ``cpu`` before step ``clock``.
+
+    ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
+    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point.
+    """
+
+    switches: tuple[tuple[int, int], ...]
+    budget: int
+    local: LocalSnapshot
+    yielded: tuple[int, ...]
+
+
+@define
+class Accesses:
+    """Who has touched one piece of shared state, and whether that commutes.
+
+    ``cpus`` is a set of CPUs as bits. ``reads`` and ``shares`` say whether all they did was
+    to read, or to add to it in ways of which the order does not matter.
+    """
+
+    cpus: int = 0
+    reads: bool = True
+    shares: bool = True
+
+    def add(self, cpu: int, access: int) -> bool:
+        """Note an access; whether there are now two that do not commute."""
+        self.cpus |= 1 << cpu
+        self.reads = self.reads and access & 3 == READ
+        self.shares = self.shares and bool(access & SHARED)
+        return bool(self.cpus & (self.cpus - 1)) and not self.reads and not self.shares
+
+
+@define
+class Frontier:
+    """What a search has yet to do and what it remembers; enough to go on later.
+
+    ``todo`` are the branches to follow, None standing for the start. ``budgets`` has, for
+    each state's key, the most preemptions that were left when it was explored. ``accesses``
+    says who was seen to touch which piece of shared state, and ``spoilt`` names those
+    before whose accesses there is a choice.
+    """
+
+    todo: list[Branch | None] = field(factory=lambda: [None])
+    budgets: dict[bytes, int] = field(factory=dict)
+    accesses: dict[str, Accesses] = field(factory=dict)
+    spoilt: set[str] = field(factory=set)

@@ -11,6 +11,7 @@ from hypothesis.errors import Flaky
 
 from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.scenarios import Scenario
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hunt import ORDERS, Budget, Hunted
 from tdxfuzz.search.statistics import Statistics
@@ -31,6 +32,7 @@ def hunt_with_hypothesis(
     design: Design = None,
     progress: Callable[[Statistics], None] | None = None,
     scenario: Scenario | None = None,
+    variant: str = DEFAULT.name,
 ) -> Hunted:
     """As :func:`tdxfuzz.search.hunt.hunt`, with Hypothesis as the source of cases.
 
@@ -41,9 +43,10 @@ def hunt_with_hypothesis(
     began = time.monotonic()
     found: list[Run] = []
     enough = False
-    choices = bases(design_name, cpus, design)
+    choices = bases(design_name, cpus, design, variant)
     if scenario is not None:
-        choices = st.builds(Base, st.just(run(scenario.case(design_name), design)), st.just(design))
+        case = scenario.case(design_name).on_module(variant)
+        choices = st.builds(Base, st.just(run(case, design)), st.just(design))
 
     def count(attempt: Run) -> None:
         nonlocal enough

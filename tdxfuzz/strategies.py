@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tdxfuzz.check.run import Design, run
 from tdxfuzz.host.case import OPERATIONS, Case, Op, World
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import LAYOUTS, draw_case
 from tdxfuzz.sim import Schedule
@@ -113,9 +114,11 @@ def bases(
     design_name: str = "merged",
     cpus: int = 2,
     design: Design = None,
+    variant: str = DEFAULT.name,
 ) -> Base:
     """Programs, run once in the default order: what :func:`schedules` needs."""
-    return Base(run(draw(programs(design_name, cpus)), design), design)
+    case = draw(programs(design_name, cpus)).on_module(variant)
+    return Base(run(case, design), design)
 
 
 @st.composite

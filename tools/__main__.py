@@ -24,6 +24,7 @@ TESTS = (
     "tests/module/leaves",
     "tests/module/test_module_contention_td.py",
     "tests/module/test_module_key_table.py",
+    "tests/module/test_module_tdmr_config.py",
 )
 """Tests that reach every status, and are quick."""
 

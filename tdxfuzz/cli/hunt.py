@@ -11,7 +11,7 @@ import click
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.designs import DESIGNS
@@ -38,6 +38,7 @@ DEFAULT_SECONDS = 60.0
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
 @click.option("--scenario", "scenario_name", help="Run only this (`tdxfuzz list scenarios`).")
 @click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
+@module_variant_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
 @click.option(
     "--out",
@@ -57,6 +58,7 @@ def hunt_command(
     cases: int | None,
     scenario_name: str | None,
     cpus: int,
+    variant: str,
     seed: int | None,
     out: Path,
     expect_finding: bool,
@@ -90,7 +92,8 @@ def hunt_command(
             f"hunting {design.name}: engine {engine}, {cpus} CPUs, seed {used_seed}, "
             f"{_budget_text(seconds, cases)}"
         )
-        hunted = _hunt(design, engine, used_seed, Budget(seconds, cases), cpus, scenario, output)
+        budget = Budget(seconds, cases)
+        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, output)
         results.append((design, hunted))
         if hunted.found is not None:
             output.line(
@@ -125,6 +128,7 @@ def _hunt(
     budget: Budget,
     cpus: int,
     scenario: Scenario | None,
+    variant: str,
     output: Output,
 ) -> Hunted:
     def progress(statistics: Statistics) -> None:
@@ -135,10 +139,12 @@ def _hunt(
 
     if engine == HYPOTHESIS:
         return hunt_with_hypothesis(
-            design.name, seed, budget, cpus, design.design, progress, scenario
+            design.name, seed, budget, cpus, design.design, progress, scenario, variant
         )
     chooser = ENGINES[engine]()
-    return hunt(design.name, chooser, seed, budget, cpus, design.design, progress, scenario)
+    return hunt(
+        design.name, chooser, seed, budget, cpus, design.design, progress, scenario, variant
+    )
 
 
 def _report_clean(design: Chosen, hunted: Hunted, output: Output) -> None:

@@ -15,13 +15,14 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search import ENGINES
 
 Row = dict[str, object]
 
 
 @click.command("list", epilog="Example: tdxfuzz list leaves --format json")
-@click.argument("what", metavar="designs|scenarios|checks|leaves|engines")
+@click.argument("what", metavar="designs|scenarios|checks|leaves|engines|variants")
 @click.argument("name", required=False)
 @format_option
 def list_command(what: str, name: str | None, as_json: bool) -> int:
@@ -100,11 +101,17 @@ def _engines() -> Iterator[Row]:
     yield {"name": HYPOTHESIS, "about": "Hypothesis draws programs and sparse schedules."}
 
 
+def _variants() -> Iterator[Row]:
+    for name, variant in VARIANTS.items():
+        yield {"name": name, "about": variant.about}
+
+
 _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "designs": ("name", "design", _designs),
     "scenarios": ("name", "scenario", _scenarios),
     "checks": ("id", "check", _checks),
     "leaves": ("name", "leaf", _leaves),
     "engines": ("name", "engine", _engines),
+    "variants": ("name", "module variant", _variants),
 }
 """For each list: the field with the name, what one of it is called, and its rows."""

@@ -14,11 +14,10 @@ from tdxfuzz.check.run import run
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.repro.save import save
 from tdxfuzz.search.matrix import Cell, Effort, Entry, markdown, row
 from tdxfuzz.search.shrink import shrink
@@ -39,7 +38,7 @@ HUNT_SHARE = 0.5
     help="At most so long for each scenario of each design.",
 )
 @click.option("--scenario", "names", multiple=True, help="Only this one.")
-@click.option("--module-variant", default="", help="What if the module locked otherwise.")
+@module_variant_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--markdown", "page", type=click.Path(path_type=Path), help="Write a page.")
 @click.option(
@@ -54,7 +53,7 @@ def matrix_command(
     designs: tuple[str, ...],
     seconds: float,
     names: tuple[str, ...],
-    module_variant: str,
+    variant: str,
     workers: int,
     page: Path | None,
     out: Path,
@@ -71,11 +70,7 @@ def matrix_command(
     for name in names:
         if name not in SCENARIOS:
             raise unknown("scenario", name, SCENARIOS)
-    if module_variant and module_variant not in VARIANTS:
-        raise unknown("module variant", module_variant, VARIANTS)
-    effort = Effort(
-        seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=module_variant
-    )
+    effort = Effort(seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=variant)
     output = Output(as_json)
     chosen = [choose(argument) for argument in designs or DESIGNS]
     entries: list[Entry] = []

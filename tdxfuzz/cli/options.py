@@ -7,6 +7,9 @@ from typing import TypeVar
 
 import click
 
+from tdxfuzz.cli.errors import unknown
+from tdxfuzz.module.variants import DEFAULT, VARIANTS
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -24,6 +27,24 @@ def format_option(command: F) -> F:
         show_default=True,
         callback=to_flag,
         help="Text for people, or one JSON document for scripts.",
+    )(command)
+
+
+def module_variant_option(command: F) -> F:
+    """``--module-variant NAME`` as the argument ``variant``."""
+
+    def known(context: click.Context, parameter: click.Parameter, value: str) -> str:
+        if value not in VARIANTS:
+            raise unknown("module variant", value, VARIANTS)
+        return value
+
+    return click.option(
+        "--module-variant",
+        "variant",
+        default=DEFAULT.name,
+        show_default=True,
+        callback=known,
+        help="What if the module locked otherwise (`tdxfuzz list variants`).",
     )(command)
 
 

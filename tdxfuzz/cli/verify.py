@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.case import Case
@@ -46,6 +46,7 @@ class Result:
     help="All orders with so many preemptions at most [default: what each scenario can afford].",
 )
 @click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
+@module_variant_option
 @click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
 @click.option("--time", "seconds", type=Duration(), help="Stop a scenario after 60s, 2m, 1h.")
 @click.option(
@@ -67,6 +68,7 @@ def verify_command(
     cpus: int,
     preemptions: int | None,
     full: bool,
+    variant: str,
     states: int,
     seconds: float | None,
     checkpoint: Path | None,
@@ -94,7 +96,7 @@ def verify_command(
     for design in [choose(argument) for argument in designs]:
         for name in names or SCENARIOS:
             scenario = with_cpus(SCENARIOS[name], cpus)
-            case = scenario.case(design.name)
+            case = scenario.case(design.name).on_module(variant)
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states, seconds)
             verified = _search(case, design, name, bounds, checkpoint, output)
@@ -134,7 +136,8 @@ def _search(
     if checkpoint is None:
         return verify(case, design.design, bounds, progress)
     digest = "" if design.file is None else design.file.sha256
-    identity = f"{design.name} {digest} {name} {case.world.cpus} CPUs, {bounds}"
+    variant = case.world.module_variant
+    identity = f"{design.name} {digest} {name} {case.world.cpus} CPUs, {bounds}, {variant}"
     path = checkpoint / f"{design.name}-{name}-{case.world.cpus}.verify.gz"
     frontier, explored = Frontier(), Explored()
     if path.exists():

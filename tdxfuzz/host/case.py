@@ -184,3 +184,7 @@ class Case:
     def with_schedule(self, schedule: Schedule) -> Case:
         """The same case in another order."""
         return evolve(self, schedule=schedule)
+
+    def on_module(self, variant: str) -> Case:
+        """The same case on a module that locks as this variant does."""
+        return evolve(self, world=evolve(self.world, module_variant=variant))

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from tdxfuzz.check.run import Contention, Design, Run, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.scenarios import Scenario
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.engine import Engine
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import draw_case
@@ -60,6 +61,7 @@ def hunt(
     design: Design = None,
     progress: Callable[[Statistics], None] | None = None,
     scenario: Scenario | None = None,
+    variant: str = DEFAULT.name,
 ) -> Hunted:
     """Search one design for a bug.
 
@@ -74,6 +76,7 @@ def hunt(
         design: a user's design.
         progress: called after every case.
         scenario: what to run, in place of programs at random; it brings its own CPUs.
+        variant: of the module, by name.
 
     Raises:
         HarnessError: the design misused the harness or raised, or a run was not
@@ -89,6 +92,7 @@ def hunt(
             cases = _drawn(rng, design_name, cpus)
         else:
             cases = repeat(scenario.case(design_name))
+        cases = (case.on_module(variant) for case in cases)
         for attempt in _attempts(rng, cases, engine, design):
             statistics.seconds = time.monotonic() - began
             statistics.add(attempt)

@@ -18,6 +18,7 @@ from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Design, Run, Session, run
 from tdxfuzz.host.case import Case, Op, World
 from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.portfolio import Portfolio
@@ -66,7 +67,7 @@ class Effort:
     hunt_seconds: float
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     seed: int = 1
-    variant: str = ""
+    variant: str = DEFAULT.name
 
 
 def row(
@@ -101,7 +102,7 @@ def row(
         scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
         case = scenario.case(design_name)
-        verified = verify(_on(case, effort), design, bounds, every_check=True)
+        verified = verify(case.on_module(effort.variant), design, bounds, every_check=True)
         seen |= verified.explored.seen
         for check, shown in verified.by_check.items():
             found.setdefault(check, shown)
@@ -116,7 +117,15 @@ def row(
                     found[finding.check] = alone
     tell(f"a hunt with {HUNT_CPUS} CPUs")
     budget = Budget(seconds=effort.hunt_seconds)
-    hunted = hunt(design_name, Portfolio(), effort.seed, budget, HUNT_CPUS, design)
+    hunted = hunt(
+        design_name,
+        Portfolio(),
+        effort.seed,
+        budget,
+        HUNT_CPUS,
+        design,
+        variant=effort.variant,
+    )
     seen |= set(hunted.statistics.seen)
     if hunted.found is not None and hunted.found.finding is not None:
         found.setdefault(hunted.found.finding.check, hunted.found)
@@ -147,15 +156,11 @@ def _bounds_text(effort: Effort) -> str:
         most = SCENARIOS[name].preemptions
         if most is not None:
             parts.append(f"of {name} those with up to {most} preemption{'s' if most > 1 else ''}")
+    if effort.variant != DEFAULT.name:
+        parts.insert(0, f"on the module variant {effort.variant}")
     parts.append("each allocation of a TD's life failing once")
     parts.append(f"{effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs")
     return "; ".join(parts)
-
-
-def _on(case: Case, effort: Effort) -> Case:
-    if not effort.variant:
-        return case
-    return evolve(case, world=evolve(case.world, module_variant=effort.variant))
 
 
 def _without_memory(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
@@ -163,7 +168,7 @@ def _without_memory(design_name: str, design: Design, effort: Effort) -> Iterato
     world = World(cpus=1, tds=1, slots=1)
     for index in range(MOST_ALLOCATIONS):
         case = Case(design_name, world, programs=(LIFE,), faults=(Fault("alloc", index),))
-        yield Session(_on(case, effort), design, every_check=True).run_programs()
+        yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
 
 
 def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, str], str]) -> str:

@@ -11,9 +11,10 @@ import click
 
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import run
+from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
@@ -40,6 +41,11 @@ HUNT_SHARE = 0.5
 @click.option("--scenario", "names", multiple=True, help="Only this one.")
 @module_variant_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Instead: the same random programs under each design, and what that costs.",
+)
 @click.option("--markdown", "page", type=click.Path(path_type=Path), help="Write a page.")
 @click.option(
     "--out",
@@ -55,6 +61,7 @@ def matrix_command(
     names: tuple[str, ...],
     variant: str,
     workers: int,
+    compare: bool,
     page: Path | None,
     out: Path,
     as_json: bool,
@@ -63,6 +70,9 @@ def matrix_command(
 
     For each design: all orders of every scenario at two CPUs, each allocation failing
     once, and a hunt with three CPUs. By default all built-in designs.
+
+    With --compare designs are put through the same random programs for the time given:
+    which programs break which, how many PAMT calls each makes, how often CPUs wait.
 
     Exit: 0 every cell is clean, 1 something was found, 2 wrong usage or a design that
     raised, 3 some cell is unknown.
@@ -73,6 +83,10 @@ def matrix_command(
     effort = Effort(seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=variant)
     output = Output(as_json)
     chosen = [choose(argument) for argument in designs or DESIGNS]
+    if compare:
+        if names or page is not None:
+            raise UsageProblem("--compare goes with neither --scenario nor --markdown")
+        return run_comparison(chosen, seconds, variant, out, output)
     entries: list[Entry] = []
     links: dict[tuple[str, str], str] = {}
     for design, cells in _rows(chosen, effort, workers, output):

@@ -15,7 +15,9 @@ RECORDINGS = ROOT / "corpus/conformance"
 COMMANDS = ("hunt", "verify", "matrix", "replay", "show", "shrink", "conform", "decode", "list")
 
 
-@pytest.mark.parametrize("what", ["designs", "scenarios", "checks", "engines", "leaves"])
+@pytest.mark.parametrize(
+    "what", ["designs", "scenarios", "checks", "engines", "leaves", "variants"]
+)
 def test_lists_read_as_they_should(invoke: Invoke, what: str) -> None:
     answer = invoke("list", what)
     assert answer.code == 0

@@ -1,0 +1,113 @@
+"""``tdxfuzz matrix --compare``: designs side by side on the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tdxfuzz.cli.design_arg import Chosen
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.output import Output
+from tdxfuzz.repro.save import save
+from tdxfuzz.search.compare import Comparison, Side, compare
+from tdxfuzz.search.hunt import Budget
+from tdxfuzz.search.shrink import shrink
+
+SEED = 1
+PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")
+
+
+def run_comparison(
+    chosen: list[Chosen], seconds: float, variant: str, out: Path, output: Output
+) -> int:
+    """Compare designs for so many seconds, and print what breaks and what it costs.
+
+    Returns:
+        The exit status: 1 if a program broke one of them.
+
+    Raises:
+        UsageProblem: fewer than two designs, or one twice.
+    """
+    if len({design.name for design in chosen}) != len(chosen) or len(chosen) < 2:
+        raise UsageProblem("--compare needs two designs or more, each once")
+
+    def progress(comparison: Comparison) -> None:
+        output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
+
+    sides = [Side(design.name, design.design) for design in chosen]
+    comparison = compare(sides, SEED, Budget(seconds), variant=variant, progress=progress)
+    output.line(
+        f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
+        f"module {variant}; each design is put through all of them"
+    )
+    output.line()
+    names = [side.name for side in sides]
+    costs = {side.name: costs_of(side) for side in sides}
+    rows = [(what, *(costs[name][what] for name in names)) for what in costs[names[0]]]
+    output.table(("of all runs", *names), rows)
+    output.line()
+    output.table(("broken by a program", "programs"), list(_groups(comparison)))
+    files = _save_first(chosen, sides, out)
+    buckets = sorted({bucket for side in sides for bucket in side.broken})
+    if buckets:
+        output.line()
+        table = [(bucket, *(side.broken[bucket] for side in sides)) for bucket in buckets]
+        output.table(("bucket", *names), table)
+        output.line()
+        for name, path in files.items():
+            output.line(f"reproducer of {name}: {path}")
+    output.json(_document(comparison, costs, files))
+    return 1 if buckets else 0
+
+
+def costs_of(side: Side) -> dict[str, int]:
+    """What a design did in all of its runs, set-ups included."""
+    statistics = side.statistics
+    table = statistics.table()
+    costs = {"runs": statistics.cases, "steps": statistics.steps}
+    for leaf in PAMT_LEAVES:
+        answers = table.get(leaf, {})
+        costs[leaf] = sum(answers.values())
+        costs[f"{leaf}, refused"] = costs[leaf] - answers.get("SUCCESS", 0)
+    costs["runs in which a CPU waited for a lock"] = statistics.waited
+    costs["runs with OPERAND_BUSY"] = statistics.busy
+    return costs
+
+
+def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
+    order = [side.name for side in comparison.sides]
+    groups = sorted(comparison.programs.items(), key=lambda item: (len(item[0]), sorted(item[0])))
+    for broken, count in groups:
+        yield ", ".join(name for name in order if name in broken) or "none", count
+
+
+def _save_first(chosen: list[Chosen], sides: list[Side], out: Path) -> dict[str, str]:
+    """A reproducer of the bug each broken design shows most often."""
+    files = {}
+    for design, side in zip(chosen, sides, strict=True):
+        if side.broken:
+            found = side.first[side.broken.most_common(1)[0][0]]
+            best = shrink(found, design.design).run
+            saved = save(best, found, out, "portfolio", SEED, design.design, design.file)
+            files[side.name] = str(saved.path)
+    return files
+
+
+def _document(
+    comparison: Comparison, costs: Mapping[str, Mapping[str, int]], files: Mapping[str, str]
+) -> dict[str, object]:
+    return {
+        "programs": comparison.cases,
+        "seconds": round(comparison.seconds, 3),
+        "seed": SEED,
+        "broken": dict(_groups(comparison)),
+        "designs": [
+            {
+                "design": side.name,
+                "costs": dict(costs[side.name]),
+                "buckets": dict(sorted(side.broken.items())),
+                "reproducer": files.get(side.name),
+            }
+            for side in comparison.sides
+        ],
+    }

@@ -1,0 +1,69 @@
+"""``tdxfuzz matrix``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Invoke
+from tdxfuzz.check import CHECKS
+
+QUICK = ("--scenario", "zap-remap", "--time", "4s")
+
+
+def test_a_page_with_links_to_reproducers(invoke: Invoke) -> None:
+    answer = invoke("matrix", "v4", *QUICK, "--markdown", "page.md", "--out", "cases")
+    assert answer.code == 1
+    page = Path("page.md").read_text(encoding="utf-8")
+    command = "tdxfuzz matrix v4 --scenario zap-remap --time 4s --markdown page.md --out cases"
+    assert f"Made by `{command}`." in page
+    row = next(line for line in page.splitlines() if line.startswith("| v4 |"))
+    assert row.count("|") == len(CHECKS) + 2
+    links = [part.split(")")[0] for part in row.split("](")[1:]]
+    assert links
+    for link in links:
+        assert invoke("replay", link).code == 1
+
+
+def test_json_has_every_cell_with_its_bounds(invoke: Invoke) -> None:
+    answer = invoke("matrix", "v6", *QUICK, "--format", "json", "--module-variant", "ranges-ex")
+    cells = answer.json["cells"]
+    assert isinstance(cells, list)
+    assert [cell["check"] for cell in cells] == list(CHECKS)
+    assert all("on the module variant ranges-ex" in cell["bounds"] for cell in cells)
+
+
+def test_compare_puts_designs_through_the_same_programs(invoke: Invoke) -> None:
+    answer = invoke("matrix", "v6", "merged", "--compare", "--time", "2s", "--format", "json")
+    assert answer.code == 0
+    document = answer.json
+    designs = document["designs"]
+    assert isinstance(designs, list)
+    assert [design["design"] for design in designs] == ["v6", "merged"]
+    assert len({design["costs"]["runs"] for design in designs}) == 1
+    assert document["broken"] == {"none": document["programs"]}
+
+
+def test_compare_names_what_breaks(invoke: Invoke) -> None:
+    answer = invoke("matrix", "v6", "rfc", "--compare", "--time", "3s")
+    assert answer.code == 1
+    assert "page-owner/" in answer.out
+    assert "reproducer of rfc: reproducers/rfc-page-owner-" in answer.out
+    assert "reproducer of v6" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("v6", "--compare"), "--compare needs two designs or more"),
+        (("v6", "v6", "--compare"), "--compare needs two designs or more, each once"),
+        (("v6", "v5", "--compare", "--scenario", "zap-zap"), "--compare goes with neither"),
+        (("v6", "--scenario", "zip-zap"), "unknown scenario 'zip-zap'"),
+    ],
+)
+def test_wrong_usage_is_one_line(invoke: Invoke, arguments: tuple[str, ...], message: str) -> None:
+    answer = invoke("matrix", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1

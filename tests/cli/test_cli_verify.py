@@ -1,0 +1,85 @@
+"""``tdxfuzz verify``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Invoke
+
+SMALL = ("--scenario", "zap-zap")
+
+
+def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
+    answer = invoke("verify", "v6", *SMALL)
+    assert answer.code == 0
+    assert re.fullmatch(
+        r"v6 zap-zap: pass: all orders, 116 states, 232 transitions, 225 schedules, depth 11, "
+        r"1 final states, [\d.]+ s\n",
+        answer.out,
+    )
+
+
+def test_a_fail_is_shrunk_and_written(invoke: Invoke) -> None:
+    answer = invoke("verify", "v4", "--scenario", "zap-remap", "--out", "here")
+    assert answer.code == 1
+    assert "v4 zap-remap: fail" in answer.out
+    (path,) = Path("here").iterdir()
+    assert invoke("replay", path).code == 1
+
+
+def test_json_has_a_row_for_each_design_and_scenario(invoke: Invoke) -> None:
+    answer = invoke("verify", "v6", "merged", *SMALL, "--format", "json")
+    document = answer.json
+    assert document["verdict"] == "pass"
+    rows = document["results"]
+    assert isinstance(rows, list)
+    assert [(row["design"], row["states"]) for row in rows] == [("v6", 116), ("merged", 200)]
+
+
+def test_more_cpus_and_a_bound(invoke: Invoke) -> None:
+    answer = invoke("verify", "v6", *SMALL, "--cpus", 3, "--preemptions", 0)
+    assert answer.code == 3, "one after the other: nothing met"
+    assert "unknown (vacuous: " in answer.out
+    assert "up to 0 preemptions" in answer.out
+
+
+def test_an_unfinished_search_is_kept_and_goes_on(invoke: Invoke) -> None:
+    command = ("verify", "v6", *SMALL, "--checkpoint", "kept")
+    first = invoke(*command, "--time", "0s")
+    assert first.code == 3
+    assert "zap-zap: unfinished, kept in kept/v6-zap-zap-2.verify.gz" in first.out
+    changed = invoke(*command, "--preemptions", 1)
+    assert changed.code == 2
+    assert "remove it to begin again" in changed.err
+    second = invoke(*command, "--time", "60s")
+    assert second.code == 0
+    assert "going on from" in second.out
+    assert not list(Path("kept").iterdir())
+
+
+def test_a_broken_checkpoint_is_one_clear_error(invoke: Invoke) -> None:
+    Path("kept").mkdir()
+    Path("kept/v6-zap-zap-2.verify.gz").write_bytes(b"nonsense")
+    answer = invoke("verify", "v6", *SMALL, "--checkpoint", "kept")
+    assert answer.code == 2
+    assert "kept/v6-zap-zap-2.verify.gz: cannot be read" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("v6", "--scenario", "zap"), "unknown scenario 'zap'; did you mean zap-zap"),
+        (("v7",), "unknown design 'v7'"),
+        (("v6", "--module-variant", "donor-ex"), "unknown module variant 'donor-ex'; did you"),
+        (("v6", "--full", "--preemptions", "1"), "--full and --preemptions exclude each other"),
+    ],
+)
+def test_wrong_usage_is_one_line(invoke: Invoke, arguments: tuple[str, ...], message: str) -> None:
+    answer = invoke("verify", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1

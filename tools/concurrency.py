@@ -100,7 +100,7 @@ def merge(sequences: Sequence[tuple[Taken, ...]]) -> list[tuple[Taken, bool]] | 
             after[key].update(sequence[i + 1 :])
     merged: list[tuple[Taken, bool]] = []
     left = set(keys)
-    longest = max(numbered, key=len)
+    longest = max(numbered, key=lambda keys_of_one: (len(keys_of_one), keys_of_one))
     preference = {key: i for i, key in enumerate(longest)}
     while left:
         first = [key for key in left if not any(key in after[other] for other in left - {key})]

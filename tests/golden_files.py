@@ -11,6 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent
 REGRESSIONS = sorted((ROOT / "corpus/regressions").glob("*.tdx.toml"))
+MATRIX = sorted((ROOT / "corpus/matrix").glob("*.tdx.toml"))
 HINT_RACE = next(path for path in REGRESSIONS if path.name.startswith("hint-pamt-in-use"))
 """The race that the whole project began with."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from golden_files import HINT_RACE, REGRESSIONS, check_golden
+from golden_files import HINT_RACE, MATRIX, REGRESSIONS, check_golden
 from tdxfuzz.check.run import run
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.columns import columns
@@ -30,6 +30,14 @@ def test_there_are_some() -> None:
 @each
 def test_its_bug_still_shows(path: Path) -> None:
     assert replay(read(path)).result is Result.FAILED
+
+
+@pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.name.split(".")[0])
+def test_what_the_matrix_links_to_still_shows_and_is_small(path: Path) -> None:
+    shown = replay(read(path))
+    assert shown.result is Result.FAILED
+    assert read(path).case.operations <= 6
+    assert run(read(path).case).preemptions <= 3
 
 
 @each

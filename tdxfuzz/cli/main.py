@@ -23,6 +23,9 @@ from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
 
+CLOSED_PIPE = 128 + 13
+"""As a shell shows a process that SIGPIPE ended: who read our output has gone."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tdxfuzz")
@@ -65,6 +68,9 @@ def main() -> None:
         name = f"{error.filename}: " if error.filename else ""
         print_error(f"{name}{error.strerror or error}")
         code = 2
+    except SystemExit:
+        # The one exit below us is that of a closed pipe, with 1: that would read as a finding.
+        code = CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")
         code = 3

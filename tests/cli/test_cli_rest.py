@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Invoke
 from golden_files import ROOT, check_golden
-from tdxfuzz.cli.main import cli
+from tdxfuzz.cli.main import CLOSED_PIPE, cli
 
 RECORDINGS = ROOT / "corpus/conformance"
 COMMANDS = ("hunt", "verify", "matrix", "replay", "show", "shrink", "conform", "decode", "list")
@@ -111,3 +114,20 @@ def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) 
     answer = invoke("hunt", "merged")
     assert answer.code == 2
     assert "internal error, please report it: ZeroDivisionError: oh" in answer.err
+
+
+@pytest.mark.parametrize("command", [["list", "leaves"], ["hunt", "merged", "--cases", "5"]])
+def test_a_reader_that_has_gone_is_not_a_finding(command: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    start = "from tdxfuzz.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", start, *command],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == CLOSED_PIPE
+    assert "Traceback" not in done.stderr

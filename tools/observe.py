@@ -221,4 +221,4 @@ def _patched(seamcall: Callable[..., Status]) -> Iterator[None]:
     try:
         yield
     finally:
-        TdxModule.seamcall = original  # type: ignore[method-assign]
+        TdxModule.seamcall = original  # type: ignore[method-assign]  # as it was

@@ -245,4 +245,5 @@ def digest_of(contents: Contents) -> bytes:
 
 def _digest(value: object) -> bytes:
     """128 bits of a nested tuple of numbers and strings, the same in every process."""
+    # The stubs want one of marshal's own types; numbers, strings and tuples of them are some.
     return blake2b(marshal.dumps(value, 2), digest_size=16).digest()  # type: ignore[arg-type]

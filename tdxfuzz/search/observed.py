@@ -136,7 +136,7 @@ def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
     return contents.protected_by(cell)
 
 
-@_look.register
+@_look.register  # dispatches on the bare class: Variable[object] cannot be registered
 def _variable(cell: Variable, access: int, contents: Contents) -> object:  # type: ignore[type-arg]
     value = cell.value
     return value if isinstance(value, int) else contents.protected_by(cell)

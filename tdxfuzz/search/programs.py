@@ -30,6 +30,10 @@ ALLOC_FAILS = 8
 MOST_ALLOCATIONS = 40
 """Allocations of a program, about: which of them fails is drawn below this."""
 
+ALIVE = 75
+"""Percent of TDs that exist when the programs start: two that come at once meet in ranges
+that nobody holds yet."""
+
 RARE_OPS = (("destroy", 7), ("convert", 4), ("vcpu", 4))
 """Percent of operations that are neither map nor zap."""
 
@@ -51,7 +55,7 @@ def draw_case(source: Source, design: str, cpus: int = 2) -> Case:
         guest_ranges=guest,
         kernel_ranges=kernel,
     )
-    alive = {td for td in range(tds) if source.percent(95 if td < 2 else 50)}
+    alive = {td for td in range(tds) if source.percent(ALIVE if td < 2 else 50)}
     setup = [Op("create", (td,)) for td in sorted(alive)]
     pages = [(td, slot) for td in sorted(alive) for slot in range(world.slots)]
     mapped: set[tuple[int, int]] = set()

@@ -8,12 +8,12 @@ from tdxfuzz.module.pamt import PT
 
 
 class PageOwner(Check):
-    """Double free, use after free, two owners, a dirty PAMT page given to the allocator,
-    the module writing to a page it has given back.
+    """Double free, use after free, two owners, a dirty PAMT page given to the allocator, a
+    page given there before its put, the module writing to a page it has given back.
     """
 
     id = "page-owner"
-    source = "facts of the module, section 4; unscrubbed pages: review of v2, 2025-06-27"
+    source = "tdx_free_control_page puts, then frees; unscrubbed pages: review of v2, 2025-06-27"
     witness = "the module gave a pair back"
 
     def page_freed(self, pfn: int, was: str | None) -> None:
@@ -23,6 +23,7 @@ class PageOwner(Check):
             )
             return
         use = self._use_by_module(pfn)
+        holders = self.host.holders.get(pfn >> 9)
         if use:
             self.report(
                 f"{was} {self._name(pfn)} is freed while the module uses it as {use}", objects=use
@@ -31,6 +32,11 @@ class PageOwner(Check):
             self.report(
                 f"PAMT page {self._name(pfn)} is freed unscrubbed",
                 objects="unscrubbed PAMT page",
+            )
+        elif holders is not None and pfn in holders.pages:
+            self.report(
+                f"{was} {self._name(pfn)} is freed before its reference was put",
+                objects="freed before put",
             )
 
     def pair_removed(self, range_hpa: int) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.check.base import Check
+from tdxfuzz.module.pamt import PT
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
 
 
 class Refcount(Check):
-    """Looks at designs that keep reference counts; others have nothing to check."""
+    """The count itself where a design keeps one; for every design, that each get is put."""
 
     id = "refcount"
-    source = "v4 07/08: the count underflows once an error code is lost"
+    source = "v4 07/08: an error code lost, an underflow; v2 08/12: an error path without a put"
     witness = "two CPUs were in get or put for one range at once"
 
     def stopped(self, outcome: Outcome) -> None:
@@ -27,7 +29,8 @@ class Refcount(Check):
 
     def at_rest(self, outcome: Outcome) -> None:
         host = self.host
-        if not host.refcounts:
+        self._look_for_forgotten()
+        if not host.refcounts or self._findings:
             return
         for index in sorted(set(host.refcounts) | set(host.holders)):
             refcount = host.refcounts.get(index)
@@ -40,3 +43,17 @@ class Refcount(Check):
                     objects="too high" if host.layer.holders_of(value) > holders else "too low",
                 )
                 return
+
+    def _look_for_forgotten(self) -> None:
+        """A page that holds its range, though the module uses it for nothing: no put is
+        left that could end the hold.
+        """
+        for holders in self.host.holders.values():
+            for pfn, kind in holders.pages.items():
+                if self.host.module.pamt.type_of(hpa_of(pfn)) == PT.NDA:
+                    name = self.host.layout.name_of_page(hpa_of(pfn))
+                    self.report(
+                        f"{kind} {name} is not in use any more, but nobody put its reference",
+                        objects="forgotten",
+                    )
+                    return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from broken_designs import (
     CountsTooLow,
@@ -26,6 +27,8 @@ from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, Op, World
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.host import Host
+from tdxfuzz.host.kvm import control
 from tdxfuzz.sim import Schedule
 
 ALONE = World(cpus=1, tds=1, slots=1)
@@ -70,6 +73,34 @@ def test_a_mistake_is_found_with_its_bucket(
     assert finding is not None
     assert finding.bucket == bucket
     assert message in finding.message
+
+
+def test_a_reference_that_a_path_forgets_to_put_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count agrees with the holders; but one of them is a page long gone."""
+    put = Host.put
+
+    def forgetful(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
+        if kind != "guest page":
+            put(host, pfn, kind, hint)
+
+    monkeypatch.setattr(Host, "put", forgetful)
+    finding = run(evolve(LIFE, design="merged")).finding
+    assert finding is not None
+    assert finding.bucket == "refcount/-/-/forgotten"
+    assert "guest page A0 is not in use any more" in finding.message
+
+
+def test_a_page_freed_before_its_put_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sketch in the review of the RFC: free the S-EPT page, then put its reference."""
+
+    def backwards(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
+        host.pages.free_page(pfn)
+        host.put(pfn, kind, hint)
+
+    monkeypatch.setattr(control, "free_control_page", backwards)
+    finding = run(evolve(LIFE, design="merged")).finding
+    assert finding is not None
+    assert finding.bucket == "page-owner/-/-/freed before put"
 
 
 def test_a_cycle_of_waiting_is_found_and_its_bucket_names_kinds_of_locks() -> None:

@@ -41,7 +41,7 @@ def hunt_with_hypothesis(
     """
     statistics = Statistics()
     began = time.monotonic()
-    found: list[Run] = []
+    findings: dict[str, Run] = {}
     enough = False
     choices = bases(design_name, cpus, design, variant)
     if scenario is not None:
@@ -55,8 +55,8 @@ def hunt_with_hypothesis(
         if progress is not None:
             progress(statistics)
         if attempt.finding is not None:
-            found.append(attempt)
-        enough = attempt.finding is not None or budget.is_spent(statistics)
+            findings[attempt.finding.bucket] = attempt
+        enough = bool(findings) or budget.is_spent(statistics)
         if enough:
             raise _Enough
 
@@ -87,4 +87,4 @@ def hunt_with_hypothesis(
     except KeyboardInterrupt:
         interrupted = True
     statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, found[0] if found else None, interrupted)
+    return Hunted(statistics, findings, dict.fromkeys(findings, statistics.cases), interrupted)

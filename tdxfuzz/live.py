@@ -14,7 +14,8 @@ from greenlet import getcurrent, greenlet
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.run import Design, Run, Session
 from tdxfuzz.host import operations
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import Cpu, Schedule, Simulator, Why
 from tdxfuzz.sim.scheduler import NEVER, default_choice
 

@@ -19,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tdxfuzz.assertions import assert_clean, assert_same
 from tdxfuzz.check.run import Design
-from tdxfuzz.host.case import MAX_CPUS, MAX_OPERATIONS, MAX_SLOTS, MAX_TDS, OPERATIONS, Op
+from tdxfuzz.host.case import MAX_CPUS, MAX_OPERATIONS
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
 from tdxfuzz.live import LiveRun
 from tdxfuzz.strategies import programs
 

@@ -19,7 +19,8 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from tdxfuzz.check.run import Design, run
-from tdxfuzz.host.case import OPERATIONS, Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.programs import LAYOUTS, draw_case

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 
 from tdxfuzz.check.run import run
-from tdxfuzz.host.case import OPERATIONS, Op, World
+from tdxfuzz.host.case import World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.live import LiveRun
 from tdxfuzz.sim import End, HarnessError
 from tdxfuzz.stateful import concurrent_machine

@@ -5,6 +5,7 @@ from tdxfuzz.check.base import Check
 from tdxfuzz.check.cache_underflow import CacheUnderflow
 from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.linearizable import Linearizable
 from tdxfuzz.check.livelock import LivelockCheck
 from tdxfuzz.check.lock_leak import LockLeak
 from tdxfuzz.check.lock_order import LockOrder
@@ -37,7 +38,14 @@ CHECKS: dict[str, type[Check]] = {
 """By id. At rest they are asked in this order, causes before consequences: a count that is
 too high keeps a pair, whose pages then look leaked."""
 
+HOSTILE_CHECKS: dict[str, type[Check]] = {
+    check.id: check for check in (ModuleFatalCheck, PageOwner, ModuleState, LockLeak, Linearizable)
+}
+"""What a hostile host, which may call what it likes, must not bring about."""
+
+ALL_CHECKS = {**CHECKS, **HOSTILE_CHECKS}
+
 CAREFUL: dict[str, type[Check]] = {ModuleState.id: ModuleStateAtEveryCall}
 """What stands in for a check in runs that can afford to look more often."""
 
-__all__ = ["CAREFUL", "CHECKS", "Check", "Finding"]
+__all__ = ["ALL_CHECKS", "CAREFUL", "CHECKS", "HOSTILE_CHECKS", "Check", "Finding"]

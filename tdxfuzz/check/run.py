@@ -11,16 +11,18 @@ from inspect import isfunction
 
 from attrs import frozen
 
-from tdxfuzz.check import CAREFUL, CHECKS
+from tdxfuzz.check import CAREFUL, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.judge import Judge, Tally
 from tdxfuzz.host import operations
-from tdxfuzz.host.case import Case, Op
+from tdxfuzz.host.case import Case
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.hostile import HOSTILE, Hostile
 from tdxfuzz.host.layout import Layout
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import (
     End,
     FollowSchedule,
@@ -35,6 +37,9 @@ from tdxfuzz.sim import (
 
 Design = type[RefcountLayer] | None
 """The class that ``case.design`` names, where it is not a built-in one."""
+
+
+_BUILT_IN = {**DESIGNS, HOSTILE: Hostile}
 
 
 class UnknownDesignError(HarnessError):
@@ -121,7 +126,7 @@ class Session:
         careful: bool = False,
         every_check: bool = False,
     ) -> None:
-        layer_class = design or DESIGNS.get(case.design)
+        layer_class = design or _BUILT_IN.get(case.design)
         if layer_class is None:
             raise UnknownDesignError(f"unknown design {case.design!r}")
         self.case = case
@@ -224,7 +229,9 @@ def _listening(case: Case, careful: bool) -> list[type[Check]]:
     Raises:
         HarnessError: it asks for one that does not exist.
     """
-    checks = {**CHECKS, **CAREFUL} if careful else CHECKS
+    checks = HOSTILE_CHECKS if case.design == HOSTILE else CHECKS
+    if careful:
+        checks = {**checks, **CAREFUL}
     for name in case.checks:
         if name not in checks:
             raise HarnessError(f"unknown check {name!r}; known: {', '.join(checks)}")

@@ -14,6 +14,7 @@ from tdxfuzz.check.run import Design
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.reproducer import DesignFile
 
 
@@ -29,8 +30,8 @@ class Chosen:
     file: DesignFile | None = None
 
 
-def choose(argument: str) -> Chosen:
-    """The design an argument names.
+def choose(argument: str, hostile: bool = False) -> Chosen:
+    """The design an argument names; "hostile" where a command can do without a design.
 
     A file is executed: it is code by intent, named by the user.
 
@@ -38,8 +39,11 @@ def choose(argument: str) -> Chosen:
         UsageProblem: no such design, file or class, or the file raised.
     """
     if ":" not in argument and not argument.endswith(".py"):
-        if argument not in DESIGNS:
-            raise unknown("design", argument, DESIGNS)
+        known = (*DESIGNS, HOSTILE) if hostile else tuple(DESIGNS)
+        if argument == HOSTILE and not hostile:
+            raise UsageProblem(f"{HOSTILE} is no design: only hunt, verify and replay take it")
+        if argument not in known:
+            raise unknown("design", argument, known)
         return Chosen(argument, argument)
     path_text, _, class_name = argument.rpartition(":") if ":" in argument else (argument, "", "")
     path = Path(path_text)

@@ -10,11 +10,12 @@ import click
 
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, counted
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS, Scenario
 from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
 from tdxfuzz.repro.save import Saved
@@ -27,7 +28,7 @@ DEFAULT_SECONDS = 60.0
 
 
 @click.command("hunt", epilog="Example: tdxfuzz hunt hint --time 30s")
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|hostile]...")
 @click.option(
     "--engine",
     default="portfolio",
@@ -70,6 +71,9 @@ def hunt_command(
     without any, all built-in designs are hunted one after the other. The first bug of a
     design is shrunk, shown as a trace in columns, and written as a reproducer file.
 
+    With `hostile` there is no host layer: every CPU makes raw SEAMCALLs, and the hunt goes
+    on until time is up, with one reproducer for each bucket of findings.
+
     With --seed and --cases the result is the same each time.
 
     Exit: 0 nothing found, 1 a finding, 2 wrong usage or a design that raised, 3 the
@@ -82,7 +86,9 @@ def hunt_command(
     scenario = None if scenario_name is None else SCENARIOS[scenario_name]
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
-    chosen = [choose(argument) for argument in designs or DESIGNS]
+    chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
+    if HOSTILE in designs and (engine == HYPOTHESIS or scenario is not None):
+        raise UsageProblem(f"{HOSTILE} takes a native engine, and no --scenario")
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
     results: list[tuple[Chosen, Hunted]] = []
@@ -95,14 +101,14 @@ def hunt_command(
         budget = Budget(seconds, cases)
         hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, output)
         results.append((design, hunted))
-        if hunted.found is not None:
+        for bucket, run in hunted.findings.items():
             output.line(
-                f"found {hunted.found.findings[0].check} after {hunted.statistics.cases:,} cases "
-                f"in {hunted.statistics.seconds:.1f} s; shrinking …"
+                f"found {run.findings[0].check} after {hunted.found_after[bucket]:,} cases in "
+                f"{hunted.statistics.seconds:.1f} s; shrinking …"
             )
-            found.append(write_finding(hunted.found, design, engine, used_seed, out, output))
-        else:
-            _report_clean(design, hunted, output)
+            found.append(write_finding(run, design, engine, used_seed, out, output))
+        if not hunted.findings or design.name == HOSTILE:
+            _report_statistics(design, hunted, output)
         if hunted.interrupted:
             output.line("interrupted")
             break
@@ -147,10 +153,11 @@ def _hunt(
     )
 
 
-def _report_clean(design: Chosen, hunted: Hunted, output: Output) -> None:
+def _report_statistics(design: Chosen, hunted: Hunted, output: Output) -> None:
     statistics = hunted.statistics
+    buckets = counted(len(hunted.findings), "bucket") if hunted.findings else "nothing"
     output.line(
-        f"{design.name}: nothing found in {statistics.cases:,} cases, {statistics.seconds:.1f} s"
+        f"{design.name}: {buckets} found in {statistics.cases:,} cases, {statistics.seconds:.1f} s"
     )
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} a second; "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from tdxfuzz.abi import LEAVES
-from tdxfuzz.check import CHECKS
+from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.hunt import HYPOTHESIS
 from tdxfuzz.cli.options import format_option
@@ -66,7 +66,7 @@ def _designs() -> Iterator[Row]:
 
 
 def _checks() -> Iterator[Row]:
-    for name, check in CHECKS.items():
+    for name, check in ALL_CHECKS.items():
         yield {
             "id": name,
             "about": _first_line(check.__doc__),

@@ -11,6 +11,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, Result, replay
@@ -91,7 +92,7 @@ def design_for(reproducer: Reproducer, chosen: Chosen | None, path: Path) -> Cho
     name = reproducer.case.design
     if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
         return chosen
-    if reproducer.design_file is None and name in DESIGNS:
+    if reproducer.design_file is None and name in (*DESIGNS, HOSTILE):
         return Chosen(name, name)
     hint = f"{name} is not a built-in design"
     if reproducer.design_file is not None:

@@ -6,73 +6,19 @@ from collections.abc import Callable
 
 from attrs import Attribute, evolve, field, frozen, validators
 
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.sim import EMPTY, Fault, Schedule
 
 MAX_CPUS = 8
 MAX_RANGES = 8
-MAX_TDS = 4
-MAX_SLOTS = 8
 MAX_OPERATIONS = 64
 DEFAULT_STEPS = 20_000
 MAX_STEPS = 10_000_000
 
-OPERATIONS: dict[str, tuple[str, ...]] = {
-    "create": ("td",),
-    "destroy": ("td",),
-    "map": ("td", "slot"),
-    "zap": ("td", "slot"),
-    "convert": ("td", "slot"),
-    "vcpu": ("td",),
-}
-"""Operation names with the names of their arguments; see ``host/operations.py``."""
-
 
 def _between(low: int, high: int) -> Callable[[object, Attribute[int], int], None]:
     return validators.and_(validators.instance_of(int), validators.ge(low), validators.le(high))
-
-
-def _known_operation(op: Op, attribute: object, name: str) -> None:
-    if name not in OPERATIONS:
-        raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
-
-
-def _fitting_arguments(op: Op, attribute: object, args: tuple[int, ...]) -> None:
-    wanted = OPERATIONS.get(op.name, ())
-    if len(args) != len(wanted):
-        raise ValueError(f"{op.name} takes {len(wanted)} arguments ({', '.join(wanted)})")
-    limits = {"td": MAX_TDS, "slot": MAX_SLOTS}
-    for what, value in zip(wanted, args, strict=True):
-        if not isinstance(value, int) or not 0 <= value < limits[what]:
-            raise ValueError(f"{op.name}: {what} must be 0..{limits[what] - 1}, not {value!r}")
-
-
-@frozen(order=True)
-class Op:
-    """One line of a CPU's program: a host operation and small numbers.
-
-    Raises:
-        ValueError: an unknown operation, or arguments it does not take.
-    """
-
-    name: str = field(validator=_known_operation)
-    args: tuple[int, ...] = field(default=(), validator=_fitting_arguments)
-
-    def __str__(self) -> str:
-        return " ".join([self.name, *map(str, self.args)])
-
-    @classmethod
-    def parse(cls, text: str) -> Op:
-        """From the form that ``str`` gives, e.g. ``"map 0 1"``.
-
-        Raises:
-            ValueError: what is wrong with it.
-        """
-        name, *args = text.split()
-        try:
-            return cls(name, tuple(int(arg) for arg in args))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{text!r}: {error}") from None
 
 
 def _ranges_fit(
@@ -172,8 +118,8 @@ class Case:
 
     def _check_op(self, part: str, index: tuple[int, ...], op: Op) -> None:
         limits = {"td": self.world.tds, "slot": self.world.slots}
-        for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
-            if value >= limits[what]:
+        for what, value in op.arguments:
+            if value >= limits.get(what, value + 1):
                 raise CaseError(part, index, f"{op}: the world has only {limits[what]} {what}s")
 
     @property

@@ -96,6 +96,7 @@ class Host(ModuleWatch):
     ) -> None:
         world = case.world
         self.sim = sim
+        self.case = case
         self.world = world
         self.layer = layer
         self.watch = watch or HostWatch()
@@ -161,6 +162,7 @@ class Host(ModuleWatch):
         local = sim.local
         if local is not None:
             local.enter(cpu)
+        self.watch.calling(leaf, version, regs)
         self.calls_in_flight += 1
         if self.calls_in_flight > 1:
             self.calls_met = True

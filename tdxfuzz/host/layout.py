@@ -6,13 +6,12 @@ from attrs import frozen
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
 from tdxfuzz.host.case import World
+from tdxfuzz.host.names import TDMR_BASE, name_of_page, name_of_range
 from tdxfuzz.module.tdmr import TdmrInfo
 
-TDMR_BASE = 1 << 32
 PARAMS_HPA = 1 << 24
 """TD_PARAMS of every TD: shared memory outside the TDMR."""
 
-_LETTERS = "ABCDEFGH"
 _SLOTS_PER_TABLE = 2
 
 
@@ -50,14 +49,5 @@ class Layout:
         """The slot at a guest address."""
         return gpa // SIZE_2M * _SLOTS_PER_TABLE + gpa % SIZE_2M // SIZE_4K
 
-    @staticmethod
-    def name_of_range(hpa: int) -> str:
-        """``"A"``, ``"B"``, …; hex outside the world's memory."""
-        index = (hpa - TDMR_BASE) // SIZE_2M
-        return _LETTERS[index] if 0 <= index < len(_LETTERS) else hex(hpa)
-
-    @classmethod
-    def name_of_page(cls, hpa: int) -> str:
-        """``"A17"``: page 17 of range A."""
-        range_name = cls.name_of_range(hpa)
-        return f"{range_name}{hpa >> 12 & 511}" if range_name in _LETTERS else hex(hpa)
+    name_of_range = staticmethod(name_of_range)
+    name_of_page = staticmethod(name_of_page)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 
 
 @frozen

@@ -16,6 +16,9 @@ class HostWatch:
     range, ``leaf`` a leaf number.
     """
 
+    def calling(self, leaf: int, version: int, regs: Registers) -> None:
+        """The current CPU is about to make a SEAMCALL; ``regs`` hold its inputs."""
+
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         """A SEAMCALL of the current CPU returned; ``regs`` hold its outputs."""
 

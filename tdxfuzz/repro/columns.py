@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from tdxfuzz.check.run import Run
-from tdxfuzz.host.layout import TDMR_BASE
+from tdxfuzz.host.names import TDMR_BASE
 from tdxfuzz.repro.lines import Line, describe_op, lines_of
 
 STEP = 6

@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 from tdxfuzz.abi import BY_NUMBER, Status, status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.check.run import Run
-from tdxfuzz.host.case import Op
 from tdxfuzz.host.layout import Layout
+from tdxfuzz.host.op import Op
 from tdxfuzz.module.codes import REMOVAL_HINT
 from tdxfuzz.sim import Record
 
@@ -62,7 +62,8 @@ def _read(layout: Layout, records: list[Record]) -> Iterator[Line]:
         cpu = cpus.setdefault(record.cpu, _Cpu())
         if record.kind == "op":
             cpu.op = Op.parse(record.what)
-            yield Line(record.step, record.cpu, "op", describe_op(layout, cpu.op))
+            if not cpu.op.is_seamcall:
+                yield Line(record.step, record.cpu, "op", describe_op(layout, cpu.op))
         elif record.kind == "call":
             cpu.call = record
             cpu.shown = _is_interrupted(records, i)
@@ -95,7 +96,9 @@ def _is_interrupted(records: list[Record], call: int) -> bool:
 
 
 def describe_op(layout: Layout, op: Op) -> str:
-    """An operation with its page: ``map TD1 page A16``."""
+    """An operation with its page: ``map TD1 page A16``; a raw SEAMCALL as it is."""
+    if op.is_seamcall:
+        return str(op)
     if len(op.args) == 1:
         return f"{op.name} TD{op.args[0]}"
     page = layout.name_of_page(hpa_of(layout.guest_pfn(*op.args)))
@@ -104,6 +107,8 @@ def describe_op(layout: Layout, op: Op) -> str:
 
 def _call_text(layout: Layout, op: Op | None, call: Record, ret: Record | None) -> str:
     leaf = BY_NUMBER[int(call.what)]
+    if op is not None and op.is_seamcall:
+        return f"{leaf.name}({str(op).removeprefix(leaf.name).strip()})"
     regs = _registers(call.data)
     td = f"TD{op.args[0]}" if op is not None else ""
     word = status(_number(ret.data[0])) if ret is not None else None

@@ -10,8 +10,9 @@ from typing import TypeVar
 import cattrs
 from attrs import field, frozen, validators
 
-from tdxfuzz.check import CHECKS
-from tdxfuzz.host.case import DEFAULT_STEPS, Case, CaseError, Op, World
+from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.host.case import DEFAULT_STEPS, Case, CaseError, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit
@@ -175,8 +176,8 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
         where, problem = _first_problem(error, "schedule")
         raise _error(path, text, where, problem) from None
     for i, check in enumerate(case.checks):
-        if check not in CHECKS:
-            known = ", ".join(CHECKS)
+        if check not in ALL_CHECKS:
+            known = ", ".join(ALL_CHECKS)
             raise _error(
                 path, text, f"expect.checks[{i}]", f"unknown check {check!r}; known: {known}"
             )

@@ -16,14 +16,11 @@ from tdxfuzz.host.case import (
     MAX_CPUS,
     MAX_OPERATIONS,
     MAX_RANGES,
-    MAX_SLOTS,
     MAX_STEPS,
-    MAX_TDS,
-    OPERATIONS,
     Case,
-    Op,
     World,
 )
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search.programs import LAYOUTS
 from tdxfuzz.sim import Fault, Schedule

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import repeat
 from random import Random
 
 from attrs import field, frozen
 
+from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.run import Contention, Design, Run, run
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.engine import Engine
 from tdxfuzz.search.footprint import Base
+from tdxfuzz.search.hostile import hostile_cases
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
@@ -23,6 +26,9 @@ from tdxfuzz.sim import HarnessError, Trace, check_determinism
 ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
 """Orders tried of a program besides the one without preemptions: few where the CPUs get
 and put no range in common, for little can be found there."""
+
+HOSTILE_ORDERS = 12
+"""Orders tried of raw SEAMCALLs that touch something in common."""
 
 CHECK_HARNESS_EVERY = 997
 
@@ -43,13 +49,19 @@ class Budget:
 
 @frozen
 class Hunted:
-    """The end of a hunt. ``found`` is the first run with a finding, ``interrupted`` tells
-    that the user stopped it.
+    """The end of a hunt. ``findings`` has, for each bucket, the first run that showed it, and
+    ``found_after`` how many cases there had been; ``interrupted`` tells that the user stopped it.
     """
 
     statistics: Statistics
-    found: Run | None
+    findings: Mapping[str, Run] = field(factory=dict)
+    found_after: Mapping[str, int] = field(factory=dict)
     interrupted: bool = False
+
+    @property
+    def found(self) -> Run | None:
+        """The first run with a finding."""
+        return next(iter(self.findings.values()), None)
 
 
 def hunt(
@@ -63,12 +75,13 @@ def hunt(
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
 ) -> Hunted:
-    """Search one design for a bug.
+    """Search one design for a bug, or raw SEAMCALLs for all that they can break.
 
     The cases depend on design, engine and seed alone: a longer budget only tries more.
 
     Args:
-        design_name: goes into the cases; a built-in name unless ``design`` is given.
+        design_name: goes into the cases; a built-in name unless ``design`` is given. With
+            "hostile" the search goes on after a finding, for other buckets.
         engine: chooses the orders; a fresh one.
         seed: of the random source.
         budget: when to stop.
@@ -82,13 +95,18 @@ def hunt(
         HarnessError: the design misused the harness or raised, or a run was not
             deterministic.
     """
-    statistics = Statistics()
+    hostile = design_name == HOSTILE
+    statistics = Statistics(HOSTILE_CHECKS if hostile else CHECKS)
     began = time.monotonic()
-    found = None
+    findings: dict[str, Run] = {}
+    found_after: dict[str, int] = {}
     interrupted = False
     try:
         rng = Random(seed)
-        if scenario is None:
+        cases: Iterable[Case]
+        if hostile:
+            cases = hostile_cases(RandomSource(rng), cpus)
+        elif scenario is None:
             cases = _drawn(rng, design_name, cpus)
         else:
             cases = repeat(scenario.case(design_name))
@@ -99,16 +117,19 @@ def hunt(
             if progress is not None:
                 progress(statistics)
             if attempt.finding is not None:
-                found = attempt
-                break
-            if statistics.cases % CHECK_HARNESS_EVERY == 1:
+                bucket = attempt.finding.bucket
+                if bucket not in findings:
+                    findings[bucket], found_after[bucket] = attempt, statistics.cases
+                if not hostile:
+                    break
+            elif statistics.cases % CHECK_HARNESS_EVERY == 1:
                 _check_harness(attempt, design)
             if budget.is_spent(statistics):
                 break
     except KeyboardInterrupt:
         interrupted = True
     statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, found, interrupted)
+    return Hunted(statistics, findings, found_after, interrupted)
 
 
 def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
@@ -120,8 +141,14 @@ def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design
     for case in cases:
         base = Base(run(case, design), design)
         yield base.run
-        for _ in range(ORDERS[base.run.contention]):
+        for _ in range(_orders(base)):
             yield engine.attempt(rng, base)
+
+
+def _orders(base: Base) -> int:
+    if base.run.case.design == HOSTILE:
+        return HOSTILE_ORDERS if base.conflicts else 0
+    return ORDERS[base.run.contention]
 
 
 def _check_harness(attempt: Run, design: Design) -> None:

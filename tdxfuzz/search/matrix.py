@@ -16,7 +16,8 @@ from attrs import evolve, frozen
 
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Design, Run, Session, run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.frontier import Bounds

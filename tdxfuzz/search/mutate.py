@@ -8,7 +8,8 @@ from random import Random
 from attrs import evolve
 
 from tdxfuzz.check.run import Design
-from tdxfuzz.host.case import OPERATIONS, Case, Op
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.search.source import Source
 from tdxfuzz.sim import Fault
 

@@ -24,7 +24,7 @@ from attrs import frozen
 
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.search.orders import OrderSearch
-from tdxfuzz.search.smaller import SIMPLIFICATIONS, Simplification, setup_order
+from tdxfuzz.search.smaller import SIMPLIFICATIONS, Simplification, effort, setup_order
 from tdxfuzz.sim import EMPTY
 
 Size = tuple[int, ...]
@@ -39,8 +39,8 @@ class Shrunk:
 
 
 def size(found: Run) -> Size:
-    """CPUs at work, operations, preemptions, switches, faults, set-up, world, arguments,
-    disorder of the set-up.
+    """CPUs at work, operations, preemptions, switches, faults, what operations ask of a
+    reader, set-up, world, arguments, disorder of the set-up.
     """
     case = found.case
     programs = [program for program in case.programs if program]
@@ -52,6 +52,7 @@ def size(found: Run) -> Size:
         found.preemptions,
         len(found.schedule),
         len(case.faults),
+        sum(effort(op) for program in programs for op in program),
         len(case.setup),
         world.cpus + world.tds + world.slots + len(world.guest_ranges) + len(world.kernel_ranges),
         sum(sum(op.args) for op in every_op),

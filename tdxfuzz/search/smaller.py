@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve, field, frozen
 
-from tdxfuzz.host.case import OPERATIONS, Case, Op
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.search.place import Place
 
 
@@ -116,6 +117,8 @@ def _without_setup(case: Case) -> Iterator[Candidate]:
 
 def setup_order(op: Op) -> tuple[int, tuple[int, ...]]:
     """The order in which a set-up reads best: VMs first, then what is done to them."""
+    if op.is_seamcall:
+        return len(OPERATIONS), ()
     return list(OPERATIONS).index(op.name), op.args
 
 
@@ -131,8 +134,8 @@ def _simpler_worlds(case: Case) -> Iterator[Candidate]:
     world = case.world
     most = {"td": 0, "slot": 0}
     for op in _every_op(case):
-        for what, value in zip(OPERATIONS[op.name], op.args, strict=True):
-            most[what] = max(most[what], value)
+        for what, value in op.arguments:
+            most[what] = max(most.get(what, 0), value)
     for smaller in (
         evolve(world, tds=min(world.tds, most["td"] + 1)),
         evolve(world, slots=min(world.slots, most["slot"] + 1)),
@@ -147,12 +150,7 @@ def _smaller_arguments(case: Case) -> Iterator[Candidate]:
     """Exchange two TDs or slots everywhere, or put one in place of the other."""
     for what in ("td", "slot"):
         values = sorted(
-            {
-                value
-                for op in _every_op(case)
-                for name, value in zip(OPERATIONS[op.name], op.args, strict=True)
-                if name == what
-            }
+            {value for op in _every_op(case) for name, value in op.arguments if name == what}
         )
         for value in values:
             for other in range(value):
@@ -165,8 +163,7 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
         return Op(
             op.name,
             tuple(
-                names.get(value, value) if name == what else value
-                for name, value in zip(OPERATIONS[op.name], op.args, strict=True)
+                names.get(value, value) if name == what else value for name, value in op.arguments
             ),
         )
 
@@ -175,6 +172,56 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
         setup=tuple(map(rename, case.setup)),
         programs=tuple(tuple(map(rename, program)) for program in case.programs),
     )
+
+
+def effort(op: Op) -> int:
+    """How much a reader has to take in: little of a page that comes or goes, most of a TD."""
+    return _EFFORT.get(op.name, 0)
+
+
+_EFFORT = {"convert": 1, "vcpu": 2, "create": 3, "destroy": 3}
+
+
+_PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
+
+
+def _simpler_operations(case: Case) -> Iterator[Candidate]:
+    """A page that is mapped in place of a TD that is created, one that is zapped in place of
+    one that is destroyed; the TD is there beforehand. All at once, or one of them.
+    """
+    places = [
+        (cpu, i)
+        for cpu, program in enumerate(case.programs)
+        for i, op in enumerate(program)
+        if op.name in _PAGE_FOR
+    ]
+    for chosen in [places, *([place] for place in places)] if len(places) > 1 else [places]:
+        for slot in range(case.world.slots if chosen else 0):
+            smaller, setup = case, list(case.setup)
+            for cpu, i in chosen:
+                program = smaller.programs[cpu]
+                op = program[i]
+                simpler = Op(_PAGE_FOR[op.name], (op.args[0], slot))
+                needed = [Op("create", op.args[:1])]
+                if simpler.name == "zap":
+                    needed.append(Op("map", simpler.args))
+                setup += [each for each in needed if each not in setup]
+                program = (*program[:i], simpler, *program[i + 1 :])
+                smaller = evolve(smaller, programs=_with_program(smaller, cpu, program))
+            yield Candidate(evolve(smaller, setup=tuple(setup)), thorough=True)
+
+
+def _zero_registers(case: Case) -> Iterator[Candidate]:
+    """A raw SEAMCALL with one register less."""
+    for cpu, program in enumerate(case.programs):
+        for i, op in enumerate(program):
+            if not op.is_seamcall:
+                continue
+            for at, value in enumerate(op.args):
+                if value:
+                    args = (*op.args[:at], 0, *op.args[at + 1 :])
+                    smaller = (*program[:i], evolve(op, args=args), *program[i + 1 :])
+                    yield Candidate(evolve(case, programs=_with_program(case, cpu, smaller)))
 
 
 def _every_op(case: Case) -> Iterator[Op]:
@@ -191,9 +238,11 @@ SIMPLIFICATIONS: tuple[Simplification, ...] = (
     _without_operations,
     _into_setup,
     _without_faults,
+    _simpler_operations,
     _without_setup,
     _simpler_worlds,
     _smaller_arguments,
+    _zero_registers,
     _sorted_setup,
 )
 """In the order in which they are tried; each takes a case without a schedule."""

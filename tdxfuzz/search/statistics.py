@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
-from tdxfuzz.abi import BY_NUMBER, CODES, status
+from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Run
-from tdxfuzz.host.case import OPERATIONS
+from tdxfuzz.host.op import OPERATIONS
 from tdxfuzz.sim import End
 
 BUSY = CODES["OPERAND_BUSY"]
 
 
-_NUMBER = {name: i for i, name in enumerate(OPERATIONS)}
+_NUMBER = {name: i for i, name in enumerate((*OPERATIONS, *BY_NAME))}
 """Numbers for names: the hash of a string differs from process to process."""
 
 
@@ -32,7 +33,8 @@ class Statistics:
     end. ``seen`` counts, for each check, the runs in which its witness occurred.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checks: Iterable[str] = CHECKS) -> None:
+        self.checks = tuple(checks)
         self.cases = 0
         self.steps = 0
         self.discarded = 0
@@ -69,7 +71,7 @@ class Statistics:
 
     def unseen(self) -> list[str]:
         """The checks whose witness never occurred: about them the search says nothing."""
-        return [check for check in CHECKS if not self.seen[check]]
+        return [check for check in self.checks if not self.seen[check]]
 
     def witnesses(self) -> dict[str, int]:
         """In how many runs each interesting thing happened."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from broken_designs import AllocatesUnderLock
 from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.op import Op
 
 ALONE = World(cpus=1, tds=1, slots=1)
 

@@ -6,8 +6,9 @@ from attrs import evolve
 
 from broken_designs import TopsUpTooLittle
 from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import Fault
 
 CASE = Case(

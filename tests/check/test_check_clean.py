@@ -10,8 +10,9 @@ from attrs import evolve
 from broken_designs import LosesBitmapBit
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Contention, SetupError, run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.op import Op
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import End, Schedule

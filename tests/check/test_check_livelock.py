@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from broken_designs import GoesRound
 from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import End, Schedule
 
 FAULTS = Case(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.host.case import MAX_OPERATIONS, Case, Op, World
+from tdxfuzz.host.case import MAX_OPERATIONS, Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import Schedule
 
 

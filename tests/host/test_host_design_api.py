@@ -6,9 +6,10 @@ import pytest
 
 from tdxfuzz.check.run import DesignError, Session, UnknownDesignError, run
 from tdxfuzz.host import design
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.op import Op
 from tdxfuzz.sim import HarnessError
 
 CASE = Case("Mine", World(cpus=1), (), ((Op("create", (0,)),),))

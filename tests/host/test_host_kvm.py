@@ -6,10 +6,11 @@ import pytest
 
 from tdxfuzz.check.run import Session
 from tdxfuzz.host import operations
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kernel.errno import EEXIST, ENOENT, ENOMEM, ENOSPC
+from tdxfuzz.host.op import Op
 from tdxfuzz.module.snapshot import used_pages
 from tdxfuzz.sim import Fault
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 
 from tdxfuzz.host.case import World
-from tdxfuzz.host.layout import TDMR_BASE, Layout
+from tdxfuzz.host.layout import Layout
+from tdxfuzz.host.names import TDMR_BASE
 from tdxfuzz.strategies import worlds
 
 

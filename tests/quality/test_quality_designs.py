@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.check.run import Run, Session, run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.op import Op
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.shrink import shrink

@@ -6,7 +6,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdxfuzz.host.case import MAX_SLOTS, MAX_TDS, Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search.codec import FAULT_KINDS, decode, encode
 from tdxfuzz.sim import Fault, Schedule, Switch

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hunt import Budget, Hunted, hunt

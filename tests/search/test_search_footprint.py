@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.sim import Schedule
 

@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 from tdxfuzz.check.run import Contention, SetupError, run
-from tdxfuzz.host.case import OPERATIONS
+from tdxfuzz.host.op import OPERATIONS
 from tdxfuzz.search.programs import LAYOUTS, draw_case
 from tdxfuzz.search.source import RandomSource
 

@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 
 from tdxfuzz.check.run import Session, run
-from tdxfuzz.host.case import Case, Op, World
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.search.checkpoint import CheckpointError, load, save
 from tdxfuzz.search.contents import Contents

@@ -1,0 +1,241 @@
+"""Raw SEAMCALLs at random: leaves with operands that mean something where they start from.
+
+An operand is drawn by what the leaf's table says it is: where a TDR is wanted mostly a
+TDR, where a new page is wanted mostly a free one. A few things are in focus in each case
+and drawn again and again, so that calls meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from random import Random
+from typing import TypeVar
+
+from attrs import evolve, frozen
+
+from tdxfuzz.abi import BY_NAME, LEAVES, Leaf
+from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
+from tdxfuzz.check.run import Session
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
+from tdxfuzz.host.layout import PARAMS_HPA
+from tdxfuzz.host.names import TDMR_BASE
+from tdxfuzz.host.op import Op, arguments_of
+from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.module.pamt import PT
+from tdxfuzz.module.snapshot import used_pages
+from tdxfuzz.search.source import RandomSource, Source
+
+T = TypeVar("T")
+
+FITTING = 88
+"""Percent of operands that are of the kind the leaf wants."""
+
+IN_FOCUS = 60
+"""Percent of operands that are what the case is about."""
+
+HOW = (5, 3, 3)
+"""Weights of calls that succeed after the case's first, beside it, and of any calls."""
+
+TRIES = 60
+ENOUGH = 4
+"""Operands tried of a leaf to find some that succeed, and how many of those are kept."""
+
+PROGRAM_LENGTHS = ((1, 2, 3), (6, 3, 1))
+
+RANGES = 5
+"""2MB ranges that operands may name: A to E."""
+
+_WEIGHTS = {"PHYMEM.PAMT": 8, "PHYMEM": 2, "MEM": 3, "MNG": 2, "VP": 2}
+_LEFT_OUT = ("TDH.SYS.", "TDH.MNG.RD", "TDH.MNG.WR", "TDH.MEM.RD", "TDH.MEM.WR")
+
+
+def _weight(leaf: Leaf) -> int:
+    words = leaf.name.split(".")[1:]
+    return _WEIGHTS.get(".".join(words[:2]), _WEIGHTS.get(words[0], 1))
+
+
+HOSTILE_LEAVES = tuple(
+    leaf for leaf in LEAVES if leaf.number in HANDLERS and not leaf.name.startswith(_LEFT_OUT)
+)
+"""Leaves that hostile programs call: those that change pages, keys or a TD's life."""
+
+_LEAF_WEIGHTS = tuple(map(_weight, HOSTILE_LEAVES))
+
+
+@frozen
+class Resources:
+    """What there is to name after a set-up: values of operands by kind."""
+
+    kinds: dict[str, tuple[int, ...]]
+
+    def all_of(self, kind: str) -> tuple[int, ...]:
+        """The values of a kind; of an empty one, any page at all."""
+        return self.kinds[kind] or self.kinds["any page"]
+
+
+@lru_cache
+def resources(setup: str) -> Resources:
+    """Run a set-up, and see what it left."""
+    session = Session(_case(setup, 1, ((),)))
+    session.run_programs()
+    module = session.host.module
+    of_type: dict[int, list[int]] = {}
+    for entry in used_pages(module):
+        of_type.setdefault(entry.pt, []).append(entry.hpa)
+    nodes = [node for node in module.pamt.nodes() if node.is_node]
+    backing = [page.hpa for node in nodes for page in node.backing]
+    ranges = [TDMR_BASE + i * SIZE_2M for i in range(RANGES)]
+    paired = {node.hpa for node in nodes}
+    taken = {hpa for pages in of_type.values() for hpa in pages} | set(backing)
+
+    def untaken(among: list[int]) -> tuple[int, ...]:
+        pages = [hpa + i * SIZE_4K for hpa in among for i in (0, 1, 40, 300)]
+        return tuple(hpa for hpa in pages if hpa not in taken)
+
+    huge = [hpa for hpa in ranges if module.pamt.blocks[hpa >> 30].entry_2m(hpa).pt == PT.REG]
+    free = untaken([hpa for hpa in ranges if hpa in paired])
+    bare = untaken([hpa for hpa in ranges if hpa not in paired])
+    used = tuple(hpa for pages in of_type.values() for hpa in pages[:3]) + tuple(huge)
+    guest = [0, SIZE_4K, SIZE_2M]
+    return Resources(
+        {
+            "tdr": tuple(of_type.get(PT.TDR, ())),
+            "tdvpr": tuple(of_type.get(PT.TDVPR, ())),
+            "new page": free + bare[:4],
+            "PAMT page": bare + free + tuple(backing[:2]),
+            "used page": used,
+            "any page": free[:3] + bare[:3] + used + tuple(backing[:3]),
+            "range": tuple(hpa | 1 for hpa in ranges),
+            "gpa": (0, 0, 0, SIZE_4K, SIZE_2M, 1, 1, SIZE_2M | 1, 2, 3),
+            "plain gpa": tuple(guest),
+            "hkid": tuple(range(33, 36)),
+        }
+    )
+
+
+_KIND_OF = {
+    "TDR HPA": "tdr",
+    "TDR HPA and flags": "tdr",
+    "TDVPR HPA": "tdvpr",
+    "TDVPR HPA and flags": "tdvpr",
+    "page HPA": "used page",
+    "page HPA with HKID": "any page",
+    "HPA | level": "any page",
+    "source HPA": "any page",
+    "GPA | level": "gpa",
+    "GPA": "plain gpa",
+    "2MB range HPA | 1": "range",
+    "HKID": "hkid",
+}
+
+
+def kind_of(leaf: Leaf, register: str) -> str | None:
+    """Which kind of value an operand wants; None if a small number will do."""
+    meaning = leaf.inputs.get(register, "")
+    if leaf.name == "TDH.MEM.PAGE.ADD" and register == "r8":
+        return "new page"
+    if meaning.startswith("PAMT page"):
+        return "PAMT page"
+    if meaning.startswith("new "):
+        return "new page"
+    return _KIND_OF.get(meaning)
+
+
+@lru_cache(maxsize=1024)
+def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op, ...]]:
+    """Calls that succeed after a set-up and the calls ``before``, by leaf.
+
+    Found by trying: a call that is refused changes nothing, so that one world serves many.
+    """
+    source = RandomSource(Random(len(before)))
+    there = resources(setup)
+    found: dict[str, tuple[Op, ...]] = {}
+    session = None
+    for leaf in HOSTILE_LEAVES:
+        tried: set[Op] = set()
+        for _ in range(TRIES):
+            op = _draw_call(source, leaf, there, {})
+            if op in tried:
+                continue
+            tried.add(op)
+            if session is None:
+                session = Session(_case(setup, 1, (before,)))
+                session.run_programs()
+            if _succeeds(session, op):
+                found[leaf.name] = (*found.get(leaf.name, ()), op)
+                session = None
+                if len(found[leaf.name]) == ENOUGH:
+                    break
+    return found
+
+
+def _succeeds(session: Session, op: Op) -> bool:
+    registers = dict(op.arguments)
+    version = registers.pop("version", 0)
+    status, _ = session.host.seamcall(BY_NAME[op.name].number, version, **registers)
+    return status.ok
+
+
+def draw_hostile(source: Source, cpus: int = 2) -> Case:
+    """A hostile case without a schedule: a set-up, and one to three calls per CPU.
+
+    The first CPU begins with a call that succeeds; the next most often with one that does
+    so before it, or only after it.
+    """
+    names = list(SETUPS)
+    setup = source.pick(names, [1] * len(names))
+    there = resources(setup)
+    focus = {kind: _any_of(source, there.all_of(kind)) for kind in there.kinds}
+    programs: list[tuple[Op, ...]] = []
+    enabling: tuple[Op, ...] = ()
+    for _ in range(cpus):
+        program = []
+        for _ in range(source.pick(*PROGRAM_LENGTHS)):
+            how = source.pick(("after", "beside", "any"), HOW)
+            calls = {}
+            if how != "any":
+                calls = fitting_calls(setup, enabling if how == "after" else ())
+            if calls:
+                leaves = [leaf for leaf in HOSTILE_LEAVES if leaf.name in calls]
+                leaf = source.pick(leaves, [_weight(leaf) for leaf in leaves])
+                op = _any_of(source, calls[leaf.name])
+            else:
+                leaf = source.pick(HOSTILE_LEAVES, _LEAF_WEIGHTS)
+                op = _draw_call(source, leaf, there, focus)
+            program.append(op)
+            enabling = enabling or (op,)
+        programs.append(tuple(program))
+    return _case(setup, cpus, tuple(programs))
+
+
+def _draw_call(source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
+    args = []
+    for register in arguments_of(leaf.name):
+        kind = kind_of(leaf, register)
+        if leaf.inputs.get(register, "").startswith("TD_PARAMS"):
+            args.append(PARAMS_HPA)
+        elif kind is None:
+            args.append(0)
+        elif focus and source.percent(IN_FOCUS):
+            args.append(focus[kind])
+        else:
+            wanted = kind if source.percent(FITTING) else "any page"
+            args.append(_any_of(source, there.all_of(wanted)))
+    return Op(leaf.name, tuple(args))
+
+
+def _any_of(source: Source, values: Sequence[T]) -> T:
+    return values[source.below(len(values))]
+
+
+def _case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:
+    world = evolve(WORLD, cpus=cpus)
+    return Case(HOSTILE, world, setup_ops(setup), programs)
+
+
+def hostile_cases(source: Source, cpus: int) -> Iterator[Case]:
+    """Hostile cases without end."""
+    while True:
+        yield draw_hostile(source, cpus)

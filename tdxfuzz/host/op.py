@@ -85,7 +85,7 @@ class Op:
         if not self.is_seamcall:
             return " ".join([self.name, *map(str, self.args)])
         shown = [
-            f"{what}={name_of_operand(value)}"
+            f"{what}={value if what == 'version' else name_of_operand(value)}"
             for what, value in self.arguments
             if value or what != "version"
         ]
@@ -101,6 +101,7 @@ class Op:
         """
         name, *args = text.split() or [""]
         try:
+            arguments_of(name)
             if name in BY_NAME:
                 return cls(name, _registers(name, args))
             return cls(name, tuple(int(arg) for arg in args))

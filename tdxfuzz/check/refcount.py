@@ -29,8 +29,7 @@ class Refcount(Check):
 
     def at_rest(self, outcome: Outcome) -> None:
         host = self.host
-        self._look_for_forgotten()
-        if not host.refcounts or self._findings:
+        if self._reports_forgotten() or not host.refcounts:
             return
         for index in sorted(set(host.refcounts) | set(host.holders)):
             refcount = host.refcounts.get(index)
@@ -44,7 +43,7 @@ class Refcount(Check):
                 )
                 return
 
-    def _look_for_forgotten(self) -> None:
+    def _reports_forgotten(self) -> bool:
         """A page that holds its range, though the module uses it for nothing: no put is
         left that could end the hold.
         """
@@ -56,4 +55,5 @@ class Refcount(Check):
                         f"{kind} {name} is not in use any more, but nobody put its reference",
                         objects="forgotten",
                     )
-                    return
+                    return True
+        return False

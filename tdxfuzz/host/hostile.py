@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tdxfuzz.host.case import World
-from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.designs.hint import Hint
 from tdxfuzz.host.op import Op
 
 HOSTILE = "hostile"
@@ -17,15 +18,7 @@ class Hostile(RefcountLayer):
 
     declared_leaks = frozenset({"idle-pair"})
 
-    def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        pair = self.alloc_pair(cache)
-        if pair is None:
-            return -ENOMEM
-        status = self.pamt_add(pfn, pair)
-        if status.ok:
-            return 0
-        self.free_pair(pair)
-        return 0 if status.name == "HPA_RANGE_NOT_FREE" else -EIO
+    get = Hint.get
 
     def put(self, pfn: int, hint: bool = False) -> None:
         """Nothing: the pair stays."""

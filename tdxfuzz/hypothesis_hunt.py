@@ -13,7 +13,7 @@ from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.hunt import ORDERS, Budget, Hunted
+from tdxfuzz.search.hunt import ORDERS, Budget, Found, Hunted
 from tdxfuzz.search.statistics import Statistics
 from tdxfuzz.strategies import bases, schedules
 
@@ -41,7 +41,7 @@ def hunt_with_hypothesis(
     """
     statistics = Statistics()
     began = time.monotonic()
-    findings: dict[str, Run] = {}
+    findings: dict[str, Found] = {}
     enough = False
     choices = bases(design_name, cpus, design, variant)
     if scenario is not None:
@@ -55,7 +55,8 @@ def hunt_with_hypothesis(
         if progress is not None:
             progress(statistics)
         if attempt.finding is not None:
-            findings[attempt.finding.bucket] = attempt
+            found = Found(attempt, statistics.cases, statistics.seconds)
+            findings[attempt.finding.bucket] = found
         enough = bool(findings) or budget.is_spent(statistics)
         if enough:
             raise _Enough
@@ -87,4 +88,4 @@ def hunt_with_hypothesis(
     except KeyboardInterrupt:
         interrupted = True
     statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, findings, dict.fromkeys(findings, statistics.cases), interrupted)
+    return Hunted(statistics, findings, interrupted)

@@ -54,7 +54,7 @@ class Linearizable(Check):
         super().__init__(host, findings)
         self._events = 0
         self._open: dict[int, Called] = {}
-        self.done: list[Called] = []
+        self._done: list[Called] = []
 
     def calling(self, leaf: int, version: int, regs: Registers) -> None:
         if self.host.sim.running:
@@ -68,16 +68,16 @@ class Linearizable(Check):
             self._events += 1
             call.ended = self._events
             call.outputs = regs.as_tuple()
-            self.done.append(call)
+            self._done.append(call)
 
     def at_rest(self, outcome: Outcome) -> None:
         if not self.host.calls_met:
             return
-        self.seen = any(a.began < b.began < a.ended for a in self.done for b in self.done)
+        self.seen = any(a.began < b.began < a.ended for a in self._done for b in self._done)
         final = snapshot(self.host.module)
         best: tuple[int, Called | None, str] = (-1, None, "")
         tried = 0
-        for order in islice(serial_orders(self.done), MOST_ORDERS):
+        for order in islice(serial_orders(self._done), MOST_ORDERS):
             tried += 1
             fitting, call, what = self._compare(order, final)
             if not what:
@@ -87,7 +87,7 @@ class Linearizable(Check):
         if tried == MOST_ORDERS:
             return
         _, call, what = best
-        names = ", ".join(f"{BY_NUMBER[each.leaf]} of CPU {each.cpu}" for each in self.done)
+        names = ", ".join(f"{BY_NUMBER[each.leaf]} of CPU {each.cpu}" for each in self._done)
         self.report(
             f"no serial order of the calls that succeeded ({names}) gives the same {what}",
             leaf=NOBODY if call is None else call.leaf,
@@ -106,8 +106,8 @@ class Linearizable(Check):
             if regs.as_tuple() != call.outputs:
                 return i, call, "outputs"
         state = snapshot(host.module)
-        for part, value in state.items():
-            if part != "hp" and value != final[part]:  # type: ignore[literal-required] # its own key
+        for (part, value), wanted in zip(state.items(), final.values(), strict=True):
+            if part != "hp" and value != wanted:
                 return len(order), None, part
         return len(order), None, ""
 
@@ -115,6 +115,7 @@ class Linearizable(Check):
 def _beforehand(host: Host) -> Host:
     """The host as it was before the programs began: built once more."""
     again = Host(Simulator(len(host.sim.cpus)), host.case, type(host.layer)())
+    again.pages.armed = False
     for op in host.case.setup:
         operations.run(again, op)
     return again

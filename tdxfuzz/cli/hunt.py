@@ -101,12 +101,12 @@ def hunt_command(
         budget = Budget(seconds, cases)
         hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, output)
         results.append((design, hunted))
-        for bucket, run in hunted.findings.items():
+        for first in hunted.findings.values():
             output.line(
-                f"found {run.findings[0].check} after {hunted.found_after[bucket]:,} cases in "
-                f"{hunted.statistics.seconds:.1f} s; shrinking …"
+                f"found {first.run.findings[0].check} after {first.cases:,} cases in "
+                f"{first.seconds:.1f} s; shrinking …"
             )
-            found.append(write_finding(run, design, engine, used_seed, out, output))
+            found.append(write_finding(first.run, design, engine, used_seed, out, output))
         if not hunted.findings or design.name == HOSTILE:
             _report_statistics(design, hunted, output)
         if hunted.interrupted:

@@ -12,6 +12,7 @@ from tdxfuzz.host.kvm.vm import Vm, VmState
 from tdxfuzz.host.op import OPERATIONS, Op
 
 if TYPE_CHECKING:
+    from tdxfuzz.abi import Status
     from tdxfuzz.host.host import Host
 
 
@@ -24,7 +25,11 @@ def run(host: Host, op: Op) -> int:
     if sim.local is not None:
         sim.local.begin_operation(sim.current.id)
     host.operations_in_flight += 1
-    result = _raw(host, op) if op.is_seamcall else _TABLE[op.name](host, *op.args)
+    result = 0
+    if op.is_seamcall:
+        seamcall(host, op)
+    else:
+        result = _TABLE[op.name](host, *op.args)
     host.operations_in_flight -= 1
     sim.rounds.clear()
     if trace is not None and sim.running:
@@ -32,12 +37,12 @@ def run(host: Host, op: Op) -> int:
     return result
 
 
-def _raw(host: Host, op: Op) -> int:
-    """A SEAMCALL with no host layer around it; whatever it answers is fine."""
+def seamcall(host: Host, op: Op) -> Status:
+    """A SEAMCALL with no host layer around it: what it answers is for nobody to handle."""
     registers = dict(op.arguments)
     version = registers.pop("version", 0)
-    host.seamcall(BY_NAME[op.name].number, version, **registers)
-    return 0
+    status, _ = host.seamcall(BY_NAME[op.name].number, version, **registers)
+    return status
 
 
 def create(host: Host, td: int) -> int:

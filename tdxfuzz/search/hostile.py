@@ -7,14 +7,14 @@ and drawn again and again, so that calls meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from tdxfuzz.abi import BY_NAME, LEAVES, Leaf
+from tdxfuzz.abi import LEAVES, Leaf
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.check.run import Session
 from tdxfuzz.host.case import Case
@@ -22,6 +22,7 @@ from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.host.names import TDMR_BASE
 from tdxfuzz.host.op import Op, arguments_of
+from tdxfuzz.host.operations import seamcall
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.snapshot import used_pages
@@ -163,19 +164,12 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
             if session is None:
                 session = Session(_case(setup, 1, (before,)))
                 session.run_programs()
-            if _succeeds(session, op):
+            if seamcall(session.host, op).ok:
                 found[leaf.name] = (*found.get(leaf.name, ()), op)
                 session = None
                 if len(found[leaf.name]) == ENOUGH:
                     break
     return found
-
-
-def _succeeds(session: Session, op: Op) -> bool:
-    registers = dict(op.arguments)
-    version = registers.pop("version", 0)
-    status, _ = session.host.seamcall(BY_NAME[op.name].number, version, **registers)
-    return status.ok
 
 
 def draw_hostile(source: Source, cpus: int = 2) -> Case:
@@ -233,9 +227,3 @@ def _any_of(source: Source, values: Sequence[T]) -> T:
 def _case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:
     world = evolve(WORLD, cpus=cpus)
     return Case(HOSTILE, world, setup_ops(setup), programs)
-
-
-def hostile_cases(source: Source, cpus: int) -> Iterator[Case]:
-    """Hostile cases without end."""
-    while True:
-        yield draw_hostile(source, cpus)

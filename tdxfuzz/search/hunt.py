@@ -17,7 +17,7 @@ from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.engine import Engine
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.hostile import hostile_cases
+from tdxfuzz.search.hostile import draw_hostile
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
@@ -48,20 +48,29 @@ class Budget:
 
 
 @frozen
+class Found:
+    """A run with a finding, and how many cases and seconds it took to get there."""
+
+    run: Run
+    cases: int
+    seconds: float
+
+
+@frozen
 class Hunted:
-    """The end of a hunt. ``findings`` has, for each bucket, the first run that showed it, and
-    ``found_after`` how many cases there had been; ``interrupted`` tells that the user stopped it.
+    """The end of a hunt. ``findings`` has what showed each bucket first; ``interrupted`` tells
+    that the user stopped it.
     """
 
     statistics: Statistics
-    findings: Mapping[str, Run] = field(factory=dict)
-    found_after: Mapping[str, int] = field(factory=dict)
+    findings: Mapping[str, Found] = field(factory=dict)
     interrupted: bool = False
 
     @property
     def found(self) -> Run | None:
         """The first run with a finding."""
-        return next(iter(self.findings.values()), None)
+        first = next(iter(self.findings.values()), None)
+        return None if first is None else first.run
 
 
 def hunt(
@@ -98,15 +107,11 @@ def hunt(
     hostile = design_name == HOSTILE
     statistics = Statistics(HOSTILE_CHECKS if hostile else CHECKS)
     began = time.monotonic()
-    findings: dict[str, Run] = {}
-    found_after: dict[str, int] = {}
+    findings: dict[str, Found] = {}
     interrupted = False
     try:
         rng = Random(seed)
-        cases: Iterable[Case]
-        if hostile:
-            cases = hostile_cases(RandomSource(rng), cpus)
-        elif scenario is None:
+        if scenario is None:
             cases = _drawn(rng, design_name, cpus)
         else:
             cases = repeat(scenario.case(design_name))
@@ -117,9 +122,8 @@ def hunt(
             if progress is not None:
                 progress(statistics)
             if attempt.finding is not None:
-                bucket = attempt.finding.bucket
-                if bucket not in findings:
-                    findings[bucket], found_after[bucket] = attempt, statistics.cases
+                found = Found(attempt, statistics.cases, statistics.seconds)
+                findings.setdefault(attempt.finding.bucket, found)
                 if not hostile:
                     break
             elif statistics.cases % CHECK_HARNESS_EVERY == 1:
@@ -129,12 +133,16 @@ def hunt(
     except KeyboardInterrupt:
         interrupted = True
     statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, findings, found_after, interrupted)
+    return Hunted(statistics, findings, interrupted)
 
 
 def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
+    source = RandomSource(rng)
     while True:
-        yield draw_case(RandomSource(rng), design_name, cpus)
+        if design_name == HOSTILE:
+            yield draw_hostile(source, cpus)
+        else:
+            yield draw_case(source, design_name, cpus)
 
 
 def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design) -> Iterator[Run]:

@@ -174,15 +174,15 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
     )
 
 
+_EFFORT = {"convert": 1, "vcpu": 2, "create": 3, "destroy": 3}
+
+_PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
+"""What does less in the same direction: pairs come, or go."""
+
+
 def effort(op: Op) -> int:
     """How much a reader has to take in: little of a page that comes or goes, most of a TD."""
     return _EFFORT.get(op.name, 0)
-
-
-_EFFORT = {"convert": 1, "vcpu": 2, "create": 3, "destroy": 3}
-
-
-_PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
 
 
 def _simpler_operations(case: Case) -> Iterator[Candidate]:
@@ -195,8 +195,11 @@ def _simpler_operations(case: Case) -> Iterator[Candidate]:
         for i, op in enumerate(program)
         if op.name in _PAGE_FOR
     ]
-    for chosen in [places, *([place] for place in places)] if len(places) > 1 else [places]:
-        for slot in range(case.world.slots if chosen else 0):
+    groups = [[place] for place in places]
+    if len(places) > 1:
+        groups.insert(0, places)
+    for chosen in groups:
+        for slot in range(case.world.slots):
             smaller, setup = case, list(case.setup)
             for cpu, i in chosen:
                 program = smaller.programs[cpu]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,9 +56,8 @@ def test_registers_left_out_are_zero_and_numbers_are_taken_as_they_are() -> None
     ],
 )
 def test_what_is_wrong_with_a_line_is_said(text: str, problem: str) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
+    with pytest.raises(ValueError, match=re.escape(problem)):
         Op.parse(text)
-    assert problem in str(caught.value)
 
 
 @given(st.integers(0, (1 << 64) - 1) | st.integers(1 << 32, (1 << 32) + (20 << 20)))

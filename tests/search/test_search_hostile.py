@@ -47,7 +47,7 @@ def test_a_hostile_hunt_goes_on_after_its_first_finding(seed: int) -> None:
     hunted = hunt("hostile", ENGINES["portfolio"](), seed, Budget(cases=6_000))
     assert set(hunted.findings) == {FATAL, GIVEN_BACK}
     for bucket, found in hunted.findings.items():
-        best = shrink(found).run
+        best = shrink(found.run).run
         assert (best.case.operations, best.preemptions) == (2, 1)
         for _ in range(10):
             again = run(best.case).finding

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from tdxfuzz.check.run import Design, Run, run
+from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
@@ -46,7 +46,7 @@ def hunt_with_hypothesis(
     choices = bases(design_name, cpus, design, variant)
     if scenario is not None:
         case = scenario.case(design_name).on_module(variant)
-        choices = st.builds(Base, st.just(run(case, design)), st.just(design))
+        choices = st.builds(Base, st.just(case), st.just(design))
 
     def count(attempt: Run) -> None:
         nonlocal enough
@@ -74,7 +74,7 @@ def hunt_with_hypothesis(
         base = data.draw(choices)
         count(base.run)
         for _ in range(ORDERS[base.run.contention]):
-            count(run(base.run.case.with_schedule(data.draw(schedules(base))), design))
+            count(base.rerun.run(data.draw(schedules(base))))
 
     interrupted = False
     try:

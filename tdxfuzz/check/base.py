@@ -39,6 +39,12 @@ class Check(HostWatch, ModuleWatch):
         self.seen = False
         self._findings = findings
 
+    def remembers(self) -> tuple[object, ...]:
+        """What it remembers of the way here that may matter for a finding yet to come: ints,
+        strings, and tuples of them. Two states are the same only if this is.
+        """
+        return ()
+
     def at_rest(self, outcome: Outcome) -> None:
         """Every program has ended, and nothing was found so far."""
 

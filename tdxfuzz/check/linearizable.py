@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
 
 from tdxfuzz.abi import BY_NUMBER, Registers
 from tdxfuzz.check.base import NOBODY, Check
 from tdxfuzz.host import operations
+from tdxfuzz.host.case import Case
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.snapshot import Snapshot, snapshot
-from tdxfuzz.sim import Simulator
+from tdxfuzz.sim import EMPTY, Simulator
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
@@ -26,18 +30,24 @@ MOST_ORDERS = 200
 
 @define
 class Called:
-    """A SEAMCALL of a program: what it was given, and once it has returned, its answer.
+    """A SEAMCALL of a program: what it was given, and once it has succeeded, its answer.
 
-    ``began`` and ``ended`` number the beginnings and ends of all calls.
+    ``nth`` counts the calls of its CPU from 0; ``after`` are the (CPU, nth) of those that
+    had succeeded when it began.
     """
 
     cpu: int
+    nth: int
     leaf: int
     version: int
-    inputs: Mapping[str, int]
-    began: int
-    ended: int = -1
+    inputs: tuple[tuple[str, int], ...]
+    after: frozenset[tuple[int, int]]
     outputs: tuple[int, ...] = ()
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """Which of all calls it is."""
+        return self.cpu, self.nth
 
 
 class Linearizable(Check):
@@ -52,28 +62,32 @@ class Linearizable(Check):
 
     def __init__(self, host: Host, findings: list[Finding]) -> None:
         super().__init__(host, findings)
-        self._events = 0
+        self._made = Counter[int]()
         self._open: dict[int, Called] = {}
         self._done: list[Called] = []
 
     def calling(self, leaf: int, version: int, regs: Registers) -> None:
         if self.host.sim.running:
             cpu = self.host.sim.current.id
-            self._events += 1
-            self._open[cpu] = Called(cpu, leaf, version, regs.as_dict(), self._events)
+            inputs = tuple(regs.as_dict().items())
+            after = frozenset(call.id for call in self._done)
+            self._open[cpu] = Called(cpu, self._made[cpu], leaf, version, inputs, after)
+            self._made[cpu] += 1
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         call = self._open.pop(self.host.sim.current.id, None)
         if call is not None and status.ok:
-            self._events += 1
-            call.ended = self._events
             call.outputs = regs.as_tuple()
             self._done.append(call)
+
+    def remembers(self) -> tuple[object, ...]:
+        calls = (*self._done, *self._open.values())
+        return tuple(sorted((call.id, tuple(sorted(call.after)), call.outputs) for call in calls))
 
     def at_rest(self, outcome: Outcome) -> None:
         if not self.host.calls_met:
             return
-        self.seen = any(a.began < b.began < a.ended for a in self._done for b in self._done)
+        self.seen = any(_overlapped(a, b) for a, b in combinations(self._done, 2))
         final = snapshot(self.host.module)
         best: tuple[int, Called | None, str] = (-1, None, "")
         tried = 0
@@ -97,28 +111,46 @@ class Linearizable(Check):
 
     def _compare(self, order: Sequence[Called], final: Snapshot) -> tuple[int, Called | None, str]:
         """How many calls of a serial order fit, the first that does not, and what differs."""
-        host = _beforehand(self.host)
-        for i, call in enumerate(order):
-            regs = Registers.of(call.inputs)
-            status = host.module.seamcall(host.lps[call.cpu], call.leaf, regs, call.version)
-            if not status.ok:
+        case = self.host.case
+        made = tuple((call.cpu, call.leaf, call.version, call.inputs) for call in order)
+        idle = evolve(case, programs=((),) * case.world.cpus, schedule=EMPTY)
+        answers, state = _serially(idle, made)
+        for i, (call, outputs) in enumerate(zip(order, answers, strict=True)):
+            if outputs is None:
                 return i, call, "status"
-            if regs.as_tuple() != call.outputs:
+            if outputs != call.outputs:
                 return i, call, "outputs"
-        state = snapshot(host.module)
         for (part, value), wanted in zip(state.items(), final.values(), strict=True):
             if part != "hp" and value != wanted:
                 return len(order), None, part
         return len(order), None, ""
 
 
-def _beforehand(host: Host) -> Host:
-    """The host as it was before the programs began: built once more."""
-    again = Host(Simulator(len(host.sim.cpus)), host.case, type(host.layer)())
-    again.pages.armed = False
-    for op in host.case.setup:
-        operations.run(again, op)
-    return again
+Made = tuple[int, int, int, tuple[tuple[str, int], ...]]
+"""A call: its CPU, leaf, version and inputs."""
+
+
+@lru_cache(maxsize=512)
+def _serially(
+    beforehand: Case, calls: tuple[Made, ...]
+) -> tuple[tuple[tuple[int, ...] | None, ...], Snapshot]:
+    """What each of some calls gives, one after another: its outputs, None if it is refused;
+    and the final state. The runs of a case in many orders ask for the same few serial ones.
+    """
+    host = Host(Simulator(beforehand.world.cpus), beforehand, Hostile())
+    host.pages.armed = False
+    for op in beforehand.setup:
+        operations.run(host, op)
+    answers: list[tuple[int, ...] | None] = []
+    for cpu, leaf, version, inputs in calls:
+        regs = Registers.of(dict(inputs))
+        status = host.module.seamcall(host.lps[cpu], leaf, regs, version)
+        answers.append(regs.as_tuple() if status.ok else None)
+    return tuple(answers), snapshot(host.module)
+
+
+def _overlapped(a: Called, b: Called) -> bool:
+    return a.id not in b.after and b.id not in a.after
 
 
 def serial_orders(calls: Sequence[Called]) -> Iterator[list[Called]]:
@@ -126,8 +158,8 @@ def serial_orders(calls: Sequence[Called]) -> Iterator[list[Called]]:
     if not calls:
         yield []
         return
-    for first in sorted(calls, key=lambda call: call.ended):
+    for first in calls:
         rest = [call for call in calls if call is not first]
-        if all(first.began < other.ended for other in rest):
+        if not any(other.id in first.after for other in rest):
             for order in serial_orders(rest):
                 yield [first, *order]

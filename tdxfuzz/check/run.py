@@ -24,12 +24,14 @@ from tdxfuzz.host.hostile import HOSTILE, Hostile
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.op import Op
 from tdxfuzz.sim import (
+    EMPTY,
     End,
     FollowSchedule,
     HarnessError,
     Livelock,
     Outcome,
     Policy,
+    Rewind,
     Schedule,
     Simulator,
     Trace,
@@ -101,7 +103,8 @@ class Run:
 
 
 class Session:
-    """A host under all checks: set up, then run once, then judged.
+    """A host under all checks: set up, then run, then judged. One that has been told to
+    :meth:`keep` its set-up can be run again and again (:mod:`tdxfuzz.check.rerun`).
 
     Args:
         case: what to run; its programs may be left to :meth:`execute`.
@@ -131,7 +134,9 @@ class Session:
             raise UnknownDesignError(f"unknown design {case.design!r}")
         self.case = case
         self.findings: list[Finding] = []
-        self.trace = Trace() if traced else None
+        self.traced = traced
+        self.trace: Trace | None = None
+        self._rewind: Rewind | None = None
         self._layer_class = layer_class
         self._follow = FollowSchedule(case.schedule)
         self.sim = Simulator(case.world.cpus, policy or self._follow, bound=case.steps)
@@ -154,6 +159,36 @@ class Session:
         self.host.pages.armed = True
         self._setup_steps = self.sim.clock
 
+    def remembered(self) -> tuple[object, ...]:
+        """What the checks remember of the way here, beside what the host keeps for them."""
+        return tuple(check.remembers() for check in self._checks)
+
+    def keep(self) -> Session:
+        """From now on each run begins with what the set-up has left.
+
+        Raises:
+            NotRewindableError: the design keeps something that cannot be put back.
+        """
+        self._rewind = Rewind(self.host, self._checks, self._tally, self.findings)
+        return self
+
+    def rewind(
+        self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False
+    ) -> None:
+        """Back to the set-up, of which :meth:`keep` has taken note; to be run once more.
+
+        Args:
+            schedule: takes the place of the case's.
+            policy: decides in place of the schedule.
+            traced: keep a trace of every step.
+        """
+        assert self._rewind is not None
+        self._rewind()
+        self.case = self.case.with_schedule(schedule)
+        self.traced = traced
+        self._follow = FollowSchedule(schedule)
+        self.sim.policy = policy or self._follow
+
     def run_programs(self) -> Run:
         """Run the case's programs to the end, and let the checks judge."""
         return self.execute([_body(self.host, program) for program in self.case.programs])
@@ -162,6 +197,7 @@ class Session:
         """Run one body per CPU to the end, and let the checks judge."""
         end = End.STOPPED if self._stuck is None else End.LIVELOCK
         outcome = Outcome(end, 0, (), livelock=self._stuck)
+        self.trace = Trace() if self.traced else None
         if self.trace is not None:
             self.sim.trace = self.trace
             self.sim.log = _event_log(self.sim, self.trace)
@@ -191,7 +227,7 @@ class Session:
             findings=tuple(self.findings),
             schedule=Schedule(tuple(self._follow.applied)),
             preemptions=self._follow.preemptions,
-            calls=self._tally.calls,
+            calls=self._tally.calls if self._rewind is None else self._tally.calls.copy(),
             seen=frozenset(check.id for check in self._checks if check.seen),
             setup_steps=self._setup_steps,
             waits=self.sim.waits,

@@ -9,6 +9,7 @@ from tdxfuzz.abi import OPERANDS, Registers, Status, code, status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, RangeRefcount, RefcountLayer
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.kernel.errno import errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
@@ -22,7 +23,7 @@ from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import ModuleWatch, TdxModule
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.sim import RMW, Cell, HarnessError, NamedCell, Simulator
+from tdxfuzz.sim import READ, RMW, WRITE, Cell, HarnessError, NamedCell, Simulator
 
 T = TypeVar("T")
 
@@ -54,6 +55,18 @@ class RelaxPoint(Cell):
     @property
     def name(self) -> str:
         return "cpu_relax"
+
+
+class CallEdges(Cell):
+    """Where raw SEAMCALLs begin and end: that one returned before another began is part of
+    what a check remembers, and so of the order.
+    """
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        return "calls"
 
 
 class Visits:
@@ -140,6 +153,7 @@ class Host(ModuleWatch):
         self._refused: list[Refusal | None] = [None] * world.cpus
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
+        self._edges = CallEdges(sim) if case.design == HOSTILE else None
         self.has_faults = bool(case.faults)
         self._spurious = frozenset(fault.index for fault in case.faults if fault.kind == "busy")
         self.pamt_calls = 0
@@ -162,6 +176,9 @@ class Host(ModuleWatch):
         local = sim.local
         if local is not None:
             local.enter(cpu)
+        edges = self._edges
+        if edges is not None:
+            sim.step(edges, READ)
         self.watch.calling(leaf, version, regs)
         self.calls_in_flight += 1
         if self.calls_in_flight > 1:
@@ -171,6 +188,8 @@ class Host(ModuleWatch):
         else:
             lp = self.lps[cpu if on_cpu is None else on_cpu]
             status = self.module.seamcall(lp, leaf, regs, version)
+        if edges is not None:
+            sim.step(edges, WRITE)
         self.calls_in_flight -= 1
         if status < FIRST_ERROR:  # as status.ok, and this is the hottest place for it
             sim.rounds.clear()

@@ -14,7 +14,7 @@ from random import Random
 
 from attrs import define, evolve, field
 
-from tdxfuzz.check.run import Design, Run, run
+from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
@@ -87,7 +87,7 @@ def compare(
 
 def _put_through(case: Case, sides: Sequence[Side], seed: int) -> frozenset[str]:
     """One program under each design; the names of those that it broke."""
-    bases = [Base(run(evolve(case, design=side.name), side.design), side.design) for side in sides]
+    bases = [Base(evolve(case, design=side.name), side.design) for side in sides]
     orders = max(ORDERS[base.run.contention] for base in bases)
     broken = set()
     for side, base in zip(sides, bases, strict=True):

@@ -57,6 +57,7 @@ class Explorer:
         self._pieces: dict[int, tuple[Cell, str]] = {}
         self._numbers: dict[int, int] = {}
         self.due = -1 if branch is None else branch.switches[0][0]
+        self.session: Session | None = None
         self.sim: Simulator | None = None
         self.contents: Contents | None = None
 
@@ -67,6 +68,7 @@ class Explorer:
         a step that announces only a lock: there every step counts.
         """
         self._reduce = self._reduce and not session.layer.uses_hint
+        self.session = session
         self.sim = session.sim
         self.contents = Contents(session.host)
         session.sim.local = LocalMemory(len(session.sim.cpus))
@@ -206,6 +208,7 @@ class Explorer:
                 frontier.todo.append(Branch(switches, budget, local, tuple(self._yielded)))
 
     def _key(self, sim: Simulator) -> bytes:
+        assert self.session is not None
         assert self.contents is not None
         assert sim.local is not None
         standing = tuple(
@@ -218,7 +221,7 @@ class Explorer:
             for cpu in sim.cpus
         )
         current = sim.current.id if self._bounded else -1
-        remembered = self.contents.remembered()
+        remembered = self.contents.remembered(), self.session.remembered()
         return _digest((standing, current, self.contents.everything(), remembered))
 
     def _place(self, cpu: Cpu) -> str:

@@ -2,17 +2,18 @@
 
 Let CPU a be about to access a cell. Going on with CPU b instead makes a difference only
 if b accesses some such cell as well, later in this run, and one of the two writes;
-otherwise the order is equivalent to one that preempts a later.
+otherwise the order is equivalent to one that preempts a later. (Where calls begin and end is
+part of the order, but nothing that a call could see.)
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 
-from attrs import define
-
-from tdxfuzz.check.run import Design, Run, run
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.host import CallEdges
 from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
 
 Places = tuple[tuple[int, int], ...]
@@ -35,7 +36,7 @@ class Footprint:
                 return target
         cpu = sim.current
         cell = cpu.next_cell
-        if cell is not None:
+        if cell is not None and not isinstance(cell, CallEdges):
             _, accesses = self._touched.setdefault(id(cell), (cell, []))
             accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
         return None
@@ -65,25 +66,26 @@ def _conflicts(accesses: list[tuple[int, int, bool]]) -> Places:
     return tuple(sorted(found))
 
 
-def conflicts_of(case: Case, design: Design) -> tuple[Places, ...]:
+def conflicts_of(rerun: Rerun, schedule: Schedule = EMPTY) -> tuple[Places, ...]:
     """For each cell that has any, the preemptions that can matter in a case's run.
 
     Raises:
         HarnessError: as for :func:`tdxfuzz.check.run.run`.
     """
-    footprint = Footprint(case.schedule)
-    run(case, design, policy=footprint)
+    footprint = Footprint(schedule)
+    rerun.run(policy=footprint)
     return footprint.conflicts()
 
 
-@define(slots=False)
 class Base:
     """Programs to be tried in many orders, with their run in the default order."""
 
-    run: Run
-    design: Design
+    def __init__(self, case: Case, design: Design = None) -> None:
+        self.case = case.with_schedule(EMPTY)
+        self.rerun = Rerun(case, design)
+        self.run: Run = self.rerun.run()
 
     @cached_property
     def conflicts(self) -> tuple[Places, ...]:
         """See :func:`conflicts_of`; worked out by one more run when first asked for."""
-        return conflicts_of(self.run.case, self.design)
+        return conflicts_of(self.rerun)

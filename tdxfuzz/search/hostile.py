@@ -27,6 +27,7 @@ from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.snapshot import used_pages
 from tdxfuzz.search.source import RandomSource, Source
+from tdxfuzz.sim import Rewind
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ class Resources:
 @lru_cache
 def resources(setup: str) -> Resources:
     """Run a set-up, and see what it left."""
-    session = Session(_case(setup, 1, ((),)))
+    session = Session(hostile_case(setup, 1, ((),)))
     session.run_programs()
     module = session.host.module
     of_type: dict[int, list[int]] = {}
@@ -148,12 +149,15 @@ def kind_of(leaf: Leaf, register: str) -> str | None:
 def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op, ...]]:
     """Calls that succeed after a set-up and the calls ``before``, by leaf.
 
-    Found by trying: a call that is refused changes nothing, so that one world serves many.
+    Found by trying, from the same state each time: a call that is refused changes nothing.
     """
     source = RandomSource(Random(len(before)))
     there = resources(setup)
     found: dict[str, tuple[Op, ...]] = {}
-    session = None
+    host = Session(hostile_case(setup, 1, ((),))).host
+    for op in before:
+        seamcall(host, op)
+    put_back = Rewind(host)
     for leaf in HOSTILE_LEAVES:
         tried: set[Op] = set()
         for _ in range(TRIES):
@@ -161,12 +165,9 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
             if op in tried:
                 continue
             tried.add(op)
-            if session is None:
-                session = Session(_case(setup, 1, (before,)))
-                session.run_programs()
-            if seamcall(session.host, op).ok:
+            if seamcall(host, op).ok:
                 found[leaf.name] = (*found.get(leaf.name, ()), op)
-                session = None
+                put_back()
                 if len(found[leaf.name]) == ENOUGH:
                     break
     return found
@@ -201,7 +202,7 @@ def draw_hostile(source: Source, cpus: int = 2) -> Case:
             program.append(op)
             enabling = enabling or (op,)
         programs.append(tuple(program))
-    return _case(setup, cpus, tuple(programs))
+    return hostile_case(setup, cpus, tuple(programs))
 
 
 def _draw_call(source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
@@ -224,6 +225,7 @@ def _any_of(source: Source, values: Sequence[T]) -> T:
     return values[source.below(len(values))]
 
 
-def _case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:
+def hostile_case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:
+    """A case that starts from a set-up, by its name, in the hostile world."""
     world = evolve(WORLD, cpus=cpus)
     return Case(HOSTILE, world, setup_ops(setup), programs)

@@ -147,7 +147,7 @@ def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
 
 def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design) -> Iterator[Run]:
     for case in cases:
-        base = Base(run(case, design), design)
+        base = Base(case, design)
         yield base.run
         for _ in range(_orders(base)):
             yield engine.attempt(rng, base)

@@ -23,7 +23,7 @@ from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.portfolio import Portfolio
-from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.search.systematic import Until, Verdict, verify
 from tdxfuzz.sim import Fault
 
 LIFE = tuple(map(Op.parse, ("create 0", "vcpu 0", "map 0 0", "convert 0 0", "destroy 0")))
@@ -103,9 +103,9 @@ def row(
         scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
         case = scenario.case(design_name)
-        verified = verify(case.on_module(effort.variant), design, bounds, every_check=True)
+        verified = verify(case.on_module(effort.variant), design, bounds, until=Until.EVERY_CHECK)
         seen |= verified.explored.seen
-        for check, shown in verified.by_check.items():
+        for check, shown in verified.firsts.items():
             found.setdefault(check, shown)
         if verified.verdict is not Verdict.PASS and verified.why:
             unfinished.append(f"{name}: {verified.why}")

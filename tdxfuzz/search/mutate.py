@@ -7,6 +7,7 @@ from random import Random
 
 from attrs import evolve
 
+from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import Design
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.op import OPERATIONS, Op
@@ -35,7 +36,7 @@ def _reorder(case: Case, rng: Random, design: Design) -> Case:
     pairs = [(switch.step, switch.cpu) for switch in case.schedule]
     if pairs and (len(pairs) >= MOST_PREEMPTIONS or rng.random() < 0.5):
         pairs.pop(rng.randrange(len(pairs)))
-    conflicts = conflicts_of(case.with_schedule(Schedule.of(pairs)), design)
+    conflicts = conflicts_of(Rerun(case, design), Schedule.of(pairs))
     if conflicts:
         pairs.append(rng.choice(rng.choice(conflicts)))
     return case.with_schedule(Schedule.of(pairs))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from tdxfuzz.host.host import Holders, RelaxPoint
+from tdxfuzz.host.host import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList
@@ -159,6 +159,11 @@ def _ida(cell: Ida, access: int, contents: Contents) -> object:
 
 @_look.register
 def _holders(cell: Holders, access: int, contents: Contents) -> object:
+    return 0
+
+
+@_look.register
+def _edges(cell: CallEdges, access: int, contents: Contents) -> object:
     return 0
 
 

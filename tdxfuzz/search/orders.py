@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from tdxfuzz.check.run import Design, Run, SetupError, run
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Design, Run, SetupError
 from tdxfuzz.host.case import Case
 from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.place import Place, Progress
@@ -32,6 +33,7 @@ class OrderSearch:
         self._bucket = bucket
         self._design = design
         self._in_vain: set[tuple[Case, int]] = set()
+        self._last: Rerun | None = None
         self.replays = 0
 
     def places(self, found: Run) -> list[tuple[Place, int]]:
@@ -146,7 +148,7 @@ class OrderSearch:
             return
         self.replays += 1
         last = before.switches[-1].step if before else -1
-        conflicts = conflicts_of(case.with_schedule(before), self._design)
+        conflicts = conflicts_of(self._rerun(case), before)
         for step, cpu in sorted({place for cell in conflicts for place in cell}):
             if step > last:
                 longer = Schedule((*before, Switch(step, cpu)))
@@ -156,7 +158,7 @@ class OrderSearch:
         """The run, if it has the bucket."""
         self.replays += 1
         try:
-            hit = run(case.with_schedule(schedule), self._design)
+            hit = self._rerun(case).run(schedule)
         except SetupError:
             return None
         if hit.finding is None or hit.finding.bucket != self._bucket:
@@ -170,6 +172,13 @@ class OrderSearch:
 
     def _progress(self, case: Case) -> Progress:
         self.replays += 1
-        trace = run(case, self._design, traced=True).trace
+        trace = self._rerun(case).run(case.schedule, traced=True).trace
         assert trace is not None
         return Progress(trace)
+
+    def _rerun(self, case: Case) -> Rerun:
+        """For the programs of a case; those tried last are remembered."""
+        programs = case.with_schedule(EMPTY)
+        if self._last is None or self._last.case != programs:
+            self._last = Rerun(programs, self._design)
+        return self._last

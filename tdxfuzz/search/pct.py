@@ -12,7 +12,6 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.check.run import Run
-from tdxfuzz.search.engine import run_with_policy
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.sim import Cpu, Simulator, Why
 from tdxfuzz.sim.scheduler import NEVER
@@ -77,4 +76,4 @@ class Pct:
         priorities = rng.sample(range(1, cpus + 1), cpus)
         length = max(base.run.outcome.steps, 1)
         points = sorted(rng.randrange(length) for _ in range(self.depth - 1))
-        return run_with_policy(base.run.case, PriorityPolicy(priorities, points), base.design)
+        return base.rerun.run_as(PriorityPolicy(priorities, points))

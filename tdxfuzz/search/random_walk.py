@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tdxfuzz.check.run import Run, run
+from tdxfuzz.check.run import Run
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.sim import Schedule
 
@@ -33,7 +33,7 @@ class RandomWalk:
     def attempt(self, rng: Random, base: Base) -> Run:
         count = rng.choices(*self.counts)[0]
         pairs = [_preemption(rng, base) for _ in range(count)]
-        return run(base.run.case.with_schedule(Schedule.of(pairs)), base.design)
+        return base.rerun.run(Schedule.of(pairs))
 
 
 def _preemption(rng: Random, base: Base) -> tuple[int, int]:

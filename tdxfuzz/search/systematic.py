@@ -19,15 +19,26 @@ from enum import Enum
 
 from attrs import evolve, field, frozen
 
-from tdxfuzz.check import CHECKS
-from tdxfuzz.check.run import Design, Run, Session, run
+from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.search.explorer import Explorer
 from tdxfuzz.search.frontier import Bounds, Explored, Frontier
 from tdxfuzz.sim import End, Nondeterminism, Schedule
 
 WITNESS = "refcount"
+WITNESS_IF_HOSTILE = "module-fatal"
 """The check whose witness must have occurred, or the search has shown nothing."""
+
+
+class Until(Enum):
+    """What ends a search before all orders have been tried."""
+
+    FINDING = "the first finding"
+    EVERY_CHECK = "nothing: each run goes on after a finding, for what other checks find"
+    EVERY_BUCKET = "nothing: each run ends with its first finding"
 
 
 class Verdict(Enum):
@@ -41,8 +52,8 @@ class Verdict(Enum):
 @frozen
 class Verified:
     """The end of a search: ``found`` is the first run with a finding; ``why`` says what
-    keeps an unknown verdict from being a pass. ``by_check`` has the first run in which
-    each check found something.
+    keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
+    that found something, or for each bucket, where the search went on for those.
     """
 
     verdict: Verdict
@@ -50,7 +61,7 @@ class Verified:
     explored: Explored
     found: Run | None = None
     why: str = ""
-    by_check: Mapping[str, Run] = field(factory=dict)
+    firsts: Mapping[str, Run] = field(factory=dict)
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
@@ -74,7 +85,7 @@ def verify(
     progress: Callable[[Explored, int], None] | None = None,
     frontier: Frontier | None = None,
     explored: Explored | None = None,
-    every_check: bool = False,
+    until: Until = Until.FINDING,
 ) -> Verified:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -85,7 +96,7 @@ def verify(
         progress: called after every run, with what was done and what is left to do.
         frontier: where an earlier search stopped; it is changed.
         explored: the counts of that search.
-        every_check: go on after a finding, for what other checks find in other orders.
+        until: what ends it before all orders were tried.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -96,13 +107,14 @@ def verify(
     began = time.monotonic() - explored.seconds
     spoilt = set(frontier.spoilt)
     found: Run | None = None
-    by_check: dict[str, Run] = {}
+    firsts: dict[str, Run] = {}
+    every_check = until is Until.EVERY_CHECK
     why = ""
-    case = case.with_schedule(Schedule())
+    rerun = Rerun(case, design, every_check)
     while frontier.todo and found is None and not why:
         branch = frontier.todo.pop()
         explorer = Explorer(branch, frontier, explored, bounds)
-        session = Session(case, design, policy=explorer, every_check=every_check)
+        session = rerun.ready(policy=explorer)
         explorer.attach(session)
         try:
             ended = session.run_programs()
@@ -115,12 +127,15 @@ def verify(
         explored.seconds = time.monotonic() - began
         if progress is not None:
             progress(explored, len(frontier.todo))
-        for finding in ended.findings:
-            if every_check and finding.check not in by_check:
-                by_check[finding.check] = _as_case(ended, design, (finding.check,))
-        if ended.finding is not None and not every_check:
-            found = _as_case(ended, design, case.checks)
-        elif ended.outcome.end is End.REST:
+        if every_check:
+            for finding in ended.findings:
+                if finding.check not in firsts:
+                    firsts[finding.check] = _as_case(ended, design, (finding.check,))
+        elif ended.finding is not None and ended.finding.bucket not in firsts:
+            firsts[ended.finding.bucket] = found = _as_case(ended, design, case.checks)
+            if until is not Until.FINDING:
+                found = None
+        if ended.outcome.end is End.REST:
             explored.finals.add(explorer.digest())
         elif ended.outcome.end is End.BOUND:
             why = f"a run took more than {case.steps} steps"
@@ -135,11 +150,12 @@ def verify(
             why = f"more than {bounds.states:,} states"
         if bounds.seconds is not None and explored.seconds >= bounds.seconds and frontier.todo:
             why = f"more than {bounds.seconds:g} s"
-    found = found or next(iter(by_check.values()), None)
+    found = next(iter(firsts.values()), None)
     if found is not None:
-        return Verified(Verdict.FAIL, bounds, explored, found, why, by_check)
-    if not why and WITNESS not in explored.seen:
-        why = f"vacuous: it never happened that {CHECKS[WITNESS].witness}"
+        return Verified(Verdict.FAIL, bounds, explored, found, why, firsts)
+    witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
+    if not why and witness not in explored.seen:
+        why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
         return Verified(Verdict.UNKNOWN, bounds, explored, why=why)
     return Verified(Verdict.PASS, bounds, explored)

@@ -26,6 +26,7 @@ from tdxfuzz.sim.fault import Fault
 from tdxfuzz.sim.livelock import MOST_ROUNDS, Livelock
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock, FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim.rewind import NotRewindableError, Rewind
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
 from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why, default_choice
 from tdxfuzz.sim.simulator import End, Outcome, Simulator
@@ -54,9 +55,11 @@ __all__ = [
     "LocalMemory",
     "NamedCell",
     "Nondeterminism",
+    "NotRewindableError",
     "Outcome",
     "Policy",
     "Record",
+    "Rewind",
     "Schedule",
     "Simulator",
     "State",

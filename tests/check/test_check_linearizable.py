@@ -28,8 +28,8 @@ def all_with_one_preemption() -> list[Run]:
     return [run(TWO_VCPUS.with_schedule(Schedule.of([(step, 1)]))) for step in range(40)]
 
 
-def call(began: int, ended: int) -> Called:
-    return Called(0, 0, 0, {}, began, ended)
+def call(cpu: int, nth: int, *after: Called) -> Called:
+    return Called(cpu, nth, 0, 0, (), frozenset(each.id for each in after))
 
 
 def test_calls_that_overlap_have_a_serial_order() -> None:
@@ -53,7 +53,8 @@ def test_a_lost_update_fits_no_serial_order(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_orders_respect_which_call_had_returned_before_another_began() -> None:
-    a, b, c = call(1, 2), call(3, 6), call(4, 5)
-    orders = list(serial_orders([a, b, c]))
+    a = call(0, 0)
+    b, c = call(0, 1, a), call(1, 0, a)
+    orders = list(serial_orders([a, c, b]))
     assert orders == [[a, c, b], [a, b, c]]
     assert list(serial_orders([])) == [[]]

@@ -42,7 +42,7 @@ def test_seed_and_cases_determine_the_hunt(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
-    base = Base(run(CASE), None)
+    base = Base(CASE)
     rng = Random(1)
     chooser = ENGINES[engine]()
     preempted = 0

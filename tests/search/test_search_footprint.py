@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.op import Op
@@ -14,7 +15,7 @@ HINT = Case("hint", WORLD, SETUP, ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),
 
 
 def places(case: Case) -> set[tuple[int, int]]:
-    return {place for cell in conflicts_of(case, None) for place in cell}
+    return {place for cell in conflicts_of(Rerun(case), case.schedule) for place in cell}
 
 
 def finds(case: Case, place: tuple[int, int]) -> bool:
@@ -23,7 +24,7 @@ def finds(case: Case, place: tuple[int, int]) -> bool:
 
 def test_a_cpu_alone_has_no_conflicts() -> None:
     alone = Case("hint", WORLD, SETUP, ((Op.parse("map 1 0"),), ()))
-    assert conflicts_of(alone, None) == ()
+    assert conflicts_of(Rerun(alone)) == ()
 
 
 def test_some_conflict_shows_the_race_and_they_are_few() -> None:

@@ -16,7 +16,7 @@ from tdxfuzz.search.checkpoint import CheckpointError, load, save
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.search.explorer import digest_of
 from tdxfuzz.search.frontier import Bounds, Explored, Frontier
-from tdxfuzz.search.systematic import Verdict, Verified, verify
+from tdxfuzz.search.systematic import Until, Verdict, Verified, verify
 from tdxfuzz.sim import End, Schedule
 
 FULL = Bounds()
@@ -135,9 +135,9 @@ def test_a_bug_is_found_and_replays_by_itself(name: str, design: str, bucket: st
 
 
 def test_every_check_can_find_something_of_its_own() -> None:
-    verified = verify(scenario("zap-remap", "v4"), every_check=True)
-    assert set(verified.by_check) == {"unexpected-status", "refcount"}
-    for check, found in verified.by_check.items():
+    verified = verify(scenario("zap-remap", "v4"), until=Until.EVERY_CHECK)
+    assert set(verified.firsts) == {"unexpected-status", "refcount"}
+    for check, found in verified.firsts.items():
         assert found.case.checks == (check,)
         assert found.finding is not None
         assert found.finding.check == check

@@ -1,0 +1,143 @@
+"""The way back: a graph of objects as it was at one moment.
+
+A world that has been set up once is run many times. To build it again costs more than most
+runs; to put back what a run changed costs a tenth of that, and leaves each object the one it
+was. Values (numbers, text, frozen attrs, enums, tuples of them) need no putting back; objects
+that a run made are simply forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from functools import partial
+from types import (
+    BuiltinFunctionType,
+    BuiltinMethodType,
+    CellType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+)
+
+_VALUES = (int, str, bytes, float, type(None), type, Enum, range, ModuleType)
+_UNSET = object()
+
+BOUND = (MethodType, BuiltinFunctionType, BuiltinMethodType)
+
+MADE_IN_PYTHON = 1 << 9
+"""``Py_TPFLAGS_HEAPTYPE``."""
+
+
+class NotRewindableError(Exception):
+    """The graph holds something of which nobody knows how to put it back."""
+
+
+class Rewind:
+    """Remembers all that can be reached from some objects; a call puts it back.
+
+    Raises:
+        NotRewindableError: something there is neither a value, nor a list, dict, set or
+            function, nor an object with attributes.
+    """
+
+    def __init__(self, *roots: object) -> None:
+        self._lists: list[tuple[list[object], list[object]]] = []
+        self._dicts: list[tuple[dict[object, object], dict[object, object]]] = []
+        self._sets: list[tuple[set[object], set[object]]] = []
+        self._slots: list[tuple[object, str, object]] = []
+        self._closures: list[tuple[CellType, object]] = []
+        seen: dict[int, object] = {}
+        ahead: list[object] = list(roots)
+        while ahead:
+            thing = ahead.pop()
+            if isinstance(thing, _VALUES) or id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            ahead += self._remember(thing)
+
+    def __call__(self) -> None:
+        """Put everything back."""
+        for things, items in self._lists:
+            things[:] = items
+        for mapping, entries in self._dicts:
+            mapping.clear()
+            mapping.update(entries)
+        for members, kept in self._sets:
+            members.clear()
+            members |= kept
+        put = object.__setattr__
+        for thing, name, value in self._slots:
+            if value is not _UNSET:
+                put(thing, name, value)
+            elif hasattr(thing, name):
+                delattr(thing, name)
+        for cell, value in self._closures:
+            cell.cell_contents = value
+
+    def _remember(self, thing: object) -> Iterator[object]:
+        """Note how one thing is; what can be reached from it."""
+        if isinstance(thing, list):
+            self._lists.append((thing, list(thing)))
+            yield from thing
+        elif isinstance(thing, dict):
+            self._dicts.append((thing, dict(thing)))
+            yield from thing
+            yield from thing.values()
+        elif isinstance(thing, set):
+            self._sets.append((thing, set(thing)))
+            yield from thing
+        elif isinstance(thing, tuple | frozenset):
+            yield from thing
+        elif isinstance(thing, BOUND):
+            yield thing.__self__
+        elif isinstance(thing, partial):
+            yield from (thing.func, thing.args, thing.keywords)
+        elif isinstance(thing, FunctionType):
+            for cell in thing.__closure__ or ():
+                self._closures.append((cell, cell.cell_contents))
+                yield cell.cell_contents
+        else:
+            yield from self._remember_object(thing)
+
+    def _remember_object(self, thing: object) -> Iterator[object]:
+        kind = type(thing)
+        shape = _SHAPES.get(kind)
+        if shape is None:
+            shape = _SHAPES[kind] = _shape(kind)
+        slots, frozen = shape
+        attributes = getattr(thing, "__dict__", None)
+        for name in slots:
+            value = getattr(thing, name, _UNSET)
+            if not frozen:
+                self._slots.append((thing, name, value))
+            if value is not _UNSET:
+                yield value
+        if attributes is not None:
+            if not frozen:
+                self._dicts.append((attributes, dict(attributes)))
+            yield from attributes.values()
+
+
+_SHAPES: dict[type, tuple[tuple[str, ...], bool]] = {}
+
+
+def _shape(kind: type) -> tuple[tuple[str, ...], bool]:
+    """The slots of a class, and whether its objects never change.
+
+    Raises:
+        NotRewindableError: it is written in C, and may keep something out of sight.
+    """
+    slots: list[str] = []
+    for base in kind.__mro__[:-1]:
+        if not base.__flags__ & MADE_IN_PYTHON:
+            raise NotRewindableError(f"a {kind.__name__}")
+        own = vars(base).get("__slots__", ())
+        names = (own,) if isinstance(own, str) else own
+        slots += [_mangled(base, name) for name in names if name not in ("__dict__", "__weakref__")]
+    return tuple(slots), "frozen" in kind.__setattr__.__name__
+
+
+def _mangled(kind: type, name: str) -> str:
+    private = name.startswith("__") and not name.endswith("__")
+    return f"_{kind.__name__.lstrip('_')}{name}" if private else name

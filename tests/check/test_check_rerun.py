@@ -1,0 +1,81 @@
+"""A case that is run again behaves as one that is run in a new world."""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+import pytest
+
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Run, run
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search.hostile import draw_hostile
+from tdxfuzz.search.pct import PriorityPolicy
+from tdxfuzz.search.programs import draw_case
+from tdxfuzz.search.source import RandomSource
+from tdxfuzz.sim import Schedule
+
+
+def what_happened(found: Run) -> tuple[object, ...]:
+    assert found.trace is not None
+    return (
+        found.trace.hash(),
+        found.case,
+        found.findings,
+        found.schedule,
+        found.calls,
+        found.seen,
+        found.contention,
+    )
+
+
+@pytest.mark.parametrize("design", [*DESIGNS, HOSTILE])
+def test_each_run_is_as_in_a_new_world(design: str) -> None:
+    rng = Random(design)
+    for _ in range(4):
+        source = RandomSource(rng)
+        case = draw_hostile(source) if design == HOSTILE else draw_case(source, design)
+        rerun = Rerun(case)
+        for _ in range(5):
+            pairs = [(rng.randrange(300), rng.randrange(2)) for _ in range(3)]
+            schedule = Schedule.of(pairs)
+            again = rerun.run(schedule, traced=True)
+            assert what_happened(again) == what_happened(
+                run(case.with_schedule(schedule), traced=True)
+            )
+
+
+def test_a_policy_decides_and_what_it_found_is_written_down() -> None:
+    rerun = Rerun(SCENARIOS["map-zap"].case("hint"))
+    found = None
+    for point in range(200):
+        found = rerun.run_as(PriorityPolicy([2, 1], [point]))
+        if found.findings:
+            break
+    assert found is not None
+    assert found.finding is not None
+    assert run(found.case).finding == found.finding
+
+
+class KeepsADeque(Merged):
+    """A design whose state cannot be put back; it never changes it."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.log = deque([1])
+
+
+def test_a_design_that_cannot_be_put_back_gets_new_worlds() -> None:
+    case = Case("KeepsADeque")
+    rerun = Rerun(case, KeepsADeque)
+    sessions = [rerun.ready() for _ in range(3)]
+    assert len({id(session.host) for session in sessions}) == 3
+    assert [session.run_programs().findings for session in sessions] == [(), (), ()]
+    kept = Rerun(Case("merged"))
+    assert kept.ready() is not kept.ready()
+    assert kept.ready() is kept.ready()

@@ -1,0 +1,93 @@
+"""Whatever a run did to a graph of objects is undone, and each object is the one it was."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+import pytest
+from attrs import frozen
+
+from tdxfuzz.sim import NotRewindableError, Rewind
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.number = 1
+        self.things: list[object] = [1, 2]
+        self.table = {"a": [3]}
+        self.members = {4}
+
+
+class Slotted:
+    __slots__ = ("__private", "number", "unset")
+
+    def __init__(self) -> None:
+        self.number = 1
+        self.__private = [1]
+
+    def change(self) -> None:
+        self.number = 2
+        self.unset = 3
+        self.__private.append(2)
+
+    def state(self) -> tuple[object, ...]:
+        return self.number, list(self.__private), hasattr(self, "unset")
+
+
+@frozen
+class Value:
+    inside: list[int]
+
+
+def test_what_was_changed_added_and_removed_is_as_before() -> None:
+    plain = Plain()
+    things, table = plain.things, plain.table
+    back = Rewind(plain)
+    plain.number = 2
+    plain.things.append(plain)
+    plain.things = []
+    plain.table["a"].clear()
+    plain.table["b"] = [5]
+    plain.members.add(6)
+    plain.__dict__["new"] = 7
+    back()
+    assert (plain.number, things, table, plain.members) == (1, [1, 2], {"a": [3]}, {4})
+    assert plain.things is things
+    assert plain.table is table
+    assert not hasattr(plain, "new")
+
+
+def test_slots_with_private_and_unset_ones() -> None:
+    slotted = Slotted()
+    before = slotted.state()
+    back = Rewind([slotted])
+    for _ in range(2):
+        slotted.change()
+        assert slotted.state() != before
+        back()
+        assert slotted.state() == before
+
+
+def test_what_is_behind_functions_methods_and_frozen_values() -> None:
+    plain, value, items = Plain(), Value([1]), [1]
+    count = 0
+
+    def counting() -> int:
+        nonlocal count
+        count += 1
+        items.append(count)
+        return count
+
+    back = Rewind((plain.__init__, value, partial(counting)))  # type: ignore[misc]
+    counting()
+    plain.number = 9
+    value.inside.append(2)
+    back()
+    assert (count, items, plain.number, value.inside) == (0, [1], 1, [1])
+
+
+@pytest.mark.parametrize("thing", [deque([1]), iter([1]), bytearray(b"x")])
+def test_what_cannot_be_put_back_is_refused(thing: object) -> None:
+    with pytest.raises(NotRewindableError, match=type(thing).__name__):
+        Rewind({"key": [thing]})

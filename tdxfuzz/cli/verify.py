@@ -12,10 +12,13 @@ from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, counted
 from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.cli.verify_hostile import PREEMPTIONS, HostileResult, verify_hostile
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.search.checkpoint import CheckpointError, load, save
 from tdxfuzz.search.frontier import DEFAULT_STATES, Bounds, Explored, Frontier
@@ -33,11 +36,37 @@ class Result:
     verified: Verified
     saved: Saved | None
 
+    @property
+    def verdict(self) -> Verdict:
+        """Of the scenario."""
+        return self.verified.verdict
+
+    def document(self) -> Mapping[str, object]:
+        """With the keys scripts rely on."""
+        done = self.verified.explored
+        return {
+            "design": self.design.name,
+            "scenario": self.scenario,
+            "verdict": self.verdict.value,
+            "why": self.verified.why,
+            "bounds": str(self.verified.bounds),
+            "states": done.states,
+            "transitions": done.transitions,
+            "schedules": done.schedules,
+            "depth": done.depth,
+            "final_states": len(done.finals),
+            "seconds": round(done.seconds, 3),
+            "findings": [] if self.saved is None else [finding_document(self.saved)],
+        }
+
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
-@click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class...")
+@click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|hostile...")
 @click.option(
-    "--scenario", "names", multiple=True, help="Only this one (`tdxfuzz list scenarios`)."
+    "--scenario",
+    "names",
+    multiple=True,
+    help="Only this one (`tdxfuzz list scenarios`); with hostile, a set-up.",
 )
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option(
@@ -83,17 +112,28 @@ def verify_command(
     nothing interesting could happen. docs/verify.md tells what a pass means. Without
     --full or --preemptions the larger scenarios are bounded, the smaller ones are not.
 
+    `verify hostile` has no host layer: after each of a library of set-ups, every pair of raw
+    SEAMCALLs that fit there overlaps in every order; with --cpus 3 every triple.
+
     Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
     3 some verdict is unknown.
     """
-    for name in names:
-        if name not in SCENARIOS:
-            raise unknown("scenario", name, SCENARIOS)
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other")
     output = Output(as_json)
-    results: list[Result] = []
-    for design in [choose(argument) for argument in designs]:
+    results: list[Result | HostileResult] = []
+    chosen = [choose(argument, hostile=True) for argument in designs]
+    for design in chosen:
+        if design.name == HOSTILE:
+            within = PREEMPTIONS if preemptions is None else preemptions
+            bounds = Bounds(None if full else within, states, seconds)
+            if variant != DEFAULT.name or checkpoint is not None:
+                raise UsageProblem("hostile takes neither --module-variant nor --checkpoint")
+            results += verify_hostile(design, names, cpus, bounds, out, output)
+            continue
+        for name in names:
+            if name not in SCENARIOS:
+                raise unknown("scenario", name, SCENARIOS)
         for name in names or SCENARIOS:
             scenario = with_cpus(SCENARIOS[name], cpus)
             case = scenario.case(design.name).on_module(variant)
@@ -107,8 +147,8 @@ def verify_command(
             results.append(Result(design, name, verified, saved))
             if verified.why == "interrupted":
                 break
-    verdict = overall([result.verified.verdict for result in results])
-    output.json({"verdict": verdict.value, "results": [document(result) for result in results]})
+    verdict = overall([result.verdict for result in results])
+    output.json({"verdict": verdict.value, "results": [result.document() for result in results]})
     return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[verdict]
 
 
@@ -164,26 +204,8 @@ def _report(design: Chosen, name: str, verified: Verified, output: Output) -> No
     why = f" ({verified.why})" if verified.why else ""
     output.line(
         f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "
-        f"{done.states:,} states, {done.transitions:,} transitions, {done.schedules:,} schedules, "
-        f"depth {done.depth}, {len(done.finals):,} final states, {done.seconds:.1f} s",
+        f"{counted(done.states, 'state')}, {counted(done.transitions, 'transition')}, "
+        f"{counted(done.schedules, 'schedule')}, depth {done.depth}, "
+        f"{counted(len(done.finals), 'final state')}, {done.seconds:.1f} s",
         style=style,
     )
-
-
-def document(result: Result) -> Mapping[str, object]:
-    """A result with the keys scripts rely on."""
-    done = result.verified.explored
-    return {
-        "design": result.design.name,
-        "scenario": result.scenario,
-        "verdict": result.verified.verdict.value,
-        "why": result.verified.why,
-        "bounds": str(result.verified.bounds),
-        "states": done.states,
-        "transitions": done.transitions,
-        "schedules": done.schedules,
-        "depth": done.depth,
-        "final_states": len(done.finals),
-        "seconds": round(done.seconds, 3),
-        "findings": [] if result.saved is None else [finding_document(result.saved)],
-    }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from tdxfuzz.check.run import Session
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.search.frontier import Accesses, Bounds, Branch, Explored, Frontier
 from tdxfuzz.search.observed import learnt, touched
@@ -46,6 +47,7 @@ class Explorer:
         self._frontier = frontier
         self._explored = explored
         self._reduce = bounds.reduce
+        self._hostile = False
         self._bounded = bounds.preemptions is not None
         self._budget = UNLIMITED if bounds.preemptions is None else bounds.preemptions
         self._next = 0
@@ -68,6 +70,7 @@ class Explorer:
         a step that announces only a lock: there every step counts.
         """
         self._reduce = self._reduce and not session.layer.uses_hint
+        self._hostile = session.case.design == HOSTILE
         self.session = session
         self.sim = session.sim
         self.contents = Contents(session.host)
@@ -167,7 +170,7 @@ class Explorer:
         known = self._pieces.get(key)
         if known is None:
             # Holding the cell keeps its id from being given to another.
-            known = self._pieces[key] = cell, touched(cell, access)
+            known = self._pieces[key] = cell, touched(cell, access, self._hostile)
             self._numbers[id(cell)] = int.from_bytes(_digest(cell.name)[:7])
         return known[1]
 

@@ -27,9 +27,15 @@ from tdxfuzz.search.contents import Contents
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
 
 
-def touched(cell: Cell, access: int) -> str:
-    """The name of the piece of shared state that an access is about."""
-    if isinstance(cell, PamtEntry) and access & 3 != RMW:
+def touched(cell: Cell, access: int, entries_may_go: bool = False) -> str:
+    """The name of the piece of shared state that an access is about.
+
+    ``entries_may_go``: a range's entries may be given back while a call uses one of them, for
+    nobody holds the range. (Where somebody must, that REMOVE is the finding.)
+    """
+    if isinstance(cell, PamtEntry) and (
+        access & 3 != RMW or (entries_may_go and not isinstance(cell, Pamt2M))
+    ):
         # PAMT.REMOVE scans all entries of a range in one step announced at the 2MB entry,
         # while PAGE.REMOVE and its like write one of them under its own lock alone.
         return f"TYPES[{cell.hpa >> 21:#x}]"

@@ -3,7 +3,8 @@
 A pair is a call that succeeds after a set-up, and one that succeeds after it too, or only
 once the first has been made. A triple adds a call that succeeds after both. The calls of
 one case overlap in every order that :mod:`tdxfuzz.search.systematic` distinguishes.
-Calls that are refused wherever they come change nothing, and are left to the hunts.
+Calls that are refused wherever they come change nothing for good; what they show meanwhile
+is left to the hunts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from tdxfuzz.host.op import Op
 from tdxfuzz.search.frontier import Bounds, Explored
 from tdxfuzz.search.hostile import fitting_calls, hostile_case
 from tdxfuzz.search.systematic import Until, Verdict, verify
+
+MOST_CALLS = 3
+"""Calls that :func:`overlaps` combines at most."""
 
 
 @define

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
     assert answer.code == 0
     assert re.fullmatch(
         r"v6 zap-zap: pass: all orders, 116 states, 232 transitions, 225 schedules, depth 11, "
-        r"1 final states, [\d.]+ s\n",
+        r"1 final state, [\d.]+ s\n",
         answer.out,
     )
 
@@ -83,3 +84,30 @@ def test_wrong_usage_is_one_line(invoke: Invoke, arguments: tuple[str, ...], mes
     assert answer.code == 2
     assert message in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_hostile_calls_are_combined_after_each_setup(invoke: Invoke) -> None:
+    answer = invoke("verify", "hostile", "--scenario", "bare", "--preemptions", 1)
+    assert answer.code == 0
+    assert re.search(r"hostile bare: pass: 169 pairs of calls, .* up to 1 preemption,", answer.out)
+    answer = invoke(
+        "verify", "hostile", "--scenario", "bare", "--time", "0.01s", "--format", "json"
+    )
+    assert answer.code == 3
+    (result,) = json.loads(answer.out)["results"]
+    assert (result["scenario"], result["verdict"]) == ("bare", "unknown")
+    assert result["why"] == "more than 0.01 s"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--scenario", "nowhere"], "unknown set-up 'nowhere'; known: bare, blocked, created"),
+        (["--cpus", "4"], "--cpus 2 or 3"),
+        (["--checkpoint", "x"], "neither --module-variant nor --checkpoint"),
+    ],
+)
+def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem: str) -> None:
+    answer = invoke("verify", "hostile", *options)
+    assert answer.code == 2
+    assert problem in answer.err

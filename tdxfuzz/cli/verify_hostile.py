@@ -1,0 +1,111 @@
+"""``tdxfuzz verify hostile``: calls that overlap, after each of a library of set-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from tdxfuzz.cli.design_arg import Chosen
+from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.host.hostile import SETUPS
+from tdxfuzz.repro.save import Saved
+from tdxfuzz.search.frontier import Bounds
+from tdxfuzz.search.overlaps import MOST_CALLS, Swept, overlaps, sweep
+from tdxfuzz.search.systematic import Verdict
+
+ENGINE = "systematic"
+
+PREEMPTIONS = 2
+"""The bound if none is asked for: within it all set-ups are swept in minutes."""
+
+
+@frozen
+class HostileResult:
+    """The calls that were combined after one set-up."""
+
+    setup: str
+    bounds: Bounds
+    swept: Swept
+    saved: Sequence[Saved]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the set-up."""
+        return self.swept.verdict
+
+    def document(self) -> Mapping[str, object]:
+        """With the keys that results of designs have."""
+        done = self.swept.explored
+        return {
+            "design": "hostile",
+            "scenario": self.setup,
+            "verdict": self.verdict.value,
+            "why": self.swept.unfinished,
+            "bounds": str(self.bounds),
+            "cases": self.swept.cases,
+            "states": done.states,
+            "transitions": done.transitions,
+            "schedules": done.schedules,
+            "depth": done.depth,
+            "seconds": round(done.seconds, 3),
+            "findings": [finding_document(saved) for saved in self.saved],
+        }
+
+
+def verify_hostile(
+    design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, out: Path, output: Output
+) -> Iterator[HostileResult]:
+    """Sweep the set-ups of these names, or all; a bucket is written when it is met first.
+
+    Raises:
+        UsageProblem: there is no such set-up, or so many calls are not combined.
+    """
+    if cpus > MOST_CALLS:
+        raise UsageProblem(f"hostile calls are combined by two or {MOST_CALLS}: --cpus 2 or 3")
+    for name in names:
+        if name not in SETUPS:
+            raise unknown("set-up", name, SETUPS)
+    written: set[str] = set()
+    for name in names or SETUPS:
+        swept = _sweep(name, cpus, bounds, output)
+        saved = []
+        style = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}[swept.verdict]
+        output.line(_summary(name, cpus, bounds, swept), style=style)
+        for bucket, run in swept.firsts.items():
+            if bucket in written:
+                output.line(f"  {bucket} here too")
+                continue
+            written.add(bucket)
+            saved.append(write_finding(run, design, ENGINE, 0, out, output))
+        yield HostileResult(name, bounds, swept, saved)
+        if swept.unfinished == "interrupted":
+            break
+
+
+def _sweep(name: str, cpus: int, bounds: Bounds, output: Output) -> Swept:
+    def progress(swept: Swept) -> None:
+        output.progress(f"hostile {name}: {_counts(cpus, swept)}")
+
+    return sweep(overlaps(name, cpus), bounds, progress)
+
+
+def _summary(name: str, cpus: int, bounds: Bounds, swept: Swept) -> str:
+    why = f" ({swept.unfinished})" if swept.unfinished else ""
+    buckets = f", {counted(len(swept.firsts), 'bucket')}" if swept.firsts else ""
+    return (
+        f"hostile {name}: {swept.verdict.value}{why}: {_counts(cpus, swept)}, {bounds}, "
+        f"{swept.explored.seconds:.1f} s{buckets}"
+    )
+
+
+def _counts(cpus: int, swept: Swept) -> str:
+    together = "pair" if cpus == 2 else "triple"
+    done = swept.explored
+    return (
+        f"{counted(swept.cases, together)} of calls, {done.states:,} states, "
+        f"{done.schedules:,} schedules"
+    )

@@ -10,8 +10,7 @@ from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 class Rerun:
     """Runs the programs of one case again and again, each time from the same beginning.
 
-    A world that is run once is not worth remembering, so that begins with the second run. A
-    design that keeps what cannot be put back gets a new world each time.
+    A design that keeps what cannot be put back gets a new world each time.
 
     Args:
         case: its schedule is left aside.
@@ -23,8 +22,8 @@ class Rerun:
         self.case = case.with_schedule(EMPTY)
         self.design = design
         self._every_check = every_check
-        self._runs = 0
         self._kept: Session | None = None
+        self._can_be_kept = True
 
     def ready(
         self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False
@@ -32,18 +31,17 @@ class Rerun:
         """A session about to run the programs. Of the sessions one gets, only the last may
         be used. Arguments and errors are those of :class:`tdxfuzz.check.run.Session`.
         """
-        self._runs += 1
-        if self._kept is None and self._runs > 1:
-            session = Session(self.case, self.design, every_check=self._every_check)
+        if self._kept is not None:
+            self._kept.rewind(schedule, policy, traced)
+            return self._kept
+        case = self.case.with_schedule(schedule)
+        session = Session(case, self.design, traced, policy, every_check=self._every_check)
+        if self._can_be_kept:
             try:
                 self._kept = session.keep()
             except NotRewindableError:
-                self._runs = 0
-        if self._kept is None:
-            case = self.case.with_schedule(schedule)
-            return Session(case, self.design, traced, policy, every_check=self._every_check)
-        self._kept.rewind(schedule, policy, traced)
-        return self._kept
+                self._can_be_kept = False
+        return session
 
     def run(
         self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False

@@ -76,10 +76,10 @@ class Run:
     """What a case did.
 
     ``schedule`` is the case's without its no-ops; ``calls`` counts SEAMCALLs by leaf
-    number and status code, setup included; ``seen`` are the ids of the checks whose
-    witness occurred; ``setup_steps`` the steps of the setup; ``waits`` how often a CPU
-    waited for a lock; ``adds_met`` whether a pair came while another CPU used its range;
-    ``contention`` whether the programs met at all.
+    number and status code, and ``setup_steps`` the steps of the set-up, neither of a set-up
+    that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
+    how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
+    used its range; ``contention`` whether the programs met at all.
     """
 
     case: Case
@@ -169,7 +169,11 @@ class Session:
         Raises:
             NotRewindableError: the design keeps something that cannot be put back.
         """
+        sim = self.sim
+        # A policy may know a great deal, and each run brings its own.
+        policy, sim.policy = sim.policy, self._follow
         self._rewind = Rewind(self.host, self._checks, self._tally, self.findings)
+        sim.policy = policy
         return self
 
     def rewind(
@@ -184,6 +188,8 @@ class Session:
         """
         assert self._rewind is not None
         self._rewind()
+        self._setup_steps = 0
+        self._tally.calls.clear()
         self.case = self.case.with_schedule(schedule)
         self.traced = traced
         self._follow = FollowSchedule(schedule)

@@ -7,11 +7,10 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.check.rerun import Rerun
-from tdxfuzz.check.run import Design
+from tdxfuzz.check.run import Design, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.op import OPERATIONS, Op
-from tdxfuzz.search.footprint import conflicts_of
+from tdxfuzz.search.footprint import Footprint
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import EMPTY, Schedule
@@ -36,7 +35,9 @@ def _reorder(case: Case, rng: Random, design: Design) -> Case:
     pairs = [(switch.step, switch.cpu) for switch in case.schedule]
     if pairs and (len(pairs) >= MOST_PREEMPTIONS or rng.random() < 0.5):
         pairs.pop(rng.randrange(len(pairs)))
-    conflicts = conflicts_of(Rerun(case, design), Schedule.of(pairs))
+    footprint = Footprint(Schedule.of(pairs))
+    run(case, design, policy=footprint)
+    conflicts = footprint.conflicts()
     if conflicts:
         pairs.append(rng.choice(rng.choice(conflicts)))
     return case.with_schedule(Schedule.of(pairs))

@@ -66,7 +66,7 @@ class Statistics:
 
     @property
     def steps_per_second(self) -> int:
-        """Atomic steps a second, set-up included."""
+        """Atomic steps a second, set-ups included where they were made and not put back."""
         return round(self.steps / self.seconds) if self.seconds else 0
 
     def unseen(self) -> list[str]:

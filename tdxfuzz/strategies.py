@@ -90,8 +90,6 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
-    steps = max(base.run.outcome.steps, 1)
-    cpus = base.run.case.world.cpus
     pairs = []
     for _ in range(draw(st.integers(0, most))):
         spoils = draw(_MOSTLY)
@@ -99,7 +97,7 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
             places = draw(st.sampled_from(base.conflicts))
             pairs.append(draw(st.sampled_from(places)))
         else:
-            pairs.append((draw(st.integers(0, steps - 1)), draw(st.integers(0, cpus - 1))))
+            pairs.append((draw(_below(base.length)), draw(_below(base.case.world.cpus))))
     return Schedule.of(pairs)
 
 

@@ -85,6 +85,11 @@ class Base:
         self.rerun = Rerun(case, design)
         self.run: Run = self.rerun.run()
 
+    @property
+    def length(self) -> int:
+        """Steps of the run in the default order, 1 at least."""
+        return max(self.run.outcome.steps, 1)
+
     @cached_property
     def conflicts(self) -> tuple[Places, ...]:
         """See :func:`conflicts_of`; worked out by one more run when first asked for."""

@@ -63,8 +63,15 @@ class PriorityPolicy:
         return max(runnable, key=lambda cpu: self._priorities[cpu.id], default=None)
 
 
+def draw_priorities(rng: Random, base: Base, depth: int) -> tuple[list[int], list[int]]:
+    """Priorities and change points for a bug of a depth: one point fewer than that."""
+    cpus = base.case.world.cpus
+    priorities = rng.sample(range(1, cpus + 1), cpus)
+    return priorities, sorted(rng.randrange(base.length) for _ in range(depth - 1))
+
+
 class Pct:
-    """PCT with a fixed depth: one change point fewer than the depth."""
+    """PCT with a fixed depth."""
 
     name = "pct"
 
@@ -72,8 +79,4 @@ class Pct:
         self.depth = depth
 
     def attempt(self, rng: Random, base: Base) -> Run:
-        cpus = base.run.case.world.cpus
-        priorities = rng.sample(range(1, cpus + 1), cpus)
-        length = max(base.run.outcome.steps, 1)
-        points = sorted(rng.randrange(length) for _ in range(self.depth - 1))
-        return base.rerun.run_as(PriorityPolicy(priorities, points))
+        return base.rerun.run_as(PriorityPolicy(*draw_priorities(rng, base, self.depth)))

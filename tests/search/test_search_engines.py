@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import permutations, product
+from math import sqrt
 from random import Random
 
 import pytest
@@ -9,11 +12,16 @@ import pytest
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.op import Op
-from tdxfuzz.search import ENGINES
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search import ENGINES, Engine
+from tdxfuzz.search.fair_pct import FairPct, FairPolicy
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hunt import Budget, Hunted, hunt
-from tdxfuzz.search.pct import PriorityPolicy
-from tdxfuzz.sim import Counter, Simulator
+from tdxfuzz.search.one_by_one import OneByOne
+from tdxfuzz.search.pct import Pct, PriorityPolicy
+from tdxfuzz.search.portfolio import Portfolio
+from tdxfuzz.search.random_walk import ANYWHERE, RandomWalk
+from tdxfuzz.sim import Counter, End, Schedule, Simulator
 
 CASE = Case(
     "merged",
@@ -97,3 +105,94 @@ def test_pct_runs_the_highest_priority_and_drops_it_at_a_change_point(
     priorities: list[int], points: list[int], order: list[int]
 ) -> None:
     assert run_with_priorities(priorities, points) == order
+
+
+def test_a_fair_suffix_lets_everybody_go_on() -> None:
+    """Under priorities alone a CPU that spins without saying so keeps the others out."""
+
+    def run_to(bound: int, policy: PriorityPolicy) -> End:
+        sim = Simulator(2, policy, bound=bound)
+        flag, ready = Counter(sim, "flag", 0), Counter(sim, "ready", 0)
+
+        def spins() -> None:
+            while not flag.read():
+                ready.read()
+
+        def sets() -> None:
+            flag.add(1)
+
+        return sim.run([spins, sets]).end
+
+    assert run_to(2_000, PriorityPolicy([2, 1], [])) is End.BOUND
+    assert run_to(2_000, FairPolicy([2, 1], [], 10, Random(1))) is End.REST
+    assert run_to(10, FairPolicy([2, 1], [], 10, Random(1))) is End.BOUND
+
+
+def test_one_by_one_tries_every_place_once_then_pairs() -> None:
+    base = Base(CASE)
+    engine, rng = OneByOne(), Random(3)
+    places = {place for cell in base.conflicts for place in cell}
+    tried = [engine.attempt(rng, base).case.schedule for _ in range(len(places) + 20)]
+    assert {(s.switches[0].step, s.switches[0].cpu) for s in tried[: len(places)]} == places
+    assert all(len(schedule) == 2 for schedule in tried[len(places) :])
+    assert len(set(tried)) == len(tried)
+
+
+RACE = SCENARIOS["map-zap"].case("hint")
+"""Its bug needs one preemption, and two CPUs take some hundred steps."""
+
+ATTEMPTS = 1_200
+
+
+def rate(engine: Engine, seed: int) -> float:
+    """How often an engine finds the race."""
+    base, rng = Base(RACE), Random(seed)
+    found = sum(engine.attempt(rng, base).finding is not None for _ in range(ATTEMPTS))
+    return found / ATTEMPTS
+
+
+def assert_drawn_with(chance: float, rates: list[float]) -> None:
+    """Four standard deviations: a fair source misses that once in 16,000 times."""
+    assert 0.02 < chance < 0.98, "or the test says nothing"
+    deviation = sqrt(chance * (1 - chance) / ATTEMPTS)
+    for each in rates:
+        assert abs(each - chance) < 4 * deviation, (chance, rates)
+
+
+def finds(policy: PriorityPolicy, base: Base) -> bool:
+    return base.rerun.run(policy=policy).finding is not None
+
+
+def test_pct_finds_as_often_as_its_probability_says() -> None:
+    base = Base(RACE)
+    draws = [
+        finds(PriorityPolicy(list(priorities), [point]), base)
+        for priorities in permutations((1, 2))
+        for point in range(base.length)
+    ]
+    chance = sum(draws) / len(draws)
+    assert chance >= 1 / (2 * base.length), "the paper's bound for depth 2"
+    assert_drawn_with(chance, [rate(Pct(depth=2), seed) for seed in (1, 2)])
+    assert_drawn_with(chance, [rate(FairPct(depth=2), 3)])
+
+
+def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
+    base = Base(RACE)
+
+    def hits(places: Iterable[tuple[int, int]]) -> float:
+        found = [base.rerun.run(Schedule.of([place])).finding is not None for place in places]
+        return sum(found) / len(found)
+
+    anywhere = hits(product(range(base.length), range(2)))
+    spoiling = [hits(places) for places in base.conflicts]
+    chance = ANYWHERE * anywhere + (1 - ANYWHERE) * sum(spoiling) / len(spoiling)
+    assert_drawn_with(chance, [rate(RandomWalk(((1,), (1,))), seed) for seed in (1, 2)])
+
+
+def test_the_portfolio_takes_its_engines_in_turn() -> None:
+    def drawn(engine: Engine, attempts: int) -> list[Schedule]:
+        base, rng = Base(CASE), Random(5)
+        return [engine.attempt(rng, base).schedule for _ in range(attempts)]
+
+    assert drawn(Portfolio(), 1) == drawn(RandomWalk(), 1)
+    assert len(set(drawn(Portfolio(), 40))) > 10

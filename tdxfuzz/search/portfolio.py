@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from random import Random
 
 from tdxfuzz.check.run import Run
 from tdxfuzz.search.fair_pct import FairPct
 from tdxfuzz.search.footprint import Base
+from tdxfuzz.search.one_by_one import OneByOne
 from tdxfuzz.search.pct import Pct
 from tdxfuzz.search.random_walk import RandomWalk
 
 
 class Portfolio:
-    """Random walk at every other attempt, PCT and fair PCT at those between."""
+    """Preemptions one by one at every other attempt, random ones and PCT between."""
 
     name = "portfolio"
 
     def __init__(self) -> None:
-        walk = RandomWalk()
-        self._engines = (Pct(), walk, FairPct(), walk)
-        self._attempts = 0
+        one_by_one, walk = OneByOne(), RandomWalk()
+        between = (walk, Pct(), walk, FairPct())
+        self._turns = cycle(engine for other in between for engine in (one_by_one, other))
 
     def attempt(self, rng: Random, base: Base) -> Run:
-        self._attempts += 1
-        return self._engines[self._attempts % len(self._engines)].attempt(rng, base)
+        return next(self._turns).attempt(rng, base)

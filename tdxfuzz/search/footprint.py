@@ -14,7 +14,11 @@ from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.host import CallEdges
+from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
 from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
+
+Access = tuple[int, int, bool]
+"""(step, CPU, whether it changes something)."""
 
 Places = tuple[tuple[int, int], ...]
 """(step, CPU to go on with) pairs."""
@@ -27,7 +31,8 @@ class Footprint:
 
     def __init__(self, schedule: Schedule = EMPTY) -> None:
         self._follow = FollowSchedule(schedule)
-        self._touched: dict[int, tuple[Cell, list[tuple[int, int, bool]]]] = {}
+        self._touched: dict[int, tuple[Cell, list[Access]]] = {}
+        self._entries: dict[int, list[Access]] = {}
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         if sim.clock >= self._follow.due:
@@ -39,7 +44,17 @@ class Footprint:
         if cell is not None and not isinstance(cell, CallEdges):
             _, accesses = self._touched.setdefault(id(cell), (cell, []))
             accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
+            if isinstance(cell, PamtEntry):
+                self._touch_range(sim.clock, cpu.id, cell, cpu.next_access & 3 == READ)
         return None
+
+    def _touch_range(self, step: int, cpu: int, entry: PamtEntry, reads: bool) -> None:
+        """PAMT.REMOVE looks at all 4KB entries of a range in one step, announced at the 2MB
+        entry, and takes them away: that does not commute with an access to any of them.
+        """
+        scans = isinstance(entry, Pamt2M)
+        if not scans or reads:
+            self._entries.setdefault(entry.hpa >> 21, []).append((step, cpu, scans))
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
         return self._follow.choose(sim, why)
@@ -49,11 +64,12 @@ class Footprint:
 
     def conflicts(self) -> tuple[Places, ...]:
         """The preemptions that can matter, for each cell that has any."""
-        places = (_conflicts(accesses) for _, accesses in self._touched.values())
+        by_cell = [accesses for _, accesses in self._touched.values()]
+        places = map(_conflicts, [*by_cell, *self._entries.values()])
         return tuple(found for found in places if found)
 
 
-def _conflicts(accesses: list[tuple[int, int, bool]]) -> Places:
+def _conflicts(accesses: list[Access]) -> Places:
     found: list[tuple[int, int]] = []
     later: dict[int, bool] = {}
     for step, cpu, writes in reversed(accesses):

@@ -15,7 +15,8 @@ from tdxfuzz.search.smaller import Candidate
 from tdxfuzz.sim import EMPTY, Schedule, Switch
 
 MOST_REPLAYS = 400
-"""Schedules tried for one set of programs."""
+FEW_REPLAYS = 120
+"""Schedules tried for one set of programs, and for one that was merely guessed."""
 
 NEAR = 3
 """How many steps around an old place the last preemption is looked for."""
@@ -55,13 +56,16 @@ class OrderSearch:
         First with the preemptions at ``places``; then near there, or wherever they can
         matter if that is worth the effort.
         """
+        replays = MOST_REPLAYS
+        if candidate.guessed:
+            most, replays = min(most, 1), FEW_REPLAYS
         try:
             hit = self._near(candidate, places)
             if hit is not None or not candidate.thorough:
                 return hit
             if (candidate.case, most) in self._in_vain:
                 return None
-            hit = self._anywhere(candidate.case, most)
+            hit = self._anywhere(candidate.case, most, replays)
         except SetupError:
             return None
         if hit is None:
@@ -125,14 +129,14 @@ class OrderSearch:
                         return hit
         return None
 
-    def _anywhere(self, case: Case, most: int) -> Run | None:
+    def _anywhere(self, case: Case, most: int, replays: int) -> Run | None:
         """Try no preemption, then one, then two …, wherever they can matter.
 
         Whoever goes first comes first in the list of programs, or is switched to at once.
         """
         at_work = [cpu for cpu, program in enumerate(case.programs) if program]
         starts = [Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work)]
-        limit = self.replays + MOST_REPLAYS
+        limit = self.replays + replays
         for count in range(most + 1):
             for start in starts:
                 for schedule in self._schedules(case, start, count):

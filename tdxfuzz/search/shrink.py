@@ -40,7 +40,7 @@ class Shrunk:
 
 def size(found: Run) -> Size:
     """CPUs at work, operations, preemptions, switches, faults, what operations ask of a
-    reader, set-up, world, arguments, disorder of the set-up.
+    reader, set-up, world, arguments, disorder of the set-up, arguments in their order.
     """
     case = found.case
     programs = [program for program in case.programs if program]
@@ -57,6 +57,7 @@ def size(found: Run) -> Size:
         world.cpus + world.tds + world.slots + len(world.guest_ranges) + len(world.kernel_ranges),
         sum(sum(op.args) for op in every_op),
         sum(setup_order(a) > setup_order(b) for a, b in combinations(case.setup, 2)),
+        *(value for op in every_op[len(case.setup) :] for value in op.args),
     )
 
 

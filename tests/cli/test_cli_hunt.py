@@ -166,7 +166,7 @@ def test_an_unknown_design_is_one_line_and_exit_2(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--engine", "pctt"), "unknown engine 'pctt'; did you mean pct?"),
+        (("--engine", "pctt"), "unknown engine 'pctt'; did you mean pct or fair-pct?"),
         (("--scenario", "map-zop"), "unknown scenario 'map-zop'; did you mean map-zap"),
         (("--time", "soon"), "'soon' is not a duration; write 60s, 2m or 1h"),
         (("--cpus", "9"), "9 is not in the range 1<=x<=8"),
@@ -241,10 +241,10 @@ def test_a_folder_that_cannot_be_written_is_named(invoke: Invoke) -> None:
 
 
 def test_hostile_is_hunted_to_the_end_with_a_file_for_each_bucket(invoke: Invoke) -> None:
-    answer = invoke("hunt", "hostile", "--seed", 6, "--cases", 400)
+    answer = invoke("hunt", "hostile", "--seed", 10, "--cases", 740)
     assert answer.code == 1
     assert "TDH.PHYMEM.PAMT.REMOVE(rcx=A0|1) = SUCCESS" in answer.out
-    assert "hostile: 2 buckets found in 400 cases" in answer.out
+    assert "hostile: 2 buckets found in 740 cases" in answer.out
     assert len(list(Path("reproducers").iterdir())) == 2
     assert invoke("replay", "reproducers").code == 1
 

@@ -194,5 +194,5 @@ def test_the_portfolio_takes_its_engines_in_turn() -> None:
         base, rng = Base(CASE), Random(5)
         return [engine.attempt(rng, base).schedule for _ in range(attempts)]
 
-    assert drawn(Portfolio(), 1) == drawn(RandomWalk(), 1)
+    assert drawn(Portfolio(), 1) == drawn(OneByOne(), 1)
     assert len(set(drawn(Portfolio(), 40))) > 10

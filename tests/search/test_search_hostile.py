@@ -43,7 +43,7 @@ def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
 
 def test_a_hostile_hunt_goes_on_after_its_first_finding() -> None:
     """Both are in docs/findings.md."""
-    hunted = hunt("hostile", ENGINES["portfolio"](), 6, Budget(cases=400))
+    hunted = hunt("hostile", ENGINES["portfolio"](), 10, Budget(cases=740))
     assert set(hunted.findings) == {FATAL, GIVEN_BACK}
     for bucket, found in hunted.findings.items():
         best = shrink(found.run).run

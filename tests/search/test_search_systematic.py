@@ -185,7 +185,7 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
     frontier, explored = Frontier(), Explored()
     rounds = 0
     while True:
-        bounds = evolve(FULL, seconds=explored.seconds + 0.3)
+        bounds = evolve(FULL, seconds=explored.seconds + 0.05)
         part = verify(case, bounds=bounds, frontier=frontier, explored=explored)
         rounds += 1
         if part.verdict is not Verdict.UNKNOWN:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from hypothesis import currently_in_test_context, event, note, target
+from hypothesis.errors import InvalidArgument
 
 from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.case import Case
@@ -11,6 +15,7 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.search.shrink import shrink
+from tdxfuzz.search.statistics import BUSY
 
 OUT = "TDXFUZZ_OUT"
 """Environment variable: the folder for reproducers; by default ``reproducers``."""
@@ -26,7 +31,8 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     """Run a case and return the run, if no check has found anything.
 
     What is found is shrunk and written as a reproducer, once for each bucket: a test
-    framework that goes on to shrink by itself gets the same answer at once.
+    framework that goes on to shrink by itself gets the same answer at once. In a Hypothesis
+    test the run is an event of the statistics, and what Hypothesis should have more of.
 
     Raises:
         Broken: a check has found something.
@@ -34,8 +40,13 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     """
     found = run(case, design)
     finding = found.finding
+    in_hypothesis = currently_in_test_context()
+    if in_hypothesis:
+        _tell_hypothesis(found)
     if finding is None:
         return found
+    if in_hypothesis:
+        note(f"as it was drawn:\n{columns(run(case, design, traced=True))}")
     key = case.design, finding.bucket, design
     if key not in _saved:
         out = Path(os.environ.get(OUT, "reproducers"))
@@ -44,6 +55,21 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     raise Broken(
         f"{finding.bucket}\n\n{columns(saved.run)}\nReproduce with: tdxfuzz replay {saved.path}"
     )
+
+
+def _tell_hypothesis(found: Run) -> None:
+    """Interesting is where calls are refused as busy, and where others do much while a CPU
+    is in get or put: between its decision and its act.
+    """
+    busy = sum(count for (_, code), count in found.calls.items() if code == BUSY)
+    event(f"contention: {found.contention.name.lower()}")
+    event(f"busy: {'never' if not busy else 'once' if busy == 1 else 'again and again'}")
+    if found.adds_met:
+        event("a pair came while another CPU used its range")
+    # A label counts once in a test case: of several runs the first.
+    with suppress(InvalidArgument):
+        target(busy, label="busy answers")
+        target(found.longest, label="steps from entering get or put to leaving it")
 
 
 def assert_same(steered: Run, case: Case, design: Design = None) -> None:

@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.run import Design, Run
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.hunt import ORDERS, Budget, Found, Hunted
+from tdxfuzz.search.hunt import Budget, Found, Hunted, orders_of
 from tdxfuzz.search.statistics import Statistics
 from tdxfuzz.strategies import bases, schedules
 
@@ -39,7 +41,8 @@ def hunt_with_hypothesis(
     Raises:
         HarnessError: the design misused the harness or raised.
     """
-    statistics = Statistics()
+    hostile = design_name == HOSTILE
+    statistics = Statistics(HOSTILE_CHECKS if hostile else CHECKS)
     began = time.monotonic()
     findings: dict[str, Found] = {}
     enough = False
@@ -56,8 +59,8 @@ def hunt_with_hypothesis(
             progress(statistics)
         if attempt.finding is not None:
             found = Found(attempt, statistics.cases, statistics.seconds)
-            findings[attempt.finding.bucket] = found
-        enough = bool(findings) or budget.is_spent(statistics)
+            findings.setdefault(attempt.finding.bucket, found)
+        enough = (bool(findings) and not hostile) or budget.is_spent(statistics)
         if enough:
             raise _Enough
 
@@ -73,7 +76,7 @@ def hunt_with_hypothesis(
     def body(data: st.DataObject) -> None:
         base = data.draw(choices)
         count(base.run)
-        for _ in range(ORDERS[base.run.contention]):
+        for _ in range(orders_of(base)):
             count(base.rerun.run(data.draw(schedules(base))))
 
     interrupted = False

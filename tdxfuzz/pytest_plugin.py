@@ -5,12 +5,13 @@ In the root ``conftest.py``::
     pytest_plugins = ["tdxfuzz.pytest_plugin"]
 
 ``dev``: quick, a new seed each time. ``ci``: a gate, the same examples each time.
-``nightly``: many examples, kept in a database. Choose with ``--hypothesis-profile=ci``.
+``nightly``: many examples, kept in a database; what fails goes to our shrinker alone, for
+Hypothesis's own would run as many cases again to end in the same reproducer. Choose with ``--hypothesis-profile=ci``.
 """
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 
@@ -42,6 +43,7 @@ def register_profiles() -> None:
     settings.register_profile(
         "nightly",
         max_examples=5_000,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target],
         derandomize=False,
         database=DirectoryBasedExampleDatabase(".hypothesis/nightly"),
         print_blob=True,

@@ -1,12 +1,15 @@
-"""A Hypothesis machine whose rules start host operations on simulated CPUs.
+"""Hypothesis machines: host operations on simulated CPUs, and SEAMCALLs one after another.
 
 ::
 
     TestMerged = concurrent_machine("merged").TestCase
+    TestModule = SeamcallMachine.TestCase
 
-Rules start operations and let CPUs go on for a number of steps; what is started while
+In the first, rules start operations and let CPUs go on for a number of steps; what is started while
 another operation is under way runs concurrently with it. The invariants are our checks.
-At the end the whole run is replayed as a case, shrunk, and written as a reproducer.
+At the end the whole run is replayed as a case, shrunk, and written as a reproducer. In the
+second, every rule is a SEAMCALL that ends before the next, and the module's tables agree
+after each.
 """
 
 from __future__ import annotations
@@ -18,12 +21,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tdxfuzz.assertions import assert_clean, assert_same
-from tdxfuzz.check.run import Design
+from tdxfuzz.check.lock_leak import module_locks
+from tdxfuzz.check.module_state import inconsistencies
+from tdxfuzz.check.run import Design, Session
+from tdxfuzz.host import operations
 from tdxfuzz.host.case import MAX_CPUS, MAX_OPERATIONS
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.host import Host
 from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
 from tdxfuzz.live import LiveRun
-from tdxfuzz.strategies import programs
+from tdxfuzz.search.hostile import hostile_case
+from tdxfuzz.strategies import programs, seamcalls, setups
 
 CPU = st.integers(0, MAX_CPUS - 1)
 TD = st.integers(0, MAX_TDS - 1)
@@ -111,7 +119,6 @@ class ConcurrentMachine(RuleBasedStateMachine):
         assert self.live is not None
         live, self.live = self.live, None
         case, steered = live.finish()
-        event(f"contention: {steered.contention.name.lower()}")
         note(f"as a case: {case}")
         assert_same(steered, case, self.design)
         assert_clean(case, self.design)
@@ -123,3 +130,43 @@ def concurrent_machine(
     """The machine for one design; its ``TestCase`` is what pytest runs."""
     members = {"design_name": design_name, "design": design, "cpus": cpus}
     return type(f"ConcurrentMachine_{design_name}", (ConcurrentMachine,), members)
+
+
+class SeamcallMachine(RuleBasedStateMachine):
+    """Raw SEAMCALLs from one CPU, after a set-up: whatever a host calls, the model's tables
+    agree with each other and no lock is left behind.
+    """
+
+    host: Host | None = None
+
+    @initialize(setup=setups())
+    def build(self, setup: str) -> None:
+        """A world with what the set-up left."""
+        self.setup = setup
+        self.calls: list[Op] = []
+        self.host = Session(hostile_case(setup, 1, ((),))).host
+
+    @rule(data=st.data())
+    def call(self, data: st.DataObject) -> None:
+        """One SEAMCALL, with operands that meant something after the set-up."""
+        assert self.host is not None
+        op = data.draw(seamcalls(self.setup))
+        if len(self.calls) < MAX_OPERATIONS // 2:
+            self.calls.append(op)
+            event(f"{op.name}: {operations.seamcall(self.host, op).name}")
+
+    @invariant()
+    def the_tables_agree(self) -> None:
+        """No table of the module contradicts another, and every lock is free."""
+        if self.host is None:
+            return
+        wrong = [message for _, message in inconsistencies(self.host.module)]
+        wrong += [f"{lock.name} is still held" for lock in module_locks(self.host) if lock.is_held]
+        if wrong or self.host.module.dead is not None:
+            assert_clean(hostile_case(self.setup, 1, (tuple(self.calls),)))
+            raise AssertionError(f"{wrong} after {self.setup}: {'; '.join(map(str, self.calls))}")
+
+    def teardown(self) -> None:
+        """The same calls as a case are clean, and the same for the checks of hostile runs."""
+        if self.host is not None and self.calls:
+            assert_clean(hostile_case(self.setup, 1, (tuple(self.calls),)))

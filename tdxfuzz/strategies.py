@@ -1,4 +1,4 @@
-"""Hypothesis strategies: worlds, operations, schedules, and whole cases.
+"""Hypothesis strategies: worlds, operations, SEAMCALLs, status words, schedules, whole cases.
 
 ::
 
@@ -18,11 +18,14 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from tdxfuzz.abi import CODES, OPERANDS, Status, status
 from tdxfuzz.check.run import Design
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.hostile import HOSTILE, SETUPS
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.footprint import Base
+from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.search.programs import LAYOUTS, draw_case
 from tdxfuzz.sim import Schedule
 
@@ -103,8 +106,40 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
 
 @st.composite
 def programs(draw: st.DrawFn, design_name: str = "merged", cpus: int = 2) -> Case:
-    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU."""
-    return draw_case(_DrawnSource(draw), design_name, cpus)
+    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU;
+    for "hostile" a set-up, and raw SEAMCALLs.
+    """
+    source = _DrawnSource(draw)
+    if design_name == HOSTILE:
+        return draw_hostile(source, cpus)
+    return draw_case(source, design_name, cpus)
+
+
+def setups() -> st.SearchStrategy[str]:
+    """Names of set-ups that raw SEAMCALLs start from."""
+    return st.sampled_from(sorted(SETUPS))
+
+
+@st.composite
+def seamcalls(draw: st.DrawFn, setup: str) -> Op:
+    """A SEAMCALL with operands that mean something after a set-up, by its name: any leaf, or
+    one that would succeed there.
+    """
+    source = _DrawnSource(draw)
+    if draw(st.booleans()):
+        fitting = [op for ops in fitting_calls(setup).values() for op in ops]
+        return draw(st.sampled_from(fitting))
+    return draw_call(source, source.pick(HOSTILE_LEAVES, [1] * len(HOSTILE_LEAVES)), setup)
+
+
+def status_words() -> st.SearchStrategy[Status]:
+    """Completion status words: what the module answers, and any 64 bits."""
+    named = st.builds(
+        lambda name, low: status(CODES[name] << 32 | low),
+        st.sampled_from(sorted(CODES)),
+        st.one_of(st.sampled_from(sorted(OPERANDS.values())), st.integers(0, (1 << 32) - 1)),
+    )
+    return st.one_of(named, st.integers(0, (1 << 64) - 1).map(status))
 
 
 @st.composite

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tdxfuzz.repro.read import read
 
 CI_VARIABLES = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE")
 """Some of those by which Hypothesis recognises a CI machine."""
@@ -36,3 +39,53 @@ def test_profiles_are_the_same_on_every_machine(machine: dict[str, str]) -> None
         "ci 200 True False None",
         "nightly 5000 False True None",
     ]
+
+
+USERS_TEST = """
+from hypothesis import given
+from tdxfuzz.assertions import assert_clean
+from tdxfuzz.strategies import cases
+
+@given(cases("{design}"))
+def test_no_race(case):
+    assert_clean(case)
+"""
+
+
+def run_users_test(folder: Path, design: str, *options: str) -> str:
+    """What pytest prints for the five-line test of the tutorial."""
+    (folder / "test_mine.py").write_text(USERS_TEST.format(design=design), encoding="utf-8")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "tdxfuzz.pytest_plugin", *options)
+    ended = subprocess.run(
+        [*command, "test_mine.py"],
+        env={**os.environ, "TDXFUZZ_OUT": "found"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return ended.stdout
+
+
+def test_a_users_test_in_five_lines_ends_in_a_reproducer(tmp_path: Path) -> None:
+    printed = run_users_test(tmp_path, "hint", "--hypothesis-profile=nightly")
+    (reproducer,) = (tmp_path / "found").iterdir()
+    assert f"Reproduce with: tdxfuzz replay found/{reproducer.name}" in printed
+    assert "as it was drawn:" in printed
+    assert "1 failed" in printed
+    assert read(reproducer).expect.check == "pamt-in-use"
+    again = run_users_test(
+        tmp_path, "hint", "--hypothesis-profile=nightly", "--hypothesis-show-statistics"
+    )
+    assert "during reuse phase" in again, "the database remembers the example"
+    assert "during generate phase" not in again
+
+
+def test_the_statistics_tell_what_the_runs_were_like(tmp_path: Path) -> None:
+    printed = run_users_test(
+        tmp_path, "merged", "--hypothesis-profile=ci", "--hypothesis-show-statistics"
+    )
+    assert "1 passed" in printed
+    for line in ("contention: edge", "contention: none", "busy: never"):
+        assert line in printed
+    assert "Highest target scores:" in printed
+    assert "(label='steps from entering get or put to leaving it')" in printed

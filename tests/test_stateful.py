@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import World
@@ -12,9 +15,11 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.live import LiveRun
+from tdxfuzz.module.pamt import Pamt
 from tdxfuzz.sim import End, HarnessError
-from tdxfuzz.stateful import concurrent_machine
+from tdxfuzz.stateful import SeamcallMachine, concurrent_machine
 
+TestSeamcalls = SeamcallMachine.TestCase
 TestMerged = concurrent_machine("merged").TestCase
 TestV6OnThreeCpus = concurrent_machine("v6", cpus=3).TestCase
 
@@ -40,8 +45,8 @@ def steered(seed: int, design: str, cpus: int) -> LiveRun:
 @pytest.mark.parametrize("design", ["hint", "v6", "merged"])
 @pytest.mark.parametrize("cpus", [1, 2, 3])
 def test_a_steered_run_and_its_case_do_the_same(design: str, cpus: int) -> None:
-    for seed in range(30):
-        case, live = steered(seed, design, cpus).finish()
+    for number in range(30):
+        case, live = steered(number, design, cpus).finish()
         again = run(case)
         assert again.outcome.end is live.outcome.end is End.REST
         assert (again.outcome.steps, again.calls) == (live.outcome.steps, live.calls)
@@ -89,3 +94,24 @@ def test_a_design_that_raises_is_reported_where_it_was_steered() -> None:
     live = LiveRun("Raises", WORLD, CREATED, layer)
     with pytest.raises(HarnessError, match="Raises raised LookupError: oh"):
         live.start(0, Op("zap", (0, 0)))
+
+
+def test_the_seamcall_machine_notices_tables_that_disagree(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a module that forgets to count a page down, some sequence of calls shows it."""
+    monkeypatch.setenv("TDXFUZZ_OUT", str(tmp_path))
+    monkeypatch.setattr(Pamt, "count_down", lambda self, node: False)
+    with pytest.raises(AssertionError, match="counts"):
+        run_state_machine_as_test(
+            seed(1)(SeamcallMachine),
+            settings=settings(
+                max_examples=300,
+                phases=[Phase.generate],
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    (reproducer,) = tmp_path.iterdir()
+    assert reproducer.name.startswith("hostile-module-state")

@@ -5,11 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tdxfuzz.abi import Status
 from tdxfuzz.assertions import assert_clean
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.strategies import bases, cases, operations, schedules, worlds
+from tdxfuzz.strategies import (
+    bases,
+    cases,
+    operations,
+    schedules,
+    seamcalls,
+    setups,
+    status_words,
+    worlds,
+)
 
 
 @given(cases("merged"))
@@ -32,3 +43,24 @@ def test_a_schedule_has_no_more_preemptions_than_asked_for(base: Base, data: st.
     schedule = data.draw(schedules(base, most=2))
     assert len(schedule) <= 2
     assert run(base.run.case.with_schedule(schedule)).preemptions <= 2
+
+
+@given(cases("hostile", cpus=3))
+def test_hostile_cases_call_the_module_from_every_cpu(case: Case) -> None:
+    assert len(case.programs) == 3
+    assert all(op.is_seamcall for program in case.programs for op in program)
+    run(case)
+
+
+@given(setups(), st.data())
+def test_a_seamcall_is_written_and_read_back(setup: str, data: st.DataObject) -> None:
+    op = data.draw(seamcalls(setup))
+    assert op.is_seamcall
+    assert Op.parse(str(op)) == op
+
+
+@given(status_words())
+def test_a_status_word_has_a_name_and_a_class(word: Status) -> None:
+    assert 0 <= word < 1 << 64
+    assert str(word)
+    assert word.ok == (word >> 63 == 0)

@@ -79,7 +79,8 @@ class Run:
     number and status code, and ``setup_steps`` the steps of the set-up, neither of a set-up
     that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
     how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
-    used its range; ``contention`` whether the programs met at all.
+    used its range; ``contention`` whether the programs met at all; ``longest`` the most
+    steps, of all CPUs, from entering get or put to leaving it.
     """
 
     case: Case
@@ -93,6 +94,7 @@ class Run:
     waits: int
     adds_met: bool
     contention: Contention
+    longest: int
     layout: Layout
     trace: Trace | None = None
 
@@ -239,6 +241,7 @@ class Session:
             waits=self.sim.waits,
             adds_met=self.host.adds_met,
             contention=_contention(self.host),
+            longest=self.host.longest,
             layout=self.host.layout,
             trace=self.trace,
         )

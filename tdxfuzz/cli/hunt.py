@@ -87,8 +87,8 @@ def hunt_command(
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
     chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
-    if HOSTILE in designs and (engine == HYPOTHESIS or scenario is not None):
-        raise UsageProblem(f"{HOSTILE} takes a native engine, and no --scenario")
+    if HOSTILE in designs and scenario is not None:
+        raise UsageProblem(f"{HOSTILE} takes no --scenario")
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
     results: list[tuple[Chosen, Hunted]] = []

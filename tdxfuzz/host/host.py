@@ -88,7 +88,8 @@ class Host(ModuleWatch):
     """Everything one run needs, built anew for each run.
 
     ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
-    for, and ``began`` the step at which it entered; ``calls_in_flight`` and
+    for, and ``began`` the step at which it entered, ``longest`` the most steps of all CPUs
+    from there until one left again; ``calls_in_flight`` and
     ``operations_in_flight`` count over all CPUs. ``calls_met``, ``gets_met`` and
     ``adds_met`` tell whether two SEAMCALLs, two gets or puts for one range, or a pair's
     coming and another CPU's get or put for its range ever overlapped, ``gets_in_atomic``
@@ -142,6 +143,7 @@ class Host(ModuleWatch):
         self.vms = [Vm(self, i) for i in range(world.tds)]
         self.getting = [NO_RANGE] * world.cpus
         self.began = [0] * world.cpus
+        self.longest = 0
         self.calls_met = False
         self.gets_met = False
         self.adds_met = False
@@ -223,7 +225,7 @@ class Host(ModuleWatch):
         result = self.layer.get(pfn, cache)
         if local is not None:
             local.leave(cpu, result)
-        self.getting[self.sim.current.id] = NO_RANGE
+        self._leave(cpu)
         if not isinstance(result, int) or result > 0:
             raise HarnessError(
                 f"{type(self.layer).__name__}.get() returned {result!r}; "
@@ -263,7 +265,7 @@ class Host(ModuleWatch):
             self.layer.put(pfn)
         if local is not None:
             local.leave(cpu, 0)
-        self.getting[self.sim.current.id] = NO_RANGE
+        self._leave(cpu)
 
     def pair_added(self, range_hpa: int) -> None:
         if self.getting.count(range_hpa >> 21) > 1:
@@ -294,6 +296,12 @@ class Host(ModuleWatch):
                 visits = self.visits[index] = Visits(len(self.holders_of(pfn).pages))
             visits.cpus |= 1 << cpu
             visits.puts += is_put
+
+    def _leave(self, cpu: int) -> None:
+        self.getting[cpu] = NO_RANGE
+        sim = self.sim
+        if sim.running:
+            self.longest = max(self.longest, sim.clock - self.began[cpu])
 
     def _drop(self, pfn: int, kind: str) -> None:
         holders = self.holders_of(pfn)

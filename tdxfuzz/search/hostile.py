@@ -205,6 +205,11 @@ def draw_hostile(source: Source, cpus: int = 2) -> Case:
     return hostile_case(setup, cpus, tuple(programs))
 
 
+def draw_call(source: Source, leaf: Leaf, setup: str) -> Op:
+    """A call of a leaf with operands drawn from what there is after a set-up."""
+    return _draw_call(source, leaf, resources(setup), {})
+
+
 def _draw_call(source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
     args = []
     for register in arguments_of(leaf.name):

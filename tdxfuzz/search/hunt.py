@@ -149,11 +149,12 @@ def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design
     for case in cases:
         base = Base(case, design)
         yield base.run
-        for _ in range(_orders(base)):
+        for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)
 
 
-def _orders(base: Base) -> int:
+def orders_of(base: Base) -> int:
+    """How many orders of a program are worth trying."""
     if base.run.case.design == HOSTILE:
         return HOSTILE_ORDERS if base.conflicts else 0
     return ORDERS[base.run.contention]

@@ -6,7 +6,8 @@ In the root ``conftest.py``::
 
 ``dev``: quick, a new seed each time. ``ci``: a gate, the same examples each time.
 ``nightly``: many examples, kept in a database; what fails goes to our shrinker alone, for
-Hypothesis's own would run as many cases again to end in the same reproducer. Choose with ``--hypothesis-profile=ci``.
+Hypothesis's own would run as many cases again to end in the same reproducer. Choose with
+``--hypothesis-profile=ci``.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ from tdxfuzz.search.orders import OrderSearch
 from tdxfuzz.search.smaller import SIMPLIFICATIONS, Simplification, effort, setup_order
 from tdxfuzz.sim import EMPTY
 
+MANY_PREEMPTIONS = 2
+"""Of so many or fewer, the search for other orders leaves out what it can."""
+
 Size = tuple[int, ...]
 
 
@@ -80,6 +83,8 @@ def shrink(
     best = search.without_noops(found)
     while True:
         before = best
+        if best.preemptions > MANY_PREEMPTIONS:
+            best = search.with_fewer_switches(best)
         for simplify in SIMPLIFICATIONS:
             smaller = _apply(search, best, simplify)
             while smaller is not None:

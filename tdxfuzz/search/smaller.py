@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.search.place import Place
+from tdxfuzz.sim import Fault
 
 
 def _same_place(place: Place) -> Place | None:
@@ -263,6 +264,29 @@ def _smallest_programs(case: Case) -> Iterator[Candidate]:
             yield Candidate(smaller, _nowhere, thorough=True, guessed=True)
 
 
+LATEST_FAULT = 16
+"""Allocations of one operation, about."""
+
+
+def _single_operations(case: Case) -> Iterator[Candidate]:
+    """One operation on one CPU; if the case has a fault, at any of its allocations."""
+    if case.operations < 2 or any(op.is_seamcall for op in _every_op(case)):
+        return
+    choices: list[tuple[Fault, ...]] = [()]
+    if case.faults:
+        kind = case.faults[0].kind
+        choices += [(Fault(kind, index),) for index in range(LATEST_FAULT)]
+    for name in sorted(_FIRST, key=effort_of):
+        alone = evolve(
+            case,
+            world=evolve(case.world, cpus=1, tds=1, slots=1),
+            setup=tuple(_on_td(each, 0) for each in _FIRST[name]),
+            programs=((_on_td(name, 0),),),
+        )
+        for faults in choices:
+            yield Candidate(evolve(alone, faults=faults), _nowhere, guessed=True)
+
+
 def _nowhere(place: Place) -> None:
     return None
 
@@ -299,6 +323,7 @@ SIMPLIFICATIONS: tuple[Simplification, ...] = (
     _without_operations,
     _into_setup,
     _without_faults,
+    _single_operations,
     _smallest_programs,
     _simpler_operations,
     _without_setup,

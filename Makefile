@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench docs mutants clean
+.PHONY: help hunt test lint types bench power docs mutants clean
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
+	@echo "make power   how soon each engine finds each seeded bug (an hour)"
 	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
 	@echo "make mutants do the recordings notice deliberate errors in the model?"
 	@echo "make clean   remove the virtual environment and caches"
@@ -33,6 +34,9 @@ types: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks
+
+power: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.power
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools

@@ -11,7 +11,7 @@ import json
 import sys
 from statistics import median
 
-from benchmarks.figures import FIGURES, REFERENCE
+from benchmarks.figures import BUDGETS, FIGURES, REFERENCE
 
 ROUNDS = 5
 
@@ -35,9 +35,18 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"rates": rates, "ratios": ratios}, indent=2))
         return
-    width = max(map(len, names))
+    print("| figure | ours | floor | ratio | budget |\n|---|---:|---:|---:|---|")
     for name in names:
-        print(f"{name:{width}}  {rates[name]:>12,.0f}/s  {ratios[name]:.3g} of {REFERENCE}")
+        floor, least = BUDGETS.get(name, (REFERENCE, 0.0))
+        ratio = median(one[name] / one[floor] for one in rounds) if floor else 0.0
+        against = f"{floor}: {rates[floor]:,.0f}/s | {ratio:.3g}" if floor else "- | -"
+        print(f"| {name} | {rates[name]:,.0f}/s | {against} | {_budget(floor, least)} |")
+
+
+def _budget(floor: str, least: float) -> str:
+    if not least:
+        return "-"
+    return f"{least:g} of it" if floor else f"{least:,.0f}/s"
 
 
 if __name__ == "__main__":

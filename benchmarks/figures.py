@@ -8,15 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greenlet import getcurrent, greenlet
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
+from tdxfuzz.check.run import run
+from tdxfuzz.host.case import Case
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.sim import FollowSchedule, Schedule, Simulator, Variable
+from tdxfuzz.strategies import cases, programs
 from tdxfuzz.targets import sequential
 from tdxfuzz.targets.count import Count
 from tdxfuzz.targets.recording import lines_of, mapping, read_params
 
 REFERENCE = "greenlet switches"
+HYPOTHESIS_FLOOR = "Hypothesis draws alone"
+HYPOTHESIS_EXAMPLES = 300
 SWITCHES = 500_000
 TOY_STEPS = 500_000
 HUNT_CASES = 1_500
@@ -75,9 +82,53 @@ def sequential_seamcalls() -> dict[str, float]:
     return {"sequential SEAMCALLs": count.items / (time.perf_counter() - began)}
 
 
+def _examples_a_second(
+    strategy: st.SearchStrategy[object], body: Callable[[object], None]
+) -> float:
+    """How many examples Hypothesis gets through."""
+
+    @settings(
+        max_examples=HYPOTHESIS_EXAMPLES,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def test(drawn: object) -> None:
+        body(drawn)
+
+    began = time.perf_counter()
+    test()
+    return HYPOTHESIS_EXAMPLES / (time.perf_counter() - began)
+
+
+def hypothesis_cases() -> dict[str, float]:
+    """Cases that Hypothesis draws and we run, and as many choices of the same kinds alone."""
+    pairs = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 1)), max_size=3)
+    return {
+        HYPOTHESIS_FLOOR: _examples_a_second(st.tuples(programs(), pairs), lambda drawn: None),
+        "Hypothesis-driven cases": _examples_a_second(cases(), _run_case),
+    }
+
+
+def _run_case(drawn: object) -> None:
+    assert isinstance(drawn, Case)
+    assert not run(drawn).findings
+
+
 FIGURES: tuple[Callable[[], dict[str, float]], ...] = (
     greenlet_switches,
     bare_steps,
     native_engine,
     sequential_seamcalls,
+    hypothesis_cases,
 )
+
+BUDGETS: dict[str, tuple[str, float]] = {
+    "native engine steps": (REFERENCE, 0.5),
+    "sequential SEAMCALLs": ("", 30_000),
+    "Hypothesis-driven cases": (HYPOTHESIS_FLOOR, 0.5),
+}
+"""What a figure is held against, and the least ratio; against nothing: the least rate."""

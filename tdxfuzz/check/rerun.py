@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tdxfuzz.check.run import Design, Run, Session
 from tdxfuzz.host.case import Case
 from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
@@ -10,7 +12,8 @@ from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 class Rerun:
     """Runs the programs of one case again and again, each time from the same beginning.
 
-    A design that keeps what cannot be put back gets a new world each time.
+    A world that is run once is not worth taking note of, so that begins with the second run. A
+    design that keeps what cannot be put back gets a new world each time.
 
     Args:
         case: its schedule is left aside.
@@ -23,7 +26,7 @@ class Rerun:
         self.design = design
         self._every_check = every_check
         self._kept: Session | None = None
-        self._can_be_kept = True
+        self._worth_keeping = False
 
     def ready(
         self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False
@@ -36,11 +39,10 @@ class Rerun:
             return self._kept
         case = self.case.with_schedule(schedule)
         session = Session(case, self.design, traced, policy, every_check=self._every_check)
-        if self._can_be_kept:
-            try:
+        if self._worth_keeping:
+            with suppress(NotRewindableError):
                 self._kept = session.keep()
-            except NotRewindableError:
-                self._can_be_kept = False
+        self._worth_keeping = True
         return session
 
     def run(

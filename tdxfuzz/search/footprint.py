@@ -99,7 +99,8 @@ class Base:
     def __init__(self, case: Case, design: Design = None) -> None:
         self.case = case.with_schedule(EMPTY)
         self.rerun = Rerun(case, design)
-        self.run: Run = self.rerun.run()
+        self._footprint = Footprint()
+        self.run: Run = self.rerun.run(policy=self._footprint)
 
     @property
     def length(self) -> int:
@@ -108,5 +109,5 @@ class Base:
 
     @cached_property
     def conflicts(self) -> tuple[Places, ...]:
-        """See :func:`conflicts_of`; worked out by one more run when first asked for."""
-        return conflicts_of(self.rerun)
+        """For each cell that has any, the preemptions that can matter."""
+        return self._footprint.conflicts()

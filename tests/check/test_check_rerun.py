@@ -76,4 +76,5 @@ def test_a_design_that_cannot_be_put_back_gets_new_worlds() -> None:
     assert len({id(session.host) for session in sessions}) == 3
     assert [session.run_programs().findings for session in sessions] == [(), (), ()]
     kept = Rerun(Case("merged"))
+    assert kept.ready() is not kept.ready()
     assert kept.ready() is kept.ready()

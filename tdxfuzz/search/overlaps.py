@@ -65,7 +65,7 @@ def overlaps(setup: str, calls: int) -> Iterator[Case]:
 def _chains(setup: str, before: tuple[Op, ...], calls: int) -> Iterator[tuple[Op, ...]]:
     """Calls of which each succeeds after those before it, or would without them too.
 
-    Of the third call on one for each leaf has to do.
+    From the third call on, one call of each leaf has to do.
     """
     if len(before) == calls:
         yield before

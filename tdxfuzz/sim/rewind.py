@@ -77,6 +77,8 @@ class Rewind:
 
     def _remember(self, thing: object) -> Iterator[object]:
         """Note how one thing is; what can be reached from it."""
+        if isinstance(thing, list | dict | set) and hasattr(thing, "__dict__"):
+            yield thing.__dict__
         if isinstance(thing, list):
             self._lists.append((thing, list(thing)))
             yield from thing

@@ -87,6 +87,21 @@ def test_what_is_behind_functions_methods_and_frozen_values() -> None:
     assert (count, items, plain.number, value.inside) == (0, [1], 1, [1])
 
 
+class Named(list[int]):
+    """A list with an attribute."""
+
+    name = "none"
+
+
+def test_attributes_of_a_list_of_ones_own() -> None:
+    named = Named([1])
+    back = Rewind([named])
+    named.name = "some"
+    named.append(2)
+    back()
+    assert (named, named.name, vars(named)) == ([1], "none", {})
+
+
 @pytest.mark.parametrize("thing", [deque([1]), iter([1]), bytearray(b"x")])
 def test_what_cannot_be_put_back_is_refused(thing: object) -> None:
     with pytest.raises(NotRewindableError, match=type(thing).__name__):

@@ -16,11 +16,12 @@ from types import (
     BuiltinMethodType,
     CellType,
     FunctionType,
+    GenericAlias,
     MethodType,
     ModuleType,
 )
 
-_VALUES = (int, str, bytes, float, type(None), type, Enum, range, ModuleType)
+_VALUES = (int, str, bytes, float, type(None), type, GenericAlias, Enum, range, ModuleType)
 _UNSET = object()
 
 BOUND = (MethodType, BuiltinFunctionType, BuiltinMethodType)

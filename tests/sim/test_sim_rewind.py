@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 
 import pytest
@@ -100,6 +100,14 @@ def test_attributes_of_a_list_of_ones_own() -> None:
     named.append(2)
     back()
     assert (named, named.name, vars(named)) == ([1], "none", {})
+
+
+def test_a_counter_of_a_kind() -> None:
+    counted = Counter[str]("ab")
+    back = Rewind([counted])
+    counted["a"] += 1
+    back()
+    assert counted == Counter("ab")
 
 
 @pytest.mark.parametrize("thing", [deque([1]), iter([1]), bytearray(b"x")])

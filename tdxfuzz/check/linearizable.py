@@ -82,7 +82,13 @@ class Linearizable(Check):
 
     def remembers(self) -> tuple[object, ...]:
         calls = (*self._done, *self._open.values())
-        return tuple(sorted((call.id, tuple(sorted(call.after)), call.outputs) for call in calls))
+        return tuple(
+            sorted(
+                # An output may be an enum, such as a page type.
+                (call.id, tuple(sorted(call.after)), tuple(map(int, call.outputs)))
+                for call in calls
+            )
+        )
 
     def at_rest(self, outcome: Outcome) -> None:
         if not self.host.calls_met:

@@ -9,7 +9,26 @@ from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output, counted
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.search.frontier import Explored
 from tdxfuzz.search.shrink import shrink
+from tdxfuzz.search.systematic import Verdict
+
+SYSTEMATIC = "systematic"
+"""What reproducers of ``verify`` name as the engine that found them."""
+
+STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
+"""How a terminal shows a verdict."""
+
+
+def explored_document(done: Explored) -> dict[str, object]:
+    """What a systematic search did, as commands report it."""
+    return {
+        "states": done.states,
+        "transitions": done.transitions,
+        "schedules": done.schedules,
+        "depth": done.depth,
+        "seconds": round(done.seconds, 3),
+    }
 
 
 def size_text(run: Run) -> str:

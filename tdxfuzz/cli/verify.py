@@ -13,7 +13,13 @@ from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output, counted
-from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.cli.report import (
+    STYLES,
+    SYSTEMATIC,
+    explored_document,
+    finding_document,
+    write_finding,
+)
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, HostileResult, verify_hostile
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE
@@ -23,8 +29,6 @@ from tdxfuzz.repro.save import Saved
 from tdxfuzz.search.checkpoint import CheckpointError, load, save
 from tdxfuzz.search.frontier import DEFAULT_STATES, Bounds, Explored, Frontier
 from tdxfuzz.search.systematic import Verdict, Verified, verify
-
-ENGINE = "systematic"
 
 
 @frozen
@@ -43,19 +47,14 @@ class Result:
 
     def document(self) -> Mapping[str, object]:
         """With the keys scripts rely on."""
-        done = self.verified.explored
         return {
             "design": self.design.name,
             "scenario": self.scenario,
             "verdict": self.verdict.value,
             "why": self.verified.why,
             "bounds": str(self.verified.bounds),
-            "states": done.states,
-            "transitions": done.transitions,
-            "schedules": done.schedules,
-            "depth": done.depth,
-            "final_states": len(done.finals),
-            "seconds": round(done.seconds, 3),
+            **explored_document(self.verified.explored),
+            "final_states": len(self.verified.explored.finals),
             "findings": [] if self.saved is None else [finding_document(self.saved)],
         }
 
@@ -112,8 +111,9 @@ def verify_command(
     nothing interesting could happen. docs/verify.md tells what a pass means. Without
     --full or --preemptions the larger scenarios are bounded, the smaller ones are not.
 
-    `verify hostile` has no host layer: after each of a library of set-ups, every pair of raw
-    SEAMCALLs that fit there overlaps in every order; with --cpus 3 every triple.
+    `verify hostile` has no host layer: after each of a library of set-ups, pairs of raw
+    SEAMCALLs that succeed there overlap, up to four of each leaf; with --cpus 3 triples. All
+    orders with up to 2 preemptions, unless --full or --preemptions says otherwise.
 
     Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
     3 some verdict is unknown.
@@ -143,7 +143,7 @@ def verify_command(
             saved = None
             _report(design, name, verified, output)
             if verified.found is not None:
-                saved = write_finding(verified.found, design, ENGINE, 0, out, output)
+                saved = write_finding(verified.found, design, SYSTEMATIC, 0, out, output)
             results.append(Result(design, name, verified, saved))
             if verified.why == "interrupted":
                 break
@@ -200,12 +200,11 @@ def _search(
 
 def _report(design: Chosen, name: str, verified: Verified, output: Output) -> None:
     done = verified.explored
-    style = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}[verified.verdict]
     why = f" ({verified.why})" if verified.why else ""
     output.line(
         f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "
         f"{counted(done.states, 'state')}, {counted(done.transitions, 'transition')}, "
         f"{counted(done.schedules, 'schedule')}, depth {done.depth}, "
         f"{counted(len(done.finals), 'final state')}, {done.seconds:.1f} s",
-        style=style,
+        style=STYLES[verified.verdict],
     )

@@ -10,17 +10,21 @@ from attrs import frozen
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output, counted
-from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.cli.report import (
+    STYLES,
+    SYSTEMATIC,
+    explored_document,
+    finding_document,
+    write_finding,
+)
 from tdxfuzz.host.hostile import SETUPS
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.overlaps import MOST_CALLS, Swept, overlaps, sweep
 from tdxfuzz.search.systematic import Verdict
 
-ENGINE = "systematic"
-
 PREEMPTIONS = 2
-"""The bound if none is asked for: within it all set-ups are swept in minutes."""
+"""The bound if none is asked for: within it all set-ups are swept in twenty minutes."""
 
 
 @frozen
@@ -39,7 +43,6 @@ class HostileResult:
 
     def document(self) -> Mapping[str, object]:
         """With the keys that results of designs have."""
-        done = self.swept.explored
         return {
             "design": "hostile",
             "scenario": self.setup,
@@ -47,11 +50,7 @@ class HostileResult:
             "why": self.swept.unfinished,
             "bounds": str(self.bounds),
             "cases": self.swept.cases,
-            "states": done.states,
-            "transitions": done.transitions,
-            "schedules": done.schedules,
-            "depth": done.depth,
-            "seconds": round(done.seconds, 3),
+            **explored_document(self.swept.explored),
             "findings": [finding_document(saved) for saved in self.saved],
         }
 
@@ -73,14 +72,13 @@ def verify_hostile(
     for name in names or SETUPS:
         swept = _sweep(name, cpus, bounds, output)
         saved = []
-        style = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}[swept.verdict]
-        output.line(_summary(name, cpus, bounds, swept), style=style)
+        output.line(_summary(name, cpus, bounds, swept), style=STYLES[swept.verdict])
         for bucket, run in swept.firsts.items():
             if bucket in written:
                 output.line(f"  {bucket} here too")
                 continue
             written.add(bucket)
-            saved.append(write_finding(run, design, ENGINE, 0, out, output))
+            saved.append(write_finding(run, design, SYSTEMATIC, 0, out, output))
         yield HostileResult(name, bounds, swept, saved)
         if swept.unfinished == "interrupted":
             break

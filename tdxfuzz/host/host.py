@@ -85,7 +85,7 @@ class Visits:
 
 
 class Host(ModuleWatch):
-    """Everything one run needs, built anew for each run.
+    """Everything one run needs, built anew for each case.
 
     ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
     for, and ``began`` the step at which it entered, ``longest`` the most steps of all CPUs

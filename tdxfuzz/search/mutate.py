@@ -7,10 +7,11 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.check.run import Design, run
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Design
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.op import OPERATIONS, Op
-from tdxfuzz.search.footprint import Footprint
+from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import EMPTY, Schedule
@@ -35,9 +36,7 @@ def _reorder(case: Case, rng: Random, design: Design) -> Case:
     pairs = [(switch.step, switch.cpu) for switch in case.schedule]
     if pairs and (len(pairs) >= MOST_PREEMPTIONS or rng.random() < 0.5):
         pairs.pop(rng.randrange(len(pairs)))
-    footprint = Footprint(Schedule.of(pairs))
-    run(case, design, policy=footprint)
-    conflicts = footprint.conflicts()
+    conflicts = conflicts_of(Rerun(case, design), Schedule.of(pairs))
     if conflicts:
         pairs.append(rng.choice(rng.choice(conflicts)))
     return case.with_schedule(Schedule.of(pairs))

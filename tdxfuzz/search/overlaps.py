@@ -1,10 +1,11 @@
-"""Hostile calls that overlap, systematically: each pair of calls that fit, then triples.
+"""Hostile calls that overlap, systematically: pairs of calls that fit, or triples.
 
-A pair is a call that succeeds after a set-up, and one that succeeds after it too, or only
-once the first has been made. A triple adds a call that succeeds after both. The calls of
-one case overlap in every order that :mod:`tdxfuzz.search.systematic` distinguishes.
-Calls that are refused wherever they come change nothing for good; what they show meanwhile
-is left to the hunts.
+Of each leaf up to four calls are taken that succeed, with different operands. A pair is a
+call that succeeds after a set-up, and one that succeeds after it too, or only once the first
+has been made. A triple adds a call that succeeds after both, or after the set-up, one of each
+leaf. The calls of one case overlap in every order that :mod:`tdxfuzz.search.systematic`
+distinguishes. Calls that are refused wherever they come change nothing for good; what they
+show meanwhile is left to the hunts.
 """
 
 from __future__ import annotations
@@ -118,5 +119,4 @@ def _add(total: Explored, more: Explored) -> None:
     total.transitions += more.transitions
     total.schedules += more.schedules
     total.depth = max(total.depth, more.depth)
-    total.finals |= more.finals
     total.seen |= more.seen

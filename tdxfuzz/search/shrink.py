@@ -28,7 +28,7 @@ from tdxfuzz.search.smaller import SIMPLIFICATIONS, Simplification, effort, setu
 from tdxfuzz.sim import EMPTY
 
 MANY_PREEMPTIONS = 2
-"""Of so many or fewer, the search for other orders leaves out what it can."""
+"""With more than these, switches are left out before anything else is tried."""
 
 Size = tuple[int, ...]
 

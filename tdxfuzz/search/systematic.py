@@ -106,12 +106,11 @@ def verify(
     explored = explored or Explored()
     began = time.monotonic() - explored.seconds
     spoilt = set(frontier.spoilt)
-    found: Run | None = None
     firsts: dict[str, Run] = {}
     every_check = until is Until.EVERY_CHECK
     why = ""
     rerun = Rerun(case, design, every_check)
-    while frontier.todo and found is None and not why:
+    while frontier.todo and not why and not (firsts and until is Until.FINDING):
         branch = frontier.todo.pop()
         explorer = Explorer(branch, frontier, explored, bounds)
         session = rerun.ready(policy=explorer)
@@ -132,9 +131,7 @@ def verify(
                 if finding.check not in firsts:
                     firsts[finding.check] = _as_case(ended, design, (finding.check,))
         elif ended.finding is not None and ended.finding.bucket not in firsts:
-            firsts[ended.finding.bucket] = found = _as_case(ended, design, case.checks)
-            if until is not Until.FINDING:
-                found = None
+            firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
         if ended.outcome.end is End.REST:
             explored.finals.add(explorer.digest())
         elif ended.outcome.end is End.BOUND:

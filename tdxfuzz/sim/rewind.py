@@ -1,7 +1,7 @@
 """The way back: a graph of objects as it was at one moment.
 
 A world that has been set up once is run many times. To build it again costs more than most
-runs; to put back what a run changed costs a tenth of that, and leaves each object the one it
+runs; to put back what a run changed costs a fraction of that, and leaves each object the one it
 was. Values (numbers, text, frozen attrs, enums, tuples of them) need no putting back; objects
 that a run made are simply forgotten.
 """

@@ -111,3 +111,10 @@ def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem:
     answer = invoke("verify", "hostile", *options)
     assert answer.code == 2
     assert problem in answer.err
+
+
+def test_hostile_triples(invoke: Invoke) -> None:
+    options = ("--scenario", "bare", "--preemptions", 0, "--time", "3s")
+    answer = invoke("verify", "hostile", "--cpus", 3, *options)
+    assert answer.code in (0, 3), "within three seconds it may not come to the end"
+    assert re.search(r"hostile bare: .*[1-9]\d* triples of calls", answer.out)

@@ -37,6 +37,16 @@ def test_hypothesis_finds_the_hint_race(seed_number: int) -> None:
     assert found.finding.bucket == HINT
 
 
+def test_hypothesis_hunts_hostile_calls_to_the_end() -> None:
+    hunted = hunt_with_hypothesis("hostile", 1, Budget(cases=300))
+    statistics = hunted.statistics
+    assert statistics.cases == 300
+    assert "linearizable" in statistics.checks
+    assert len({leaf for leaf, _ in statistics.calls}) > 10
+    twice = hunt_with_hypothesis("hostile", 1, Budget(cases=300)).statistics
+    assert twice.table() == statistics.table()
+
+
 def test_the_concurrent_machine_finds_the_hint_race(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

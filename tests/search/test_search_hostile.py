@@ -41,9 +41,10 @@ def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
     assert called == {leaf.name for leaf in HOSTILE_LEAVES}
 
 
-def test_a_hostile_hunt_goes_on_after_its_first_finding() -> None:
+@pytest.mark.parametrize("seed", [10, 15])
+def test_a_hostile_hunt_goes_on_after_its_first_finding(seed: int) -> None:
     """Both are in docs/findings.md."""
-    hunted = hunt("hostile", ENGINES["portfolio"](), 10, Budget(cases=740))
+    hunted = hunt("hostile", ENGINES["portfolio"](), seed, Budget(cases=1_500))
     assert set(hunted.findings) == {FATAL, GIVEN_BACK}
     for bucket, found in hunted.findings.items():
         best = shrink(found.run).run

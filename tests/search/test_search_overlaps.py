@@ -65,3 +65,17 @@ def test_a_sweep_goes_on_after_findings_and_says_what_it_left_out() -> None:
     assert (clean.cases, clean.verdict, clean.unfinished) == (2, Verdict.PASS, "")
     cut = sweep(islice(overlaps("bare", 2), 2), Bounds(seconds=0.0))
     assert (cut.cases, cut.verdict, cut.unfinished) == (0, Verdict.UNKNOWN, "more than 0 s")
+
+
+def test_three_calls_are_told_apart_by_what_they_answered() -> None:
+    """What RDMD answers is part of a state: a page's type among it."""
+    calls = ("TDH.PHYMEM.PAGE.RDMD rcx=A0", "TDH.PHYMEM.PAMT.ADD rcx=A0|1 rdx=B0 r8=B1")
+    first, add = map(Op.parse, calls)
+    case = hostile_case("bare", 3, ((first,), (add,), (first,)))
+    few, all_of_them = (
+        verify(case, bounds=Bounds(reduce=reduce), until=Until.EVERY_BUCKET)
+        for reduce in (True, False)
+    )
+    assert few.verdict is all_of_them.verdict is Verdict.PASS
+    assert few.explored.finals == all_of_them.explored.finals
+    assert "linearizable" in few.explored.seen

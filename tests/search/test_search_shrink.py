@@ -6,9 +6,12 @@ import pytest
 
 from tdxfuzz.check.run import Run, run
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.orders import OrderSearch
 from tdxfuzz.search.shrink import shrink, size
+from tdxfuzz.sim import Schedule
 
 SEEDS = (1, 2, 7)
 
@@ -67,3 +70,16 @@ def test_progress_only_ever_gets_smaller(found: Run) -> None:
 def test_a_clean_run_cannot_be_shrunk() -> None:
     with pytest.raises(ValueError, match="no finding"):
         shrink(run(Case("merged", World())))
+
+
+def test_switches_that_the_bug_does_not_need_are_left_out() -> None:
+    case = SCENARIOS["map-zap"].case("hint")
+    idle = [(step + i, (i + 1) % 2) for step in (3, 12, 30, 52, 71) for i in (0, 1)]
+    tried = (run(case.with_schedule(Schedule.of([*idle, (step, 1)]))) for step in range(80, 200))
+    crowded = next(each for each in tried if each.finding is not None)
+    assert crowded.preemptions > 5
+    search = OrderSearch(bucket(crowded), None)
+    fewer = search.with_fewer_switches(search.without_noops(crowded))
+    assert bucket(fewer) == bucket(crowded)
+    assert fewer.preemptions <= 2
+    assert fewer.case.programs == case.programs

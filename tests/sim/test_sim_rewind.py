@@ -18,6 +18,9 @@ class Plain:
         self.table = {"a": [3]}
         self.members = {4}
 
+    def method(self) -> None:
+        """Leads to the object."""
+
 
 class Slotted:
     __slots__ = ("__private", "number", "unset")
@@ -79,7 +82,7 @@ def test_what_is_behind_functions_methods_and_frozen_values() -> None:
         items.append(count)
         return count
 
-    back = Rewind((plain.__init__, value, partial(counting)))  # type: ignore[misc]
+    back = Rewind((plain.method, value, partial(counting)))
     counting()
     plain.number = 9
     value.inside.append(2)

@@ -13,7 +13,7 @@ from tdxfuzz.cli.main import cli
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
 
-TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-27e92014.72.txt").read_text(encoding="utf-8")
+TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

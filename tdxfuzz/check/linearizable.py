@@ -144,7 +144,6 @@ def _serially(
     and the final state. The runs of a case in many orders ask for the same few serial ones.
     """
     host = Host(Simulator(beforehand.world.cpus), beforehand, Hostile())
-    host.pages.armed = False
     for op in beforehand.setup:
         operations.run(host, op)
     answers: list[tuple[int, ...] | None] = []

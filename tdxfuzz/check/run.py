@@ -151,14 +151,13 @@ class Session:
         judge = Judge([self.host, *self._checks, self._tally])
         self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
         self.host.module.watch = judge
-        self.host.pages.armed = False
         self._stuck: Livelock | None = None
         try:
             with self._blaming():
                 _set_up(self.host, case.setup, self.findings)
         except Livelock as livelock:
             self._stuck = livelock
-        self.host.pages.armed = True
+        self.host.pages.arm()
         self._setup_steps = self.sim.clock
 
     def remembered(self) -> tuple[object, ...]:

@@ -43,7 +43,7 @@ def _ops(text: str) -> tuple[Op, ...]:
     return tuple(Op.parse(part) for part in text.split(";") if part.strip())
 
 
-HEAVY = 1
+HEAVY = 2
 """Preemptions in the scenarios with hundreds of steps a CPU."""
 
 _APART = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
@@ -77,7 +77,6 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1",
             "map 0 0",
             "map 1 0",
-            preemptions=HEAVY,
         ),
         _scenario(
             "zap-zap",
@@ -128,7 +127,6 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1",
             "vcpu 0",
             "map 1 0",
-            preemptions=HEAVY,
         ),
         _scenario(
             "create-destroy",

@@ -15,7 +15,7 @@ from attrs import astuple
 
 from tdxfuzz.search.frontier import Accesses, Branch, Explored, Frontier
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(Exception):
@@ -45,6 +45,7 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
         "seen": sorted(explored.seen),
         "accesses": {piece: astuple(done) for piece, done in frontier.accesses.items()},
         "spoilt": sorted(frontier.spoilt),
+        "began": frontier.began,
         "todo": len(frontier.todo),
         "remembered": len(frontier.budgets),
     }
@@ -90,6 +91,7 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
             },
             accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
             spoilt=set(header["spoilt"]),
+            began=_two(header["began"]),
         )
         explored = Explored(
             **header["counts"],
@@ -113,6 +115,13 @@ def _branch(data: object) -> Branch | None:
     if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
         raise TypeError("a branch ends with what the CPUs know and who yielded")
     return Branch(switches, budget, local, yielded)
+
+
+def _two(data: object) -> tuple[int, int]:
+    match data:
+        case [int(one), int(other)]:
+            return one, other
+    raise ValueError(f"began: two numbers are needed, not {data!r}")
 
 
 def _tuples(data: object) -> object:

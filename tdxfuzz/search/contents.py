@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kernel.atomic import AtomicT
-from tdxfuzz.host.kernel.page import PageList
+from tdxfuzz.host.kernel.page import PageList, PcpList
 from tdxfuzz.host.kvm.vm import Vm, VmState
 from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.memory import Page, RawPage
@@ -110,20 +110,25 @@ class Contents:
                 return _page(0, page)
         return ()
 
-    def next_page(self) -> int:
-        """What the page allocator would hand out next: the last of its free pages, then
-        fresh ones. With faults, which allocation it is counts as well.
+    def next_page(self, pcp: PcpList) -> Numbers:
+        """What a CPU's list would hand out next: the last of its free pages, then fresh ones."""
+        return *pcp.free[-MOST_AT_ONCE:], pcp.drawn
+
+    def next_page_or_fault(self) -> Numbers:
+        """What the allocator itself decides by: which allocation it is, the next whole range,
+        and then the current CPU's list.
         """
         pages = self._host.pages
+        own = self.next_page(pages.pcp[self._host.sim.current.id])
         count = pages.count if self._host.has_faults else 0
-        return hash((tuple(pages.free[-MOST_AT_ONCE:]), pages.fresh, count))
+        return count, len(pages.whole_ranges), own
 
     def _allocator(self) -> Numbers:
         pages = self._host.pages
         count = pages.count if self._host.has_faults else 0
         return (
-            tuple(pages.free),
-            (pages.fresh, count, pages.refused > 0, len(pages.whole_ranges)),
+            tuple((pcp.drawn, *pcp.free) for pcp in pages.pcp),
+            (count, pages.refused > 0, len(pages.whole_ranges)),
             tuple(sorted(pages.allocated.items())),
         )
 

@@ -47,7 +47,7 @@ class Explorer:
         self._frontier = frontier
         self._explored = explored
         self._reduce = bounds.reduce
-        self._hostile = False
+        self._hostile = self._hints = False
         self._bounded = bounds.preemptions is not None
         self._budget = UNLIMITED if bounds.preemptions is None else bounds.preemptions
         self._next = 0
@@ -64,12 +64,8 @@ class Explorer:
         self.contents: Contents | None = None
 
     def attach(self, session: Session) -> None:
-        """Look at this session's world.
-
-        Under a design that relies on the module's hints, the hold on a range ends inside
-        a step that announces only a lock: there every step counts.
-        """
-        self._reduce = self._reduce and not session.layer.uses_hint
+        """Look at this session's world."""
+        self._hints = session.layer.uses_hint
         self._hostile = session.case.design == HOSTILE
         self.session = session
         self.sim = session.sim
@@ -166,11 +162,11 @@ class Explorer:
         return target
 
     def _piece(self, cell: Cell, access: int) -> str:
-        key = id(cell) << 2 | access & 3
+        key = id(cell) << 6 | access
         known = self._pieces.get(key)
         if known is None:
             # Holding the cell keeps its id from being given to another.
-            known = self._pieces[key] = cell, touched(cell, access, self._hostile)
+            known = self._pieces[key] = cell, touched(cell, access, self._hostile, self._hints)
             self._numbers[id(cell)] = int.from_bytes(_digest(cell.name)[:7])
         return known[1]
 

@@ -9,6 +9,10 @@ from tdxfuzz.sim.local import Snapshot as LocalSnapshot
 
 DEFAULT_STATES = 5_000_000
 
+YOUNG = 1000
+"""Runs after which a pass that missed choices is gone through all the same, for there may be
+more to find out."""
+
 
 @frozen
 class Bounds:
@@ -45,6 +49,12 @@ class Explored:
     seconds: float = 0.0
     finals: set[bytes] = field(factory=set)
     seen: set[str] = field(factory=set)
+
+    def begin_again(self) -> None:
+        """A new pass counts anew; ``schedules``, ``seconds`` and ``seen`` are of all passes."""
+        self.states = self.transitions = self.depth = 0
+        self.finals.clear()
+        self.passes += 1
 
 
 @frozen
@@ -88,10 +98,22 @@ class Frontier:
     ``todo`` are the branches to follow, None standing for the start. ``budgets`` has, for
     each state's key, the most preemptions that were left when it was explored. ``accesses``
     says who was seen to touch which piece of shared state, and ``spoilt`` names those
-    before whose accesses there is a choice.
+    before whose accesses there is a choice. ``began`` is how many of them were known when the
+    pass began, and how many runs had been made: pieces found since had choices missed.
     """
 
     todo: list[Branch | None] = field(factory=lambda: [None])
     budgets: dict[bytes, int] = field(factory=dict)
     accesses: dict[str, Accesses] = field(factory=dict)
     spoilt: set[str] = field(factory=set)
+    began: tuple[int, int] = (0, 0)
+
+    def must_begin_again(self, runs: int) -> bool:
+        """Whether the pass was in vain: at its end, or while it is young."""
+        spoilt, first = self.began
+        return len(self.spoilt) > spoilt and (not self.todo or runs - first < YOUNG)
+
+    def begin_again(self, runs: int) -> None:
+        """Begin a new pass, with what is known now."""
+        self.todo, self.budgets = [None], {}
+        self.began = len(self.spoilt), runs

@@ -16,7 +16,7 @@ from functools import singledispatch
 from tdxfuzz.host.host import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
-from tdxfuzz.host.kernel.page import PageAllocator, PageList
+from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
 from tdxfuzz.module.pamt import Pamt2M, PamtEntry
@@ -27,21 +27,32 @@ from tdxfuzz.search.contents import Contents
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
 
 
-def touched(cell: Cell, access: int, entries_may_go: bool = False) -> str:
+def touched(cell: Cell, access: int, entries_may_go: bool = False, hints: bool = False) -> str:
     """The name of the piece of shared state that an access is about.
 
     ``entries_may_go``: a range's entries may be given back while a call uses one of them, for
-    nobody holds the range. (Where somebody must, that REMOVE is the finding.)
+    nobody holds the range. (Where somebody must, that REMOVE is the finding.) ``hints``: the
+    design relies on the module's hints, so that a page's hold on its range ends where the call
+    that freed it lets go of its entry.
     """
-    if isinstance(cell, PamtEntry) and (
-        access & 3 != RMW or (entries_may_go and not isinstance(cell, Pamt2M))
-    ):
-        # PAMT.REMOVE scans all entries of a range in one step announced at the 2MB entry,
-        # while PAGE.REMOVE and its like write one of them under its own lock alone.
+    if isinstance(cell, PamtEntry) and _is_about_its_range(cell, access, entries_may_go, hints):
         return f"TYPES[{cell.hpa >> 21:#x}]"
     if isinstance(cell, BitmapWord):
         return f"BITMAP[{cell.first >> 21:#x}]"
     return cell.name
+
+
+def _is_about_its_range(cell: PamtEntry, access: int, entries_may_go: bool, hints: bool) -> bool:
+    """Whether the order of this access and of a PAMT.REMOVE of the range matters.
+
+    PAMT.REMOVE scans all entries of a range in one step announced at the 2MB entry, while
+    PAGE.REMOVE and its like write one of them under its own lock alone.
+    """
+    if access & 3 != RMW:
+        return True
+    if isinstance(cell, Pamt2M):
+        return False
+    return entries_may_go or (hints and access & (BLIND | SHARED) == BLIND)
 
 
 def learnt(cell: Cell, access: int, contents: Contents) -> object:
@@ -150,7 +161,12 @@ def _variable(cell: Variable, access: int, contents: Contents) -> object:  # typ
 
 @_look.register
 def _allocator(cell: PageAllocator, access: int, contents: Contents) -> object:
-    return contents.next_page()
+    return contents.next_page_or_fault()
+
+
+@_look.register
+def _pcp(cell: PcpList, access: int, contents: Contents) -> object:
+    return contents.next_page(cell)
 
 
 @_look.register

@@ -33,6 +33,11 @@ WITNESS_IF_HOSTILE = "module-fatal"
 """The check whose witness must have occurred, or the search has shown nothing."""
 
 
+FEW = 1
+"""A search of all orders begins with those of so few preemptions: they are soon gone through,
+most bugs show in them, and what commutes is found out meanwhile."""
+
+
 class Until(Enum):
     """What ends a search before all orders have been tried."""
 
@@ -104,13 +109,47 @@ def verify(
     bounds = bounds or Bounds()
     frontier = Frontier() if frontier is None else frontier
     explored = explored or Explored()
+    why = ""
+    firsts: dict[str, Run] = {}
+    if bounds.preemptions is None and until is Until.FINDING and not explored.schedules:
+        few = Frontier()
+        within = evolve(bounds, preemptions=FEW)
+        why, firsts = _search(case, design, within, progress, few, explored, until)
+        if not firsts:
+            explored.begin_again()
+            frontier.accesses, frontier.spoilt = few.accesses, few.spoilt
+            frontier.begin_again(explored.schedules)
+    if not why and not firsts:
+        why, firsts = _search(case, design, bounds, progress, frontier, explored, until)
+    found = next(iter(firsts.values()), None)
+    if found is not None:
+        return Verified(Verdict.FAIL, bounds, explored, found, why, firsts)
+    witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
+    if not why and witness not in explored.seen:
+        why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
+    if why:
+        return Verified(Verdict.UNKNOWN, bounds, explored, why=why)
+    return Verified(Verdict.PASS, bounds, explored)
+
+
+def _search(
+    case: Case,
+    design: Design,
+    bounds: Bounds,
+    progress: Callable[[Explored, int], None] | None,
+    frontier: Frontier,
+    explored: Explored,
+    until: Until,
+) -> tuple[str, dict[str, Run]]:
+    """Until nothing is left to do, or something ends it: what did, and the first runs that
+    found something. ``frontier`` and ``explored`` are changed.
+    """
     began = time.monotonic() - explored.seconds
-    spoilt = set(frontier.spoilt)
     firsts: dict[str, Run] = {}
     every_check = until is Until.EVERY_CHECK
     why = ""
     rerun = Rerun(case, design, every_check)
-    while frontier.todo and not why and not (firsts and until is Until.FINDING):
+    while frontier.todo and not why:
         branch = frontier.todo.pop()
         explorer = Explorer(branch, frontier, explored, bounds)
         session = rerun.ready(policy=explorer)
@@ -119,8 +158,7 @@ def verify(
             ended = session.run_programs()
         except KeyboardInterrupt:
             frontier.todo.append(branch)
-            why = "interrupted"
-            break
+            return "interrupted", firsts
         explored.schedules += 1
         explored.seen |= ended.seen
         explored.seconds = time.monotonic() - began
@@ -132,27 +170,17 @@ def verify(
                     firsts[finding.check] = _as_case(ended, design, (finding.check,))
         elif ended.finding is not None and ended.finding.bucket not in firsts:
             firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
+        if firsts and until is Until.FINDING:
+            break
         if ended.outcome.end is End.REST:
             explored.finals.add(explorer.digest())
         elif ended.outcome.end is End.BOUND:
             why = f"a run took more than {case.steps} steps"
-        if not frontier.todo and frontier.spoilt != spoilt:
-            # Choices were missed before steps that do not commute after all: once more.
-            spoilt = set(frontier.spoilt)
-            frontier.todo, frontier.budgets = [None], {}
-            explored.states = explored.transitions = explored.depth = 0
-            explored.finals.clear()
-            explored.passes += 1
+        if frontier.must_begin_again(explored.schedules):
+            frontier.begin_again(explored.schedules)
+            explored.begin_again()
         if explored.states > bounds.states:
             why = f"more than {bounds.states:,} states"
         if bounds.seconds is not None and explored.seconds >= bounds.seconds and frontier.todo:
             why = f"more than {bounds.seconds:g} s"
-    found = next(iter(firsts.values()), None)
-    if found is not None:
-        return Verified(Verdict.FAIL, bounds, explored, found, why, firsts)
-    witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
-    if not why and witness not in explored.seen:
-        why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
-    if why:
-        return Verified(Verdict.UNKNOWN, bounds, explored, why=why)
-    return Verified(Verdict.PASS, bounds, explored)
+    return why, firsts

@@ -14,7 +14,7 @@ from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.sim import Simulator
+from tdxfuzz.sim import FollowSchedule, Schedule, Simulator
 
 Operation = Callable[[AtomicT], object]
 
@@ -76,11 +76,15 @@ class Sleepers(HostWatch):
         self.heard.append(f"freed {pfn} {was}")
 
 
-def allocator(failing: tuple[int, ...] = ()) -> tuple[PageAllocator, Spinlock, Sleepers]:
-    sim = Simulator(1)
+def allocator(
+    failing: tuple[int, ...] = (), cpus: int = 1, armed: bool = True
+) -> tuple[PageAllocator, Spinlock, Sleepers]:
+    sim = Simulator(cpus)
     watch = Sleepers()
-    held = HeldLocks(sim, 1, watch)
+    held = HeldLocks(sim, cpus, watch)
     pages = PageAllocator(sim, Memory(), [512, 1024], failing, held, watch)
+    if armed:
+        pages.arm()
     return pages, Spinlock(sim, "lock", held), watch
 
 
@@ -100,6 +104,30 @@ def test_an_allocation_fails_where_the_case_says_so() -> None:
     assert pages.alloc_page() is None
     assert pages.alloc_page() is not None
     assert (pages.count, pages.refused) == (3, 1)
+
+
+def test_each_cpu_has_a_share_of_the_pages_and_a_list_of_its_own() -> None:
+    pages, _, _ = allocator(cpus=2)
+    handed_out: list[tuple[int | None, ...]] = [(), ()]
+
+    def body(cpu: int) -> None:
+        first, second = pages.alloc_page(), pages.alloc_page()
+        assert first is not None
+        pages.free_page(first)
+        handed_out[cpu] = first, second, pages.alloc_page()
+
+    sim = pages.sim
+    sim.policy = FollowSchedule(Schedule.of([(1, 1), (2, 0), (3, 1), (4, 0)]))
+    sim.run([lambda: body(0), lambda: body(1)])
+    near, far = 512 + 128, 1024 + 128
+    assert handed_out == [(near, far, near), (far + 1, near + 2 + 1, far + 1)], "in any order"
+
+
+def test_what_was_handed_out_during_the_setup_is_not_shared_out() -> None:
+    pages, _, _ = allocator(cpus=2, armed=False)
+    assert [pages.alloc_page() for _ in range(3)] == [640, 1152, 641]
+    pages.arm()
+    assert [pcp.start for pcp in pages.pcp] == [130, 131]
 
 
 def test_memory_is_finite() -> None:

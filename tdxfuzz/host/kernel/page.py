@@ -21,21 +21,42 @@ FIRST_KERNEL_PAGE = 128
 """Within a 2MB range, pages below this are left to guests."""
 
 
+class PcpList(NamedCell):
+    """One CPU's free pages (``struct per_cpu_pages``): the page freed last is handed out
+    first, then pages never handed out before, of which each CPU has a share.
+
+    The share are pages at every ``stride``-th place of the ranges from ``start`` on, of each
+    range in turn; ``drawn`` says which comes next. CPUs begin with different ranges.
+    """
+
+    __slots__ = ("drawn", "free", "start", "stride")
+
+    def __init__(self, sim: Simulator, name: str) -> None:
+        super().__init__(sim, name)
+        self.free: list[int] = []
+        self.drawn = 0
+        self.start = FIRST_KERNEL_PAGE
+        self.stride = 1
+
+
 class PageAllocator(Cell):
-    """The page allocator: one cell; the page freed last is handed out first.
+    """The page allocator: a list of free pages for each CPU, as Linux has for single pages,
+    so that CPUs allocating at once do not depend on each other's order.
 
     ``allocated`` says for each PFN in use what for; ``count`` and ``refused`` count
-    allocations, and those that failed; ``fresh`` counts pages handed out for the first
-    time, ``whole_ranges`` are those still to be had. Only while ``armed`` do allocations
-    count and fail. ``drawn`` counts pages that were taken from caches.
+    allocations, and those that failed; ``whole_ranges`` are those still to be had. Only
+    once it is armed do allocations count and fail; what came before is the set-up's, alone
+    on its CPU. ``drawn`` counts pages that were taken from caches.
 
     Args:
         sim: the simulator.
         memory: physical memory, for scrubbing.
         ranges: first PFNs of the 2MB ranges that serve kernel allocations, in turn.
-        failing: indices (from 0) of the allocations that fail.
-        whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
+        failing: indices (from 0) of the allocations that fail; with any, their order
+            matters, and all are steps on the allocator itself.
         held: to notice an allocation that may sleep under a spinning lock.
+        watch: who is told what happens.
+        whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
     """
 
     __slots__ = (
@@ -45,9 +66,8 @@ class PageAllocator(Cell):
         "armed",
         "count",
         "drawn",
-        "free",
-        "fresh",
         "memory",
+        "pcp",
         "ranges",
         "refused",
         "watch",
@@ -65,34 +85,40 @@ class PageAllocator(Cell):
         whole_ranges: Sequence[int] = (),
     ) -> None:
         super().__init__(sim)
-        self.armed = True
+        self.armed = False
         self.whole_ranges = list(whole_ranges)
         self.memory = memory
         self.ranges = tuple(ranges)
         self.allocated: dict[int, str] = {}
-        self.free: list[int] = []
         self.count = 0
         self.drawn = 0
         self.refused = 0
         self.watch = watch
+        self.pcp = [PcpList(sim, f"pcp{cpu.id}") for cpu in sim.cpus]
         self._failing = frozenset(failing)
-        self.fresh = 0
         self._held = held
 
     @property
     def name(self) -> str:
         return "page allocator"
 
+    def arm(self) -> None:
+        """The set-up is over: allocations may fail, and each CPU gets its share of the
+        pages that were never handed out.
+        """
+        self.armed = True
+        start = self.pcp[0].start + -(-self.pcp[0].drawn // len(self.ranges))
+        for i, pcp in enumerate(self.pcp):
+            pcp.start, pcp.stride, pcp.drawn = start + i, len(self.pcp), i % len(self.ranges)
+
     def alloc_page(self, gfp: str = GFP_KERNEL, what: str = "page") -> int | None:
         """``alloc_page``: a PFN, or None when memory is out (or the case says so).
 
         ``what`` is what the caller wants it for; reports use it.
         """
-        sim = self.sim
         if gfp == GFP_KERNEL and not self._held.may_sleep():
             self.watch.slept_in_atomic(f"alloc_page({gfp}) for a {what}")
-        sim.step(self, RMW)
-        return self._take(what)
+        return self._take(self._step(), what)
 
     def alloc_bulk(self, count: int, what: str) -> list[int]:
         """So many pages for a cache, or as many as there are: all in one step, for which of
@@ -100,19 +126,25 @@ class PageAllocator(Cell):
         """
         if not self._held.may_sleep():
             self.watch.slept_in_atomic(f"alloc_page({GFP_KERNEL}) for a {what}")
-        self.sim.step(self, RMW)
+        pcp = self._step()
         pages: list[int] = []
         while len(pages) < count:
-            pfn = self._take(what)
+            pfn = self._take(pcp, what)
             if pfn is None:
                 break
             pages.append(pfn)
         return pages
 
-    def _take(self, what: str) -> int | None:
+    def _step(self) -> PcpList:
+        """This CPU's list, announced."""
+        pcp = self.pcp[self.sim.current.id]
+        self.sim.step(self if self._failing else pcp, RMW)
+        return pcp
+
+    def _take(self, pcp: PcpList, what: str) -> int | None:
         pfn = None
         if not self._must_fail():
-            pfn = self.free.pop() if self.free else self._next_fresh()
+            pfn = pcp.free.pop() if pcp.free else self._next_fresh(pcp)
         if pfn is None:
             self.refused += 1
         else:
@@ -141,23 +173,23 @@ class PageAllocator(Cell):
         return self.count - 1 in self._failing
 
     def free_page(self, pfn: int) -> None:
-        """``__free_page``."""
-        self.sim.step(self, RMW)
+        """``__free_page``: to the list of the CPU that frees it."""
+        pcp = self._step()
         self.watch.page_freed(pfn, self.allocated.get(pfn))
         if pfn in self.allocated:
             del self.allocated[pfn]
-            self.free.append(pfn)
+            pcp.free.append(pfn)
 
     def scrub(self, pfn: int) -> None:
         """Overwrite a page with zeroes (MOVDIR64B): ``tdx_clear_page``, quirk reset."""
         self.memory.scrub(pfn)
 
-    def _next_fresh(self) -> int | None:
-        offset, turn = divmod(self.fresh, len(self.ranges))
-        index = FIRST_KERNEL_PAGE + offset
+    def _next_fresh(self, pcp: PcpList) -> int | None:
+        place, turn = divmod(pcp.drawn, len(self.ranges))
+        index = pcp.start + place * pcp.stride
         if index >= 512:
             return None
-        self.fresh += 1
+        pcp.drawn += 1
         return self.ranges[turn] + index
 
 

@@ -1,0 +1,1 @@
+"""verify against Spin: Promela models of two designs, and both timed in one run."""

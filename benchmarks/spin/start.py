@@ -95,7 +95,7 @@ def _own(host: Host, cpu: int, vm: Vm, program: Sequence[Op]) -> list[str]:
         f"home = {_range(vm.tdr >> 12)}",
         f"missing_levels = {len(missing)}",
         f"mapped = {int(_spte(vm, 0) == Spte.PRESENT)}",
-        f"fresh = {2 * (pcp.start - FIRST_KERNEL_PAGE) + pcp.drawn}",
+        f"fresh = {2 * pcp.start + pcp.drawn}",
         f"nr_free = {len(pcp.free)}",
         f"nr_sept = {len(vcpu.sept_cache.pages)}",
         f"nr_pamt = {len(vcpu.pamt_cache.pages)}",
@@ -108,8 +108,7 @@ def _own(host: Host, cpu: int, vm: Vm, program: Sequence[Op]) -> list[str]:
 
 def _pages(host: Host) -> int:
     """How many pages there are: what the set-up drew, and each CPU's share of the rest."""
-    first = host.pages.pcp[0].start - FIRST_KERNEL_PAGE
-    return 2 * first + SPARE_PAGES * len(host.pages.pcp)
+    return 2 * host.pages.pcp[0].start + SPARE_PAGES * len(host.pages.pcp)
 
 
 def _spte(vm: Vm, level: int) -> int:

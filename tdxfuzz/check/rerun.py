@@ -1,7 +1,8 @@
-"""One case in many orders: the set-up is made once, and put back before each run."""
+"""Cases that begin alike: their set-up is made once, and put back before each run."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import suppress
 
 from tdxfuzz.check.run import Design, Run, Session
@@ -9,41 +10,76 @@ from tdxfuzz.host.case import Case
 from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 
 
-class Rerun:
-    """Runs the programs of one case again and again, each time from the same beginning.
+class Worlds:
+    """Runs cases; worlds of cases that begin alike are kept, and put back.
 
     A world that is run once is not worth taking note of, so that begins with the second run. A
     design that keeps what cannot be put back gets a new world each time.
 
     Args:
+        design: the class that the cases' design names, where it is not a built-in one.
+        every_check: as for :class:`tdxfuzz.check.run.Session`.
+        most: how many worlds are kept, those that were used last.
+    """
+
+    def __init__(self, design: Design = None, every_check: bool = False, most: int = 64) -> None:
+        self.design = design
+        self._every_check = every_check
+        self._most = most
+        self._kept: OrderedDict[tuple[object, ...], Session | None] = OrderedDict()
+
+    def ready(self, case: Case, policy: Policy | None = None, traced: bool = False) -> Session:
+        """A session about to run a case's programs. Of the sessions one gets, only the last
+        may be used. Arguments and errors are those of :class:`tdxfuzz.check.run.Session`.
+        """
+        key = case.design, case.world, case.setup, case.faults, case.steps, case.checks
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            kept.rewind(case, policy, traced)
+            return kept
+        session = Session(case, self.design, traced, policy, every_check=self._every_check)
+        again = key in self._kept
+        self._kept[key] = None
+        self._kept.move_to_end(key)
+        if again:
+            with suppress(NotRewindableError):
+                self._kept[key] = session.keep()
+        elif len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return session
+
+    def run(self, case: Case, policy: Policy | None = None, traced: bool = False) -> Run:
+        """Run a case, or its programs as ``policy`` likes."""
+        return self.ready(case, policy, traced).run_programs()
+
+
+class Rerun:
+    """Runs the programs of one case again and again, each time from the same beginning.
+
+    Args:
         case: its schedule is left aside.
         design: the class that ``case.design`` names, where it is not a built-in one.
         every_check: as for :class:`tdxfuzz.check.run.Session`.
+        worlds: where other cases that begin alike are run as well.
     """
 
-    def __init__(self, case: Case, design: Design = None, every_check: bool = False) -> None:
+    def __init__(
+        self,
+        case: Case,
+        design: Design = None,
+        every_check: bool = False,
+        worlds: Worlds | None = None,
+    ) -> None:
         self.case = case.with_schedule(EMPTY)
         self.design = design
-        self._every_check = every_check
-        self._kept: Session | None = None
-        self._worth_keeping = False
+        self._worlds = worlds or Worlds(design, every_check, most=1)
 
     def ready(
         self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False
     ) -> Session:
-        """A session about to run the programs. Of the sessions one gets, only the last may
-        be used. Arguments and errors are those of :class:`tdxfuzz.check.run.Session`.
-        """
-        if self._kept is not None:
-            self._kept.rewind(schedule, policy, traced)
-            return self._kept
-        case = self.case.with_schedule(schedule)
-        session = Session(case, self.design, traced, policy, every_check=self._every_check)
-        if self._worth_keeping:
-            with suppress(NotRewindableError):
-                self._kept = session.keep()
-        self._worth_keeping = True
-        return session
+        """A session about to run the programs; see :meth:`Worlds.ready`."""
+        return self._worlds.ready(self.case.with_schedule(schedule), policy, traced)
 
     def run(
         self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False

@@ -24,7 +24,6 @@ from tdxfuzz.host.hostile import HOSTILE, Hostile
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.op import Op
 from tdxfuzz.sim import (
-    EMPTY,
     End,
     FollowSchedule,
     HarnessError,
@@ -177,13 +176,11 @@ class Session:
         sim.policy = policy
         return self
 
-    def rewind(
-        self, schedule: Schedule = EMPTY, policy: Policy | None = None, traced: bool = False
-    ) -> None:
+    def rewind(self, case: Case, policy: Policy | None = None, traced: bool = False) -> None:
         """Back to the set-up, of which :meth:`keep` has taken note; to be run once more.
 
         Args:
-            schedule: takes the place of the case's.
+            case: begins as the one that was set up; its programs and schedule may differ.
             policy: decides in place of the schedule.
             traced: keep a trace of every step.
         """
@@ -191,9 +188,9 @@ class Session:
         self._rewind()
         self._setup_steps = 0
         self._tally.calls.clear()
-        self.case = self.case.with_schedule(schedule)
+        self.case = self.host.case = case
         self.traced = traced
-        self._follow = FollowSchedule(schedule)
+        self._follow = FollowSchedule(case.schedule)
         self.sim.policy = policy or self._follow
 
     def run_programs(self) -> Run:

@@ -19,7 +19,7 @@ MAX_BYTES = 1 << 20
 
 @click.command("decode", epilog="Example: tdxfuzz decode crash-1f0c… --design hint")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--design", "design_argument", required=True, metavar="DESIGN|FILE.py:Class")
+@click.option("--design", "design_argument", required=True, metavar="DESIGN|FILE.py:Class|hostile")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -29,13 +29,14 @@ MAX_BYTES = 1 << 20
 )
 @format_option
 def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -> int:
-    """Turn a crash file of the atheris target into a shrunk reproducer.
+    """Turn a crash file of the target host_ops (with its design) or hostile into a shrunk
+    reproducer.
 
     Exit: 0 the case shows nothing under this design, 1 a reproducer was written.
     """
     if path.stat().st_size > MAX_BYTES:
         raise UsageProblem(f"{path}: larger than {MAX_BYTES} bytes: not a crash file")
-    design = choose(design_argument)
+    design = choose(design_argument, hostile=True)
     output = Output(as_json)
     try:
         found = run(decode(path.read_bytes(), design.name), design.design)

@@ -41,7 +41,9 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
     if ":" not in argument and not argument.endswith(".py"):
         known = (*DESIGNS, HOSTILE) if hostile else tuple(DESIGNS)
         if argument == HOSTILE and not hostile:
-            raise UsageProblem(f"{HOSTILE} is no design: only hunt, verify and replay take it")
+            raise UsageProblem(
+                f"{HOSTILE} is no design: only hunt, verify, replay and decode take it"
+            )
         if argument not in known:
             raise unknown("design", argument, known)
         return Chosen(argument, argument)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-from random import Random
 
 import atheris
 
@@ -26,61 +25,12 @@ with atheris.instrument_imports(include=["tdxfuzz"]):
     import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
     from tdxfuzz.host.designs import DESIGNS
 
-from tdxfuzz.check.run import SetupError, run
-from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.search.codec import decode, encode
-from tdxfuzz.search.mutate import mutate
-
-BLIND = 0.2
-"""How often libFuzzer mutates bytes without knowing what they mean."""
+from tdxfuzz.fuzzers.cases import Cases
+from tdxfuzz.fuzzers.engine import fuzz_cases
 
 DESIGN = os.environ.get("TDXFUZZ_DESIGN", "merged")
 
-
-class Found(Exception):
-    """An invariant is broken."""
-
-
-def test_one_input(data: bytes) -> None:
-    """Run the case that the bytes stand for; one whose setup fails says nothing, nor does a
-    what-if: another module, or a BUSY that nobody caused.
-
-    Raises:
-        Found: with bucket and message.
-    """
-    case = decode(data, DESIGN)
-    if case.world.module_variant != DEFAULT.name or any(f.kind == "busy" for f in case.faults):
-        return
-    try:
-        finding = run(case).finding
-    except SetupError:
-        return
-    if finding is not None:
-        raise Found(f"{finding.bucket}: {finding.message}")
-
-
-def mutate_input(data: bytes, max_size: int, seed: int) -> bytes:
-    """The bytes of a similar case; now and then libFuzzer's own idea of similar."""
-    rng = Random(seed)
-    if rng.random() < BLIND:
-        mutated: bytes = atheris.Mutate(data, max_size)
-        return mutated
-    try:
-        mutated = encode(mutate(decode(data, DESIGN), rng))
-    except (SetupError, ValueError):
-        return data[:max_size]
-    return mutated if len(mutated) <= max_size else data[:max_size]
-
-
-def main() -> None:
-    """Hand over to libFuzzer."""
+if __name__ == "__main__":
     if DESIGN not in DESIGNS:
         sys.exit(f"TDXFUZZ_DESIGN={DESIGN} is not one of: {', '.join(DESIGNS)}")
-    # The length limit that libFuzzer grows slowly is for inputs that it mutates itself.
-    arguments = [*sys.argv[:1], "-len_control=0", *sys.argv[1:]]
-    atheris.Setup(arguments, test_one_input, custom_mutator=mutate_input)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()
+    fuzz_cases(Cases(DESIGN))

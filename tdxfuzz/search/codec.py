@@ -13,28 +13,27 @@ from functools import cache
 
 from tdxfuzz.host.case import (
     DEFAULT_STEPS,
-    MAX_CPUS,
     MAX_OPERATIONS,
-    MAX_RANGES,
     MAX_STEPS,
     Case,
     World,
 )
-from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
-from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.op import OPERATIONS, Op
+from tdxfuzz.search import hostile_codec
+from tdxfuzz.search.packed import (
+    ESCAPE,
+    Reader,
+    Writer,
+    read_schedule,
+    read_world,
+    write_schedule,
+    write_world,
+)
 from tdxfuzz.search.programs import LAYOUTS
-from tdxfuzz.sim import Fault, Schedule
+from tdxfuzz.sim import Fault
 
-ESCAPE = 255
 SHORT_PROGRAM = 4
-SHORT_SCHEDULE = 4
-SHORT_STEP = 254
-LONG_STEP = 254
-"""A step below this is one byte; this byte is followed by two more, 255 by five."""
-
-USUAL_TARGET = 192
-"""Bytes below this mean the CPU whose turn it is: a switch to another one says so."""
-
 FAULT_KINDS = ("alloc", "busy")
 MAX_FAULTS = 16
 
@@ -57,52 +56,14 @@ def presets() -> tuple[tuple[World, tuple[Op, ...]], ...]:
     )
 
 
-class _Reader:
-    """Bytes from the front; 0 behind the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1] if self._at <= len(self._data) else 0
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(bytes(self.byte() for _ in range(size)), "big")
-
-    def count(self, short: int, most: int) -> int:
-        """A count below ``short`` in one byte, or any up to ``most`` behind an escape."""
-        first = self.byte()
-        return self.byte() % (most + 1) if first == ESCAPE else first % short
-
-
-class _Writer:
-    """The reverse of :class:`_Reader`."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def byte(self, value: int) -> None:
-        self.data.append(value)
-
-    def number(self, value: int, size: int) -> None:
-        self.data += value.to_bytes(size, "big")
-
-    def count(self, value: int, short: int) -> None:
-        if value < short:
-            self.byte(value)
-        else:
-            self.byte(ESCAPE)
-            self.byte(value)
-
-
 def decode(data: bytes, design: str) -> Case:
-    """The case that a byte string stands for."""
-    reader = _Reader(data)
+    """The case that a byte string stands for under a design, or "hostile" without one."""
+    if design == HOSTILE:
+        return hostile_codec.decode(data)
+    reader = Reader(data)
     first = reader.byte()
     if first == ESCAPE:
-        world = _read_world(reader)
+        world = read_world(reader)
         menu = _Menu(world)
         count = reader.byte() % (MAX_OPERATIONS + 1)
         setup = tuple(menu.op(0, reader.byte()) for _ in range(count))
@@ -116,12 +77,7 @@ def decode(data: bytes, design: str) -> Case:
         length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
         left -= length
         programs.append(tuple(menu.op(cpu, reader.byte()) for _ in range(length)))
-    pairs = []
-    cpu = 0
-    for _ in range(reader.count(SHORT_SCHEDULE, 254)):
-        step, target = _read_step(reader), reader.byte()
-        cpu = (cpu + 1 + max(target - USUAL_TARGET, 0)) % world.cpus
-        pairs.append((step, cpu))
+    schedule = read_schedule(reader, world.cpus)
     faults: tuple[Fault, ...] = ()
     steps = DEFAULT_STEPS
     if reader.byte() == ESCAPE:
@@ -130,24 +86,27 @@ def decode(data: bytes, design: str) -> Case:
             for _ in range(reader.byte() % (MAX_FAULTS + 1))
         )
         steps = reader.number(3) % (MAX_STEPS + 1) or DEFAULT_STEPS
-    return Case(design, world, setup, tuple(programs), Schedule.of(pairs), faults, steps)
+    return Case(design, world, setup, tuple(programs), schedule, faults, steps)
 
 
 def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: the case has too many switches or faults to be written.
+        ValueError: the case has too many switches or faults to be written; a hostile one does
+            not start from a known set-up.
     """
-    if len(case.schedule) > 254 or len(case.faults) > MAX_FAULTS:
-        raise ValueError("too many switches or faults")
-    writer = _Writer()
+    if case.design == HOSTILE:
+        return hostile_codec.encode(case)
+    if len(case.faults) > MAX_FAULTS:
+        raise ValueError("too many faults")
+    writer = Writer()
     known = presets()
     if (case.world, case.setup) in known:
         writer.byte(known.index((case.world, case.setup)))
     else:
         writer.byte(ESCAPE)
-        _write_world(writer, case.world)
+        write_world(writer, case.world)
         writer.byte(len(case.setup))
         menu = _Menu(case.world)
         for op in case.setup:
@@ -157,13 +116,7 @@ def encode(case: Case) -> bytes:
         writer.count(len(program), SHORT_PROGRAM)
         for op in program:
             writer.byte(menu.byte(cpu, op))
-    writer.count(len(case.schedule), SHORT_SCHEDULE)
-    cpu = 0
-    for switch in case.schedule:
-        _write_step(writer, switch.step)
-        skipped = (switch.cpu - cpu - 1) % case.world.cpus
-        writer.byte(skipped and USUAL_TARGET + skipped)
-        cpu = switch.cpu
+    write_schedule(writer, case.schedule, case.world.cpus)
     if case.faults or case.steps != DEFAULT_STEPS:
         writer.byte(ESCAPE)
         writer.byte(len(case.faults))
@@ -226,51 +179,3 @@ class _Menu:
         elif op.name == "destroy":
             self._mapped = {page for page in self._mapped if page[0] != op.args[0]}
         return op
-
-
-def _read_step(reader: _Reader) -> int:
-    step = reader.byte()
-    if step < SHORT_STEP:
-        return step
-    return reader.number(2 if step == LONG_STEP else 5)
-
-
-def _write_step(writer: _Writer, step: int) -> None:
-    if step < SHORT_STEP:
-        writer.byte(step)
-    elif step < 1 << 16:
-        writer.byte(LONG_STEP)
-        writer.number(step, 2)
-    else:
-        writer.byte(ESCAPE)
-        writer.number(step, 5)
-
-
-def _read_world(reader: _Reader) -> World:
-    cpus, tds, slots = (1 + reader.byte() % most for most in (MAX_CPUS, MAX_TDS, MAX_SLOTS))
-    guest, kernel = _read_ranges(reader), _read_ranges(reader)
-    options = reader.byte()
-    variant = tuple(VARIANTS)[(options >> 1) % len(VARIANTS)]
-    return World(cpus, tds, slots, guest, kernel, not options & 1, variant)
-
-
-def _write_world(writer: _Writer, world: World) -> None:
-    for value in (world.cpus, world.tds, world.slots):
-        writer.byte(value - 1)
-    _write_ranges(writer, world.guest_ranges)
-    _write_ranges(writer, world.kernel_ranges)
-    writer.byte((not world.dynamic_pamt) | tuple(VARIANTS).index(world.module_variant) << 1)
-
-
-def _read_ranges(reader: _Reader) -> tuple[int, ...]:
-    """Distinct ranges: each byte picks one of those left."""
-    left = list(range(MAX_RANGES))
-    return tuple(left.pop(reader.byte() % len(left)) for _ in range(1 + reader.byte() % MAX_RANGES))
-
-
-def _write_ranges(writer: _Writer, ranges: tuple[int, ...]) -> None:
-    writer.byte(len(ranges) - 1)
-    left = list(range(MAX_RANGES))
-    for r in ranges:
-        writer.byte(left.index(r))
-        left.remove(r)

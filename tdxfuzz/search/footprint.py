@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.host import CallEdges
@@ -96,9 +96,9 @@ def conflicts_of(rerun: Rerun, schedule: Schedule = EMPTY) -> tuple[Places, ...]
 class Base:
     """Programs to be tried in many orders, with their run in the default order."""
 
-    def __init__(self, case: Case, design: Design = None) -> None:
+    def __init__(self, case: Case, design: Design = None, worlds: Worlds | None = None) -> None:
         self.case = case.with_schedule(EMPTY)
-        self.rerun = Rerun(case, design)
+        self.rerun = Rerun(case, design, worlds=worlds)
         self._footprint = Footprint()
         self.run: Run = self.rerun.run(policy=self._footprint)
 

@@ -10,6 +10,7 @@ from random import Random
 from attrs import field, frozen
 
 from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
+from tdxfuzz.check.rerun import Worlds
 from tdxfuzz.check.run import Contention, Design, Run, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE
@@ -146,8 +147,9 @@ def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
 
 
 def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design) -> Iterator[Run]:
+    worlds = Worlds(design)
     for case in cases:
-        base = Base(case, design)
+        base = Base(case, design, worlds)
         yield base.run
         for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)

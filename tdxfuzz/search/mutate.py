@@ -7,46 +7,53 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.check.rerun import Rerun
-from tdxfuzz.check.run import Design
+from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.search.footprint import conflicts_of
+from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
+from tdxfuzz.search.hostile_codec import setup_of
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import EMPTY, Schedule
 
 MOST_PREEMPTIONS = 4
 
+ANY_LEAF = 0.3
+"""How often a SEAMCALL is one that need not succeed after the set-up."""
 
-def mutate(case: Case, rng: Random, design: Design = None) -> Case:
+_PROBE = Op.parse("TDH.PHYMEM.PAGE.RDMD rcx=A0")
+
+
+def mutate(case: Case, rng: Random, worlds: Worlds | None = None) -> Case:
     """A case that differs from ``case`` in programs, in order, or in everything.
 
     Most often in order: a preemption more, less or elsewhere, before a step that another
-    CPU can spoil.
+    CPU can spoil. ``worlds`` are where cases that begin alike are run.
 
     Raises:
         HarnessError: as for :func:`tdxfuzz.check.run.run`.
     """
     change = rng.choices((_reorder, _reprogram, _afresh), (6, 2, 2))[0]
-    return change(case, rng, design)
+    return change(case, rng, worlds)
 
 
-def _reorder(case: Case, rng: Random, design: Design) -> Case:
+def _reorder(case: Case, rng: Random, worlds: Worlds | None) -> Case:
     pairs = [(switch.step, switch.cpu) for switch in case.schedule]
     if pairs and (len(pairs) >= MOST_PREEMPTIONS or rng.random() < 0.5):
         pairs.pop(rng.randrange(len(pairs)))
-    conflicts = conflicts_of(Rerun(case, design), Schedule.of(pairs))
+    conflicts = conflicts_of(Rerun(case, worlds=worlds), Schedule.of(pairs))
     if conflicts:
         pairs.append(rng.choice(rng.choice(conflicts)))
     return case.with_schedule(Schedule.of(pairs))
 
 
-def _reprogram(case: Case, rng: Random, design: Design) -> Case:
+def _reprogram(case: Case, rng: Random, worlds: Worlds | None) -> Case:
     """Another operation somewhere, or the programs of two CPUs exchanged."""
     programs = [list(program) for program in case.programs]
     cpu = rng.randrange(len(programs))
-    drawn = _drawn_op(case, rng)
+    drawn = _drawn_call(case, rng) if case.design == HOSTILE else _drawn_op(case, rng)
     edits: list[Callable[[], None]] = [lambda: programs[cpu].insert(0, drawn), programs.reverse]
     if programs[cpu]:
         at = rng.randrange(len(programs[cpu]))
@@ -65,6 +72,42 @@ def _drawn_op(case: Case, rng: Random) -> Op:
     return Op(name, tuple(given[what] for what in OPERATIONS[name]))
 
 
-def _afresh(case: Case, rng: Random, design: Design) -> Case:
-    fresh = draw_case(RandomSource(rng), case.design, case.world.cpus)
-    return _reorder(fresh.with_schedule(EMPTY), rng, design)
+def _drawn_call(case: Case, rng: Random) -> Op:
+    """A SEAMCALL that succeeds after the set-up; now and then any leaf with operands that mean
+    something there.
+    """
+    setup = setup_of(case)
+    if setup is None:
+        return rng.choice([op for program in case.programs for op in program] or [_PROBE])
+    if rng.random() < ANY_LEAF:
+        return draw_call(RandomSource(rng), rng.choice(HOSTILE_LEAVES), setup)
+    calls = fitting_calls(setup)
+    return rng.choice(calls[rng.choice(list(calls))])
+
+
+def _afresh(case: Case, rng: Random, worlds: Worlds | None) -> Case:
+    source = RandomSource(rng)
+    if case.design == HOSTILE:
+        fresh = draw_hostile(source, case.world.cpus)
+    else:
+        fresh = draw_case(source, case.design, case.world.cpus)
+    return _reorder(fresh.with_schedule(EMPTY), rng, worlds)
+
+
+def cross(case: Case, other: Case, rng: Random) -> Case:
+    """A child of two cases: the world of the first, and for each CPU the program of one of
+    them; the order of either. What of the other does not fit the world is left out.
+    """
+    programs = []
+    for cpu, own in enumerate(case.programs):
+        theirs = other.programs[cpu] if cpu < len(other.programs) else ()
+        chosen = own if rng.random() < 0.5 else theirs
+        programs.append(tuple(op for op in chosen if _fits(op, case)))
+    source = case if rng.random() < 0.5 else other
+    pairs = [(at.step, at.cpu % case.world.cpus) for at in source.schedule]
+    return evolve(case, programs=tuple(programs), schedule=Schedule.of(pairs))
+
+
+def _fits(op: Op, case: Case) -> bool:
+    limits = {"td": case.world.tds, "slot": case.world.slots}
+    return op.is_seamcall or all(value < limits[what] for what, value in op.arguments)

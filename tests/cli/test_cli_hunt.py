@@ -255,4 +255,4 @@ def test_hostile_takes_no_scenario_and_is_no_design(invoke: Invoke) -> None:
     assert "hostile takes no --scenario" in answer.err
     answer = invoke("matrix", "hostile")
     assert answer.code == 2
-    assert "hostile is no design: only hunt, verify and replay take it" in answer.err
+    assert "hostile is no design: only hunt, verify, replay and decode take it" in answer.err

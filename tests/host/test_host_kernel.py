@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from tdxfuzz.host.case import World
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
+from tdxfuzz.host.layout import Layout
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
 from tdxfuzz.sim import FollowSchedule, Schedule, Simulator
@@ -127,12 +130,25 @@ def test_what_was_handed_out_during_the_setup_is_not_shared_out() -> None:
     pages, _, _ = allocator(cpus=2, armed=False)
     assert [pages.alloc_page() for _ in range(3)] == [640, 1152, 641]
     pages.arm()
-    assert [pcp.start for pcp in pages.pcp] == [130, 131]
+    assert [pcp.start for pcp in pages.pcp] == [2, 3]
 
 
 def test_memory_is_finite() -> None:
     pages, _, _ = allocator()
-    assert sum(pages.alloc_page() is not None for _ in range(1000)) == 2 * (512 - 128)
+    assert sum(pages.alloc_page() is not None for _ in range(1000)) == 2 * 2 * 128
+
+
+def test_the_kernel_never_hands_out_a_guests_page() -> None:
+    pages, _, _ = allocator()
+    kernels = {pages.alloc_page() for _ in range(1000)}
+    world = World(tds=MAX_TDS, slots=MAX_SLOTS, guest_ranges=(0,))
+    first = Layout(world).range_pfn(0)
+    guests = {
+        512 + Layout(world).guest_pfn(td, slot) - first
+        for td in range(MAX_TDS)
+        for slot in range(MAX_SLOTS)
+    }
+    assert not kernels & guests
 
 
 def test_only_gfp_kernel_may_not_be_used_under_a_spinlock() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search.codec import FAULT_KINDS, decode, encode
+from tdxfuzz.search.hostile import hostile_case
 from tdxfuzz.sim import Fault, Schedule, Switch
 from tdxfuzz.sim.schedule import MAX_STEP
-from tdxfuzz.strategies import operations, worlds
+from tdxfuzz.strategies import operations, seamcalls, setups, worlds
 
 
 @st.composite
@@ -70,3 +73,42 @@ def test_few_bytes_suffice_for_the_race_of_the_hint_design() -> None:
     programs = ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),))
     case = Case("hint", world, setup, programs, Schedule.of([(130, 1)]))
     assert len(encode(case)) <= 9
+
+
+@st.composite
+def any_hostile_case(draw: st.DrawFn) -> Case:
+    name = draw(setups())
+    cpus = draw(st.integers(1, 8))
+    program = st.lists(seamcalls(name), max_size=3).map(tuple)
+    case = hostile_case(name, cpus, tuple(draw(program) for _ in range(cpus)))
+    if draw(st.booleans()):
+        case = evolve(case, world=evolve(case.world, slots=3), setup=case.setup[:1])
+    switches = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, cpus - 1)), max_size=4)
+    return case.with_schedule(Schedule.of(draw(switches)))
+
+
+@given(st.binary(max_size=64))
+def test_every_byte_string_is_a_hostile_case(data: bytes) -> None:
+    case = decode(data, HOSTILE)
+    assert decode(encode(case), HOSTILE) == case
+
+
+@given(any_hostile_case())
+def test_a_hostile_case_survives_the_way_to_bytes_and_back(case: Case) -> None:
+    assert decode(encode(case), HOSTILE) == case
+
+
+def test_few_bytes_suffice_for_two_calls_that_succeed() -> None:
+    case = decode(bytes((5, 0, 1, 3, 1, 40)), HOSTILE)
+    assert [len(program) for program in case.programs] == [1, 1]
+    assert len(encode(case)) == 6
+
+
+def test_what_has_no_bytes_is_refused() -> None:
+    case = hostile_case("td", 2, ((), ()))
+    with pytest.raises(ValueError, match="with faults or a bound on steps has no bytes"):
+        encode(evolve(case, faults=(Fault("alloc", 1),)))
+    with pytest.raises(ValueError, match="map 0 0: a hostile program calls the module itself"):
+        encode(evolve(case, programs=((Op("map", (0, 0)),), ())))
+    with pytest.raises(ValueError, match="BIND is not modelled"):
+        encode(evolve(case, programs=((Op.parse("TDH.SERVTD.BIND"),), ())))

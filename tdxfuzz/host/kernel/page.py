@@ -18,15 +18,16 @@ GFP_KERNEL = "GFP_KERNEL"
 GFP_ATOMIC = "GFP_ATOMIC"
 
 FIRST_KERNEL_PAGE = 128
-"""Within a 2MB range, pages below this are left to guests."""
+KERNEL_PAGES = 128
+"""In each half of a 2MB range the first pages are left to guests, the others are the kernel's."""
 
 
 class PcpList(NamedCell):
     """One CPU's free pages (``struct per_cpu_pages``): the page freed last is handed out
     first, then pages never handed out before, of which each CPU has a share.
 
-    The share are pages at every ``stride``-th place of the ranges from ``start`` on, of each
-    range in turn; ``drawn`` says which comes next. CPUs begin with different ranges.
+    The share are every ``stride``-th of the kernel's pages of a range from ``start`` on, of
+    each range in turn; ``drawn`` says which comes next. CPUs begin with different ranges.
     """
 
     __slots__ = ("drawn", "free", "start", "stride")
@@ -35,7 +36,7 @@ class PcpList(NamedCell):
         super().__init__(sim, name)
         self.free: list[int] = []
         self.drawn = 0
-        self.start = FIRST_KERNEL_PAGE
+        self.start = 0
         self.stride = 1
 
 
@@ -186,11 +187,11 @@ class PageAllocator(Cell):
 
     def _next_fresh(self, pcp: PcpList) -> int | None:
         place, turn = divmod(pcp.drawn, len(self.ranges))
-        index = pcp.start + place * pcp.stride
-        if index >= 512:
+        half, index = divmod(pcp.start + place * pcp.stride, KERNEL_PAGES)
+        if half > 1:
             return None
         pcp.drawn += 1
-        return self.ranges[turn] + index
+        return self.ranges[turn] + half * 256 + FIRST_KERNEL_PAGE + index
 
 
 class PageList(NamedCell):

@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Atheris target: raw SEAMCALLs with no host layer; a finding that is new is a crash.
+
+    tdxfuzz/fuzzers/hostile.py -max_total_time=60 CORPUS
+
+What docs/findings.md describes is passed over; with ``TDXFUZZ_ALL=1`` it is not. ``tdxfuzz
+decode crash-… --design hostile`` turns a crash file into a shrunk reproducer.
+"""
+
+from __future__ import annotations
+
+import os
+
+import atheris
+
+import tdxfuzz.host.design
+import tdxfuzz.host.kernel.lock
+import tdxfuzz.module.access
+
+with atheris.instrument_imports(include=["tdxfuzz"]):
+    import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
+
+from tdxfuzz.fuzzers.cases import KNOWN_HOSTILE, Cases
+from tdxfuzz.fuzzers.engine import fuzz_cases
+from tdxfuzz.host.hostile import HOSTILE
+
+if __name__ == "__main__":
+    everything = os.environ.get("TDXFUZZ_ALL", "") not in ("", "0")
+    fuzz_cases(Cases(HOSTILE, frozenset() if everything else KNOWN_HOSTILE))

@@ -1,0 +1,49 @@
+"""What must hold for any bytes: words of the ABI, and reproducer files."""
+
+from __future__ import annotations
+
+from tdxfuzz.abi import CODES, status
+from tdxfuzz.host.op import Op
+from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.read import parse
+from tdxfuzz.repro.write import file_name, to_toml
+
+WORD = 8
+
+
+def check_words(data: bytes) -> None:
+    """The bytes as status words, and as the text of an operation.
+
+    Raises:
+        AssertionError: a word's parts contradict each other, or an operation does not read
+            back as it is written.
+    """
+    for at in range(0, len(data) - WORD + 1, WORD):
+        word = status(int.from_bytes(data[at : at + WORD], "little"))
+        assert word.ok != word.is_error
+        assert not (word.is_recoverable and word.ok)
+        assert word.code << 32 | word.detail == word
+        assert str(word).startswith(word.name)
+        if word.name in CODES:
+            assert CODES[word.name] == word.code
+    try:
+        op = Op.parse(data.decode("utf-8"))
+    except ValueError:
+        return
+    assert Op.parse(str(op)) == op
+
+
+def check_reproducer(data: bytes) -> None:
+    """The bytes as a reproducer file: refused with one clear error, or read back as written.
+
+    Raises:
+        AssertionError: it is not, or its file's name would leave its folder.
+    """
+    try:
+        reproducer = parse(data.decode("utf-8"))
+    except (UnicodeDecodeError, ReproducerError):
+        return
+    assert parse(to_toml(reproducer)) == reproducer
+    name = file_name(reproducer, "0" * 64)
+    assert "/" not in name
+    assert not name.startswith(".")

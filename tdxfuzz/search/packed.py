@@ -1,0 +1,141 @@
+"""Numbers as bytes and back, for coverage-guided fuzzers: short where they are small.
+
+Every byte string can be read: behind its end there are zeroes.
+"""
+
+from __future__ import annotations
+
+from tdxfuzz.host.case import MAX_CPUS, MAX_RANGES, World
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS
+from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.sim import Schedule
+
+ESCAPE = 255
+"""In place of what it stands for, something is spelled out."""
+
+SHORT_SCHEDULE = 4
+MOST_SWITCHES = 254
+SHORT_STEP = 254
+LONG_STEP = 254
+"""A step below this is one byte; this byte is followed by two more, 255 by five."""
+
+USUAL_TARGET = 192
+"""Bytes below this mean the CPU whose turn it is: a switch to another one says so."""
+
+
+class Reader:
+    """Bytes from the front; 0 behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(bytes(self.byte() for _ in range(size)), "big")
+
+    def count(self, short: int, most: int) -> int:
+        """A count below ``short`` in one byte, or any up to ``most`` behind an escape."""
+        first = self.byte()
+        return self.byte() % (most + 1) if first == ESCAPE else first % short
+
+
+class Writer:
+    """The reverse of :class:`Reader`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def byte(self, value: int) -> None:
+        self.data.append(value)
+
+    def number(self, value: int, size: int) -> None:
+        self.data += value.to_bytes(size, "big")
+
+    def count(self, value: int, short: int) -> None:
+        if value < short:
+            self.byte(value)
+        else:
+            self.byte(ESCAPE)
+            self.byte(value)
+
+
+def read_schedule(reader: Reader, cpus: int) -> Schedule:
+    """Up to 254 switches."""
+    pairs = []
+    cpu = 0
+    for _ in range(reader.count(SHORT_SCHEDULE, MOST_SWITCHES)):
+        step, target = _read_step(reader), reader.byte()
+        cpu = (cpu + 1 + max(target - USUAL_TARGET, 0)) % cpus
+        pairs.append((step, cpu))
+    return Schedule.of(pairs)
+
+
+def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:
+    """What :func:`read_schedule` turns into the schedule again.
+
+    Raises:
+        ValueError: it has too many switches.
+    """
+    if len(schedule) > MOST_SWITCHES:
+        raise ValueError("too many switches")
+    writer.count(len(schedule), SHORT_SCHEDULE)
+    cpu = 0
+    for switch in schedule:
+        _write_step(writer, switch.step)
+        skipped = (switch.cpu - cpu - 1) % cpus
+        writer.byte(skipped and USUAL_TARGET + skipped)
+        cpu = switch.cpu
+
+
+def read_world(reader: Reader) -> World:
+    """Any world."""
+    cpus, tds, slots = (1 + reader.byte() % most for most in (MAX_CPUS, MAX_TDS, MAX_SLOTS))
+    guest, kernel = _read_ranges(reader), _read_ranges(reader)
+    options = reader.byte()
+    variant = tuple(VARIANTS)[(options >> 1) % len(VARIANTS)]
+    return World(cpus, tds, slots, guest, kernel, not options & 1, variant)
+
+
+def write_world(writer: Writer, world: World) -> None:
+    """What :func:`read_world` turns into the world again."""
+    for value in (world.cpus, world.tds, world.slots):
+        writer.byte(value - 1)
+    _write_ranges(writer, world.guest_ranges)
+    _write_ranges(writer, world.kernel_ranges)
+    writer.byte((not world.dynamic_pamt) | tuple(VARIANTS).index(world.module_variant) << 1)
+
+
+def _read_step(reader: Reader) -> int:
+    step = reader.byte()
+    if step < SHORT_STEP:
+        return step
+    return reader.number(2 if step == LONG_STEP else 5)
+
+
+def _write_step(writer: Writer, step: int) -> None:
+    if step < SHORT_STEP:
+        writer.byte(step)
+    elif step < 1 << 16:
+        writer.byte(LONG_STEP)
+        writer.number(step, 2)
+    else:
+        writer.byte(ESCAPE)
+        writer.number(step, 5)
+
+
+def _read_ranges(reader: Reader) -> tuple[int, ...]:
+    """Distinct ranges: each byte picks one of those left."""
+    left = list(range(MAX_RANGES))
+    return tuple(left.pop(reader.byte() % len(left)) for _ in range(1 + reader.byte() % MAX_RANGES))
+
+
+def _write_ranges(writer: Writer, ranges: tuple[int, ...]) -> None:
+    writer.byte(len(ranges) - 1)
+    left = list(range(MAX_RANGES))
+    for r in ranges:
+        writer.byte(left.index(r))
+        left.remove(r)

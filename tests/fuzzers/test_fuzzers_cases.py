@@ -1,0 +1,91 @@
+"""What the targets do with bytes, without libFuzzer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden_files import HINT_RACE, REGRESSIONS
+from tdxfuzz.fuzzers.cases import KNOWN_HOSTILE, Cases, Found
+from tdxfuzz.fuzzers.properties import check_reproducer, check_words
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.repro.read import read
+from tdxfuzz.search.codec import decode, encode
+from tools.seeds import write_seeds
+
+HOSTILE_REGRESSIONS = [path for path in REGRESSIONS if read(path).case.design == HOSTILE]
+
+
+def test_a_finding_is_raised() -> None:
+    data = encode(read(HINT_RACE).case)
+    with pytest.raises(Found, match="pamt-in-use"):
+        Cases("hint").test_one_input(data)
+    Cases("merged").test_one_input(data)
+
+
+def test_a_world_that_was_used_before_says_the_same() -> None:
+    data = encode(read(HINT_RACE).case)
+    cases = Cases("hint")
+    for _ in range(4):
+        with pytest.raises(Found, match="pamt-in-use"):
+            cases.test_one_input(data)
+
+
+def test_the_known_findings_are_those_that_are_written_up() -> None:
+    assert {read(path).expect.bucket for path in HOSTILE_REGRESSIONS} == KNOWN_HOSTILE
+
+
+@pytest.mark.parametrize("path", HOSTILE_REGRESSIONS, ids=lambda path: path.name.split(".")[0])
+def test_a_known_finding_is_passed_over(path: Path) -> None:
+    data = encode(read(path).case)
+    Cases(HOSTILE, KNOWN_HOSTILE).test_one_input(data)
+    with pytest.raises(Found):
+        Cases(HOSTILE).test_one_input(data)
+
+
+@pytest.mark.parametrize("design", ["merged", HOSTILE])
+@given(data=st.binary(max_size=40), other=st.binary(max_size=40), seed=st.integers(0, 1 << 32))
+def test_mutants_and_children_are_cases_and_follow_from_the_seed(
+    design: str, data: bytes, other: bytes, seed: int
+) -> None:
+    cases = Cases(design)
+    mutant = cases.mutated(data, 4096, seed, lambda data, _: data)
+    assert mutant == Cases(design).mutated(data, 4096, seed, lambda data, _: data)
+    child = cases.crossed(mutant, other, 4096, seed)
+    assert encode(decode(child, design)) == child.rstrip(b"\0") or child == mutant
+
+
+def test_what_does_not_fit_is_given_back() -> None:
+    data = encode(read(HINT_RACE).case)
+    assert Cases("hint").mutated(data, 2, 3, lambda data, size: data[:size]) == data[:2]
+    assert Cases("hint").crossed(data, data, 2, 1) == data[:2]
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_words(data: bytes) -> None:
+    check_words(data)
+
+
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)))
+def test_any_bytes_are_a_reproducer_or_are_refused(data: bytes) -> None:
+    check_reproducer(data)
+
+
+def test_seeds_are_what_they_are_said_to_be(tmp_path: Path) -> None:
+    counts = write_seeds(tmp_path)
+    assert {name for name, count in counts.items() if count} == {
+        "host_ops",
+        "hostile",
+        "status_words",
+        "reproducers",
+    }
+    for path in (tmp_path / "reproducers").iterdir():
+        check_reproducer(path.read_bytes())
+    for path in (tmp_path / "status_words").iterdir():
+        check_words(path.read_bytes())
+    for line in (tmp_path / "reproducers.dict").read_text(encoding="utf-8").splitlines():
+        assert line.startswith('"')
+        assert line.endswith('"')

@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench power docs mutants clean
+.PHONY: help hunt test lint types bench power spin fuzz docs mutants clean
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -15,6 +15,8 @@ help:
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
 	@echo "make power   how soon each engine finds each seeded bug (an hour)"
+	@echo "make spin    verify and Spin on the same scenarios (needs spin and gcc)"
+	@echo "make fuzz    how far the atheris targets get in ten minutes each"
 	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
 	@echo "make mutants do the recordings notice deliberate errors in the model?"
 	@echo "make clean   remove the virtual environment and caches"
@@ -37,6 +39,13 @@ bench: $(VENV)/.installed-test
 
 power: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.power
+
+spin: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.spin
+
+fuzz: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet -e '.[atheris]'
+	$(BIN)/python -m benchmarks.fuzz
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools

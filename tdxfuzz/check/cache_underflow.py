@@ -14,7 +14,8 @@ class CacheUnderflow(Check):
     """A vCPU's cache is empty when a page is drawn from it, though memory is not out: the
     top-up is too small for the most pages that one fault can need.
 
-    Says nothing once an allocation was refused: then caches may be short by right.
+    Says nothing once an allocation was refused: then caches may be short by right. Walking a
+    cache whose list head nobody made is an underflow of another kind (v3, reported 2025-09-30).
     """
 
     id = "cache-underflow"
@@ -33,4 +34,12 @@ class CacheUnderflow(Check):
             f"CPU {cpu} needs a {what} with {host.held_locks.of[cpu][-1].name} held, and its "
             "cache is empty",
             objects=what,
+        )
+
+    def cache_without_head(self, what: str) -> None:
+        cpu = self.host.sim.current.id
+        self.report(
+            f"CPU {cpu} walks the cache of {what}s of a vCPU that was never initialised: its list "
+            "head is NULL",
+            objects=f"{what} list",
         )

@@ -109,6 +109,10 @@ class RefcountLayer:
     """What a vCPU's cache is topped up to before the MMU lock: two pages for each of four
     non-root S-EPT levels and the guest page (v6 08/11)."""
 
+    cache_made_by_vcpu_init: ClassVar[bool] = False
+    """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
+    created (v3): a vCPU that goes without ever having been initialised has none."""
+
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""
 

@@ -81,6 +81,7 @@ def destroy_vm(host: Host, vm: Vm) -> None:
     control.reclaim_control_pages(host, vm)
     for each in vm.vcpus:
         each.pamt_cache.drain()
+        each.pamt_cache.has_head = not host.layer.cache_made_by_vcpu_init
         each.sept_cache.drain()
     vm.sptes.clear()
     vm.shared_slots.clear()

@@ -57,3 +57,6 @@ class HostWatch:
 
     def cache_dry(self, what: str) -> None:
         """A vCPU's cache of pages for ``what`` was drawn from, and is empty."""
+
+    def cache_without_head(self, what: str) -> None:
+        """A vCPU's cache of pages for ``what`` was walked before its list head was made."""

@@ -174,6 +174,7 @@ class Contents:
                     -1 if vcpu.cpu is None else vcpu.cpu,
                     vcpu.tdvpr_page or 0,
                     *vcpu.tdcx_pages,
+                    vcpu.pamt_cache.has_head,
                     tuple(vcpu.pamt_cache.pages),
                     tuple(vcpu.sept_cache.pages),
                 )

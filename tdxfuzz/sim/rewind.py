@@ -8,7 +8,7 @@ that a run made are simply forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from types import (
@@ -23,6 +23,9 @@ from types import (
 
 _VALUES = (int, str, bytes, float, type(None), type, GenericAlias, Enum, range, ModuleType)
 _UNSET = object()
+
+Setter = Callable[[object, object], None]
+"""Of a slot: it takes the object and its value."""
 
 BOUND = (MethodType, BuiltinFunctionType, BuiltinMethodType)
 
@@ -46,16 +49,21 @@ class Rewind:
         self._lists: list[tuple[list[object], list[object]]] = []
         self._dicts: list[tuple[dict[object, object], dict[object, object]]] = []
         self._sets: list[tuple[set[object], set[object]]] = []
-        self._slots: list[tuple[object, str, object]] = []
+        self._slots: list[tuple[Setter, object, object]] = []
+        self._unset: list[tuple[object, str]] = []
         self._closures: list[tuple[CellType, object]] = []
         seen: dict[int, object] = {}
         ahead: list[object] = list(roots)
         while ahead:
             thing = ahead.pop()
-            if isinstance(thing, _VALUES) or id(thing) in seen:
+            kind = type(thing)
+            if kind in _plain or id(thing) in seen:
+                continue
+            if isinstance(thing, _VALUES):
+                _plain.add(kind)
                 continue
             seen[id(thing)] = thing
-            ahead += self._remember(thing)
+            self._remember(thing, ahead)
 
     def __call__(self) -> None:
         """Put everything back."""
@@ -67,77 +75,87 @@ class Rewind:
         for members, kept in self._sets:
             members.clear()
             members |= kept
-        put = object.__setattr__
-        for thing, name, value in self._slots:
-            if value is not _UNSET:
-                put(thing, name, value)
-            elif hasattr(thing, name):
+        for put, thing, value in self._slots:
+            put(thing, value)
+        for thing, name in self._unset:
+            if hasattr(thing, name):
                 delattr(thing, name)
         for cell, value in self._closures:
             cell.cell_contents = value
 
-    def _remember(self, thing: object) -> Iterator[object]:
-        """Note how one thing is; what can be reached from it."""
+    def _remember(self, thing: object, ahead: list[object]) -> None:
+        """Note how one thing is; what can be reached from it is yet to be noted."""
         if isinstance(thing, list | dict | set) and hasattr(thing, "__dict__"):
-            yield thing.__dict__
+            ahead.append(thing.__dict__)
         if isinstance(thing, list):
             self._lists.append((thing, list(thing)))
-            yield from thing
+            ahead += thing
         elif isinstance(thing, dict):
             self._dicts.append((thing, dict(thing)))
-            yield from thing
-            yield from thing.values()
+            ahead += thing
+            ahead += thing.values()
         elif isinstance(thing, set):
             self._sets.append((thing, set(thing)))
-            yield from thing
+            ahead += thing
         elif isinstance(thing, tuple | frozenset):
-            yield from thing
+            ahead += thing
         elif isinstance(thing, BOUND):
-            yield thing.__self__
+            ahead.append(thing.__self__)
         elif isinstance(thing, partial):
-            yield from (thing.func, thing.args, thing.keywords)
+            ahead += (thing.func, thing.args, thing.keywords)
         elif isinstance(thing, FunctionType):
             for cell in thing.__closure__ or ():
                 self._closures.append((cell, cell.cell_contents))
-                yield cell.cell_contents
+                ahead.append(cell.cell_contents)
         else:
-            yield from self._remember_object(thing)
+            self._remember_object(thing, ahead)
 
-    def _remember_object(self, thing: object) -> Iterator[object]:
+    def _remember_object(self, thing: object, ahead: list[object]) -> None:
         kind = type(thing)
         shape = _SHAPES.get(kind)
         if shape is None:
             shape = _SHAPES[kind] = _shape(kind)
         slots, frozen = shape
         attributes = getattr(thing, "__dict__", None)
-        for name in slots:
+        note, plain = self._slots.append, _plain
+        for name, put in slots:
             value = getattr(thing, name, _UNSET)
-            if not frozen:
-                self._slots.append((thing, name, value))
-            if value is not _UNSET:
-                yield value
+            if frozen:
+                pass
+            elif value is _UNSET:
+                self._unset.append((thing, name))
+            else:
+                note((put, thing, value))
+            if type(value) not in plain:
+                ahead.append(value)
         if attributes is not None:
             if not frozen:
                 self._dicts.append((attributes, dict(attributes)))
-            yield from attributes.values()
+            ahead += attributes.values()
 
 
-_SHAPES: dict[type, tuple[tuple[str, ...], bool]] = {}
+_plain: set[type] = {type(_UNSET)}
+"""Types whose objects were found to be values."""
+
+_SHAPES: dict[type, tuple[tuple[tuple[str, Setter], ...], bool]] = {}
 
 
-def _shape(kind: type) -> tuple[tuple[str, ...], bool]:
-    """The slots of a class, and whether its objects never change.
+def _shape(kind: type) -> tuple[tuple[tuple[str, Setter], ...], bool]:
+    """The slots of a class with what sets them, and whether its objects never change.
 
     Raises:
         NotRewindableError: it is written in C, and may keep something out of sight.
     """
-    slots: list[str] = []
+    slots: list[tuple[str, Setter]] = []
     for base in kind.__mro__[:-1]:
         if not base.__flags__ & MADE_IN_PYTHON:
             raise NotRewindableError(f"a {kind.__name__}")
         own = vars(base).get("__slots__", ())
         names = (own,) if isinstance(own, str) else own
-        slots += [_mangled(base, name) for name in names if name not in ("__dict__", "__weakref__")]
+        for name in names:
+            if name not in ("__dict__", "__weakref__"):
+                mangled = _mangled(base, name)
+                slots.append((mangled, vars(base)[mangled].__set__))
     return tuple(slots), "frozen" in kind.__setattr__.__name__
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tdxfuzz.check.run import run
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v4 import V4
@@ -11,6 +13,7 @@ from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm import mmu
 from tdxfuzz.host.kvm.vm import Spte, Vm
+from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.frontier import Bounds
@@ -35,6 +38,12 @@ class OnePairShort(Merged):
     """The top-up counts the three S-EPT pages of a cold fault and forgets the guest page."""
 
     pamt_cache_pages = 2 * 3
+
+
+class HeadMadeByInit(Merged):
+    """v3 made the list head of a vCPU's cache in KVM_TDX_INIT_VCPU only (2025-09-30)."""
+
+    cache_made_by_vcpu_init = True
 
 
 def first_bucket(layer: type[RefcountLayer], seed: int) -> str:
@@ -64,6 +73,21 @@ def test_a_pair_still_in_place_must_not_fail_a_get() -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_top_up_one_pair_short_is_found(seed: int) -> None:
     assert first_bucket(OnePairShort, seed) == "cache-underflow/-/-/PAMT page"
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_a_vcpu_destroyed_without_having_been_initialised_is_found(seed: int) -> None:
+    bucket = "cache-underflow/-/-/PAMT page list"
+    assert first_bucket(HeadMadeByInit, seed) == bucket
+
+
+def test_a_vcpu_that_ran_may_go() -> None:
+    """One CPU, whose vCPU faults before its TD goes: nothing to report."""
+    programs = ((Op("create", (0,)), Op("map", (0, 0)), Op("destroy", (0,))),)
+    case = Case("HeadMadeByInit", World(cpus=1), programs=programs)
+    assert run(case, HeadMadeByInit).finding is None
+    early = Case("HeadMadeByInit", World(cpus=1), programs=(programs[0][::2],))
+    assert run(early, HeadMadeByInit).finding is not None
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -215,12 +215,16 @@ class PageList(NamedCell):
 
 
 class PageCache:
-    """A cache of pages in the manner of ``kvm_mmu_memory_cache``: one vCPU's own."""
+    """A cache of pages in the manner of ``kvm_mmu_memory_cache``: one vCPU's own.
 
-    __slots__ = ("allocator", "pages", "what")
+    ``has_head`` says whether the head of its list has been made.
+    """
 
-    def __init__(self, allocator: PageAllocator, what: str) -> None:
+    __slots__ = ("allocator", "has_head", "pages", "what")
+
+    def __init__(self, allocator: PageAllocator, what: str, has_head: bool = True) -> None:
         self.allocator = allocator
+        self.has_head = has_head
         self.what = what
         self.pages: list[int] = []
 
@@ -241,5 +245,7 @@ class PageCache:
 
     def drain(self) -> None:
         """Give everything back."""
+        if not self.has_head:
+            self.allocator.watch.cache_without_head(self.what)
         while self.pages:
             self.allocator.free_page(self.pages.pop())

@@ -32,7 +32,11 @@ TOP_LEVEL = 3
 
 
 def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
-    """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error."""
+    """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error.
+
+    A vCPU that runs was initialised, whether or not its control pages are part of the case.
+    """
+    vcpu.pamt_cache.has_head = True
     result = (
         vcpu.sept_cache.topup(TOP_LEVEL)
         or vcpu.pamt_cache.topup(host.layer.pamt_cache_pages)

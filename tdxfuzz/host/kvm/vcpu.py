@@ -37,6 +37,7 @@ def vcpu_init(host: Host, vm: Vm, vcpu: Vcpu) -> int:
     """
     if vcpu.tdvpr_page is not None:
         return -EEXIST
+    vcpu.pamt_cache.has_head = True
     tdvpr_page = alloc_control_page(host, "TDVPR")
     if tdvpr_page is None:
         return -ENOMEM

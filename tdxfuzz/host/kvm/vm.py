@@ -79,7 +79,7 @@ class Vcpu:
         self.cpu: int | None = None
         self.tdvpr_page: int | None = None
         self.tdcx_pages: list[int] = []
-        self.pamt_cache = PageCache(host.pages, "PAMT page")
+        self.pamt_cache = PageCache(host.pages, "PAMT page", not host.layer.cache_made_by_vcpu_init)
         self.sept_cache = PageCache(host.pages, "S-EPT page")
 
 

@@ -34,6 +34,9 @@ MODULE = Path(tdxfuzz.module.__file__).parent
 FUZZERS = MODULE.parent / "fuzzers"
 TARGETS = ("hostile", "host_ops", "status_words", "reproducers")
 
+CRASHED = 77
+"""How libFuzzer ends when an input raised."""
+
 Pairs = set[tuple[str, str]]
 
 
@@ -56,7 +59,10 @@ def _row(target: str, seconds: int, design: str) -> str:
         write_seeds(seeds)
         runs = _fuzz(target, seeds, seconds, design)
         inputs = [path.read_bytes() for path in sorted((seeds / target).iterdir())]
-    pairs: Pairs = set()
+    pairs: CRASHED = 77
+"""How libFuzzer ends when an input raised."""
+
+Pairs = set()
     lines, of = _covered(lambda: _rerun(target, inputs, design, pairs))
     every = {(leaf, name) for leaf, names in producible().items() for name in names}
     return (
@@ -80,7 +86,10 @@ def _fuzz(target: str, seeds: Path, seconds: int, design: str) -> int:
         check=False,
     )
     runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-    if done.returncode or runs is None:
+    if done.returncode == CRASHED and runs is not None:
+        found = [line for line in done.stdout.splitlines() if line.startswith("Found: ")]
+        print(f"{target} stopped at a finding: {found[:1]}", file=sys.stderr)
+    elif done.returncode or runs is None:
         sys.exit(f"{target} ended with {done.returncode}:\n{done.stdout}{done.stderr[-3000:]}")
     return int(runs[1])
 

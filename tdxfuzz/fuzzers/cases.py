@@ -17,6 +17,8 @@ BLIND = 0.2
 KNOWN_HOSTILE = frozenset(
     {
         "linearizable/TDH.PHYMEM.PAGE.RDMD/SUCCESS/outputs",
+        "module-fatal/TDH.MEM.PAGE.RELOCATE/FATAL_201/module",
+        "module-fatal/TDH.MEM.PAGE.REMOVE/FATAL_201/module",
         "module-fatal/TDH.PHYMEM.PAMT.REMOVE/FATAL_343/module",
         "page-owner/-/-/PAMT page",
     }

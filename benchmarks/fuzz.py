@@ -59,10 +59,7 @@ def _row(target: str, seconds: int, design: str) -> str:
         write_seeds(seeds)
         runs = _fuzz(target, seeds, seconds, design)
         inputs = [path.read_bytes() for path in sorted((seeds / target).iterdir())]
-    pairs: CRASHED = 77
-"""How libFuzzer ends when an input raised."""
-
-Pairs = set()
+    pairs: Pairs = set()
     lines, of = _covered(lambda: _rerun(target, inputs, design, pairs))
     every = {(leaf, name) for leaf, names in producible().items() for name in names}
     return (

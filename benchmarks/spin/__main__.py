@@ -103,12 +103,17 @@ def _ours(design: str, scenario: str, cpus: int) -> Row:
 def _spin(design: str, scenario: str, cpus: int) -> Row:
     """The better of Spin's times with and without an optimising compiler."""
     return min(
-        (_spin_with(flag, design, scenario, cpus) for flag in COMPILERS),
+        (spin_with(flag, design, scenario, cpus) for flag in COMPILERS),
         key=lambda row: row.seconds,
     )
 
 
-def _spin_with(flag: str, design: str, scenario: str, cpus: int) -> Row:
+def spin_with(flag: str, design: str, scenario: str, cpus: int) -> Row:
+    """One search by Spin, its verifier compiled with ``flag``.
+
+    Raises:
+        SystemExit: a tool failed, or said something that is not understood.
+    """
     with TemporaryDirectory() as folder:
         for source in HERE.glob("*.pml"):
             shutil.copy(source, folder)

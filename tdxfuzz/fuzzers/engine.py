@@ -9,6 +9,10 @@ import atheris
 
 from tdxfuzz.fuzzers.cases import Cases
 
+USUAL = ("-len_control=0", "-max_len=128")
+"""The length limit that libFuzzer grows slowly is for inputs that it mutates itself; a case of
+128 bytes has a dozen calls for each CPU, and longer ones only take longer."""
+
 ByteTest = Callable[[bytes], None]
 
 
@@ -18,8 +22,7 @@ def fuzz_cases(cases: Cases) -> None:
     def mutated(data: bytes, max_size: int, seed: int) -> bytes:
         return cases.mutated(data, max_size, seed, atheris.Mutate)
 
-    # The length limit that libFuzzer grows slowly is for inputs that it mutates itself.
-    arguments = [*sys.argv[:1], "-len_control=0", *sys.argv[1:]]
+    arguments = [*sys.argv[:1], *USUAL, *sys.argv[1:]]
     atheris.Setup(
         arguments,
         cases.test_one_input,

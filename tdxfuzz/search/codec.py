@@ -93,8 +93,8 @@ def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: the case has too many switches or faults to be written; a hostile one does
-            not start from a known set-up.
+        ValueError: the case has too many switches or faults to be written; for a hostile one
+            see :func:`tdxfuzz.search.hostile_codec.encode`.
     """
     if case.design == HOSTILE:
         return hostile_codec.encode(case)

@@ -13,6 +13,7 @@ from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.search.shrink import shrink
 from tdxfuzz.search.statistics import BUSY
@@ -53,7 +54,10 @@ def assert_clean(case: Case, design: Design = None) -> Run:
         _saved[key] = save(shrink(found, design).run, found, out, "pytest", design=design)
     saved = _saved[key]
     raise Broken(
-        f"{finding.bucket}\n\n{columns(saved.run)}\nReproduce with: tdxfuzz replay {saved.path}"
+        f"{finding.bucket}\n\n{columns(saved.run)}\n"
+        f"Reproduce with: tdxfuzz replay {saved.path}\n"
+        f"            or: pytest --tdx-regressions {saved.path.parent} "
+        f"-k {saved.path.name.removesuffix(SUFFIX)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis profiles for pytest.
+"""Hypothesis profiles for pytest, and reproducer files as tests.
 
 In the root ``conftest.py``::
 
@@ -8,12 +8,22 @@ In the root ``conftest.py``::
 ``nightly``: many examples, kept in a database; what fails goes to our shrinker alone, for
 Hypothesis's own would run as many cases again to end in the same reproducer. Choose with
 ``--hypothesis-profile=ci``.
+
+``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
+``tdxfuzz``: it passes when nothing shows any more. ``--tdx-design FILE.py:Class`` names the
+design of those that are of a user's; without it they fail, and say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+MARKER = "tdxfuzz"
 
 
 def register_profiles() -> None:
@@ -54,3 +64,113 @@ def register_profiles() -> None:
 
 
 register_profiles()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the module's docstring."""
+    group = parser.getgroup("tdxfuzz")
+    group.addoption(
+        "--tdx-regressions",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="run the reproducer files (*.tdx.toml) of a folder as tests; may be repeated",
+    )
+    group.addoption(
+        "--tdx-design",
+        metavar="FILE.py:Class",
+        help="the design of reproducers that are of a user's design",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the folders as well."""
+    config.addinivalue_line("markers", f"{MARKER}: a reproducer file, run again")
+    for folder in config.getoption("--tdx-regressions"):
+        if not Path(folder).is_dir():
+            raise pytest.UsageError(f"--tdx-regressions {folder}: no such folder")
+        if folder not in config.args:
+            config.args.append(folder)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Reproducer files are collected where they were asked for, and nowhere else."""
+    if not file_path.name.endswith(".tdx.toml"):
+        return None
+    folders = (Path(folder).resolve() for folder in parent.config.getoption("--tdx-regressions"))
+    if not any(folder in file_path.resolve().parents for folder in folders):
+        return None
+    collected: pytest.Collector = ReproducerFile.from_parent(parent, path=file_path)
+    return collected
+
+
+class ReproducerFile(pytest.File):
+    """One reproducer file: one test."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        item: ReproducerItem = ReproducerItem.from_parent(
+            self, name=self.path.name.removesuffix(".tdx.toml")
+        )
+        item.add_marker(MARKER)
+        yield item
+
+
+class StillShows(Exception):
+    """The bug of a reproducer still shows, or it cannot be told; the text is for people."""
+
+
+class ReproducerItem(pytest.Item):
+    """Passes when nothing shows: the bug is fixed, in this order of steps."""
+
+    def runtest(self) -> None:
+        # What a run needs is imported where it runs: the profiles cost nothing else.
+        from tdxfuzz.host.design_file import DesignFileError
+        from tdxfuzz.repro.errors import ReproducerError
+        from tdxfuzz.sim import HarnessError
+
+        try:
+            problem = self._problem()
+        except (ReproducerError, DesignFileError, HarnessError) as error:
+            problem = str(error)
+        if problem:
+            raise StillShows(problem)
+
+    def _problem(self) -> str:
+        from tdxfuzz.host.design_file import class_in, split
+        from tdxfuzz.repro.columns import columns
+        from tdxfuzz.repro.read import read
+        from tdxfuzz.repro.replay import Result, replay
+
+        reproducer = read(self.path)
+        design = None
+        if reproducer.design_file is not None:
+            argument = self.config.getoption("--tdx-design")
+            user = reproducer.design_file
+            if argument is None:
+                return (
+                    f"{self.path}: design.name: it is of a user's design; give --tdx-design "
+                    f"{user.file}:{user.class_name}"
+                )
+            design = class_in(*split(argument))
+        replayed = replay(reproducer, design)
+        if replayed.result is Result.FIXED:
+            return ""
+        folder = self.path.parent
+        return (
+            f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
+            f"{columns(replayed.run)}\n"
+            f"Reproduce with: tdxfuzz replay {self.path}\n"
+            f"            or: pytest --tdx-regressions {folder} -k {self.name}"
+        )
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        """The text alone, where it is ours."""
+        if isinstance(excinfo.value, StillShows):
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where it is from, for reports."""
+        return self.path, None, self.name

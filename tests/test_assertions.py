@@ -29,7 +29,9 @@ def test_a_broken_invariant_comes_with_trace_and_reproducer(
     (path,) = tmp_path.iterdir()
     assert text.startswith("pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range\n\nbefore: create")
     assert "CPU 0                                   CPU 1" in text
-    assert text.endswith(f"Reproduce with: tdxfuzz replay {path}")
+    assert f"\nReproduce with: tdxfuzz replay {path}\n" in text
+    name = path.name.removesuffix(".tdx.toml")
+    assert text.endswith(f"or: pytest --tdx-regressions {tmp_path} -k {name}")
     assert read(path).expect.check == "pamt-in-use"
 
     with pytest.raises(Broken) as again:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from golden_files import HINT_RACE
 from tdxfuzz.repro.read import read
 
 CI_VARIABLES = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE")
@@ -78,6 +79,61 @@ def test_a_users_test_in_five_lines_ends_in_a_reproducer(tmp_path: Path) -> None
     )
     assert "during reuse phase" in again, "the database remembers the example"
     assert "during generate phase" not in again
+
+
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tdxfuzz.pytest_plugin", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_reproducers_are_tests(tmp_path: Path) -> None:
+    """One whose bug shows fails with its trace; one without passes; a broken file says so."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    text = HINT_RACE.read_text(encoding="utf-8")
+    (kept / "bug.tdx.toml").write_text(text, encoding="utf-8")
+    fixed = text.replace('name = "hint"', 'name = "merged"')
+    (kept / "fixed.tdx.toml").write_text(fixed, encoding="utf-8")
+    (kept / "corrupt.tdx.toml").write_text("format = 1\n", encoding="utf-8")
+    ended = run_pytest(tmp_path, "--tdx-regressions", "kept")
+    assert ended.returncode == 1
+    assert "2 failed, 1 passed" in ended.stdout
+    assert "FAILED: expected pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range" in ended.stdout
+    assert "^ pamt-in-use: " in ended.stdout
+    assert f"Reproduce with: tdxfuzz replay {kept / 'bug.tdx.toml'}" in ended.stdout
+    assert f"or: pytest --tdx-regressions {kept} -k bug" in ended.stdout
+    assert "corrupt.tdx.toml: model: " in ended.stdout.replace("\n", " ")
+    assert "Traceback" not in ended.stdout
+    only = run_pytest(tmp_path, "--tdx-regressions", "kept", "-m", "tdxfuzz", "-k", "fixed")
+    assert only.returncode == 0
+    assert "1 passed, 2 deselected" in only.stdout
+    assert run_pytest(tmp_path, "kept").returncode == 5, "nothing is collected unasked"
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    ended = run_pytest(tmp_path, "--tdx-regressions", "nowhere")
+    assert ended.returncode == 4
+    assert "--tdx-regressions nowhere: no such folder" in ended.stderr
+
+
+def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
+    user = '[design]\nname = "Mine"\nfile = "mine.py"\nclass_name = "Mine"\n'
+    user += f'sha256 = "{"0f" * 32}"'
+    text = HINT_RACE.read_text(encoding="utf-8").replace('[design]\nname = "hint"', user)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/bug.tdx.toml").write_text(text, encoding="utf-8")
+    without = run_pytest(tmp_path, "--tdx-regressions", "kept")
+    assert "give --tdx-design mine.py:Mine" in without.stdout
+    good = "from tdxfuzz.host.designs.merged import Merged\n\nclass Mine(Merged):\n    pass\n"
+    (tmp_path / "mine.py").write_text(good, encoding="utf-8")
+    given = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Mine")
+    assert "1 passed" in given.stdout
+    wrong = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Yours")
+    assert "mine.py: no design class 'Yours'; it has: Mine" in wrong.stdout
 
 
 def test_the_statistics_tell_what_the_runs_were_like(tmp_path: Path) -> None:

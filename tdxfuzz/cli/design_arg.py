@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import inspect
-import traceback
-from pathlib import Path
 
 from attrs import frozen
 
 from tdxfuzz.check.run import Design
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design_file import DesignFileError, class_in, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.reproducer import DesignFile
@@ -47,41 +43,15 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
         if argument not in known:
             raise unknown("design", argument, known)
         return Chosen(argument, argument)
-    path_text, _, class_name = argument.rpartition(":") if ":" in argument else (argument, "", "")
-    path = Path(path_text)
-    if not path.is_file():
-        raise UsageProblem(f"no design file {path_text!r}")
-    classes = _classes_in(path)
-    if not class_name and len(classes) == 1:
-        class_name = next(iter(classes))
-    if class_name not in classes:
-        have = ", ".join(classes) or "none derived from design.RefcountLayer"
-        raise UsageProblem(f"{path}: no design class {class_name!r}; it has: {have}")
+    path, class_name = split(argument)
+    try:
+        design = class_in(path, class_name)
+    except DesignFileError as error:
+        raise UsageProblem(str(error), error.details) from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Chosen(
-        f"{path}:{class_name}",
-        class_name,
-        classes[class_name],
-        DesignFile(path.name, class_name, digest),
+        f"{path}:{design.__name__}",
+        design.__name__,
+        design,
+        DesignFile(path.name, design.__name__, digest),
     )
-
-
-def _classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
-    """The design classes a file defines, in its order."""
-    spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageProblem(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageProblem(
-            f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
-        ) from None
-    return {
-        name: thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing)
-        and issubclass(thing, RefcountLayer)
-        and thing.__module__ == module.__name__
-    }

@@ -1,0 +1,66 @@
+"""Designs from a file that the user names: code by intent, so it is executed."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import traceback
+from pathlib import Path
+
+from tdxfuzz.host.design import RefcountLayer
+
+
+class DesignFileError(Exception):
+    """A design file cannot be used; ``details`` is a traceback if it raised."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
+    """The design classes that a file defines, in its order.
+
+    Raises:
+        DesignFileError: there is no such file, it is not Python, or it raised.
+    """
+    if not path.is_file():
+        raise DesignFileError(f"no design file '{path}'")
+    spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DesignFileError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DesignFileError(
+            f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
+        ) from None
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing)
+        and issubclass(thing, RefcountLayer)
+        and thing.__module__ == module.__name__
+    }
+
+
+def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:
+    """The design class of a name, or the only one there is.
+
+    Raises:
+        DesignFileError: as for :func:`classes_in`, or there is no such class.
+    """
+    classes = classes_in(path)
+    if not class_name and len(classes) == 1:
+        return next(iter(classes.values()))
+    if class_name not in classes:
+        have = ", ".join(classes) or "none derived from design.RefcountLayer"
+        raise DesignFileError(f"{path}: no design class {class_name!r}; it has: {have}")
+    return classes[class_name]
+
+
+def split(argument: str) -> tuple[Path, str]:
+    """``FILE.py:Class``, or ``FILE.py`` alone, into the file and the name."""
+    path, _, class_name = argument.rpartition(":") if ":" in argument else (argument, "", "")
+    return Path(path), class_name

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
+from importlib import import_module
 
 import click
 
 from tdxfuzz import __version__
-from tdxfuzz.cli.conform import conform_command
-from tdxfuzz.cli.decode import decode_command
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.hunt import hunt_command
-from tdxfuzz.cli.listing import list_command
-from tdxfuzz.cli.matrix import matrix_command
 from tdxfuzz.cli.output import print_error
-from tdxfuzz.cli.replay import replay_command
-from tdxfuzz.cli.show import show_command
-from tdxfuzz.cli.shrink import shrink_command
-from tdxfuzz.cli.verify import verify_command
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
@@ -27,7 +19,35 @@ CLOSED_PIPE = 128 + 13
 """As a shell shows a process that SIGPIPE ended: who read our output has gone."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS = {
+    "conform": "conform",
+    "decode": "decode",
+    "hunt": "hunt",
+    "list": "listing",
+    "matrix": "matrix",
+    "replay": "replay",
+    "show": "show",
+    "shrink": "shrink",
+    "verify": "verify",
+}
+"""The module of each command in ``tdxfuzz/cli``."""
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for: half of what one imports others never need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"tdxfuzz.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tdxfuzz")
 def cli() -> None:
     """Hunt for races in the way a host uses the TDX module.
@@ -38,20 +58,6 @@ def cli() -> None:
     Exit codes of all commands: 0 pass, 1 finding, 2 wrong usage, broken input or a
     design that raised, 3 unknown or vacuous.
     """
-
-
-for command in (
-    hunt_command,
-    verify_command,
-    matrix_command,
-    replay_command,
-    show_command,
-    shrink_command,
-    conform_command,
-    decode_command,
-    list_command,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from golden_files import FOLDER, ROOT
 from tdxfuzz.cli.design_arg import choose
-from tdxfuzz.cli.main import cli
+from tdxfuzz.cli.main import COMMANDS
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
 
@@ -40,7 +40,7 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
 def test_commands_and_files_that_are_named_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for command in re.findall(r"^(?:\$ )?tdxfuzz ([a-z]+)", text, re.MULTILINE):
-        assert command in cli.commands, command
+        assert command in COMMANDS, command
     for target in re.findall(r"\]\(([^)]+\.md)\)", text):
         assert (path.parent / target).is_file(), target
     for name in re.findall(r"`(tdxfuzz/[\w/]+(?:\.py)?)`", text):

@@ -59,6 +59,10 @@ class Result:
         }
 
 
+ENOUGH = 120.0
+"""Seconds after which a scenario is unknown to somebody who gave no bound at all."""
+
+
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
 @click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|hostile...")
 @click.option(
@@ -76,7 +80,12 @@ class Result:
 @click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
 @module_variant_option
 @click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
-@click.option("--time", "seconds", type=Duration(), help="Stop a scenario after 60s, 2m, 1h.")
+@click.option(
+    "--time",
+    "seconds",
+    type=Duration(),
+    help="Stop a scenario after 60s, 2m, 1h [default: 2m, where no other bound is given].",
+)
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path, file_okay=False),
@@ -109,7 +118,8 @@ def verify_command(
     explored again, so that a verdict is about all orders within the stated bounds:
     pass, fail (with a shrunk trace and a reproducer), or unknown when a bound was hit or
     nothing interesting could happen. docs/verify.md tells what a pass means. Without
-    --full or --preemptions the larger scenarios are bounded, the smaller ones are not.
+    --full or --preemptions the larger scenarios are bounded, the smaller ones are not;
+    without these, --time or --checkpoint none takes longer than two minutes.
 
     `verify hostile` has no host layer: after each of a library of set-ups, pairs of raw
     SEAMCALLs that succeed there overlap, up to four of each leaf; with --cpus 3 triples. All
@@ -138,7 +148,10 @@ def verify_command(
             scenario = with_cpus(SCENARIOS[name], cpus)
             case = scenario.case(design.name).on_module(variant)
             most = scenario.preemptions if preemptions is None else preemptions
-            bounds = Bounds(None if full else most, states, seconds)
+            if seconds is None and preemptions is None and not full and checkpoint is None:
+                bounds = Bounds(most, states, ENOUGH)
+            else:
+                bounds = Bounds(None if full else most, states, seconds)
             verified = _search(case, design, name, bounds, checkpoint, output)
             saved = None
             _report(design, name, verified, output)

@@ -56,7 +56,7 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     raise Broken(
         f"{finding.bucket}\n\n{columns(saved.run)}\n"
         f"Reproduce with: tdxfuzz replay {saved.path}\n"
-        f"            or: pytest --tdx-regressions {saved.path.parent} "
+        f"            or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {saved.path.parent} "
         f"-k {saved.path.name.removesuffix(SUFFIX)}"
     )
 

@@ -95,10 +95,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Reproducer files are collected where they were asked for, and nowhere else."""
-    if not file_path.name.endswith(".tdx.toml"):
+    folders = parent.config.getoption("--tdx-regressions")
+    if not any(Path(folder).resolve() in file_path.resolve().parents for folder in folders):
         return None
-    folders = (Path(folder).resolve() for folder in parent.config.getoption("--tdx-regressions"))
-    if not any(folder in file_path.resolve().parents for folder in folders):
+    from tdxfuzz.repro.reproducer import SUFFIX
+
+    if not file_path.name.endswith(SUFFIX):
         return None
     collected: pytest.Collector = ReproducerFile.from_parent(parent, path=file_path)
     return collected
@@ -108,8 +110,10 @@ class ReproducerFile(pytest.File):
     """One reproducer file: one test."""
 
     def collect(self) -> Iterator[pytest.Item]:
+        from tdxfuzz.repro.reproducer import SUFFIX
+
         item: ReproducerItem = ReproducerItem.from_parent(
-            self, name=self.path.name.removesuffix(".tdx.toml")
+            self, name=self.path.name.removesuffix(SUFFIX)
         )
         item.add_marker(MARKER)
         yield item
@@ -160,7 +164,7 @@ class ReproducerItem(pytest.Item):
             f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
             f"{columns(replayed.run)}\n"
             f"Reproduce with: tdxfuzz replay {self.path}\n"
-            f"            or: pytest --tdx-regressions {folder} -k {self.name}"
+            f"            or: pytest -p {__name__} --tdx-regressions {folder} -k {self.name}"
         )
 
     def repr_failure(

@@ -31,7 +31,9 @@ def test_a_broken_invariant_comes_with_trace_and_reproducer(
     assert "CPU 0                                   CPU 1" in text
     assert f"\nReproduce with: tdxfuzz replay {path}\n" in text
     name = path.name.removesuffix(".tdx.toml")
-    assert text.endswith(f"or: pytest --tdx-regressions {tmp_path} -k {name}")
+    assert text.endswith(
+        f"or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {tmp_path} -k {name}"
+    )
     assert read(path).expect.check == "pamt-in-use"
 
     with pytest.raises(Broken) as again:

@@ -105,7 +105,7 @@ def test_reproducers_are_tests(tmp_path: Path) -> None:
     assert "FAILED: expected pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range" in ended.stdout
     assert "^ pamt-in-use: " in ended.stdout
     assert f"Reproduce with: tdxfuzz replay {kept / 'bug.tdx.toml'}" in ended.stdout
-    assert f"or: pytest --tdx-regressions {kept} -k bug" in ended.stdout
+    assert f"or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {kept} -k bug" in ended.stdout
     assert "corrupt.tdx.toml: model: " in ended.stdout.replace("\n", " ")
     assert "Traceback" not in ended.stdout
     only = run_pytest(tmp_path, "--tdx-regressions", "kept", "-m", "tdxfuzz", "-k", "fixed")

@@ -56,10 +56,7 @@ def main() -> None:
     for tool in ("spin", "gcc"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: apt-get install spin gcc")
-    print(
-        "| design, scenario | CPUs | verdict | Spin: states | s | ours: states | s | ours / Spin |"
-    )
-    print("|---|---:|---|---:|---:|---:|---:|---:|")
+    print(HEADER)
     for cpus, names in ((2, TWO_CPUS), (3, THREE_CPUS)):
         if arguments.cpus in (None, cpus):
             for design in DESIGNS:
@@ -83,13 +80,8 @@ def _compared(design: str, scenario: str, cpus: int, rounds: int) -> str:
 
 def _ours(design: str, scenario: str, cpus: int) -> Row:
     with TemporaryDirectory() as folder:
-        command = [
-            str(Path(sys.executable).with_name("tdxfuzz")),
-            "verify",
-            design,
-            "--scenario",
-            scenario,
-        ]
+        tdxfuzz = str(Path(sys.executable).with_name("tdxfuzz"))
+        command = [tdxfuzz, "verify", design, "--scenario", scenario]
         command += ["--cpus", str(cpus), "--full", "--out", folder, "--format", "json"]
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -95,7 +95,7 @@ def _own(host: Host, cpu: int, vm: Vm, program: Sequence[Op]) -> list[str]:
         f"home = {_range(vm.tdr >> 12)}",
         f"missing_levels = {len(missing)}",
         f"mapped = {int(_spte(vm, 0) == Spte.PRESENT)}",
-        f"fresh = {2 * pcp.start + pcp.drawn}",
+        f"fresh = {2 * pcp.start + pcp.next}",
         f"nr_free = {len(pcp.free)}",
         f"nr_sept = {len(vcpu.sept_cache.pages)}",
         f"nr_pamt = {len(vcpu.pamt_cache.pages)}",

@@ -61,7 +61,8 @@ class Rerun:
         case: its schedule is left aside.
         design: the class that ``case.design`` names, where it is not a built-in one.
         every_check: as for :class:`tdxfuzz.check.run.Session`.
-        worlds: where other cases that begin alike are run as well.
+        worlds: where other cases that begin alike are run as well, of the same design; then
+            ``every_check`` is as it was given there.
     """
 
     def __init__(

@@ -130,6 +130,7 @@ def verify_command(
     """
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other")
+    unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
     results: list[Result | HostileResult] = []
     chosen = [choose(argument, hostile=True) for argument in designs]
@@ -148,10 +149,7 @@ def verify_command(
             scenario = with_cpus(SCENARIOS[name], cpus)
             case = scenario.case(design.name).on_module(variant)
             most = scenario.preemptions if preemptions is None else preemptions
-            if seconds is None and preemptions is None and not full and checkpoint is None:
-                bounds = Bounds(most, states, ENOUGH)
-            else:
-                bounds = Bounds(None if full else most, states, seconds)
+            bounds = Bounds(None if full else most, states, ENOUGH if unbounded else seconds)
             verified = _search(case, design, name, bounds, checkpoint, output)
             saved = None
             _report(design, name, verified, output)

@@ -14,17 +14,6 @@ from tdxfuzz.search.mutate import cross, mutate
 BLIND = 0.2
 """How often libFuzzer mutates bytes without knowing what they mean."""
 
-KNOWN_HOSTILE = frozenset(
-    {
-        "linearizable/TDH.PHYMEM.PAGE.RDMD/SUCCESS/outputs",
-        "module-fatal/TDH.MEM.PAGE.RELOCATE/FATAL_201/module",
-        "module-fatal/TDH.MEM.PAGE.REMOVE/FATAL_201/module",
-        "module-fatal/TDH.PHYMEM.PAMT.REMOVE/FATAL_343/module",
-        "page-owner/-/-/PAMT page",
-    }
-)
-"""Buckets of the findings that docs/findings.md describes for a hostile host."""
-
 ByteMutator = Callable[[bytes, int], bytes]
 
 

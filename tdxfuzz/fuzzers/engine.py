@@ -1,4 +1,7 @@
-"""Atheris, with the options that all targets have in common."""
+"""Atheris, with what all targets have in common: options, and what of us it watches.
+
+A target imports this before anything that brings in the model.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,15 @@ import sys
 from collections.abc import Callable
 
 import atheris
+
+# What is imported before is not instrumented: coverage of locks and tables would cost
+# twice the time and tells little that leaves, KVM's paths and designs do not.
+import tdxfuzz.host.design
+import tdxfuzz.host.kernel.lock
+import tdxfuzz.module.access
+
+with atheris.instrument_imports(include=["tdxfuzz"]):
+    import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
 
 from tdxfuzz.fuzzers.cases import Cases
 
@@ -16,8 +28,11 @@ USUAL = ("-len_control=0", "-max_len=128")
 ByteTest = Callable[[bytes], None]
 
 
-def fuzz_cases(cases: Cases) -> None:
-    """Hand over to libFuzzer with a mutator and a crossover that know what a case is."""
+def fuzz_cases(design: str, known: frozenset[str] = frozenset()) -> None:
+    """Hand cases of a design over to libFuzzer, with a mutator and a crossover that know what
+    a case is. Arguments are those of :class:`tdxfuzz.fuzzers.cases.Cases`.
+    """
+    cases = Cases(design, known)
 
     def mutated(data: bytes, max_size: int, seed: int) -> bytes:
         return cases.mutated(data, max_size, seed, atheris.Mutate)

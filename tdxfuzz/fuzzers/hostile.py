@@ -11,19 +11,10 @@ from __future__ import annotations
 
 import os
 
-import atheris
-
-import tdxfuzz.host.design
-import tdxfuzz.host.kernel.lock
-import tdxfuzz.module.access
-
-with atheris.instrument_imports(include=["tdxfuzz"]):
-    import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
-
-from tdxfuzz.fuzzers.cases import KNOWN_HOSTILE, Cases
 from tdxfuzz.fuzzers.engine import fuzz_cases
+from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.host.hostile import HOSTILE
 
 if __name__ == "__main__":
     everything = os.environ.get("TDXFUZZ_ALL", "") not in ("", "0")
-    fuzz_cases(Cases(HOSTILE, frozenset() if everything else KNOWN_HOSTILE))
+    fuzz_cases(HOSTILE, frozenset() if everything else KNOWN_HOSTILE)

@@ -25,15 +25,16 @@ from tdxfuzz.search.packed import (
     ESCAPE,
     Reader,
     Writer,
+    read_programs,
     read_schedule,
     read_world,
+    write_programs,
     write_schedule,
     write_world,
 )
 from tdxfuzz.search.programs import LAYOUTS
 from tdxfuzz.sim import Fault
 
-SHORT_PROGRAM = 4
 FAULT_KINDS = ("alloc", "busy")
 MAX_FAULTS = 16
 
@@ -70,13 +71,8 @@ def decode(data: bytes, design: str) -> Case:
     else:
         known = presets()
         world, setup = known[first % len(known)]
-    programs = []
-    left = MAX_OPERATIONS
     menu = _Menu(world, setup)
-    for cpu in range(world.cpus):
-        length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
-        left -= length
-        programs.append(tuple(menu.op(cpu, reader.byte()) for _ in range(length)))
+    programs = read_programs(reader, world.cpus, lambda cpu: menu.op(cpu, reader.byte()))
     schedule = read_schedule(reader, world.cpus)
     faults: tuple[Fault, ...] = ()
     steps = DEFAULT_STEPS
@@ -86,7 +82,7 @@ def decode(data: bytes, design: str) -> Case:
             for _ in range(reader.byte() % (MAX_FAULTS + 1))
         )
         steps = reader.number(3) % (MAX_STEPS + 1) or DEFAULT_STEPS
-    return Case(design, world, setup, tuple(programs), schedule, faults, steps)
+    return Case(design, world, setup, programs, schedule, faults, steps)
 
 
 def encode(case: Case) -> bytes:
@@ -112,10 +108,7 @@ def encode(case: Case) -> bytes:
         for op in case.setup:
             writer.byte(menu.byte(0, op))
     menu = _Menu(case.world, case.setup)
-    for cpu, program in enumerate(case.programs):
-        writer.count(len(program), SHORT_PROGRAM)
-        for op in program:
-            writer.byte(menu.byte(cpu, op))
+    write_programs(writer, case.programs, lambda cpu, op: writer.byte(menu.byte(cpu, op)))
     write_schedule(writer, case.schedule, case.world.cpus)
     if case.faults or case.steps != DEFAULT_STEPS:
         writer.byte(ESCAPE)

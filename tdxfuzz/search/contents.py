@@ -112,7 +112,7 @@ class Contents:
 
     def next_page(self, pcp: PcpList) -> Numbers:
         """What a CPU's list would hand out next: the last of its free pages, then fresh ones."""
-        return *pcp.free[-MOST_AT_ONCE:], pcp.drawn
+        return *pcp.free[-MOST_AT_ONCE:], pcp.next
 
     def next_page_or_fault(self) -> Numbers:
         """What the allocator itself decides by: which allocation it is, the next whole range,
@@ -127,7 +127,7 @@ class Contents:
         pages = self._host.pages
         count = pages.count if self._host.has_faults else 0
         return (
-            tuple((pcp.drawn, *pcp.free) for pcp in pages.pcp),
+            tuple((pcp.next, *pcp.free) for pcp in pages.pcp),
             (count, pages.refused > 0, len(pages.whole_ranges)),
             tuple(sorted(pages.allocated.items())),
         )

@@ -162,7 +162,7 @@ class Explorer:
         return target
 
     def _piece(self, cell: Cell, access: int) -> str:
-        key = id(cell) << 6 | access
+        key = id(cell) << 6 | access  # an access has five bits
         known = self._pieces.get(key)
         if known is None:
             # Holding the cell keeps its id from being given to another.

@@ -23,8 +23,10 @@ from tdxfuzz.search.packed import (
     ESCAPE,
     Reader,
     Writer,
+    read_programs,
     read_schedule,
     read_world,
+    write_programs,
     write_schedule,
     write_world,
 )
@@ -32,7 +34,6 @@ from tdxfuzz.search.packed import (
 CPUS = (2, 3, 4, 1, 5, 6, 7, 8)
 """The number of CPUs that a byte stands for."""
 
-SHORT_PROGRAM = 4
 _NAMES = tuple(SETUPS)
 _LEAVES = tuple(leaf.name for leaf in LEAVES if leaf.number in HANDLERS)
 _HOST_OPERATIONS = tuple(OPERATIONS)
@@ -51,14 +52,9 @@ def decode(data: bytes) -> Case:
     else:
         world = evolve(WORLD, cpus=CPUS[reader.byte() % len(CPUS)])
         setup = setup_ops(name)
-    left = MAX_OPERATIONS
-    programs = []
-    for _ in range(world.cpus):
-        length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
-        left -= length
-        programs.append(tuple(_read_call(reader, name) for _ in range(length)))
+    programs = read_programs(reader, world.cpus, lambda _: _read_call(reader, name))
     schedule = read_schedule(reader, world.cpus)
-    return Case(HOSTILE, world, setup, tuple(programs), schedule)
+    return Case(HOSTILE, world, setup, programs, schedule)
 
 
 def encode(case: Case) -> bytes:
@@ -81,12 +77,7 @@ def encode(case: Case) -> bytes:
     else:
         writer.byte(_NAMES.index(name))
         writer.byte(CPUS.index(case.world.cpus))
-    for program in case.programs:
-        writer.count(len(program), SHORT_PROGRAM)
-        for op in program:
-            if not op.is_seamcall:
-                raise ValueError(f"{op}: a hostile program calls the module itself")
-            _write_call(writer, name, op)
+    write_programs(writer, case.programs, lambda _, op: _write_call(writer, name, op))
     write_schedule(writer, case.schedule, case.world.cpus)
     return bytes(writer.data).rstrip(b"\0")
 
@@ -145,6 +136,8 @@ def _read_call(reader: Reader, setup: str | None) -> Op:
 
 
 def _write_call(writer: Writer, setup: str | None, op: Op) -> None:
+    if not op.is_seamcall:
+        raise ValueError(f"{op}: a hostile program calls the module itself")
     menu = _menu(setup)
     if op in menu:
         writer.byte(menu.index(op))

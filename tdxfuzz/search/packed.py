@@ -5,14 +5,17 @@ Every byte string can be read: behind its end there are zeroes.
 
 from __future__ import annotations
 
-from tdxfuzz.host.case import MAX_CPUS, MAX_RANGES, World
-from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS
+from collections.abc import Callable, Sequence
+
+from tdxfuzz.host.case import MAX_CPUS, MAX_OPERATIONS, MAX_RANGES, World
+from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import Schedule
 
 ESCAPE = 255
 """In place of what it stands for, something is spelled out."""
 
+SHORT_PROGRAM = 4
 SHORT_SCHEDULE = 4
 MOST_SWITCHES = 254
 SHORT_STEP = 254
@@ -61,6 +64,29 @@ class Writer:
         else:
             self.byte(ESCAPE)
             self.byte(value)
+
+
+def read_programs(
+    reader: Reader, cpus: int, read_op: Callable[[int], Op]
+) -> tuple[tuple[Op, ...], ...]:
+    """A program for each CPU, of operations that ``read_op`` reads for a CPU."""
+    left = MAX_OPERATIONS
+    programs = []
+    for cpu in range(cpus):
+        length = min(reader.count(SHORT_PROGRAM, MAX_OPERATIONS), left)
+        left -= length
+        programs.append(tuple(read_op(cpu) for _ in range(length)))
+    return tuple(programs)
+
+
+def write_programs(
+    writer: Writer, programs: Sequence[Sequence[Op]], write_op: Callable[[int, Op], None]
+) -> None:
+    """What :func:`read_programs` turns into the programs again."""
+    for cpu, program in enumerate(programs):
+        writer.count(len(program), SHORT_PROGRAM)
+        for op in program:
+            write_op(cpu, op)
 
 
 def read_schedule(reader: Reader, cpus: int) -> Schedule:

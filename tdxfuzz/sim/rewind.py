@@ -120,11 +120,11 @@ class Rewind:
         note, plain = self._slots.append, _plain
         for name, put in slots:
             value = getattr(thing, name, _UNSET)
-            if frozen:
-                pass
-            elif value is _UNSET:
-                self._unset.append((thing, name))
-            else:
+            if value is _UNSET:
+                if not frozen:
+                    self._unset.append((thing, name))
+                continue
+            if not frozen:
                 note((put, thing, value))
             if type(value) not in plain:
                 ahead.append(value)
@@ -134,7 +134,7 @@ class Rewind:
             ahead += attributes.values()
 
 
-_plain: set[type] = {type(_UNSET)}
+_plain: set[type] = set()
 """Types whose objects were found to be values."""
 
 _SHAPES: dict[type, tuple[tuple[tuple[str, Setter], ...], bool]] = {}

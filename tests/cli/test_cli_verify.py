@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Invoke
+from tdxfuzz.cli import verify
 
 SMALL = ("--scenario", "zap-zap")
 
@@ -38,6 +39,18 @@ def test_json_has_a_row_for_each_design_and_scenario(invoke: Invoke) -> None:
     rows = document["results"]
     assert isinstance(rows, list)
     assert [(row["design"], row["states"]) for row in rows] == [("v6", 116), ("merged", 200)]
+
+
+def test_who_gives_no_bound_waits_two_minutes_at_most(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "ENOUGH", 0.0)
+    command = ("verify", "v6", "--scenario", "zap-zap")
+    answer = invoke(*command)
+    assert answer.code == 3
+    assert "unknown (more than 0 s)" in answer.out
+    for bound in (("--full",), ("--preemptions", 1), ("--time", "1m"), ("--checkpoint", "kept")):
+        assert invoke(*command, *bound).code == 0
 
 
 def test_more_cpus_and_a_bound(invoke: Invoke) -> None:

@@ -97,9 +97,7 @@ def test_several_processes_share_a_corpus(tmp_path: Path) -> None:
 
 
 @needs_atheris
-def test_a_crash_is_minimised_and_decoded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_crash_is_minimised_and_decoded(tmp_path: Path) -> None:
     case = SCENARIOS["map-zap"].case("hint").with_schedule(Schedule.of([(130, 1), (140, 1)]))
     (tmp_path / "crash-long").write_bytes(encode(case) + bytes(range(40)))
     ended = fuzz(

@@ -211,6 +211,21 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
     assert part.explored.finals == whole.explored.finals
 
 
+def test_a_pass_that_missed_choices_is_begun_again_even_from_a_file(tmp_path: Path) -> None:
+    """Found out in the pass: at its end it begins again, and while it is young at once."""
+    path = tmp_path / "search.gz"
+    frontier = Frontier(todo=[], spoilt={"known", "found since"}, began=(1, 10))
+    save(path, "this one", frontier, Explored(schedules=5_000))
+    loaded, explored = load(path, "this one")
+    assert loaded.must_begin_again(explored.schedules)
+    loaded.begin_again(explored.schedules)
+    assert loaded.todo == [None]
+    assert not loaded.must_begin_again(explored.schedules + 1), "all is known now"
+    young = Frontier(spoilt={"found since"}, began=(0, 10))
+    assert young.must_begin_again(11)
+    assert not young.must_begin_again(5_000), "there may be more to find out"
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [

@@ -27,15 +27,16 @@ class PcpList(NamedCell):
     first, then pages never handed out before, of which each CPU has a share.
 
     The share are every ``stride``-th of the kernel's pages of a range from ``start`` on, of
-    each range in turn; ``drawn`` says which comes next. CPUs begin with different ranges.
+    each range in turn; ``next`` is the number of the one that comes next. CPUs begin with
+    different ranges.
     """
 
-    __slots__ = ("drawn", "free", "start", "stride")
+    __slots__ = ("free", "next", "start", "stride")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.free: list[int] = []
-        self.drawn = 0
+        self.next = 0
         self.start = 0
         self.stride = 1
 
@@ -108,9 +109,9 @@ class PageAllocator(Cell):
         pages that were never handed out.
         """
         self.armed = True
-        start = self.pcp[0].start + -(-self.pcp[0].drawn // len(self.ranges))
+        start = self.pcp[0].start + -(-self.pcp[0].next // len(self.ranges))
         for i, pcp in enumerate(self.pcp):
-            pcp.start, pcp.stride, pcp.drawn = start + i, len(self.pcp), i % len(self.ranges)
+            pcp.start, pcp.stride, pcp.next = start + i, len(self.pcp), i % len(self.ranges)
 
     def alloc_page(self, gfp: str = GFP_KERNEL, what: str = "page") -> int | None:
         """``alloc_page``: a PFN, or None when memory is out (or the case says so).
@@ -186,11 +187,11 @@ class PageAllocator(Cell):
         self.memory.scrub(pfn)
 
     def _next_fresh(self, pcp: PcpList) -> int | None:
-        place, turn = divmod(pcp.drawn, len(self.ranges))
+        place, turn = divmod(pcp.next, len(self.ranges))
         half, index = divmod(pcp.start + place * pcp.stride, KERNEL_PAGES)
         if half > 1:
             return None
-        pcp.drawn += 1
+        pcp.next += 1
         return self.ranges[turn] + half * 256 + FIRST_KERNEL_PAGE + index
 
 

@@ -29,6 +29,7 @@ ORDER = [
     "pytest_plugin",
     "hypothesis_hunt",
     "fuzzers",
+    "campaign",
     "cli",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import suppress
 
-from tdxfuzz.check.run import Design, Run, Session
+from tdxfuzz.check.run import Design, Fingerprint, Run, Session
 from tdxfuzz.host.case import Case
 from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 
@@ -20,10 +20,18 @@ class Worlds:
         design: the class that the cases' design names, where it is not a built-in one.
         every_check: as for :class:`tdxfuzz.check.run.Session`.
         most: how many worlds are kept, those that were used last.
+        fingerprint: what each run's ``state`` is made by, if anything.
     """
 
-    def __init__(self, design: Design = None, every_check: bool = False, most: int = 64) -> None:
+    def __init__(
+        self,
+        design: Design = None,
+        every_check: bool = False,
+        most: int = 64,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
         self.design = design
+        self._fingerprint = fingerprint
         self._every_check = every_check
         self._most = most
         self._kept: OrderedDict[tuple[object, ...], Session | None] = OrderedDict()
@@ -39,6 +47,7 @@ class Worlds:
             kept.rewind(case, policy, traced)
             return kept
         session = Session(case, self.design, traced, policy, every_check=self._every_check)
+        session.fingerprint = self._fingerprint
         again = key in self._kept
         self._kept[key] = None
         self._kept.move_to_end(key)

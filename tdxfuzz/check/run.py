@@ -39,6 +39,8 @@ from tdxfuzz.sim import (
 Design = type[RefcountLayer] | None
 """The class that ``case.design`` names, where it is not a built-in one."""
 
+Fingerprint = Callable[[Host], int]
+"""A number for the state a host is in: paid for only by runs that asked for it."""
 
 _BUILT_IN = {**DESIGNS, HOSTILE: Hostile}
 
@@ -79,7 +81,8 @@ class Run:
     that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
     how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
     used its range; ``contention`` whether the programs met at all; ``longest`` the most
-    steps, of all CPUs, from entering get or put to leaving it.
+    steps, of all CPUs, from entering get or put to leaving it; ``state`` is what the
+    session's ``fingerprint``, if it had one, made of the state at the end.
     """
 
     case: Case
@@ -96,6 +99,7 @@ class Run:
     longest: int
     layout: Layout
     trace: Trace | None = None
+    state: int | None = None
 
     @property
     def finding(self) -> Finding | None:
@@ -137,6 +141,7 @@ class Session:
         self.findings: list[Finding] = []
         self.traced = traced
         self.trace: Trace | None = None
+        self.fingerprint: Fingerprint | None = None
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
         self._follow = FollowSchedule(case.schedule)
@@ -240,6 +245,7 @@ class Session:
             longest=self.host.longest,
             layout=self.host.layout,
             trace=self.trace,
+            state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
 
     @contextmanager

@@ -20,6 +20,7 @@ CLOSED_PIPE = 128 + 13
 
 
 COMMANDS = {
+    "campaign": "campaign",
     "conform": "conform",
     "decode": "decode",
     "hunt": "hunt",

@@ -22,6 +22,7 @@ from tdxfuzz.sim import Fault, Schedule, Switch
 MAX_BYTES = 1 << 20
 
 T = TypeVar("T")
+F = TypeVar("F", bound="_CaseFile")
 
 
 @frozen
@@ -44,19 +45,25 @@ class _Schedule:
     steps: int = DEFAULT_STEPS
 
 
-@frozen
-class _File:
-    """The tables of a file, in the order in which they are written."""
+@frozen(kw_only=True)
+class _CaseFile:
+    """The tables that every file has."""
 
     format: int
     model: str
     design: _Design
-    expect: Expect
-    origin: Origin
     cpu: tuple[_Operations, ...]
     world: World = field(factory=World)
     setup: _Operations = _Operations()
     schedule: _Schedule = _Schedule()
+
+
+@frozen(kw_only=True)
+class _File(_CaseFile):
+    """A reproducer's tables: what must show, too."""
+
+    expect: Expect
+    origin: Origin
 
 
 def _exactly(value: object, kind: type[T]) -> T:
@@ -104,15 +111,26 @@ def read(path: Path) -> Reproducer:
     Raises:
         ReproducerError: it cannot be read, or is not one; names file, line and field.
     """
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that may be anything.
+
+    Raises:
+        ReproducerError: it cannot be read, is too large, or is no text.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ReproducerError(path, 0, "", f"larger than {MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ReproducerError(path, 0, "", error.strerror or str(error)) from None
+    if len(data) > MAX_BYTES:
+        raise ReproducerError(path, 0, "", f"larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise ReproducerError(path, 0, "", "not UTF-8 text") from None
-    return parse(text, path)
 
 
 def parse(text: str, path: Path | str = "<text>") -> Reproducer:
@@ -121,8 +139,34 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
     Raises:
         ReproducerError: see :func:`read`.
     """
+    file = _structured(_tables(text, path), _File, path, text)
+    case = _case(file, file.expect.checks, path, text)
+    for i, check in enumerate(case.checks):
+        if check not in ALL_CHECKS:
+            known = ", ".join(ALL_CHECKS)
+            raise _error(
+                path, text, f"expect.checks[{i}]", f"unknown check {check!r}; known: {known}"
+            )
+    return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
+
+
+def parse_case(text: str, path: Path | str = "<text>") -> Case:
+    """The case in a text: an entry of a corpus, or a reproducer, whatever that must show.
+
+    Raises:
+        ReproducerError: see :func:`read`.
+    """
+    tables = _tables(text, path)
+    tables.pop("expect", None)
+    tables.pop("origin", None)
+    file = _structured(tables, _CaseFile, path, text)
+    _design_file(file.design, path, text)
+    return _case(file, (), path, text)
+
+
+def _tables(text: str, path: Path | str) -> dict[str, object]:
     try:
-        tables = tomllib.loads(text)
+        tables: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         at = int(line.group(1)) if line else text.count("\n") + 1
@@ -136,11 +180,15 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
         )
     if version < 1:
         raise _error(path, text, "format", f"{version} does not exist")
-    wrong = misfit(tables, _File)
+    return tables
+
+
+def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text: str) -> F:
+    wrong = misfit(tables, kind)
     if wrong is not None:
         raise _error(path, text, *wrong)
     try:
-        file = _converter().structure(tables, _File)
+        file = _converter().structure(tables, kind)
     except cattrs.BaseValidationError as error:
         where, problem = _first_problem(error)
         raise _error(path, text, where, problem) from None
@@ -148,16 +196,16 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
         raise _error(
             path, text, "model", f"{file.model!r} is not modelled here, only {MODEL_VERSION!r}"
         )
-    return _assemble(file, path, text)
+    return file
 
 
-def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
+def _case(file: _CaseFile, checks: tuple[str, ...], path: Path | str, text: str) -> Case:
     try:
         schedule = Schedule(file.schedule.switches)
     except ValueError as error:
         raise _error(path, text, "schedule.switches", str(error)) from None
     try:
-        case = Case(
+        return Case(
             design=file.design.name,
             world=file.world,
             setup=file.setup.operations,
@@ -165,7 +213,7 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
             schedule=schedule,
             faults=file.schedule.faults,
             steps=file.schedule.steps,
-            checks=file.expect.checks,
+            checks=checks,
         )
     except CaseError as error:
         where = _PLACES[error.part] + "".join(f"[{i}]" for i in error.index)
@@ -175,13 +223,6 @@ def _assemble(file: _File, path: Path | str, text: str) -> Reproducer:
     except ValueError as error:
         where, problem = _first_problem(error, "schedule")
         raise _error(path, text, where, problem) from None
-    for i, check in enumerate(case.checks):
-        if check not in ALL_CHECKS:
-            known = ", ".join(ALL_CHECKS)
-            raise _error(
-                path, text, f"expect.checks[{i}]", f"unknown check {check!r}; known: {known}"
-            )
-    return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
 
 
 def _design_file(design: _Design, path: Path | str, text: str) -> DesignFile | None:

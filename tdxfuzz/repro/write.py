@@ -12,30 +12,14 @@ from pathlib import Path
 from tdxfuzz.host.case import Case
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, Reproducer
+from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer
 
 
 def to_toml(reproducer: Reproducer) -> str:
     """The text of a reproducer file."""
     case = reproducer.case
     expect, origin = reproducer.expect, reproducer.origin
-    lines = [
-        _comment(f"{expect.check}: {expect.message}"),
-        "# Replay it with `tdxfuzz replay FILE`, read it with `tdxfuzz show FILE`.",
-        f"format = {FORMAT}",
-        f"model = {_value(MODEL_VERSION)}",
-        "",
-        "[design]",
-        f"name = {_value(case.design)}",
-    ]
-    if reproducer.design_file is not None:
-        lines += [
-            f"file = {_value(reproducer.design_file.file)}",
-            f"class_name = {_value(reproducer.design_file.class_name)}",
-            f"sha256 = {_value(reproducer.design_file.sha256)}",
-        ]
-    lines += [
-        "",
+    shows = [
         "[expect]",
         f"bucket = {_value(expect.bucket)}",
         f"message = {_value(expect.message)}",
@@ -47,6 +31,37 @@ def to_toml(reproducer: Reproducer) -> str:
         f"engine = {_value(origin.engine)}",
         f"seed = {origin.seed}",
         "",
+    ]
+    heading = [
+        _comment(f"{expect.check}: {expect.message}"),
+        "# Replay it with `tdxfuzz replay FILE`, read it with `tdxfuzz show FILE`.",
+    ]
+    return _text(heading, case, reproducer.design_file, shows)
+
+
+def case_to_toml(case: Case, design_file: DesignFile | None, comment: str) -> str:
+    """The text of a case that has nothing to show: an entry of a corpus."""
+    return _text([_comment(comment)], case, design_file, [])
+
+
+def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows: list[str]) -> str:
+    lines = [
+        *heading,
+        f"format = {FORMAT}",
+        f"model = {_value(MODEL_VERSION)}",
+        "",
+        "[design]",
+        f"name = {_value(case.design)}",
+    ]
+    if design_file is not None:
+        lines += [
+            f"file = {_value(design_file.file)}",
+            f"class_name = {_value(design_file.class_name)}",
+            f"sha256 = {_value(design_file.sha256)}",
+        ]
+    lines += [
+        "",
+        *shows,
         *_world(case),
         "",
         "[setup]",
@@ -104,7 +119,17 @@ def file_name(reproducer: Reproducer, trace_hash: str) -> str:
 
 
 def write(reproducer: Reproducer, path: Path) -> None:
-    """Write a file all at once: a reader sees the whole of it or nothing.
+    """Write a reproducer file, all at once.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    write_whole(to_toml(reproducer), path)
+
+
+def write_whole(text: str, path: Path) -> None:
+    """Write a file all at once: a reader sees the whole of it or nothing, even if the machine
+    stops here.
 
     Raises:
         OSError: the folder cannot be made or written to.
@@ -113,7 +138,9 @@ def write(reproducer: Reproducer, path: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(to_toml(reproducer))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -113,11 +113,11 @@ def hunt(
     try:
         rng = Random(seed)
         if scenario is None:
-            cases = _drawn(rng, design_name, cpus)
+            cases = drawn_cases(rng, design_name, cpus)
         else:
             cases = repeat(scenario.case(design_name))
         cases = (case.on_module(variant) for case in cases)
-        for attempt in _attempts(rng, cases, engine, design):
+        for attempt in attempts(rng, cases, engine, Worlds(design)):
             statistics.seconds = time.monotonic() - began
             statistics.add(attempt)
             if progress is not None:
@@ -137,7 +137,8 @@ def hunt(
     return Hunted(statistics, findings, interrupted)
 
 
-def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
+def drawn_cases(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
+    """Programs at random, without end."""
     source = RandomSource(rng)
     while True:
         if design_name == HOSTILE:
@@ -146,10 +147,14 @@ def _drawn(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
             yield draw_case(source, design_name, cpus)
 
 
-def _attempts(rng: Random, cases: Iterable[Case], engine: Engine, design: Design) -> Iterator[Run]:
-    worlds = Worlds(design)
+def attempts(rng: Random, cases: Iterable[Case], engine: Engine, worlds: Worlds) -> Iterator[Run]:
+    """Each case in the default order, and in as many others as it is worth.
+
+    Raises:
+        HarnessError: the design misused the harness, or raised.
+    """
     for case in cases:
-        base = Base(case, design, worlds)
+        base = Base(case, worlds.design, worlds)
         yield base.run
         for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)

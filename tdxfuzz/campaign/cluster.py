@@ -1,0 +1,110 @@
+"""Workers of a Dask cluster: they may join, leave and die while a campaign runs.
+
+Needs the extra ``[cluster]``. A task is JSON text for a function of this package; no object of
+ours is sent. Dask gives the task of a worker that died to another; should it give up, the
+coordinator does so again. A number is counted once, whoever answers. The store stays with the
+coordinator. A user's design file must lie at the same path on every machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+
+from distributed import Client, Future, wait
+from distributed.client import FutureCancelledError
+
+from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.task import Task, answer_of, answer_text, task_of, task_text
+from tdxfuzz.campaign.work import Bench
+from tdxfuzz.campaign.workers import Done
+
+AHEAD = 2
+"""Tasks given out for each thread of the cluster: one that is done, one that waits."""
+
+
+class ClusterWorkers:
+    """Workers behind a Dask scheduler.
+
+    Args:
+        client: connected; closed with us.
+        settings: told with each task.
+        patience: seconds after which a task is given up and the workers doing it restarted.
+    """
+
+    def __init__(self, client: Client, settings: Settings, patience: float) -> None:
+        self._client = client
+        self._settings = settings.text()
+        self._patience = patience
+        self._running: dict[Future, tuple[Task, float]] = {}
+
+    def free(self) -> int:
+        return max(self.size(), 1) * AHEAD - len(self._running)
+
+    def size(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def submit(self, task: Task) -> None:
+        future = self._client.submit(_do, self._settings, task_text(task), pure=False)
+        self._running[future] = (task, time.monotonic())
+
+    def wait(self, seconds: float) -> Sequence[Done]:
+        try:
+            wait(list(self._running), timeout=seconds, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            return self._overdue()
+        return [*self._finished(), *self._overdue()]
+
+    def rss(self) -> int:
+        workers = self._client.scheduler_info().get("workers", {})
+        return sum(int(one.get("metrics", {}).get("memory", 0)) for one in workers.values())
+
+    def close(self) -> None:
+        self._client.cancel(list(self._running), force=True)
+        self._client.close()
+
+    def _finished(self) -> list[Done]:
+        done = []
+        for future in [future for future in self._running if future.done()]:
+            task, _ = self._running.pop(future)
+            if future.status == "finished":
+                done.append(Done(task, answer_of(future.result())))
+            else:
+                done.append(Done(task, None, _problem(future)))
+        return done
+
+    def _overdue(self) -> list[Done]:
+        """Tasks that run for too long; waiting in a queue does not count."""
+        now = time.monotonic()
+        late = [f for f, (_, began) in self._running.items() if now - began >= self._patience]
+        if not late:
+            return []
+        where = self._client.processing()
+        done = []
+        for future in late:
+            at = [address for address, keys in where.items() if future.key in keys]
+            task, _ = self._running.pop(future)
+            future.cancel(force=True)
+            if at:
+                self._client.restart_workers(at, raise_for_error=False)
+            done.append(Done(task, None, f"no answer within {self._patience:g} s"))
+        return done
+
+
+def _problem(future: Future) -> str:
+    try:
+        error = future.exception()
+    except FutureCancelledError as cancelled:
+        error = cancelled
+    return f"the cluster gave it up ({type(error).__name__}: {error})"
+
+
+@lru_cache(maxsize=4)
+def _bench(settings: str) -> Bench:
+    return Bench(Settings.of_text(settings))
+
+
+def _do(settings: str, task: str) -> str:
+    """What a cluster's worker runs."""
+    return answer_text(_bench(settings).do(task_of(task)))

@@ -1,0 +1,291 @@
+"""The coordinator: gives tasks out, writes down what comes back, and knows when to stop.
+
+It alone writes to the folder. An answer is counted in one transaction; the files of a finding or
+of the corpus are made from the store, or before it, and put right when the folder is taken up
+again. So it may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from tdxfuzz.campaign.corpus import Corpus
+from tdxfuzz.campaign.events import (
+    DesignCutOff,
+    Event,
+    FindingKept,
+    FindingMet,
+    FindingShrunk,
+    Listener,
+    Progressed,
+    Started,
+    Stopped,
+    WorkerLost,
+)
+from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.plan import Plan, kind_of
+from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.store import Store, Totals
+from tdxfuzz.campaign.task import REPLAYS, Hunt, Hunted, Shrink, Shrunk, Task
+from tdxfuzz.campaign.workers import Done, Workers, rss_of
+from tdxfuzz.repro.write import write_whole
+
+ATTEMPTS = 3
+"""How often a task is given out before its design is blamed for the workers it costs."""
+
+TICK = 0.5
+SAMPLE_SECONDS = 5.0
+
+
+@frozen
+class Limits:
+    """When to stop; None: not for this. ``plateau`` is seconds without anything new."""
+
+    seconds: float | None = None
+    cases: int | None = None
+    plateau: float | None = None
+
+
+class Coordinator:
+    """One run of a campaign.
+
+    Args:
+        folder: taken by us.
+        store: open.
+        settings: as they stand in the store.
+        workers: who does the work.
+        limits: when to stop; counted from the beginning of the campaign.
+        listeners: are told every event.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        store: Store,
+        settings: Settings,
+        workers: Workers,
+        limits: Limits,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._settings = settings
+        self._workers = workers
+        self._limits = limits
+        self._listeners = listeners
+        self._stop = ""
+        self._totals = store.totals()
+        self._before = self._totals.seconds
+        self._began = self._last_news = self._last_sample = time.monotonic()
+        self._cases_before = self._totals.cases
+        self._problems: Counter[object] = Counter()
+        self._cut_off = store.cut_offs()
+        self._buckets = {(found.design, found.bucket) for found in store.findings()}
+        self._to_shrink: deque[Shrink] = deque()
+        self._running: list[Task] = []
+        self._corpus = Corpus(folder, store, settings, self._emit)
+        self._plan = Plan(settings, store.counted(), self._corpus.parents)
+
+    def stop(self, why: str) -> None:
+        """Give out nothing more; what is being done is still counted."""
+        self._stop = self._stop or why
+
+    def run(self) -> str:
+        """Work until there is a reason to stop; that reason.
+
+        Raises:
+            StoreError: the store could not be written.
+            OSError: a file could not be.
+        """
+        names = tuple(subject.name for subject in self._settings.subjects)
+        resumed = self._totals.cases > 0
+        self._emit(
+            Started(
+                str(self._folder.root), names, self._workers.size(), self._settings.seed, resumed
+            )
+        )
+        self._corpus.take_up()
+        self._put_right()
+        while True:
+            self._stop = self._stop or self._reason()
+            if not self._stop:
+                self._give_out()
+            if not self._running:
+                break
+            for done in self._workers.wait(TICK):
+                self._take(done)
+            self._now_and_then()
+        self._sample()
+        self._emit(Stopped(self._stop, complete=not self._to_shrink))
+        return self._stop
+
+    @property
+    def seconds(self) -> float:
+        """How long coordinators were at work on this campaign, this one included."""
+        return self._before + time.monotonic() - self._began
+
+    def _reason(self) -> str:
+        limits = self._limits
+        if limits.seconds is not None and self.seconds >= limits.seconds:
+            return f"{limits.seconds:g} s are over"
+        if limits.cases is not None and self._totals.cases >= limits.cases:
+            return f"{limits.cases:,} cases are done"
+        if limits.plateau is not None and time.monotonic() - self._last_news >= limits.plateau:
+            return f"nothing new for {limits.plateau:g} s"
+        return ""
+
+    def _give_out(self) -> None:
+        for _ in range(self._workers.free()):
+            task: Task | None = None
+            shrinking = sum(isinstance(one, Shrink) for one in self._running)
+            if self._to_shrink and shrinking < max(self._workers.size() // 2, 1):
+                task = self._to_shrink.popleft()
+            else:
+                task = self._plan.next(self._muted, self._cut_off)
+            if task is None and self._to_shrink:
+                task = self._to_shrink.popleft()
+            if task is None:
+                if not self._running:
+                    self.stop("no design is left to hunt")
+                return
+            self._running.append(task)
+            self._workers.submit(task)
+
+    def _take(self, done: Done) -> None:
+        task = done.task
+        self._running.remove(task)
+        if done.answer is None:
+            self._lost(task, done.problem)
+        elif isinstance(task, Hunt):
+            assert isinstance(done.answer, Hunted)
+            self._count(task, done.answer)
+        else:
+            assert isinstance(done.answer, Shrunk)
+            self._shrunk(task, done.answer)
+
+    def _lost(self, task: Task, problem: str) -> None:
+        what = kind_of(task) if isinstance(task, Hunt) else f"shrinking {task.bucket}"
+        self._emit(WorkerLost(f"{task.design}: {what}", problem))
+        self._problems[task] += 1
+        if isinstance(task, Hunt):
+            if self._problems[task] < ATTEMPTS:
+                self._plan.again(task)
+            else:
+                self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
+        elif self._problems[task] < ATTEMPTS:
+            self._to_shrink.append(task)
+        else:
+            self._shrunk(task, Shrunk(error=problem))
+
+    def _cut(self, design: str, why: str) -> None:
+        with self._store.transaction():
+            self._store.cut_off(design, why)
+        self._cut_off[design] = why
+        self._emit(DesignCutOff(design, why))
+
+    def _count(self, task: Hunt, hunted: Hunted) -> None:
+        """Count an answer. Entries of the corpus are on disk before the store knows them."""
+        names = self._corpus.write(task.design, hunted.interesting)
+        met = []
+        with self._store.transaction():
+            if not self._store.count(task, hunted, kind_of(task)):
+                return
+            news = self._corpus.add(task.design, names)
+            cases = self._totals.cases
+            for seen in hunted.sightings:
+                if self._store.sight(task.design, seen, cases + seen.cases, self.seconds):
+                    met.append(seen)
+            self._store.set_meta("seconds", f"{self.seconds:.3f}")
+        before = self._totals
+        self._totals = Totals(
+            self.seconds,
+            before.cases + hunted.cases,
+            before.steps + hunted.steps,
+            before.features + news,
+            before.findings + len(met),
+            before.unshrunk + len(met),
+        )
+        if news or met:
+            self._last_news = time.monotonic()
+        for seen in met:
+            self._buckets.add((task.design, seen.bucket))
+            path = self._folder.original(task.design, seen.bucket)
+            write_whole(seen.text, path)
+            write_whole(seen.text, self._folder.finding(task.design, seen.bucket))
+            self._to_shrink.append(Shrink(task.design, seen.bucket, seen.text))
+            self._emit(
+                FindingMet(
+                    task.design, seen.bucket, seen.message, str(path), before.cases + seen.cases
+                )
+            )
+        if hunted.error:
+            self._cut(task.design, hunted.error)
+
+    def _shrunk(self, task: Shrink, done: Shrunk) -> None:
+        with self._store.transaction():
+            self._store.shrunk(task.design, task.bucket, done)
+        if done.error:
+            self._emit(FindingKept(task.design, task.bucket, done.error))
+            return
+        path = self._folder.finding(task.design, task.bucket)
+        write_whole(done.text, path)
+        self._emit(
+            FindingShrunk(
+                task.design,
+                task.bucket,
+                str(path),
+                done.operations,
+                done.preemptions,
+                done.reliable,
+                REPLAYS,
+            )
+        )
+
+    def _put_right(self) -> None:
+        """Files of findings that the store knows and the folder lacks; what was not shrunk."""
+        for found in self._store.findings():
+            for text, path in (
+                (found.original, self._folder.original(found.design, found.bucket)),
+                (found.text, self._folder.finding(found.design, found.bucket)),
+            ):
+                if not path.is_file() or path.read_text("utf-8", "replace") != text:
+                    write_whole(text, path)
+            if found.shrunk is None and found.kept_because is None:
+                self._to_shrink.append(Shrink(found.design, found.bucket, found.original))
+
+    def _muted(self, design: str) -> Sequence[str]:
+        return sorted({b.partition("/")[0] for d, b in self._buckets if d == design})
+
+    def _now_and_then(self) -> None:
+        if time.monotonic() - self._last_sample >= SAMPLE_SECONDS:
+            self._sample()
+
+    def _sample(self) -> None:
+        self._last_sample = time.monotonic()
+        with self._store.transaction():
+            self._store.set_meta("seconds", f"{self.seconds:.3f}")
+            totals = self._totals = self._store.totals()
+            rss = rss_of(os.getpid()) + self._workers.rss()
+            self._store.sample(totals, self._workers.size(), rss)
+        took = time.monotonic() - self._began
+        self._emit(
+            Progressed(
+                seconds=totals.seconds,
+                cases=totals.cases,
+                cases_per_second=round((totals.cases - self._cases_before) / took, 1),
+                features=totals.features,
+                findings=totals.findings,
+                unshrunk=totals.unshrunk,
+                workers=self._workers.size(),
+                rss=rss,
+            )
+        )
+
+    def _emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)

@@ -1,0 +1,115 @@
+"""What comes next: designs in turn, and for each of them engines, CPUs and scenarios in turn.
+
+Hunt number n is of design n modulo their number. What a hunt of a design is made of goes round
+in a fixed cycle, so that every design gets the same: programs at random by the portfolio and by
+each engine alone, a scenario, mutants of the corpus. A check that has found its bug is muted in
+every other hunt of that design, for an early bug hides those behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from random import Random
+
+from attrs import evolve
+
+from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.task import Hunt
+from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.scenarios import SCENARIOS
+
+CORPUS = "corpus"
+SCENARIO = "scenario"
+CYCLE = ("portfolio", CORPUS, "portfolio", SCENARIO, "portfolio", CORPUS, "random", "pct")
+"""Kinds of hunts. A corpus still empty, and scenarios for raw SEAMCALLs, give programs at
+random."""
+
+PARENTS = 8
+"""Cases that a hunt of mutants starts from."""
+
+
+class Plan:
+    """Hands out numbered hunts.
+
+    Args:
+        settings: designs, CPUs, seed, cases a hunt.
+        counted: numbers that need not be done again.
+        parents: asked for the texts of up to so many cases of a design's corpus, chosen with
+            the given random source.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        counted: Collection[int],
+        parents: Callable[[str, int, Random], Sequence[str]],
+    ) -> None:
+        self._settings = settings
+        self._counted = set(counted)
+        self._parents = parents
+        self._next = 0
+        self._again: list[Hunt] = []
+
+    def again(self, hunt: Hunt) -> None:
+        """A hunt got lost: give it out once more."""
+        self._again.append(hunt)
+
+    def next(self, muted: Callable[[str], Sequence[str]], without: Collection[str]) -> Hunt | None:
+        """The next hunt, None if no design is left.
+
+        Args:
+            muted: for a design, the checks that have found their bug.
+            without: designs that are hunted no more.
+        """
+        while self._again:
+            hunt = self._again.pop(0)
+            if hunt.design not in without:
+                return hunt
+        subjects = self._settings.subjects
+        if all(subject.name in without for subject in subjects):
+            return None
+        while True:
+            number = self._next
+            self._next += 1
+            design = subjects[number % len(subjects)].name
+            if number not in self._counted and design not in without:
+                return self._hunt(number, design, muted(design))
+
+    def _hunt(self, number: int, design: str, found: Sequence[str]) -> Hunt:
+        settings = self._settings
+        turn = number // len(settings.subjects)
+        kind = CYCLE[turn % len(CYCLE)]
+        cycle = turn // len(CYCLE)
+        hunt = Hunt(
+            number=number,
+            design=design,
+            engine=kind if kind not in (CORPUS, SCENARIO) else "portfolio",
+            seed=settings.seed + number,
+            cases=settings.batch,
+            cpus=settings.cpus[(turn + cycle) % len(settings.cpus)],
+            variant=settings.variant,
+            muted=_muted(design, found) if cycle % 2 else (),
+        )
+        if kind == SCENARIO and design != HOSTILE:
+            names = list(SCENARIOS)
+            name = names[cycle % len(names)]
+            return evolve(hunt, scenario=name, cpus=SCENARIOS[name].world.cpus)
+        if kind == CORPUS:
+            return evolve(
+                hunt, parents=tuple(self._parents(design, PARENTS, Random(settings.seed + number)))
+            )
+        return hunt
+
+
+def kind_of(hunt: Hunt) -> str:
+    """What a hunt is made of, in a word."""
+    if hunt.parents:
+        return CORPUS
+    return f"{SCENARIO} {hunt.scenario}" if hunt.scenario else hunt.engine
+
+
+def _muted(design: str, found: Sequence[str]) -> tuple[str, ...]:
+    """Those that found something; none if no check would be left."""
+    checks = HOSTILE_CHECKS if design == HOSTILE else CHECKS
+    return tuple(found) if set(found) < set(checks) else ()

@@ -1,0 +1,105 @@
+"""What a campaign is about. It is written down once; the same command goes on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import cattrs
+from attrs import asdict, fields, frozen
+
+from tdxfuzz.check.run import Design
+from tdxfuzz.host.design_file import DesignFileError, class_in, split
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.repro.reproducer import DesignFile
+from tdxfuzz.sim import HarnessError
+
+
+@frozen
+class Subject:
+    """A design of the campaign: its name, and for a user's its file, class and version."""
+
+    name: str
+    file: str = ""
+    class_name: str = ""
+    sha256: str = ""
+
+    @property
+    def argument(self) -> str:
+        """As on the command line."""
+        return f"{self.file}:{self.class_name}" if self.file else self.name
+
+    @property
+    def design_file(self) -> DesignFile | None:
+        """What reproducers say of it."""
+        if not self.file:
+            return None
+        return DesignFile(Path(self.file).name, self.class_name, self.sha256)
+
+
+@frozen
+class Settings:
+    """All that decides which cases are run, but for what they find on the way."""
+
+    subjects: tuple[Subject, ...] = tuple(Subject(name) for name in (*DESIGNS, HOSTILE))
+    cpus: tuple[int, ...] = (2, 3)
+    seed: int = 1
+    batch: int = 1_000
+    variant: str = DEFAULT.name
+
+    def subject(self, name: str) -> Subject:
+        """The design of a name.
+
+        Raises:
+            HarnessError: it is not one of this campaign.
+        """
+        for subject in self.subjects:
+            if subject.name == name:
+                return subject
+        raise HarnessError(f"design {name!r} is not one of this campaign")
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_text(cls, text: str) -> Settings:
+        """The settings that :meth:`text` wrote."""
+        return cattrs.structure(json.loads(text), cls)
+
+    def differences(self, other: Settings) -> Mapping[str, tuple[object, object]]:
+        """The fields in which two campaigns differ: here, there."""
+        pairs = {
+            field.name: (getattr(self, field.name), getattr(other, field.name))
+            for field in fields(Settings)
+        }
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+class ChangedDesignError(HarnessError):
+    """A user's design is not what it was when the campaign began."""
+
+
+def load(subject: Subject) -> Design:
+    """The class behind a subject, None for a built-in one.
+
+    Raises:
+        ChangedDesignError: the file is another one by now.
+        HarnessError: the file cannot be used.
+        OSError: it cannot be read.
+    """
+    if not subject.file:
+        return None
+    path, class_name = split(subject.argument)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != subject.sha256:
+        raise ChangedDesignError(
+            f"{subject.file} has changed since the campaign began: begin another in a new folder"
+        )
+    try:
+        return class_in(path, class_name)
+    except DesignFileError as error:
+        raise HarnessError(str(error)) from None

@@ -1,0 +1,328 @@
+"""The store: SQLite, one transaction for each answer, so that none is counted by halves."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from attrs import asdict, frozen
+
+from tdxfuzz.campaign.events import Event
+from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.task import Hunt, Hunted, Interesting, Shrunk, Sighting
+
+FORMAT = 1
+MOST_EVENTS = 10_000
+BUSY_SECONDS = 30.0
+
+
+class StoreError(Exception):
+    """The store cannot be opened, read or written; names the file and says what to do."""
+
+
+@frozen
+class Finding:
+    """A row: a bucket under a design. ``shrunk`` is None until that is done; ``kept_because``
+    says why it will not be.
+    """
+
+    design: str
+    bucket: str
+    message: str
+    cases: int
+    seconds: float
+    sightings: int
+    original: str
+    original_operations: int
+    original_preemptions: int
+    shrunk: str | None = None
+    operations: int | None = None
+    preemptions: int | None = None
+    reliable: int | None = None
+    kept_because: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The best reproducer there is."""
+        return self.original if self.shrunk is None else self.shrunk
+
+    @property
+    def check(self) -> str:
+        """The id of the check that fires."""
+        return self.bucket.partition("/")[0]
+
+
+@frozen
+class Totals:
+    """Of the whole campaign. ``seconds`` is how long coordinators were at work."""
+
+    seconds: float
+    cases: int
+    steps: int
+    features: int
+    findings: int
+    unshrunk: int
+
+
+class Store:
+    """One campaign's store, open.
+
+    Args:
+        path: of the database; made if it is not there, unless ``read_only``.
+        read_only: for reports: leave it as it is.
+
+    Raises:
+        StoreError: it cannot be opened, or is not a store of this version.
+    """
+
+    def __init__(self, path: Path, read_only: bool = False) -> None:
+        self.path = path
+        if read_only and not path.is_file():
+            raise StoreError(f"{path}: no such store; begin one with: tdxfuzz campaign run DIR")
+        with self._errors():
+            if read_only:
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            else:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            fresh = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+            if fresh and not read_only:
+                schema = files("tdxfuzz.campaign").joinpath("schema.sql").read_text("utf-8")
+                self._db.executescript(
+                    f"BEGIN; {schema}; INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
+                )
+            version = self.meta("format")
+        if version != str(FORMAT):
+            self.close()
+            raise StoreError(
+                f"{path}: format {version or 'missing'}, not {FORMAT}: made by another version "
+                "of tdxfuzz; begin a campaign in a new folder"
+            )
+
+    def close(self) -> None:
+        """Close; everything committed is kept."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path}: {error}; what was counted before is kept, the same command goes on"
+            ) from None
+
+    def meta(self, name: str) -> str | None:
+        """A value by name."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a value by name."""
+        with self._errors():
+            self._db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+    def settings(self) -> Settings | None:
+        """What the campaign is about, once that is written down."""
+        text = self.meta("settings")
+        return None if text is None else Settings.of_text(text)
+
+    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Rows, for reports."""
+        with self._errors():
+            return self._db.execute(sql, values).fetchall()
+
+    # What is counted
+
+    def count(self, task: Hunt, hunted: Hunted, kind: str) -> bool:
+        """Count a hunt, unless it was counted before. Within a transaction."""
+        db, design = self._db, task.design
+        row = (task.number, design, kind, task.cpus, task.seed)
+        numbers = (hunted.cases, hunted.steps, hunted.seconds, hunted.discarded, hunted.schedules)
+        added = db.execute(
+            "INSERT INTO hunts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*row, *numbers),
+        )
+        if not added.rowcount:
+            return False
+        plus = "ON CONFLICT DO UPDATE SET cases = cases + excluded.cases"
+        for table, counts in (("seen", hunted.seen), ("witnesses", hunted.witnesses)):
+            db.executemany(
+                f"INSERT INTO {table} VALUES (?, ?, ?) {plus}",
+                [(design, name, cases) for name, cases in counts.items() if cases],
+            )
+        db.executemany(
+            "INSERT INTO calls VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
+            [(design, leaf, code, calls) for leaf, code, calls in hunted.calls],
+        )
+        return True
+
+    def new_features(self, design: str, features: Iterable[int]) -> list[int]:
+        """Those that no case of the design had; they are known from now on."""
+        return [
+            feature
+            for feature in features
+            if self._db.execute(
+                "INSERT INTO features VALUES (?, ?) ON CONFLICT DO NOTHING", (design, feature)
+            ).rowcount
+        ]
+
+    def known_features(self, design: str, features: Iterable[int]) -> set[int]:
+        """Those that some case of the design had."""
+        return {
+            feature
+            for feature in features
+            if self.query(
+                "SELECT 1 FROM features WHERE design = ? AND feature = ?", design, feature
+            )
+        }
+
+    def add_entry(self, name: str, design: str, entry: Interesting) -> None:
+        """A case of the corpus, by the name of its file."""
+        self._db.execute(
+            "INSERT INTO corpus VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (name, design, json.dumps(entry.features)),
+        )
+
+    def drop_entry(self, name: str) -> None:
+        """A case of the corpus whose file is gone. What it reached stays reached."""
+        self._db.execute("DELETE FROM corpus WHERE name = ?", (name,))
+
+    def sight(self, design: str, seen: Sighting, cases: int, seconds: float) -> bool:
+        """Count sightings of a bucket; whether they are the first."""
+        first = self._db.execute(
+            "INSERT INTO findings (design, bucket, message, cases, seconds, sightings, original,"
+            " original_operations, original_preemptions) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (
+                design,
+                seen.bucket,
+                seen.message,
+                cases,
+                seconds,
+                seen.text,
+                seen.operations,
+                seen.preemptions,
+            ),
+        ).rowcount
+        self._db.execute(
+            "UPDATE findings SET sightings = sightings + ? WHERE design = ? AND bucket = ?",
+            (seen.times, design, seen.bucket),
+        )
+        return bool(first)
+
+    def shrunk(self, design: str, bucket: str, done: Shrunk) -> None:
+        """What shrinking came to, or why it came to nothing."""
+        if done.error:
+            self._db.execute(
+                "UPDATE findings SET kept_because = ? WHERE design = ? AND bucket = ?",
+                (done.error, design, bucket),
+            )
+            return
+        self._db.execute(
+            "UPDATE findings SET shrunk = ?, message = ?, operations = ?, preemptions = ?,"
+            " reliable = ? WHERE design = ? AND bucket = ?",
+            (
+                done.text,
+                done.message,
+                done.operations,
+                done.preemptions,
+                done.reliable,
+                design,
+                bucket,
+            ),
+        )
+
+    def cut_off(self, design: str, why: str) -> None:
+        """Hunt a design no more."""
+        self._db.execute("INSERT OR REPLACE INTO cut_off VALUES (?, ?)", (design, why))
+
+    def sample(self, totals: Totals, workers: int, rss: int) -> None:
+        """Note how it goes."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                totals.seconds,
+                totals.cases,
+                totals.steps,
+                totals.features,
+                totals.findings,
+                workers,
+                rss,
+            ),
+        )
+
+    def log(self, event: Event, seconds: float) -> None:
+        """Keep an event; of very many, the last."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._errors():
+            added = self._db.execute(
+                "INSERT INTO events (seconds, wall, kind, fields) VALUES (?, ?, ?, ?)",
+                (seconds, now, type(event).__name__, json.dumps(asdict(event))),
+            )
+            self._db.execute(
+                "DELETE FROM events WHERE id <= ?", ((added.lastrowid or 0) - MOST_EVENTS,)
+            )
+
+    # What is known
+
+    def totals(self) -> Totals:
+        """Of the whole campaign."""
+        with self._errors():
+            cases, steps = self._db.execute(
+                "SELECT coalesce(sum(cases), 0), coalesce(sum(steps), 0) FROM hunts"
+            ).fetchone()
+            features = self._db.execute("SELECT count(*) FROM features").fetchone()[0]
+            findings, unshrunk = self._db.execute(
+                "SELECT count(*), count(*) FILTER (WHERE shrunk IS NULL AND kept_because IS NULL)"
+                " FROM findings"
+            ).fetchone()
+        seconds = float(self.meta("seconds") or 0)
+        return Totals(seconds, cases, steps, features, findings, unshrunk)
+
+    def findings(self) -> list[Finding]:
+        """All, by design and bucket."""
+        names = ", ".join(Finding.__annotations__)
+        rows = self.query(f"SELECT {names} FROM findings ORDER BY design, bucket")
+        return [Finding(*row) for row in rows]  # type: ignore[arg-type]
+
+    def counted(self) -> set[int]:
+        """The numbers of the hunts that were counted."""
+        return {int(str(number)) for (number,) in self.query("SELECT number FROM hunts")}
+
+    def cut_offs(self) -> dict[str, str]:
+        """Designs that are hunted no more, and why."""
+        return {str(design): str(why) for design, why in self.query("SELECT * FROM cut_off")}
+
+    def entry_names(self, design: str | None = None) -> list[str]:
+        """The corpus: names of files, by name."""
+        sql = "SELECT name FROM corpus WHERE ? IS NULL OR design = ? ORDER BY name"
+        return [str(name) for (name,) in self.query(sql, design, design)]

@@ -1,0 +1,134 @@
+"""What a worker is asked to do, and what it answers: values, as JSON on the way.
+
+A task says everything its answer depends on, so that one that got lost can be given out again.
+"""
+
+from __future__ import annotations
+
+import json
+
+from attrs import field, frozen
+from cattrs.preconf.json import make_converter
+
+from tdxfuzz.module.variants import DEFAULT
+
+_CONVERTER = make_converter()
+
+REPLAYS = 10
+"""How often a shrunk case is replayed, to confirm it."""
+
+
+@frozen
+class Hunt:
+    """So many cases of one design.
+
+    ``number`` tells tasks apart and is counted once; ``engine`` chooses the orders; ``scenario``
+    is run in place of programs at random; ``muted`` are checks that have found their bug and
+    would hide others; ``parents`` are cases, as text, to be mutated in place of all that.
+    """
+
+    number: int
+    design: str
+    engine: str
+    seed: int
+    cases: int
+    cpus: int = 2
+    scenario: str = ""
+    variant: str = DEFAULT.name
+    muted: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+
+
+@frozen
+class Shrink:
+    """A finding, as the text of its reproducer, to be shrunk and replayed."""
+
+    design: str
+    bucket: str
+    text: str
+
+
+Task = Hunt | Shrink
+
+
+@frozen
+class Sighting:
+    """The first case of a bucket in a hunt; ``times`` is how often the bucket was met there."""
+
+    bucket: str
+    message: str
+    text: str
+    operations: int
+    preemptions: int
+    cases: int
+    times: int
+
+
+@frozen
+class Interesting:
+    """A case, as text, and the features that no case before it in the hunt had."""
+
+    text: str
+    features: tuple[int, ...]
+
+
+@frozen
+class Hunted:
+    """What came of a hunt. ``calls`` has (leaf, status code, how often); ``seen`` and
+    ``witnesses`` count cases; ``error`` says why it ended early, if the design is to blame.
+    """
+
+    number: int
+    cases: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    discarded: int = 0
+    schedules: int = 0
+    calls: tuple[tuple[int, int, int], ...] = ()
+    seen: dict[str, int] = field(factory=dict)
+    witnesses: dict[str, int] = field(factory=dict)
+    interesting: tuple[Interesting, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    error: str = ""
+
+
+@frozen
+class Shrunk:
+    """What came of shrinking: the smaller reproducer, and of how many replays it failed."""
+
+    text: str = ""
+    message: str = ""
+    operations: int = 0
+    preemptions: int = 0
+    reliable: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+Answer = Hunted | Shrunk
+
+
+def task_text(task: Task) -> str:
+    """A task as JSON."""
+    return json.dumps([type(task).__name__, _CONVERTER.unstructure(task)])
+
+
+def task_of(text: str) -> Task:
+    """The task that :func:`task_text` wrote."""
+    kind, fields = json.loads(text)
+    if kind == "Hunt":
+        return _CONVERTER.structure(fields, Hunt)
+    return _CONVERTER.structure(fields, Shrink)
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer as JSON."""
+    return json.dumps([type(answer).__name__, _CONVERTER.unstructure(answer)])
+
+
+def answer_of(text: str) -> Answer:
+    """The answer that :func:`answer_text` wrote."""
+    kind, fields = json.loads(text)
+    if kind == "Hunted":
+        return _CONVERTER.structure(fields, Hunted)
+    return _CONVERTER.structure(fields, Shrunk)

@@ -1,0 +1,224 @@
+"""What a worker does with a task: the answer depends on the task alone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from itertools import islice, repeat
+from random import Random
+
+from attrs import evolve
+
+from tdxfuzz.campaign.coverage import end_state, features_of
+from tdxfuzz.campaign.settings import Settings, Subject, load
+from tdxfuzz.campaign.task import (
+    REPLAYS,
+    Answer,
+    Hunt,
+    Hunted,
+    Interesting,
+    Shrink,
+    Shrunk,
+    Sighting,
+    Task,
+)
+from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
+from tdxfuzz.check.rerun import Worlds
+from tdxfuzz.check.run import Design, Run, SetupError, run
+from tdxfuzz.host.case import Case
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.repro.read import parse, parse_case
+from tdxfuzz.repro.replay import Result, replay
+from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
+from tdxfuzz.repro.write import case_to_toml, to_toml
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.hunt import attempts, drawn_cases
+from tdxfuzz.search.mutate import cross, mutate
+from tdxfuzz.search.shrink import shrink
+from tdxfuzz.search.statistics import Statistics
+from tdxfuzz.sim import HarnessError
+
+CROSS = 0.2
+"""How often a child has two parents."""
+
+MOST_ENTRIES = 64
+"""Interesting cases that one answer carries; more come with the hunts after it."""
+
+
+class Bench:
+    """A worker's place: the designs of the campaign, loaded when they are first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded: dict[str, Design] = {}
+
+    def do(self, task: Task) -> Answer:
+        """Do a task. A design that raises is told in the answer."""
+        try:
+            subject = self._settings.subject(task.design)
+            if task.design not in self._loaded:
+                self._loaded[task.design] = load(subject)
+            design = self._loaded[task.design]
+            if isinstance(task, Shrink):
+                return _shrunk(task, subject, design)
+            return _Hunting(task, subject, design).hunted()
+        except (HarnessError, MemoryError, OSError, RecursionError) as error:
+            why = f"{type(error).__name__}: {error}"
+            return Shrunk(error=why) if isinstance(task, Shrink) else Hunted(task.number, error=why)
+
+
+class _Hunting:
+    """One hunt under way."""
+
+    def __init__(self, task: Hunt, subject: Subject, design: Design) -> None:
+        self._task = task
+        self._subject = subject
+        self._rng = Random(task.seed)
+        self._worlds = Worlds(design, fingerprint=end_state)
+        checks = HOSTILE_CHECKS if task.design == HOSTILE else CHECKS
+        self._listening = tuple(check for check in checks if check not in task.muted)
+        self._statistics = Statistics(checks)
+        self._known: set[int] = set()
+        self._interesting: list[Interesting] = []
+        self._sightings: OrderedDict[str, tuple[Run, int]] = OrderedDict()
+        self._times: Counter[str] = Counter()
+
+    def hunted(self) -> Hunted:
+        """Hunt to the end, or until the design raises."""
+        began = time.monotonic()
+        error = ""
+        try:
+            for attempt in islice(self._attempts(), self._task.cases):
+                self._note(attempt)
+        except HarnessError as raised:
+            error = str(raised)
+        done = self._statistics
+        return Hunted(
+            number=self._task.number,
+            cases=done.cases,
+            steps=done.steps,
+            seconds=round(time.monotonic() - began, 6),
+            discarded=done.discarded,
+            schedules=done.distinct_schedules,
+            calls=tuple((leaf, code, count) for (leaf, code), count in sorted(done.calls.items())),
+            seen=dict(sorted(done.seen.items())),
+            witnesses=done.witnesses(),
+            interesting=tuple(self._interesting),
+            sightings=tuple(map(self._sighting, self._sightings)),
+            error=error,
+        )
+
+    def _attempts(self) -> Iterator[Run]:
+        task = self._task
+        if task.parents:
+            yield from self._children([parse_case(text) for text in task.parents])
+            return
+        cases = map(self._heard, self._cases())
+        yield from attempts(self._rng, cases, ENGINES[task.engine](), self._worlds)
+
+    def _cases(self) -> Iterator[Case]:
+        task = self._task
+        if task.scenario:
+            return repeat(SCENARIOS[task.scenario].case(task.design).on_module(task.variant))
+        drawn = drawn_cases(self._rng, task.design, task.cpus)
+        return (case.on_module(task.variant) for case in drawn)
+
+    def _heard(self, case: Case) -> Case:
+        return evolve(case, checks=self._listening) if self._task.muted else case
+
+    def _children(self, parents: list[Case]) -> Iterator[Run]:
+        """Mutants of cases; one that reaches something new has children of its own."""
+        pool = [self._heard(parent) for parent in parents]
+        while True:
+            parent = self._rng.choice(pool)
+            if self._rng.random() < CROSS:
+                parent = cross(parent, self._rng.choice(pool), self._rng)
+            try:
+                child = self._heard(mutate(parent, self._rng, self._worlds))
+                attempt = self._worlds.run(child)
+            except SetupError:
+                continue
+            before = len(self._known)
+            yield attempt
+            if len(self._known) > before:
+                pool.append(child)
+
+    def _note(self, attempt: Run) -> None:
+        self._statistics.add(attempt)
+        fresh = tuple(sorted(set(features_of(attempt)) - self._known))
+        if fresh and len(self._interesting) < MOST_ENTRIES:
+            self._known.update(fresh)
+            self._interesting.append(Interesting(self._case_text(attempt), fresh))
+        if attempt.finding is not None:
+            bucket = attempt.finding.bucket
+            self._times[bucket] += 1
+            if bucket not in self._sightings:
+                self._sightings[bucket] = (attempt, self._statistics.cases)
+
+    def _case_text(self, attempt: Run) -> str:
+        case = evolve(attempt.case.with_schedule(attempt.schedule), checks=())
+        comment = "Reached something new; an entry of a campaign's corpus."
+        return case_to_toml(case, self._subject.design_file, comment)
+
+    def _sighting(self, bucket: str) -> Sighting:
+        found, cases = self._sightings[bucket]
+        assert found.finding is not None
+        case = found.case.with_schedule(found.schedule)
+        reproducer = Reproducer(
+            case,
+            Expect(bucket, found.finding.message, case.checks),
+            Origin(case.operations, found.preemptions, self._engine(), self._task.seed),
+            self._subject.design_file,
+        )
+        return Sighting(
+            bucket=bucket,
+            message=found.finding.message,
+            text=to_toml(reproducer),
+            operations=case.operations,
+            preemptions=found.preemptions,
+            cases=cases,
+            times=self._times[bucket],
+        )
+
+    def _engine(self) -> str:
+        return "mutation" if self._task.parents else self._task.engine
+
+
+def features_in(case: Case, design: Design) -> tuple[int, ...]:
+    """The features of one case, in order.
+
+    Raises:
+        HarnessError: as for :func:`tdxfuzz.check.run.run`.
+    """
+    alone = Worlds(design, most=1, fingerprint=end_state).run(evolve(case, checks=()))
+    return tuple(sorted(set(features_of(alone))))
+
+
+def _shrunk(task: Shrink, subject: Subject, design: Design) -> Shrunk:
+    began = time.monotonic()
+    before = parse(task.text)
+    found = run(before.case, design)
+    if found.finding is None or found.finding.bucket != task.bucket:
+        shown = "nothing" if found.finding is None else found.finding.bucket
+        return Shrunk(error=f"replayed, it showed {shown}")
+    best = shrink(found, design).run
+    assert best.finding is not None
+    after = Reproducer(
+        best.case,
+        Expect(best.finding.bucket, best.finding.message, best.case.checks),
+        before.origin,
+        subject.design_file,
+    )
+    text = to_toml(after)
+    again = [replay(parse(text), design) for _ in range(REPLAYS)]
+    hashes = Counter(one.trace_hash for one in again if one.result is Result.FAILED)
+    return Shrunk(
+        text=text,
+        message=best.finding.message,
+        operations=best.case.operations,
+        preemptions=best.preemptions,
+        reliable=max(hashes.values(), default=0),
+        seconds=round(time.monotonic() - began, 3),
+    )

@@ -1,0 +1,184 @@
+"""Workers: processes of this machine that do tasks, and may die, hang or eat memory.
+
+A worker is told the settings once and then gets tasks as JSON through a pipe, one at a time. One
+that dies or does not answer in time is replaced; who waits is told what it was doing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Protocol
+
+from attrs import define, frozen
+
+from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.task import Answer, Task, answer_of, answer_text, task_of, task_text
+from tdxfuzz.campaign.work import Bench
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+LEAVE_SECONDS = 5.0
+
+
+@frozen
+class Done:
+    """A task with its answer, or with what became of the worker instead."""
+
+    task: Task
+    answer: Answer | None
+    problem: str = ""
+
+
+class Workers(Protocol):
+    """Whoever does tasks for a coordinator."""
+
+    def free(self) -> int:
+        """How many more tasks it can take now."""
+
+    def size(self) -> int:
+        """How many workers there are."""
+
+    def submit(self, task: Task) -> None:
+        """Have a task done."""
+
+    def wait(self, seconds: float) -> Sequence[Done]:
+        """What is done by now, or within so many seconds."""
+
+    def rss(self) -> int:
+        """Resident memory of all workers on this machine, bytes."""
+
+    def close(self) -> None:
+        """Stop all of them; what they were doing is lost."""
+
+
+@define
+class _Worker:
+    """One process, its pipe, and what it is doing since when."""
+
+    process: BaseProcess
+    pipe: Connection
+    task: Task | None = None
+    began: float = 0.0
+
+
+class LocalWorkers:
+    """Worker processes on this machine.
+
+    Args:
+        settings: told to each worker.
+        count: how many.
+        patience: seconds after which a task is given up and its worker killed.
+        memory: bytes of address space that a worker may use.
+    """
+
+    def __init__(self, settings: Settings, count: int, patience: float, memory: int) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._settings = settings.text()
+        self._patience = patience
+        self._memory = memory
+        self._workers = [self._start() for _ in range(count)]
+
+    def free(self) -> int:
+        return sum(worker.task is None for worker in self._workers)
+
+    def size(self) -> int:
+        return len(self._workers)
+
+    def submit(self, task: Task) -> None:
+        worker = next(worker for worker in self._workers if worker.task is None)
+        worker.task, worker.began = task, time.monotonic()
+        # A pipe whose reader is gone: the end of the process says so soon.
+        try:
+            worker.pipe.send_bytes(task_text(task).encode())
+        except OSError:
+            return
+
+    def wait(self, seconds: float) -> Sequence[Done]:
+        now = time.monotonic()
+        busy = [worker for worker in self._workers if worker.task is not None]
+        for worker in busy:
+            seconds = min(seconds, worker.began + self._patience - now)
+        waitable = [worker.pipe for worker in busy]
+        wait(waitable, timeout=max(seconds, 0))
+        return [done for worker in busy if (done := self._finished(worker)) is not None]
+
+    def rss(self) -> int:
+        return sum(rss_of(worker.process.pid) for worker in self._workers)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(LEAVE_SECONDS)
+            worker.pipe.close()
+
+    def pids(self) -> list[int]:
+        """The process numbers of the workers."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._settings, self._memory), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _finished(self, worker: _Worker) -> Done | None:
+        """What a busy worker has to say by now; one that is lost gets a successor."""
+        task = worker.task
+        assert task is not None
+        problem = ""
+        try:
+            if worker.pipe.poll():
+                answer = answer_of(worker.pipe.recv_bytes().decode())
+                worker.task = None
+                return Done(task, answer)
+        except (EOFError, OSError):
+            worker.process.join(LEAVE_SECONDS)
+            code = worker.process.exitcode
+            how = signal.Signals(-code).name if code is not None and code < 0 else f"exit {code}"
+            problem = f"its worker died ({how})"
+        if not problem and time.monotonic() - worker.began >= self._patience:
+            problem = f"no answer within {self._patience:g} s"
+        if not problem:
+            return None
+        worker.process.kill()
+        worker.process.join(LEAVE_SECONDS)
+        worker.pipe.close()
+        self._workers[self._workers.index(worker)] = self._start()
+        return Done(task, None, problem)
+
+
+def rss_of(pid: int | None) -> int:
+    """Resident memory of a process in bytes, 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _serve(pipe: Connection, settings: str, memory: int) -> None:
+    """A worker's life: until nobody is at the other end of the pipe."""
+    # Ctrl-C goes to the whole group of processes; only the coordinator acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    bench = Bench(Settings.of_text(settings))
+    while True:
+        try:
+            task = task_of(pipe.recv_bytes().decode())
+        except (EOFError, OSError):
+            return
+        answer = bench.do(task)
+        try:
+            pipe.send_bytes(answer_text(answer).encode())
+        except OSError:
+            return

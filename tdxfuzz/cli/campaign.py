@@ -1,0 +1,293 @@
+"""``tdxfuzz campaign``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tdxfuzz.campaign.coordinator import Coordinator, Limits
+from tdxfuzz.campaign.corpus import minimise
+from tdxfuzz.campaign.events import Event, Progressed
+from tdxfuzz.campaign.folder import Folder, FolderError
+from tdxfuzz.campaign.settings import Settings, Subject
+from tdxfuzz.campaign.store import Store, StoreError
+from tdxfuzz.campaign.summary import Summary, summary
+from tdxfuzz.campaign.workers import LocalWorkers, Workers
+from tdxfuzz.cli.campaign_console import CampaignConsole, clock
+from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.duration import Duration
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.repro.reproducer import SUFFIX
+
+DEFAULT_SECONDS = 3600.0
+PATIENCE = 300.0
+MEMORY_MIB = 4096
+
+folder_argument = click.argument(
+    "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
+)
+
+
+@click.group("campaign")
+def campaign_command() -> None:
+    """Hunts that run for hours or days, in a folder that survives whatever stops them.
+
+    Begin with: tdxfuzz campaign run DIR --time 1h, or any other time. The same command goes
+    on where it was stopped or killed.
+    """
+
+
+@campaign_command.command("run", epilog="Example: tdxfuzz campaign run nightly/ v6 my.py:Mine")
+@folder_argument
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|hostile]...")
+@click.option(
+    "--time",
+    "seconds",
+    type=Duration(),
+    help="Stop after 30m, 8h of work, earlier runs in DIR included [default: 1h].",
+)
+@click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
+@click.option("--plateau", type=Duration(), help="Stop when so long nothing new was reached.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes [default: all cores].")
+@click.option("--scheduler", help="Use a Dask cluster: tcp://HOST:PORT (extra [cluster]).")
+@click.option(
+    "--cpus",
+    "cpu_counts",
+    type=click.IntRange(2, 8),
+    multiple=True,
+    default=(2, 3),
+    show_default=True,
+    help="Simulated CPUs; may be given several times.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of the first hunt [default: random].")
+@module_variant_option
+@click.option(
+    "--patience",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="Give a task up, and its worker, after so long.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(min=256),
+    default=MEMORY_MIB,
+    show_default=True,
+    help="MiB of address space for each worker.",
+)
+@format_option
+def run_command(
+    directory: Path,
+    designs: tuple[str, ...],
+    seconds: float | None,
+    cases: int | None,
+    plateau: float | None,
+    workers: int | None,
+    scheduler: str | None,
+    cpu_counts: tuple[int, ...],
+    seed: int | None,
+    variant: str,
+    patience: float,
+    memory: int,
+    as_json: bool,
+) -> int:
+    """Hunt all designs in turn, or those given, until time is up.
+
+    Random programs, scenarios and mutants of the corpus, in orders of every engine, on all
+    cores. Findings are written to DIR/findings at once, then shrunk and replayed. All is kept
+    in DIR: the same command goes on, whatever stopped it. The first Ctrl-C finishes what is
+    being done and writes the report, a second one stops at once.
+
+    Exit: 0 nothing found, 1 findings, 2 broken input or a design that raised, 3 too little
+    was seen to say anything.
+    """
+    if seconds is None and cases is None and plateau is None:
+        seconds = DEFAULT_SECONDS
+    output = Output(as_json)
+    folder = Folder(directory)
+    with _problems(), folder.taken():
+        store = Store(folder.store)
+        settings = _settings(store, designs, cpu_counts, seed, variant)
+        team = _team(settings, workers, scheduler, patience, memory << 20)
+        console = CampaignConsole(output, seconds)
+
+        def log(event: Event) -> None:
+            if not isinstance(event, Progressed):
+                store.log(event, coordinator.seconds)
+
+        limits = Limits(seconds, cases, plateau)
+        coordinator = Coordinator(folder, store, settings, team, limits, (log, console))
+        try:
+            with _stopping(coordinator):
+                coordinator.run()
+        finally:
+            team.close()
+        told = summary(store)
+        store.close()
+    _tell(told, folder, output)
+    return told.exit_code
+
+
+@campaign_command.command("status", epilog="Example: tdxfuzz campaign status nightly/")
+@folder_argument
+@format_option
+def status_command(directory: Path, as_json: bool) -> int:
+    """Say how a campaign stands, also while it runs.
+
+    Exit: as for `campaign run`.
+    """
+    folder = Folder(directory)
+    with _problems():
+        store = Store(folder.store, read_only=True)
+        told = summary(store)
+        store.close()
+    _tell(told, folder, Output(as_json))
+    return told.exit_code
+
+
+@campaign_command.command("merge", epilog="Example: tdxfuzz campaign merge nightly/ other/corpus")
+@folder_argument
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
+    """Copy corpus files, or reproducers, into a campaign; its next run takes them up.
+
+    A source is a file, a folder of files, or the folder of another campaign.
+    """
+    folder = Folder(directory)
+    with _problems(), folder.taken():
+        folder.corpus.mkdir(parents=True, exist_ok=True)
+        number = 0
+        for source in sources:
+            inside = source / "corpus" if (source / "corpus").is_dir() else source
+            paths = [inside] if inside.is_file() else sorted(inside.rglob(f"*{SUFFIX}"))
+            for path in paths:
+                target = folder.corpus / path.name
+                if "set-aside" not in path.parts and not target.exists():
+                    shutil.copyfile(path, target)
+                    number += 1
+    click.echo(f"{counted(number, 'file')} copied; campaign run {directory} takes them up")
+    return 0
+
+
+@campaign_command.command("minimise", epilog="Example: tdxfuzz campaign minimise nightly/")
+@folder_argument
+def minimise_command(directory: Path) -> int:
+    """Remove corpus files that reach nothing that the others do not reach."""
+    folder = Folder(directory)
+    with _problems(), folder.taken():
+        store = Store(folder.store)
+        settings = store.settings()
+        if settings is None:
+            raise UsageProblem(f"{directory}: no campaign was begun here")
+        before, after = minimise(folder, store, settings)
+        store.close()
+    click.echo(f"{counted(before, 'file')} before, {after:,} now")
+    return 0
+
+
+def _settings(
+    store: Store, designs: tuple[str, ...], cpus: tuple[int, ...], seed: int | None, variant: str
+) -> Settings:
+    """What the campaign is about: as it was begun, or as it begins now.
+
+    Raises:
+        UsageProblem: it was begun otherwise.
+    """
+    begun = store.settings()
+    subjects = []
+    for argument in designs or (*DESIGNS, HOSTILE):
+        chosen = choose(argument, hostile=True)
+        path = argument.rpartition(":")[0] if ":" in argument else argument
+        subjects.append(
+            Subject(chosen.name)
+            if chosen.file is None
+            else Subject(
+                chosen.name, str(Path(path).absolute()), chosen.file.class_name, chosen.file.sha256
+            )
+        )
+    if seed is None:
+        seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
+    settings = Settings(tuple(subjects), tuple(cpus), seed, variant=variant)
+    if begun is None:
+        store.set_meta("settings", settings.text())
+        return settings
+    for name, (now, before) in settings.differences(begun).items():
+        raise UsageProblem(
+            f"{store.path}: {name}: this campaign was begun with {before}, not {now}; give the "
+            "same designs and options, or another folder"
+        )
+    return settings
+
+
+def _team(
+    settings: Settings, count: int | None, scheduler: str | None, patience: float, memory: int
+) -> Workers:
+    if scheduler is None:
+        return LocalWorkers(settings, count or os.cpu_count() or 1, patience, memory)
+    try:
+        from distributed import Client
+
+        from tdxfuzz.campaign.cluster import ClusterWorkers
+    except ImportError:
+        raise UsageProblem("--scheduler needs: pip install 'tdxfuzz[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UsageProblem(f"--scheduler {scheduler}: {error}") from None
+    return ClusterWorkers(client, settings, patience)
+
+
+@contextmanager
+def _stopping(coordinator: Coordinator) -> Iterator[None]:
+    """The first Ctrl-C, or a polite kill, ends the campaign; a second one at once."""
+
+    def handle(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        coordinator.stop(f"{signal.Signals(number).name}: finishing what is being done")
+
+    asked: list[int] = []
+    before = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except (FolderError, StoreError) as error:
+        raise UsageProblem(str(error)) from None
+
+
+def _tell(told: Summary, folder: Folder, output: Output) -> None:
+    output.line()
+    output.line(
+        f"{told.cases:,} cases in {clock(told.seconds)}, {told.cases_per_second:,.0f} a second; "
+        f"{counted(told.features, 'feature')}; {counted(told.entries, 'corpus file')}"
+    )
+    output.line()
+    output.table(
+        ("design", "verdict", "cases", "buckets", "why"),
+        [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in told.designs],
+    )
+    output.line()
+    for finding in told.findings:
+        output.line(f"{finding.design}: {finding.bucket}")
+        output.line(f"  {folder.finding(finding.design, finding.bucket)}")
+    output.json(told.document(folder))

@@ -65,6 +65,8 @@ class DesignSummary:
         """What keeps the verdict from being better, or from being one."""
         if self.cut_off:
             return f"cut off: {self.cut_off}"
+        if not self.cases:
+            return "not hunted yet"
         never = [check for check in self.checks if self.cell(check) == UNKNOWN]
         return f"never happened: what {', '.join(never)} could fail on" if never else ""
 

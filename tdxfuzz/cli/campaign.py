@@ -16,6 +16,7 @@ from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
+from tdxfuzz.campaign.report import NEEDS, REPORTS, WriteAtEnd, available, write_reports
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summary
@@ -127,7 +128,8 @@ def run_command(
                 store.log(event, coordinator.seconds)
 
         limits = Limits(seconds, cases, plateau)
-        coordinator = Coordinator(folder, store, settings, team, limits, (log, console))
+        reports = WriteAtEnd(folder, store)
+        coordinator = Coordinator(folder, store, settings, team, limits, (log, console, reports))
         try:
             with _stopping(coordinator):
                 coordinator.run()
@@ -154,6 +156,39 @@ def status_command(directory: Path, as_json: bool) -> int:
         store.close()
     _tell(told, folder, Output(as_json))
     return told.exit_code
+
+
+@campaign_command.command("report", epilog="Example: tdxfuzz campaign report nightly/")
+@folder_argument
+@click.option(
+    "--as",
+    "names",
+    type=click.Choice(list(REPORTS)),
+    multiple=True,
+    help="Only this one; may be given several times [default: all].",
+)
+@format_option
+def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> int:
+    """Write the reports of a campaign into its folder, also while it runs.
+
+    html: one page with verdicts, findings and pictures; opens from disk. junit and sarif: for
+    a CI's own pages. markdown: a summary for the page of a job.
+
+    Exit: 0 written, 2 not.
+    """
+    for name in names or REPORTS:
+        if not available(name):
+            raise UsageProblem(f"--as {name} needs: {NEEDS}")
+    folder = Folder(directory)
+    output = Output(as_json)
+    with _problems():
+        store = Store(folder.store, read_only=True)
+        paths = write_reports(folder, store, names or REPORTS)
+        store.close()
+    for path in paths:
+        output.line(str(path))
+    output.json({"reports": [str(path) for path in paths]})
+    return 0
 
 
 @campaign_command.command("merge", epilog="Example: tdxfuzz campaign merge nightly/ other/corpus")

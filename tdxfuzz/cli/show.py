@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from tdxfuzz.check.run import run
+from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.options import design_option
 from tdxfuzz.cli.replay import design_for
+from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.steps import as_json, steps
+from tdxfuzz.repro.svg import svg
 
-VIEWS = ("columns", "steps", "json")
+RENDER: dict[str, Callable[[Run], str]] = {
+    "steps": steps,
+    "mermaid": mermaid,
+    "svg": svg,
+    "json": lambda run: as_json(run) + "\n",
+}
+VIEWS = ("columns", *RENDER, "pytest")
 
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
@@ -27,16 +37,16 @@ def show_command(path: Path, view: str, width: int, design_argument: str | None)
 
     columns: one column a CPU, a line for each SEAMCALL and each thing that matters;
     fit for a mail at --width 72. steps: every atomic step with the cell it touches.
-    json: the records of the trace.
+    svg: a picture, a lane for each CPU. mermaid: a diagram for Markdown. pytest: a test
+    that passes when the bug no longer shows. json: the records of the trace.
     """
     reproducer = read(path)
+    if view == "pytest":
+        click.echo(as_pytest(reproducer), nl=False)
+        return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
     traced = run(reproducer.case, design, traced=True)
-    if view == "columns":
-        click.echo(columns(traced, width), nl=False)
-    elif view == "steps":
-        click.echo(steps(traced), nl=False)
-    else:
-        click.echo(as_json(traced))
+    text = columns(traced, width) if view == "columns" else RENDER[view](traced)
+    click.echo(text, nl=False)
     return 0

@@ -1,0 +1,69 @@
+"""Reports: each reads the same :class:`~tdxfuzz.campaign.report.data.Data` and knows no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from tdxfuzz.campaign.events import Event, Stopped
+from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.report.data import Data, gather
+from tdxfuzz.campaign.report.junit import junit
+from tdxfuzz.campaign.report.markdown import markdown
+from tdxfuzz.campaign.report.sarif import sarif
+from tdxfuzz.campaign.store import Store
+from tdxfuzz.repro.write import write_whole
+
+HTML = "html"
+NEEDS = "pip install 'tdxfuzz[report]'"
+
+
+def _html(data: Data) -> str:
+    # The only one that needs a library which not everybody has.
+    from tdxfuzz.campaign.report.html import html
+
+    return html(data)
+
+
+REPORTS: dict[str, tuple[str, Callable[[Data], str]]] = {
+    HTML: ("report.html", _html),
+    "junit": ("junit.xml", junit),
+    "sarif": ("report.sarif", sarif),
+    "markdown": ("summary.md", markdown),
+}
+"""By name: the file in a campaign's folder, and what writes it."""
+
+
+def available(name: str) -> bool:
+    """Whether what a report needs is installed."""
+    return name != HTML or find_spec("jinja2") is not None
+
+
+def write_reports(folder: Folder, store: Store, names: Iterable[str] = REPORTS) -> list[Path]:
+    """Write reports into the folder of a campaign; their paths.
+
+    Raises:
+        StoreError: the store cannot be read.
+        OSError: a file cannot be written.
+    """
+    data = gather(folder, store)
+    paths = []
+    for name in names:
+        file, render = REPORTS[name]
+        paths.append(folder.root / file)
+        write_whole(render(data), paths[-1])
+    return paths
+
+
+class WriteAtEnd:
+    """Listens to a campaign, and writes what reports there can be when it stops."""
+
+    def __init__(self, folder: Folder, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+
+    def __call__(self, event: Event) -> None:
+        """One event."""
+        if isinstance(event, Stopped):
+            write_reports(self._folder, self._store, filter(available, REPORTS))

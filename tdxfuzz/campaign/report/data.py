@@ -1,0 +1,123 @@
+"""What reports are made of: the summary, how it went, and each finding run once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from tdxfuzz.abi import BY_NUMBER, status
+from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.settings import Settings, Subject, load
+from tdxfuzz.campaign.store import Finding, Store
+from tdxfuzz.campaign.summary import Summary, summary
+from tdxfuzz.check.run import run
+from tdxfuzz.host.design_file import DesignFileError
+from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.read import parse
+from tdxfuzz.repro.svg import svg
+from tdxfuzz.sim import HarnessError
+
+MOST_EVENTS = 60
+
+
+@frozen
+class Shown:
+    """A finding with its trace and picture; ``path`` is relative to the campaign's folder."""
+
+    finding: Finding
+    path: str
+    trace: str
+    picture: str
+    command: str
+
+
+@frozen
+class Sample:
+    """How it stood at a time; ``seconds`` of work since the beginning, ``rss`` in bytes."""
+
+    seconds: float
+    cases: int
+    steps: int
+    features: int
+    findings: int
+    workers: int
+    rss: int
+
+
+@frozen
+class Told:
+    """An event: when, which kind, and its fields."""
+
+    seconds: float
+    wall: str
+    kind: str
+    fields: Mapping[str, object]
+
+
+@frozen
+class Data:
+    """All that reports show. ``calls`` has SEAMCALLs by leaf and status."""
+
+    title: str
+    settings: Settings
+    summary: Summary
+    shown: tuple[Shown, ...]
+    samples: tuple[Sample, ...]
+    calls: Mapping[str, Mapping[str, int]]
+    events: tuple[Told, ...]
+
+
+def gather(folder: Folder, store: Store) -> Data:
+    """Read a campaign.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    told = summary(store)
+    settings = store.settings() or Settings(())
+    return Data(
+        title=folder.root.resolve().name,
+        settings=settings,
+        summary=told,
+        shown=tuple(_shown(found, settings, folder) for found in told.findings),
+        samples=tuple(
+            Sample(*row)  # type: ignore[arg-type]
+            for row in store.query("SELECT * FROM samples ORDER BY seconds")
+        ),
+        calls=_calls(store),
+        events=tuple(
+            Told(float(str(seconds)), str(wall), str(kind), json.loads(str(fields)))
+            for seconds, wall, kind, fields in store.query(
+                "SELECT seconds, wall, kind, fields FROM events ORDER BY id DESC LIMIT ?",
+                MOST_EVENTS,
+            )
+        ),
+    )
+
+
+def _calls(store: Store) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    rows = store.query("SELECT leaf, code, sum(calls) FROM calls GROUP BY leaf, code")
+    for leaf, code, calls in sorted((int(str(a)), int(str(b)), int(str(c))) for a, b, c in rows):
+        table.setdefault(BY_NUMBER[leaf].name, {})[status(code << 32).name] = calls
+    return table
+
+
+def _shown(found: Finding, settings: Settings, folder: Folder) -> Shown:
+    subject = settings.subject(found.design)
+    path = folder.finding(found.design, found.bucket).relative_to(folder.root)
+    option = f" --design {subject.argument}" if subject.file else ""
+    trace, picture = _traced(found, subject)
+    return Shown(found, str(path), trace, picture, f"tdxfuzz replay {path}{option}")
+
+
+def _traced(found: Finding, subject: Subject) -> tuple[str, str]:
+    """The trace of a finding, or why there is none any more."""
+    try:
+        again = run(parse(found.text).case, load(subject), traced=True)
+    except (ReproducerError, HarnessError, DesignFileError, OSError) as error:
+        return f"{error}\n", ""
+    return columns(again), svg(again)

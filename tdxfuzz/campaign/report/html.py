@@ -1,0 +1,141 @@
+"""The page: one file that opens from disk, with everything in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from attrs import frozen
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from tdxfuzz import __version__
+from tdxfuzz.campaign.report.charts import chart
+from tdxfuzz.campaign.report.data import Data, Sample
+from tdxfuzz.campaign.report.words import counted, headline, what_clean_means
+from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
+from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.module.module import MODEL_VERSION
+
+MEBI = 1 << 20
+SHADES = 6
+
+
+@frozen
+class Cell:
+    """A cell of the matrix: how it looks, what it says, where it leads, and why."""
+
+    kind: str
+    text: str
+    link: str
+    hint: str
+
+
+@frozen
+class Heat:
+    """A cell of the heat map: how often, and its shade from 0 to ``SHADES``."""
+
+    calls: int
+    shade: int
+
+
+def html(data: Data) -> str:
+    """The text of the page."""
+    environment = Environment(
+        loader=PackageLoader("tdxfuzz.campaign", "report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return (
+        environment.get_template("page.html.j2").render(
+            data=data,
+            told=data.summary,
+            headline=headline(data),
+            clean=what_clean_means(data),
+            checks=list(ALL_CHECKS),
+            matrix=_matrix(data),
+            charts=_charts(data.samples),
+            heads=sorted({name for by_status in data.calls.values() for name in by_status}),
+            heat=_heat(data.calls),
+            witnesses=_witnesses(data),
+            pictures=[Markup(shown.picture) for shown in data.shown],
+            counted=counted,
+            version=__version__,
+            model=MODEL_VERSION,
+        )
+        + "\n"
+    )
+
+
+def _matrix(data: Data) -> list[tuple[str, list[Cell]]]:
+    anchors = {
+        (shown.finding.design, shown.finding.check): f"#finding-{i}"
+        for i, shown in reversed(list(enumerate(data.shown, 1)))
+    }
+    rows = []
+    for design in data.summary.designs:
+        cells = []
+        for check in ALL_CHECKS:
+            cell = design.cell(check)
+            seen = design.seen.get(check, 0)
+            if cell == FAIL:
+                cells.append(Cell("found", "found", anchors[design.name, check], "it fired"))
+            elif cell == PASS:
+                hint = f"{ALL_CHECKS[check].witness}: in {seen:,} cases"
+                cells.append(Cell("clean", f"clean {_short(seen)}", "", hint))
+            elif cell == NOT_WATCHED:
+                cells.append(Cell("none", "", "", "this check does not listen here"))
+            else:
+                hint = f"never: {ALL_CHECKS[check].witness}"
+                cells.append(Cell("never", "never seen", "", hint))
+        rows.append((design.name, cells))
+    return rows
+
+
+def _short(number: int) -> str:
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+def _charts(samples: Sequence[Sample]) -> list[tuple[str, Markup]]:
+    rates = [
+        (after.seconds, (after.cases - before.cases) / (after.seconds - before.seconds))
+        for before, after in pairwise(samples)
+        if after.seconds > before.seconds
+    ]
+    zero = (0.0, 0.0)
+    drawn = (
+        ("Features reached", [zero, *((s.seconds, float(s.features)) for s in samples)], ""),
+        ("Buckets found", [zero, *((s.seconds, float(s.findings)) for s in samples)], ""),
+        ("Cases a second", rates, ""),
+        ("Memory of all processes", [(s.seconds, s.rss / MEBI) for s in samples], " MB"),
+    )
+    # The marks are made of numbers alone, by us.
+    charts = [(name, Markup(chart(points, name, unit))) for name, points, unit in drawn]
+    return [(name, picture) for name, picture in charts if picture]
+
+
+def _heat(calls: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, Heat]]]:
+    most = max((n for by_status in calls.values() for n in by_status.values()), default=1)
+    scale = SHADES / max(math.log10(most + 1), 1e-9)
+    return [
+        (
+            leaf,
+            {name: Heat(n, max(round(math.log10(n + 1) * scale), 1)) for name, n in row.items()},
+        )
+        for leaf, row in calls.items()
+    ]
+
+
+def _witnesses(data: Data) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    names = list(dict.fromkeys(name for d in data.summary.designs for name in d.witnesses))
+    rows = [
+        (design.name, [design.witnesses.get(name, 0) for name in names])
+        for design in data.summary.designs
+    ]
+    return names, rows

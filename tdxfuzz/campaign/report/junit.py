@@ -1,0 +1,60 @@
+"""JUnit XML: a suite for each design, a test for each check."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.campaign.summary import ERROR, FAIL, NOT_WATCHED, PASS, DesignSummary
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(data: Data) -> str:
+    """The text of the file."""
+    root = ElementTree.Element("testsuites", name="tdxfuzz")
+    for design in data.summary.designs:
+        shown = [one for one in data.shown if one.finding.design == design.name]
+        root.append(_suite(design, shown))
+    for key in ("tests", "failures", "errors", "skipped"):
+        root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
+    root.set("time", f"{data.summary.seconds:.3f}")
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
+
+
+def _suite(design: DesignSummary, shown: list[Shown]) -> ElementTree.Element:
+    cells = {check: design.cell(check) for check in design.checks}
+    cells = {check: cell for check, cell in cells.items() if cell != NOT_WATCHED}
+    suite = ElementTree.Element("testsuite", name=_clean(design.name), tests=str(len(cells)))
+    counts = {"failures": 0, "errors": 0, "skipped": 0}
+    for check, cell in cells.items():
+        test = ElementTree.SubElement(
+            suite, "testcase", classname=_clean(f"tdxfuzz.{design.name}"), name=check
+        )
+        if cell == FAIL:
+            counts["failures"] += 1
+            of_check = [one for one in shown if one.finding.check == check]
+            failure = ElementTree.SubElement(
+                test, "failure", type=check, message=_clean(of_check[0].finding.message)
+            )
+            failure.text = _clean("\n".join(map(_text, of_check)))
+        elif design.verdict == ERROR:
+            counts["errors"] += 1
+            ElementTree.SubElement(test, "error", message=_clean(design.why))
+        elif cell != PASS:
+            counts["skipped"] += 1
+            ElementTree.SubElement(test, "skipped", message="what it watches for never happened")
+    for key, count in counts.items():
+        suite.set(key, str(count))
+    return suite
+
+
+def _text(shown: Shown) -> str:
+    return f"{shown.finding.bucket}\n\n{shown.trace}\nReproduce with: {shown.command}\n"
+
+
+def _clean(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return _FORBIDDEN.sub("?", text)

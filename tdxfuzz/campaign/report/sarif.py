@@ -1,0 +1,91 @@
+"""SARIF 2.1.0, for code scanning: a rule for each check, a result for each bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from pathlib import Path
+
+from tdxfuzz import __version__
+from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.host.designs import DESIGNS
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def sarif(data: Data) -> str:
+    """The text of the file."""
+    rules = list(ALL_CHECKS)
+    log = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "tdxfuzz",
+                        "version": __version__,
+                        "rules": [_rule(check) for check in rules],
+                    }
+                },
+                "columnKind": "unicodeCodePoints",
+                "results": [_result(shown, rules, data) for shown in data.shown],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2) + "\n"
+
+
+def _rule(check: str) -> dict[str, object]:
+    kind = ALL_CHECKS[check]
+    about = " ".join(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split())
+    return {
+        "id": check,
+        "shortDescription": {"text": about.replace("``", "`")},
+        "help": {"text": f"Source: {kind.source}. Says something only if {kind.witness}."},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _result(shown: Shown, rules: list[str], data: Data) -> dict[str, object]:
+    found = shown.finding
+    subject = data.settings.subject(found.design)
+    file, line = _source(found.design, subject.file, subject.class_name)
+    fingerprint = hashlib.sha256(f"{found.design}\n{found.bucket}".encode()).hexdigest()
+    result: dict[str, object] = {
+        "ruleId": found.check,
+        "ruleIndex": rules.index(found.check),
+        "level": "error",
+        "message": {"text": f"{found.design}: {found.message}\n\n{shown.command}"},
+        "partialFingerprints": {"tdxfuzzBucket/v1": fingerprint},
+        "occurrenceCount": max(found.sightings, 1),
+        "properties": {"bucket": found.bucket, "reproducer": shown.path, "trace": shown.trace},
+    }
+    if file:
+        where = {"artifactLocation": {"uri": file}, "region": {"startLine": line}}
+        result["locations"] = [{"physicalLocation": where}]
+    return result
+
+
+def _source(design: str, file: str, class_name: str) -> tuple[str, int]:
+    """Where the code is that broke: the design's class, in a path relative to where one is."""
+    if file:
+        path = Path(file)
+        line = 1
+        try:
+            rows = path.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            rows = []
+        for number, row in enumerate(rows, 1):
+            if row.startswith((f"class {class_name}(", f"class {class_name}:")):
+                line = number
+        here = Path.cwd()
+        return (
+            path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_uri()
+        ), line
+    if design not in DESIGNS:
+        return "", 0
+    kind = DESIGNS[design]
+    return f"{kind.__module__.replace('.', '/')}.py", inspect.getsourcelines(kind)[1]

@@ -1,0 +1,34 @@
+"""The sentences that reports share."""
+
+from __future__ import annotations
+
+from tdxfuzz.campaign.report.data import Data
+from tdxfuzz.campaign.summary import FAIL
+
+
+def headline(data: Data) -> str:
+    """The verdict in a line."""
+    told = data.summary
+    broken = sum(design.verdict == FAIL for design in told.designs)
+    of = counted(len(told.designs), "design")
+    if broken:
+        number = counted(len(told.findings), "finding")
+        return f"{number} in {broken} of {of}"
+    return f"Nothing found in {of}: {told.verdict}"
+
+
+def what_clean_means(data: Data) -> str:
+    """What one may conclude where nothing was found, and what not."""
+    cpus = " or ".join(map(str, data.settings.cpus))
+    return (
+        f"A clean cell means: in the cases counted here, of up to a few operations on each of "
+        f"{cpus} simulated CPUs, what the check watches for did happen, and the check did not "
+        "fire. It is no proof: orders that were not drawn were not seen. `tdxfuzz verify` tries "
+        "all orders of a scenario. All of it holds for the model of module 1.5.25, at the "
+        "granularity of one shared access."
+    )
+
+
+def counted(number: int, what: str) -> str:
+    """``"1 finding"``, ``"2 findings"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

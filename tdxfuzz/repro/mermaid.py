@@ -1,0 +1,43 @@
+"""A run as a Mermaid sequence diagram, for where Markdown is shown: an issue, a wiki."""
+
+from __future__ import annotations
+
+import re
+
+from tdxfuzz.check.run import Run
+from tdxfuzz.repro.lines import describe_op, lines_of
+
+
+def mermaid(run: Run) -> str:
+    """A traced run as a sequence diagram.
+
+    Raises:
+        ValueError: the run kept no trace.
+    """
+    cpus = range(run.case.world.cpus)
+    rows = ["sequenceDiagram"]
+    rows += [f"    participant C{cpu} as CPU {cpu}" for cpu in cpus]
+    rows.append("    participant M as TDX module")
+    everyone = f"C0,C{len(cpus) - 1}" if len(cpus) > 1 else "C0"
+    if run.case.setup:
+        before = ", ".join(describe_op(run.layout, op) for op in run.case.setup)
+        rows.append(f"    Note over {everyone}: before: {_plain(before)}")
+    for line in lines_of(run):
+        text = _plain(line.text)
+        if line.kind == "mark":
+            rows.append(f"    Note over {everyone}: {text.removeprefix('^ ')}")
+        elif line.kind != "call":
+            rows.append(f"    Note over C{line.cpu}: {text}")
+        elif text.endswith(" begins"):
+            rows.append(f"    C{line.cpu}->>M: {line.step}: {text.removesuffix(' begins')}")
+        else:
+            call, _, answer = text.rpartition(") = ")
+            if not call.startswith("…"):
+                rows.append(f"    C{line.cpu}->>M: {line.step}: {call})")
+            rows.append(f"    M-->>C{line.cpu}: {answer}")
+    return "\n".join(rows) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Without what means something to Mermaid."""
+    return re.sub(r"\s+", " ", text.replace(";", ",").replace("#", "no. ")).strip()

@@ -1,0 +1,181 @@
+"""The lanes view: a picture of a run, a lane for each CPU, time from top to bottom.
+
+A SEAMCALL is a box as long as it lasts, with its answer inside; between lanes an arrow shows
+where another CPU goes on. Every word it needs is in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator, Sequence
+from xml.sax.saxutils import escape
+
+from attrs import frozen
+
+from tdxfuzz.check.run import Run
+from tdxfuzz.repro.lines import Line, describe_op, lines_of
+
+GUTTER = 56
+LANE = 380
+ROW = 17
+PAD = 8
+TOP = 44
+CHARACTERS = 48
+"""That fit into a lane."""
+
+STYLE = """
+.tdx-lanes{font:12px ui-monospace,Menlo,Consolas,monospace;--ink:#1b1f24;--soft:#667;--line:#c9ced6;
+--ok:#e6f4ea;--okline:#3d8b54;--busy:#fff3d6;--busyline:#b7791f;--bad:#fde8e8;--badline:#c53030}
+@media (prefers-color-scheme:dark){.tdx-lanes{--ink:#e6e8eb;--soft:#9aa3ad;--line:#444c56;
+--ok:#16321f;--okline:#57ab71;--busy:#3a2d10;--busyline:#d9a441;--bad:#421c1c;--badline:#f08080}}
+.tdx-lanes text{fill:var(--ink)}.tdx-lanes .soft{fill:var(--soft)}
+.tdx-lanes .op{font-weight:600}.tdx-lanes .head{font-weight:700;font-size:14px}
+.tdx-lanes .lane{stroke:var(--line);stroke-width:1;stroke-dasharray:2 4}
+.tdx-lanes .go{stroke:var(--soft);fill:none;stroke-width:1.5}.tdx-lanes .tip{fill:var(--soft)}
+.tdx-lanes rect{stroke-width:1.3}.tdx-lanes .ok{fill:var(--ok);stroke:var(--okline)}
+.tdx-lanes .busy{fill:var(--busy);stroke:var(--busyline)}
+.tdx-lanes .bad{fill:var(--bad);stroke:var(--badline)}
+.tdx-lanes .open{fill:none;stroke:var(--soft);stroke-dasharray:4 3}
+""".strip()
+
+
+@frozen
+class _Item:
+    """A line where it is drawn: its rows of text, and the row it begins in."""
+
+    line: Line
+    rows: tuple[str, ...]
+    top: int
+
+    @property
+    def bottom(self) -> int:
+        """The row after its last."""
+        return self.top + len(self.rows)
+
+
+def svg(run: Run) -> str:
+    """A traced run as a picture, for a page or a file of its own.
+
+    Raises:
+        ValueError: the run kept no trace.
+    """
+    items = _placed(lines_of(run), run)
+    cpus = run.case.world.cpus
+    width = GUTTER + cpus * LANE + PAD
+    height = TOP + (items[-1].bottom if items else 0) * ROW + 2 * PAD
+    finding = run.finding
+    title = "nothing shows" if finding is None else f"{finding.check}: {finding.message}"
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="tdx-lanes" role="img" '
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        ),
+        f"<title>{escape(f'{run.case.design}: {title}')}</title>",
+        f"<style>{STYLE}</style>",
+        _text(PAD, TOP - 24, "step", "soft"),
+    ]
+    for cpu in range(cpus):
+        x = _x(cpu)
+        parts.append(_text(x, TOP - 24, f"CPU {cpu}", "head"))
+        parts.append(
+            f'<line class="lane" x1="{x - 8}" y1="{TOP - 16}" x2="{x - 8}" y2="{height - PAD}"/>'
+        )
+    parts += _boxes(items)
+    parts += _arrows(items)
+    for item in items:
+        parts += _words(item, cpus)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _placed(lines: Sequence[Line], run: Run) -> list[_Item]:
+    if run.case.setup:
+        before = "; ".join(describe_op(run.layout, op) for op in run.case.setup)
+        lines = [Line(0, 0, "before", f"before: {before}"), *lines]
+    items: list[_Item] = []
+    row = 0
+    for line in lines:
+        wide = line.kind in ("mark", "before")
+        most = CHARACTERS * (run.case.world.cpus if wide else 1)
+        rows = textwrap.wrap(line.text, most, subsequent_indent="  ", break_on_hyphens=False)
+        if items and (items[-1].line.cpu != line.cpu or line.kind in ("mark", "op")):
+            row += 1
+        items.append(_Item(line, tuple(rows), row))
+        row += len(rows)
+    return items
+
+
+def _x(cpu: int) -> int:
+    return GUTTER + cpu * LANE + PAD
+
+
+def _y(row: int) -> int:
+    return TOP + row * ROW
+
+
+def _boxes(items: Sequence[_Item]) -> Iterator[str]:
+    """A box for each SEAMCALL, from where it begins to where it returns."""
+    begun: dict[int, _Item] = {}
+    for item in items:
+        line = item.line
+        if line.kind != "call":
+            continue
+        if line.text.endswith(" begins"):
+            begun[line.cpu] = item
+            continue
+        first = begun.pop(line.cpu, item) if line.text.startswith("…") else item
+        yield _box(line.cpu, first.top, item.bottom, _kind(line.text))
+    for cpu, item in begun.items():
+        yield _box(cpu, item.top, max(one.bottom for one in items), "open")
+
+
+def _box(cpu: int, top: int, bottom: int, kind: str) -> str:
+    x, y = _x(cpu) - 4, _y(top) - 2
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{LANE - 20}" '
+        f'height="{(bottom - top) * ROW - 1}" rx="4"/>'
+    )
+
+
+def _kind(text: str) -> str:
+    answer = text.rpartition(") = ")[2]
+    if answer.startswith("SUCCESS"):
+        return "ok"
+    return "busy" if "BUSY" in answer else "bad"
+
+
+def _arrows(items: Sequence[_Item]) -> Iterator[str]:
+    """From the last thing a CPU did to the first thing of the CPU that goes on."""
+    moving = [item for item in items if item.line.kind not in ("mark", "before")]
+    for before, after in itertools.pairwise(moving):
+        a, b = before.line.cpu, after.line.cpu
+        if a == b:
+            continue
+        x1, x2 = _x(a) + LANE / 2, _x(b) - 6 if b > a else _x(b) + LANE - 24
+        y1, y2 = _y(before.bottom) - 3, _y(after.top) + 6
+        yield f'<path class="go" d="M{x1:g} {y1} C{x1:g} {y2} {x1:g} {y2} {x2:g} {y2}"/>'
+        back = -7 if b > a else 7
+        yield f'<path class="tip" d="M{x2:g} {y2} l{back} -4 v8 z"/>'
+
+
+def _words(item: _Item, cpus: int) -> Iterator[str]:
+    line = item.line
+    x = _x(line.cpu)
+    kind = {"op": "op", "host": "soft", "wait": "soft"}.get(line.kind, "")
+    if line.kind in ("mark", "before"):
+        x = _x(0)
+    if line.kind == "mark":
+        yield (
+            f'<rect class="bad" x="{x - 4}" y="{_y(item.top) - 2}" width="{cpus * LANE - 20}" '
+            f'height="{len(item.rows) * ROW + 2}" rx="4"/>'
+        )
+    if line.kind not in ("op", "mark", "before"):
+        yield _text(PAD, _y(item.top) + 11, str(line.step), "soft")
+    for i, row in enumerate(item.rows):
+        yield _text(x, _y(item.top + i) + 11, row, kind)
+
+
+def _text(x: int, y: int, text: str, kind: str) -> str:
+    shown = text.replace("\xa0", " ")
+    attribute = f' class="{kind}"' if kind else ""
+    return f'<text x="{x}" y="{y}" xml:space="preserve"{attribute}>{escape(shown)}</text>'

@@ -31,6 +31,7 @@ ORDER = [
     "fuzzers",
     "campaign",
     "cli",
+    "__main__",
 ]
 
 

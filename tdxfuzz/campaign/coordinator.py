@@ -109,6 +109,7 @@ class Coordinator:
                 str(self._folder.root), names, self._workers.size(), self._settings.seed, resumed
             )
         )
+        self._folder.sweep()
         self._corpus.take_up()
         self._put_right()
         while True:

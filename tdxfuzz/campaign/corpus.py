@@ -6,6 +6,7 @@ store remembers what each of them reaches; a file it does not know is run to fin
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -92,7 +93,7 @@ class Corpus:
         for name, entry in entries.items():
             news += len(self._store.new_features(design, entry.features))
             self._store.add_entry(name, design, entry)
-            self._names.setdefault(design, []).append(name)
+            insort(self._names.setdefault(design, []), name)
         return news
 
     def parents(self, design: str, most: int, rng: Random) -> list[str]:

@@ -92,6 +92,12 @@ class Folder:
         """The files of the corpus, by name."""
         return sorted(path for path in self.corpus.glob(f"*{SUFFIX}") if path.is_file())
 
+    def sweep(self) -> None:
+        """Remove what a killed process was about to write."""
+        for inside in (self.root, self.findings, self.originals, self.corpus):
+            for path in inside.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
     def put_aside(self, path: Path) -> Path:
         """Move a file out of the corpus, never over another."""
         self.set_aside.mkdir(parents=True, exist_ok=True)

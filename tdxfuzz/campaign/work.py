@@ -38,7 +38,7 @@ from tdxfuzz.search.hunt import attempts, drawn_cases
 from tdxfuzz.search.mutate import cross, mutate
 from tdxfuzz.search.shrink import shrink
 from tdxfuzz.search.statistics import Statistics
-from tdxfuzz.sim import HarnessError
+from tdxfuzz.sim import HarnessError, Schedule
 
 CROSS = 0.2
 """How often a child has two parents."""
@@ -147,20 +147,27 @@ class _Hunting:
 
     def _note(self, attempt: Run) -> None:
         self._statistics.add(attempt)
-        fresh = tuple(sorted(set(features_of(attempt)) - self._known))
+        fresh = set(features_of(attempt)) - self._known
         if fresh and len(self._interesting) < MOST_ENTRIES:
-            self._known.update(fresh)
-            self._interesting.append(Interesting(self._case_text(attempt), fresh))
+            self._keep(attempt)
+            self._known |= fresh
         if attempt.finding is not None:
             bucket = attempt.finding.bucket
             self._times[bucket] += 1
             if bucket not in self._sightings:
                 self._sightings[bucket] = (attempt, self._statistics.cases)
 
-    def _case_text(self, attempt: Run) -> str:
-        case = evolve(attempt.case.with_schedule(attempt.schedule), checks=())
-        comment = "Reached something new; an entry of a campaign's corpus."
-        return case_to_toml(case, self._subject.design_file, comment)
+    def _keep(self, attempt: Run) -> None:
+        """Run it as its entry will be run: by its schedule, and with all checks listening."""
+        switches = Schedule.of(attempt.outcome.switches)
+        again = self._worlds.run(evolve(attempt.case.with_schedule(switches), checks=()))
+        fresh = tuple(sorted(set(features_of(again)) - self._known))
+        if fresh:
+            self._known.update(fresh)
+            case = again.case.with_schedule(again.schedule)
+            comment = "Reached something new; an entry of a campaign's corpus."
+            text = case_to_toml(case, self._subject.design_file, comment)
+            self._interesting.append(Interesting(text, fresh))
 
     def _sighting(self, bucket: str) -> Sighting:
         found, cases = self._sightings[bucket]

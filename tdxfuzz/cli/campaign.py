@@ -72,6 +72,9 @@ def campaign_command() -> None:
     help="Simulated CPUs; may be given several times.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of the first hunt [default: random].")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases a task."
+)
 @module_variant_option
 @click.option(
     "--patience",
@@ -98,6 +101,7 @@ def run_command(
     scheduler: str | None,
     cpu_counts: tuple[int, ...],
     seed: int | None,
+    batch: int,
     variant: str,
     patience: float,
     memory: int,
@@ -119,7 +123,7 @@ def run_command(
     folder = Folder(directory)
     with _problems(), folder.taken():
         store = Store(folder.store)
-        settings = _settings(store, designs, cpu_counts, seed, variant)
+        settings = _settings(store, designs, cpu_counts, seed, batch, variant)
         team = _team(settings, workers, scheduler, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
@@ -232,7 +236,12 @@ def minimise_command(directory: Path) -> int:
 
 
 def _settings(
-    store: Store, designs: tuple[str, ...], cpus: tuple[int, ...], seed: int | None, variant: str
+    store: Store,
+    designs: tuple[str, ...],
+    cpus: tuple[int, ...],
+    seed: int | None,
+    batch: int,
+    variant: str,
 ) -> Settings:
     """What the campaign is about: as it was begun, or as it begins now.
 
@@ -253,7 +262,7 @@ def _settings(
         )
     if seed is None:
         seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
-    settings = Settings(tuple(subjects), tuple(cpus), seed, variant=variant)
+    settings = Settings(tuple(subjects), tuple(cpus), seed, batch, variant)
     if begun is None:
         store.set_meta("settings", settings.text())
         return settings

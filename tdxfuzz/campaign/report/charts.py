@@ -23,8 +23,10 @@ def chart(points: Sequence[tuple[float, float]], label: str, unit: str = "") -> 
         return f"{x:.1f},{y:.1f}"
 
     rows = [
-        (f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}"><title>{escape(label)}</title>')
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
+            f'viewBox="0 0 {WIDTH} {HEIGHT}"><title>{escape(label)}</title>'
+        )
     ]
     for i in range(TICKS + 1):
         value = most * i / TICKS

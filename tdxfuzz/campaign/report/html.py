@@ -54,7 +54,7 @@ def html(data: Data) -> str:
             data=data,
             told=data.summary,
             headline=headline(data),
-            clean=what_clean_means(data),
+            clean=what_clean_means(data).replace("`", ""),
             checks=list(ALL_CHECKS),
             matrix=_matrix(data),
             charts=_charts(data.samples),
@@ -85,12 +85,12 @@ def _matrix(data: Data) -> list[tuple[str, list[Cell]]]:
                 cells.append(Cell("found", "found", anchors[design.name, check], "it fired"))
             elif cell == PASS:
                 hint = f"{ALL_CHECKS[check].witness}: in {seen:,} cases"
-                cells.append(Cell("clean", f"clean {_short(seen)}", "", hint))
+                cells.append(Cell("clean", f"✓ {_short(seen)}", "", hint))
             elif cell == NOT_WATCHED:
                 cells.append(Cell("none", "", "", "this check does not listen here"))
             else:
                 hint = f"never: {ALL_CHECKS[check].witness}"
-                cells.append(Cell("never", "never seen", "", hint))
+                cells.append(Cell("never", "never", "", hint))
         rows.append((design.name, cells))
     return rows
 

@@ -1,0 +1,5 @@
+"""``python -m tdxfuzz``."""
+
+from tdxfuzz.cli import main
+
+main()

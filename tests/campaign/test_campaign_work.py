@@ -1,0 +1,119 @@
+"""A worker's answer depends on its task alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from attrs import evolve
+
+from campaigns import SMALL
+from tdxfuzz.campaign.coverage import IS_STATE
+from tdxfuzz.campaign.settings import Settings, Subject
+from tdxfuzz.campaign.task import (
+    Hunt,
+    Hunted,
+    Shrink,
+    Shrunk,
+    answer_of,
+    answer_text,
+    task_of,
+    task_text,
+)
+from tdxfuzz.campaign.work import Bench
+from tdxfuzz.repro.read import parse, parse_case
+from tdxfuzz.repro.replay import Result, replay
+
+EVERYTHING = Settings()
+HINT = Hunt(number=3, design="hint", engine="portfolio", seed=1, cases=400)
+
+
+def hunted(task: Hunt, settings: Settings = EVERYTHING) -> Hunted:
+    answer = Bench(settings).do(task)
+    assert isinstance(answer, Hunted)
+    assert not answer.error
+    return answer
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        HINT,
+        evolve(HINT, design="merged", scenario="map-zap", cases=100),
+        evolve(HINT, design="v6", cpus=3, engine="pct", cases=100),
+        evolve(HINT, design="hostile", cases=200),
+    ],
+    ids=lambda task: f"{task.design} {task.scenario or task.engine}",
+)
+def test_the_same_task_has_the_same_answer_on_any_bench(task: Hunt) -> None:
+    used = Bench(EVERYTHING)
+    used.do(evolve(task, seed=99, cases=50))
+    first = hunted(task)
+    again = used.do(task)
+    assert isinstance(again, Hunted)
+    assert evolve(again, seconds=0) == evolve(first, seconds=0)
+    assert first.cases == task.cases
+
+
+def test_tasks_and_answers_survive_the_way() -> None:
+    answer = hunted(HINT)
+    assert answer_of(answer_text(answer)) == answer
+    shrink = Shrink("hint", answer.sightings[0].bucket, answer.sightings[0].text)
+    for task in (HINT, shrink):
+        assert task_of(task_text(task)) == task
+    shrunk = Shrunk(text="x", reliable=10)
+    assert answer_of(answer_text(shrunk)) == shrunk
+
+
+def test_a_hunt_goes_on_after_a_finding_and_counts_it() -> None:
+    answer = hunted(HINT)
+    (race,) = answer.sightings
+    assert race.bucket == "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+    assert race.times > 1
+    assert race.cases < answer.cases == 400
+    assert replay(parse(race.text)).result is Result.FAILED
+
+
+def test_muted_checks_find_nothing() -> None:
+    answer = hunted(evolve(HINT, muted=("pamt-in-use",)))
+    assert {seen.bucket.partition("/")[0] for seen in answer.sightings} <= {"unexpected-status"}
+
+
+def test_each_feature_is_told_once_and_shown_by_its_case() -> None:
+    answer = hunted(evolve(HINT, design="merged"))
+    features = Counter(feature for entry in answer.interesting for feature in entry.features)
+    assert set(features.values()) == {1}
+    assert any(feature & IS_STATE for feature in features)
+    assert any(not feature & IS_STATE for feature in features)
+    for entry in answer.interesting[:5]:
+        assert parse_case(entry.text).design == "merged"
+
+
+def test_mutants_come_from_their_parents_alone() -> None:
+    parents = tuple(entry.text for entry in hunted(evolve(HINT, design="merged")).interesting[:4])
+    task = evolve(HINT, design="merged", parents=parents, cases=150)
+    first, again = hunted(task), hunted(task)
+    assert evolve(first, seconds=0) == evolve(again, seconds=0)
+    assert first.cases == 150
+
+
+def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:
+    (race,) = hunted(HINT).sightings
+    shrunk = Bench(EVERYTHING).do(Shrink("hint", race.bucket, race.text))
+    assert isinstance(shrunk, Shrunk)
+    assert (shrunk.operations, shrunk.preemptions, shrunk.reliable) == (2, 1, 10)
+    assert replay(parse(shrunk.text)).result is Result.FAILED
+
+
+def test_what_does_not_show_cannot_be_shrunk() -> None:
+    (race,) = hunted(HINT).sightings
+    shrunk = Bench(EVERYTHING).do(Shrink("hint", "refcount/-/-/negative", race.text))
+    assert isinstance(shrunk, Shrunk)
+    assert shrunk.error == f"replayed, it showed {race.bucket}"
+
+
+def test_a_design_that_is_not_there_is_told_in_the_answer() -> None:
+    settings = evolve(SMALL, subjects=(Subject("Mine", "/nowhere/mine.py", "Mine", "0" * 64),))
+    answer = Bench(settings).do(evolve(HINT, design="Mine"))
+    assert isinstance(answer, Hunted)
+    assert "No such file" in answer.error

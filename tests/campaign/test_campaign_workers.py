@@ -1,0 +1,141 @@
+"""Worker processes: they answer, and what dies, hangs or eats memory is replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from tdxfuzz.campaign.settings import Settings, Subject
+from tdxfuzz.campaign.task import Hunt, Hunted, Task
+from tdxfuzz.campaign.work import Bench
+from tdxfuzz.campaign.workers import Done, LocalWorkers, rss_of
+
+GIBI = 1 << 30
+TASK = Hunt(0, "hint", "portfolio", 1, 60)
+
+HANGS = """
+from tdxfuzz.host.design import RefcountLayer
+
+class Mine(RefcountLayer):
+    def get(self, pfn, cache=None):
+        while True:
+            pass
+
+    def put(self, pfn, hint=False):
+        pass
+"""
+EATS = HANGS.replace(
+    "            pass\n\n", "            eaten.append(bytes(1 << 24))\n\n", 1
+).replace("        while True", "        eaten = []\n        while True")
+RAISES = HANGS.replace("        while True:\n            pass", "        return 1 // 0")
+
+
+def user_settings(folder: Path, text: str) -> Settings:
+    path = folder / "mine.py"
+    path.write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Settings((Subject("Mine", str(path), "Mine", digest),))
+
+
+@contextmanager
+def workers(
+    settings: Settings, count: int = 1, patience: float = 300, memory: int = 4 * GIBI
+) -> Iterator[LocalWorkers]:
+    team = LocalWorkers(settings, count, patience, memory)
+    try:
+        yield team
+    finally:
+        team.close()
+
+
+def answer(team: LocalWorkers, tasks: int = 1) -> list[Done]:
+    done: list[Done] = []
+    while len(done) < tasks:
+        done += team.wait(60)
+    return done
+
+
+def test_a_worker_answers_as_a_bench_does() -> None:
+    settings = Settings()
+    with workers(settings, 2) as team:
+        assert (team.free(), team.size()) == (2, 2)
+        tasks: list[Task] = [TASK, evolve(TASK, number=1, design="v2")]
+        for task in tasks:
+            team.submit(task)
+        assert team.free() == 0
+        assert team.rss() > 10 << 20
+        for done in answer(team, 2):
+            here = Bench(settings).do(done.task)
+            assert isinstance(here, Hunted)
+            assert isinstance(done.answer, Hunted)
+            assert evolve(done.answer, seconds=0) == evolve(here, seconds=0)
+        assert team.free() == 2
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    with workers(Settings()) as team:
+        team.submit(evolve(TASK, cases=10**9))
+        (pid,) = team.pids()
+        os.kill(pid, signal.SIGKILL)
+        (done,) = answer(team)
+        assert (done.answer, done.problem) == (None, "its worker died (SIGKILL)")
+        team.submit(TASK)
+        (again,) = answer(team)
+        assert again.answer is not None
+        assert team.pids() != [pid]
+
+
+def test_one_that_died_idle_is_noticed_with_its_next_task() -> None:
+    with workers(Settings()) as team:
+        (pid,) = team.pids()
+        os.kill(pid, signal.SIGKILL)
+        while rss_of(pid):
+            time.sleep(0.01)
+        team.submit(TASK)
+        (done,) = answer(team)
+        assert done.answer is None
+        assert "SIGKILL" in done.problem
+
+
+def test_a_design_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with workers(user_settings(tmp_path, HANGS), patience=2.5) as team:
+        team.submit(evolve(TASK, design="Mine"))
+        (done,) = answer(team)
+        assert (done.answer, done.problem) == (None, "no answer within 2.5 s")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(EATS, "design Mine raised MemoryError"), (RAISES, "design Mine raised ZeroDivisionError")],
+    ids=["eats memory", "raises"],
+)
+def test_a_design_that_breaks_is_told_in_the_answer(tmp_path: Path, text: str, why: str) -> None:
+    with workers(user_settings(tmp_path, text), memory=GIBI) as team:
+        team.submit(evolve(TASK, design="Mine"))
+        (done,) = answer(team)
+        assert isinstance(done.answer, Hunted)
+        assert why in done.answer.error
+        assert "mine.py:" in done.answer.error
+
+
+def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:
+    settings = user_settings(tmp_path, RAISES)
+    (tmp_path / "mine.py").write_text(HANGS)
+    told = Bench(settings).do(evolve(TASK, design="Mine"))
+    assert isinstance(told, Hunted)
+    assert "has changed since the campaign began" in told.error
+
+
+def test_workers_end_with_their_coordinator() -> None:
+    team = LocalWorkers(Settings(), 1, 300, 4 * GIBI)
+    (pid,) = team.pids()
+    team.close()
+    assert rss_of(pid) == 0

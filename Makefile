@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench power spin fuzz docs mutants clean
+.PHONY: help hunt test lint types bench power spin fuzz kills docs mutants clean
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -17,6 +17,7 @@ help:
 	@echo "make power   how soon each engine finds each seeded bug (an hour)"
 	@echo "make spin    verify and Spin on the same scenarios (needs spin and gcc)"
 	@echo "make fuzz    how far the atheris targets get in ten minutes each"
+	@echo "make kills   kill -9 a campaign's processes fifty times"
 	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
 	@echo "make mutants do the recordings notice deliberate errors in the model?"
 	@echo "make clean   remove the virtual environment and caches"
@@ -46,6 +47,9 @@ spin: $(VENV)/.installed-test
 fuzz: $(VENV)/.installed-test
 	$(BIN)/pip install --quiet -e '.[atheris]'
 	$(BIN)/python -m benchmarks.fuzz
+
+kills: $(VENV)/.installed-test
+	TDXFUZZ_KILLS=50 $(BIN)/pytest -s tests/campaign/test_campaign_kills.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools

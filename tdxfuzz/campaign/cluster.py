@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from distributed import Client, Future, wait
@@ -19,9 +20,6 @@ from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Task, answer_of, answer_text, task_of, task_text
 from tdxfuzz.campaign.work import Bench
 from tdxfuzz.campaign.workers import Done
-
-AHEAD = 2
-"""Tasks given out for each thread of the cluster: one that is done, one that waits."""
 
 
 class ClusterWorkers:
@@ -40,7 +38,8 @@ class ClusterWorkers:
         self._running: dict[Future, tuple[Task, float]] = {}
 
     def free(self) -> int:
-        return max(self.size(), 1) * AHEAD - len(self._running)
+        # None waits in a queue: it would be blamed for the one before it.
+        return self.size() - len(self._running)
 
     def size(self) -> int:
         return sum(self._client.nthreads().values())
@@ -75,20 +74,22 @@ class ClusterWorkers:
         return done
 
     def _overdue(self) -> list[Done]:
-        """Tasks that run for too long; waiting in a queue does not count."""
+        """Tasks given out too long ago: their workers are restarted."""
         now = time.monotonic()
         late = [f for f, (_, began) in self._running.items() if now - began >= self._patience]
         if not late:
             return []
         where = self._client.processing()
+        keys = {future.key for future in late}
+        stuck = [address for address, doing in where.items() if keys & set(doing)]
         done = []
         for future in late:
-            at = [address for address, keys in where.items() if future.key in keys]
             task, _ = self._running.pop(future)
-            future.cancel(force=True)
-            if at:
-                self._client.restart_workers(at, raise_for_error=False)
             done.append(Done(task, None, f"no answer within {self._patience:g} s"))
+        self._client.cancel(late, force=True)
+        # A worker may have left of its own accord meanwhile.
+        with suppress(KeyError):
+            self._client.restart_workers(stuck, raise_for_error=False)
         return done
 
 

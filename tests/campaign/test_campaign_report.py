@@ -1,0 +1,366 @@
+"""Reports: valid in the eyes of those who read them, a browser among them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from attrs import evolve
+
+from campaigns import SMALL, Campaign
+from tdxfuzz.campaign.coordinator import Limits
+from tdxfuzz.campaign.report import REPORTS, write_reports
+from tdxfuzz.campaign.report.charts import chart
+from tdxfuzz.campaign.report.data import Data, gather
+from tdxfuzz.campaign.report.html import html
+from tdxfuzz.campaign.report.junit import junit
+from tdxfuzz.campaign.report.markdown import markdown
+from tdxfuzz.campaign.report.sarif import sarif
+from tdxfuzz.campaign.settings import Subject
+from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
+
+SUBJECTS = tuple(map(Subject, ("hint", "v3-base", "merged", "hostile")))
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a campaign with its reports."""
+    settings = evolve(SMALL, subjects=SUBJECTS)
+    campaign = Campaign(tmp_path_factory.mktemp("reports") / "c", settings)
+    campaign.run(Limits(cases=8 * SMALL.batch))
+    with campaign.store() as store:
+        with store.transaction():
+            store.cut_off("merged", "3 times in one place: <script>alert(1)</script> & more")
+            totals = store.totals()
+            for second in range(3):
+                store.sample(
+                    evolve(totals, seconds=1000.0 + second, cases=second * 500), 2, 1 << 27
+                )
+        write_reports(campaign.folder, store)
+    return campaign.folder.root
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> Data:
+    campaign = Campaign(folder, evolve(SMALL, subjects=SUBJECTS))
+    with campaign.store() as store:
+        return gather(campaign.folder, store)
+
+
+def test_each_report_has_its_file(folder: Path) -> None:
+    for file, _ in REPORTS.values():
+        assert (folder / file).stat().st_size > 500
+
+
+def test_junit_has_a_test_for_each_check_of_each_design(data: Data) -> None:
+    root = ElementTree.fromstring(junit(data))
+    assert root.get("tests") == str(3 * len(CHECKS) + len(HOSTILE_CHECKS))
+    failed = {
+        (case.get("classname"), case.get("name"))
+        for case in root.iter("testcase")
+        if case.find("failure") is not None
+    }
+    assert failed == {(f"tdxfuzz.{one.finding.design}", one.finding.check) for one in data.shown}
+    assert ("tdxfuzz.hint", "pamt-in-use") in failed
+    assert root.get("failures") == str(len(failed))
+    assert root.get("errors") == str(len(CHECKS))
+    text = next(root.iter("failure")).text or ""
+    assert "Reproduce with: tdxfuzz replay findings/" in text
+
+
+_TEXT = {
+    "type": "object",
+    "required": ["text"],
+    "properties": {"text": {"type": "string"}},
+    "additionalProperties": False,
+}
+_LEVEL = {"enum": ["none", "note", "warning", "error"]}
+SUBSET = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "additionalProperties": False,
+    "properties": {
+        "$schema": {"type": "string", "format": "uri"},
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["tool", "results"],
+                "additionalProperties": False,
+                "properties": {
+                    "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                    "tool": {
+                        "type": "object",
+                        "required": ["driver"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "driver": {
+                                "type": "object",
+                                "required": ["name"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "version": {"type": "string"},
+                                    "rules": {
+                                        "type": "array",
+                                        "uniqueItems": True,
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["id"],
+                                            "additionalProperties": False,
+                                            "properties": {
+                                                "id": {"type": "string"},
+                                                "shortDescription": _TEXT,
+                                                "help": _TEXT,
+                                                "defaultConfiguration": {
+                                                    "type": "object",
+                                                    "properties": {"level": _LEVEL},
+                                                    "additionalProperties": False,
+                                                },
+                                            },
+                                        },
+                                    },
+                                },
+                            }
+                        },
+                    },
+                    "results": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["message"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "ruleId": {"type": "string"},
+                                "ruleIndex": {"type": "integer", "minimum": -1},
+                                "level": _LEVEL,
+                                "message": _TEXT,
+                                "occurrenceCount": {"type": "integer", "minimum": 1},
+                                "partialFingerprints": {
+                                    "type": "object",
+                                    "additionalProperties": {"type": "string"},
+                                },
+                                "properties": {"type": "object"},
+                                "locations": {
+                                    "type": "array",
+                                    "items": {
+                                        "type": "object",
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "physicalLocation": {
+                                                "type": "object",
+                                                "required": ["artifactLocation"],
+                                                "additionalProperties": False,
+                                                "properties": {
+                                                    "artifactLocation": {
+                                                        "type": "object",
+                                                        "properties": {
+                                                            "uri": {
+                                                                "type": "string",
+                                                                "format": "uri-reference",
+                                                            }
+                                                        },
+                                                    },
+                                                    "region": {
+                                                        "type": "object",
+                                                        "properties": {
+                                                            "startLine": {
+                                                                "type": "integer",
+                                                                "minimum": 1,
+                                                            }
+                                                        },
+                                                    },
+                                                },
+                                            }
+                                        },
+                                    },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""The part of the standard's schema (OASIS SARIF 2.1.0) that we use, stricter than it is: nothing
+else may stand there. TDXFUZZ_SARIF_SCHEMA names a file with the whole of it, to be asked too."""
+
+
+def test_sarif_is_what_its_schema_says(data: Data) -> None:
+    log = json.loads(sarif(data))
+    jsonschema.validate(log, SUBSET)
+    official = os.environ.get("TDXFUZZ_SARIF_SCHEMA")
+    if official:
+        jsonschema.validate(log, json.loads(Path(official).read_text("utf-8")))
+    (run,) = log["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(ALL_CHECKS)
+    for result in run["results"]:
+        assert list(ALL_CHECKS)[result["ruleIndex"]] == result["ruleId"]
+    race = next(one for one in run["results"] if one["message"]["text"].startswith("hint:"))
+    where = race["locations"][0]["physicalLocation"]
+    assert where["artifactLocation"]["uri"] == "tdxfuzz/host/designs/hint.py"
+    source = Path(__file__).parents[2] / where["artifactLocation"]["uri"]
+    line = source.read_text("utf-8").splitlines()[where["region"]["startLine"] - 1]
+    assert line.startswith("class Hint")
+
+
+def test_markdown_shows_verdicts_and_traces(data: Data) -> None:
+    text = markdown(data)
+    assert text.startswith(f"## {len(data.shown)} findings in 2 of 4 designs")
+    assert re.search(r"^\| hint \| fail \| 160 \| 1 \|", text, re.MULTILINE)
+    assert "^ pamt-in-use: CPU 1 removed the pair of A" in text
+    assert "<script>" not in text
+
+
+def test_the_page_needs_nothing_else(folder: Path, data: Data) -> None:
+    text = html(data)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    outside = set(re.findall(r"""(?:src|href)=["'](?!#|data:|findings/)([^"']*)""", text))
+    assert outside == set()
+    assert "http" not in re.sub(r'xmlns="[^"]*"', "", text)
+    for path in re.findall(r'href="(findings/[^"]*)"', text):
+        assert (folder / path).is_file()
+    anchors = set(re.findall(r'href="#([^"]*)"', text))
+    assert anchors <= set(re.findall(r'id="([^"]*)"', text))
+
+
+def test_an_empty_campaign_has_reports_too(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    with campaign.store() as store:
+        data = gather(campaign.folder, store)
+        assert len(write_reports(campaign.folder, store)) == len(REPORTS)
+    assert "Nothing found in 2 designs: unknown" in html(data)
+    assert "not hunted yet" in markdown(data)
+
+
+def test_a_chart_has_its_axes() -> None:
+    assert chart([(0, 1)], "nothing yet") == ""
+    drawn = chart([(0, 0), (90, 1500), (7200, 3000)], "Features", " MB")
+    assert re.findall(r">([^<>]+)</text>", drawn) == [
+        "0 MB", "0 s", "1.25k MB", "30.0 min", "2.5k MB", "1.0 h", "3.75k MB", "1.5 h",
+        "5k MB", "2.0 h",
+    ]  # fmt: skip
+    ElementTree.fromstring(drawn)
+
+
+class Browser:
+    """A headless browser on one page."""
+
+    def __init__(self, page: Path) -> None:
+        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+        options = ChromeOptions()
+        options.binary_location = CHROMIUM or ""
+        for flag in (
+            "headless=new",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            "hide-scrollbars",
+        ):
+            options.add_argument(f"--{flag}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = Chrome(options, ChromeService(shutil.which("chromedriver")))
+        self.page = page
+
+    def open(self, width: int, height: int, scheme: str) -> None:
+        """Open the page in a window of this size, light or dark."""
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+        )
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+        self.driver.get(self.page.as_uri())
+
+    def ask(self, script: str) -> object:
+        """The value of an expression."""
+        return self.driver.execute_script(f"return {script}")
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path) -> Iterator[Browser]:
+    if CHROMIUM is None or shutil.which("chromedriver") is None:
+        pytest.skip("no chromium and chromedriver here")
+    opened = Browser(folder / "report.html")
+    yield opened
+    opened.driver.quit()
+
+
+CONTRAST = """(() => {
+  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
+    v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b };
+  const behind = e => { for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor;
+    if (!c.startsWith('rgba(') || c.endsWith(', 1)')) return c }
+    return 'rgb(255, 255, 255)' };
+  return [...document.querySelectorAll('h1,h2,h3,p,th,td.found,td.clean,td.never,dt,dd,a,pre')].map(
+    e => { const a = light(getComputedStyle(e).color), b = light(behind(e));
+    return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), e.textContent.slice(0, 40)] }).sort(
+    (a, b) => a[0] - b[0])[0] })()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
+def test_the_page_in_a_browser(
+    browser: Browser, tmp_path: Path, width: int, height: int, scheme: str
+) -> None:
+    browser.open(width, height, scheme)
+    shot = tmp_path / "shot.png"
+    assert browser.driver.save_screenshot(str(shot))
+    assert shot.stat().st_size > 10_000
+    assert browser.driver.get_log("browser") == []  # type: ignore[no-untyped-call]
+    # Nothing sticks out: what is wide scrolls in a frame of its own.
+    assert browser.ask("document.documentElement.scrollWidth") == width
+    size = browser.ask("parseFloat(getComputedStyle(document.body).fontSize)")
+    assert isinstance(size, int | float)
+    assert size >= 16
+    least = browser.ask(CONTRAST)
+    assert isinstance(least, list)
+    assert least[0] >= 4.5, f"a contrast of {least[0]:.2f}: {least[1]!r}"
+    dark = browser.ask("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
+
+
+def test_every_link_leads_somewhere(browser: Browser, data: Data) -> None:
+    browser.open(1280, 900, "light")
+    links = browser.ask("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+    assert isinstance(links, list)
+    assert {"#matrix", "#findings", "#calls"} <= set(links)
+    assert sum(link.startswith("findings/") for link in links) == len(data.shown)
+    for link in set(links):
+        if link.startswith("#"):
+            assert browser.ask(f"document.querySelector({link!r}) !== null"), link
+        else:
+            assert (browser.page.parent / link).is_file(), link
+
+
+def test_the_matrix_fits_a_desk_and_pictures_have_their_lanes(browser: Browser) -> None:
+    browser.open(1280, 900, "light")
+    frame = "document.querySelector('.wide')"
+    assert browser.ask(f"{frame}.scrollWidth <= {frame}.clientWidth")
+    lanes = browser.ask("document.querySelectorAll('.finding svg.tdx-lanes').length")
+    assert lanes == browser.ask("document.querySelectorAll('.finding').length")
+    # No word of a picture runs out of it.
+    assert browser.ask(
+        "[...document.querySelectorAll('.finding svg')].every(s => [...s.querySelectorAll('text')]"
+        ".every(t => t.getBBox().x + t.getBBox().width <= s.viewBox.baseVal.width))"
+    )

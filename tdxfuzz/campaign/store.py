@@ -19,6 +19,7 @@ from tdxfuzz.campaign.task import Hunt, Hunted, Interesting, Shrunk, Sighting
 FORMAT = 1
 MOST_EVENTS = 10_000
 BUSY_SECONDS = 30.0
+KEPT = "; what was counted before is kept, and the same command goes on"
 
 
 class StoreError(Exception):
@@ -84,7 +85,7 @@ class Store:
         self.path = path
         if read_only and not path.is_file():
             raise StoreError(f"{path}: no such store; begin one with: tdxfuzz campaign run DIR")
-        with self._errors():
+        with self._errors(kept=""):
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             else:
@@ -128,13 +129,11 @@ class Store:
             self._db.execute("COMMIT")
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, kept: str = KEPT) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(
-                f"{self.path}: {error}; what was counted before is kept, the same command goes on"
-            ) from None
+            raise StoreError(f"{self.path}: {error}{kept}") from None
 
     def meta(self, name: str) -> str | None:
         """A value by name."""

@@ -40,12 +40,11 @@ folder_argument = click.argument(
 )
 
 
-@click.group("campaign")
+@click.group("campaign", epilog="Example: tdxfuzz campaign run nightly/ --time 30m")
 def campaign_command() -> None:
     """Hunts that run for hours or days, in a folder that survives whatever stops them.
 
-    Begin with: tdxfuzz campaign run DIR --time 1h, or any other time. The same command goes
-    on where it was stopped or killed.
+    Begin with `campaign run DIR`. The same command goes on where it was stopped or killed.
     """
 
 

@@ -16,7 +16,18 @@ from golden_files import ROOT, check_golden
 from tdxfuzz.cli.main import CLOSED_PIPE, cli
 
 RECORDINGS = ROOT / "corpus/conformance"
-COMMANDS = ("hunt", "verify", "matrix", "replay", "show", "shrink", "conform", "decode", "list")
+COMMANDS = (
+    "hunt",
+    "verify",
+    "matrix",
+    "campaign",
+    "replay",
+    "show",
+    "shrink",
+    "conform",
+    "decode",
+    "list",
+)
 
 
 @pytest.mark.parametrize(

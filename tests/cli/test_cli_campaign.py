@@ -1,0 +1,179 @@
+"""``tdxfuzz campaign``: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Answer, Invoke
+
+SMALL = ("--cases", 240, "--batch", 80, "--workers", 1, "--seed", 1)
+
+
+@pytest.fixture
+def begun(invoke: Invoke) -> Answer:
+    return invoke("campaign", "run", "c", "hint", "merged", *SMALL)
+
+
+def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
+    assert begun.code == 1
+    lines = begun.out.splitlines()
+    assert lines[0] == "a campaign in c: 2 designs, 1 worker, seed 1"
+    path = "c/findings/hint-pamt-in-use-phymem-pamt-remove-success-range-9c3525c2.tdx.toml"
+    bucket = "hint: pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+    assert f"found {bucket} after 13 cases" in lines
+    assert (f"shrunk {bucket}: 2 operations, 1 preemption, replayed 10 of 10: {path}") in lines
+    assert "stopped: 240 cases are done" in lines
+    assert lines[-2:] == [bucket, f"  {path}"]
+    for name in ("report.html", "junit.xml", "report.sarif", "summary.md", path[2:]):
+        assert (Path("c") / name).is_file()
+
+
+def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invoke) -> None:
+    status = invoke("campaign", "status", "c")
+    assert status.code == begun.code
+    assert begun.out.endswith(status.out)
+    document = invoke("campaign", "status", "c", "--format", "json").json
+    assert document["verdict"] == "fail"
+    assert isinstance(document["findings"], list)
+    (finding,) = document["findings"]
+    assert (finding["operations"], finding["reliable"]) == (2, 10)
+
+
+def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
+    again = invoke("campaign", "run", "c", "hint", "merged", "--cases", 400, *SMALL[2:])
+    assert again.out.startswith("going on with c: 2 designs")
+    assert "stopped: 400 cases are done" in again.out
+    other = invoke("campaign", "run", "c", "hint", "v2", *SMALL)
+    assert other.code == 2
+    assert "c/store.sqlite: subjects: this campaign was begun with" in other.err
+    assert other.err.endswith("give the same designs and options, or another folder\n")
+
+
+def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
+    Path("c/report.html").unlink()
+    assert invoke("campaign", "report", "c", "--as", "html").out == "c/report.html\n"
+    assert Path("c/report.html").is_file()
+    document = invoke("campaign", "report", "c", "--format", "json").json
+    assert len(document["reports"]) == 4  # type: ignore[arg-type]
+
+
+def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None:
+    number = len(list(Path("c/corpus").glob("*.toml")))
+    assert invoke("campaign", "merge", "d", "c").out.startswith(f"{number} files copied")
+    assert invoke("campaign", "run", "d", "hint", "merged", *SMALL).code == 1
+    shrunk = invoke("campaign", "minimise", "d")
+    assert shrunk.code == 0
+    before, after = (int(word) for word in shrunk.out.split() if word.isdigit())
+    assert after < before
+    assert len(list(Path("d/corpus").glob("*.toml"))) == after
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("status", "nowhere"), "nowhere/store.sqlite: no such store; begin one with: tdxfuzz"),
+        (("report", "nowhere"), "nowhere/store.sqlite: no such store"),
+        (("minimise", "empty"), "empty: no campaign was begun here"),
+        (("run", "file", "hint"), "'file' is a file"),
+        (("run", "c", "hnt"), "unknown design 'hnt'; did you mean hint"),
+        (("run", "c", "hint", "--time", "soon"), "'soon' is not a duration"),
+        (("run", "c", "hint", "--scheduler", "tcp://127.0.0.1:1"), "--scheduler tcp://127"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_wrong_is_said_in_a_line(
+    invoke: Invoke, arguments: tuple[str, ...], said: str
+) -> None:
+    Path("file").touch()
+    answer = invoke("campaign", *arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_store_that_is_none_is_left_alone(invoke: Invoke) -> None:
+    Path("c").mkdir()
+    Path("c/store.sqlite").write_text("This is no database, but somebody wants to keep it.\n" * 9)
+    answer = invoke("campaign", "run", "c", "hint", *SMALL)
+    assert answer.code == 2
+    assert "c/store.sqlite: file is not a database" in answer.err
+    assert Path("c/store.sqlite").read_text().startswith("This is no database")
+
+
+def test_a_folder_that_cannot_be_written_to(invoke: Invoke) -> None:
+    answer = invoke("campaign", "run", "/proc/tdxfuzz", "hint", *SMALL)
+    assert answer.code == 2
+    assert "/proc/tdxfuzz: cannot be written to" in answer.err
+
+
+def start(*options: str) -> subprocess.Popen[str]:
+    run = ("-m", "tdxfuzz", "campaign", "run", "c", "hint", "merged", "--seed", "1")
+    return subprocess.Popen(
+        [sys.executable, *run, "--workers", "1", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_a_hunt() -> None:
+    from tdxfuzz.campaign.store import Store, StoreError
+
+    while True:
+        time.sleep(0.1)
+        try:
+            store = Store(Path("c/store.sqlite"), read_only=True)
+        except StoreError:
+            continue
+        cases = store.totals().cases
+        store.close()
+        if cases:
+            return
+
+
+def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
+    first = start("--batch", "50", "--time", "1h")
+    wait_for_a_hunt()
+    busy = invoke("campaign", "run", "c", "hint", "merged", "--seed", 1, "--batch", 50)
+    assert busy.code == 2
+    assert f"c: a campaign is running here (process {first.pid}); stop it first" in busy.err
+    os.killpg(first.pid, signal.SIGINT)
+    out, err = first.communicate(timeout=120)
+    assert "stopped: SIGINT: finishing what is being done" in out
+    assert first.returncode in (1, 3)
+    assert "Traceback" not in err
+    assert Path("c/report.html").is_file()
+
+
+def test_a_second_ctrl_c_stops_at_once(invoke: Invoke) -> None:
+    running = start("--batch", "1000000000", "--time", "1h")
+    time.sleep(3)
+    for _ in range(2):
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(1)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, err.strip()) == (3, "tdxfuzz: interrupted")
+    assert "stopped" not in out
+    assert invoke("campaign", "status", "c").out.startswith("\n0 cases in ")
+
+
+def test_a_design_that_raises_is_cut_off(invoke: Invoke) -> None:
+    Path("mine.py").write_text(
+        "from tdxfuzz.host import design\n\n\n"
+        "class Mine(design.RefcountLayer):\n"
+        "    def get(self, pfn, cache=None):\n        return 1 // 0\n\n"
+        "    def put(self, pfn, hint=False):\n        pass\n"
+    )
+    answer = invoke("campaign", "run", "c", "mine.py:Mine", *SMALL)
+    assert answer.code == 2
+    assert "cut off Mine: design Mine raised ZeroDivisionError" in answer.out
+    assert "stopped: no design is left to hunt" in answer.out

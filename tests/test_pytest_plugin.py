@@ -114,6 +114,20 @@ def test_reproducers_are_tests(tmp_path: Path) -> None:
     assert run_pytest(tmp_path, "kept").returncode == 5, "nothing is collected unasked"
 
 
+def test_reproducers_are_tests_for_several_workers_too(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    text = HINT_RACE.read_text(encoding="utf-8")
+    (kept / "bug.tdx.toml").write_text(text, encoding="utf-8")
+    for i in range(5):
+        fixed = text.replace('name = "hint"', 'name = "merged"')
+        (kept / f"fixed-{i}.tdx.toml").write_text(fixed, encoding="utf-8")
+    ended = run_pytest(tmp_path, "-n", "2", "--tdx-regressions", "kept")
+    assert ended.returncode == 1
+    assert "1 failed, 5 passed" in ended.stdout
+    assert "^ pamt-in-use: " in ended.stdout
+
+
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     ended = run_pytest(tmp_path, "--tdx-regressions", "nowhere")
     assert ended.returncode == 4

@@ -16,7 +16,7 @@ from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.op import OPERATIONS
-from tdxfuzz.repro.read import read
+from tdxfuzz.repro.read import parse_case, read, read_text
 from tdxfuzz.search.codec import encode
 
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -27,14 +27,22 @@ def main() -> None:
     """Write them."""
     parser = argparse.ArgumentParser(prog="python -m tools.seeds", description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    counts = write_seeds(folder)
+    parser.add_argument(
+        "--campaign", type=Path, help="a campaign's folder, whose corpus gives seeds as well"
+    )
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    counts = write_seeds(folder, arguments.campaign)
     for target, count in counts.items():
         print(f"{folder / target}: {count} inputs")
 
 
-def write_seeds(folder: Path) -> dict[str, int]:
-    """Write corpora and dictionaries; how many inputs each target got."""
+def write_seeds(folder: Path, campaign: Path | None = None) -> dict[str, int]:
+    """Write corpora and dictionaries; how many inputs each target got.
+
+    Raises:
+        ReproducerError: a file of a corpus cannot be read.
+    """
     inputs: dict[str, list[bytes]] = {
         "host_ops": [],
         "hostile": [],
@@ -48,6 +56,9 @@ def write_seeds(folder: Path) -> dict[str, int]:
         inputs["hostile" if case.design == HOSTILE else "host_ops"].append(encode(case))
         for op in (*case.setup, *(op for program in case.programs for op in program)):
             inputs["status_words"].append(str(op).encode())
+    for path in () if campaign is None else sorted((campaign / "corpus").glob("*.tdx.toml")):
+        case = parse_case(read_text(path), path)
+        inputs["hostile" if case.design == HOSTILE else "host_ops"].append(encode(case))
     for target, each in inputs.items():
         (folder / target).mkdir(parents=True, exist_ok=True)
         for data in each:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tdxfuzz.abi import CODES, status
 from tdxfuzz.host.op import Op
 from tdxfuzz.repro.errors import ReproducerError
-from tdxfuzz.repro.read import parse
-from tdxfuzz.repro.write import file_name, to_toml
+from tdxfuzz.repro.read import parse, parse_case
+from tdxfuzz.repro.write import case_to_toml, file_name, to_toml
 
 WORD = 8
 
@@ -44,6 +44,9 @@ def check_reproducer(data: bytes) -> None:
     except (UnicodeDecodeError, ReproducerError):
         return
     assert parse(to_toml(reproducer)) == reproducer
+    # A corpus takes reproducers as well, and does not ask what they show.
+    case = parse_case(data.decode("utf-8"))
+    assert parse_case(case_to_toml(case, reproducer.design_file, "")) == case
     name = file_name(reproducer, "0" * 64)
     assert "/" not in name
     assert not name.startswith(".")

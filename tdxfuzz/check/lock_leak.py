@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi import BY_NUMBER
-from tdxfuzz.check.base import NOBODY, Check
+from tdxfuzz.check.base import Check
 from tdxfuzz.module.snapshot import all_tdrs
 
 if TYPE_CHECKING:
@@ -26,26 +25,16 @@ class LockLeak(Check):
         self.seen = self.host.calls_met
 
     def at_rest(self, outcome: Outcome) -> None:
+        if self.host.module.dead is not None:
+            # The call that died let go of nothing, and nothing can be locked any more.
+            return
         for lock in module_locks(self.host):
             if lock.is_held:
                 self.report(
                     f"{lock.name} is still held ({lock.word:#x}) though no call is in flight",
-                    leaf=self._culprit(lock.name),
                     objects=lock.name.partition("[")[0],
                 )
                 return
-
-    def _culprit(self, lock: str) -> str:
-        """The leaf that took it last; known only in a run that kept a trace."""
-        trace = self.host.sim.trace
-        in_flight: dict[int, str] = {}
-        culprit = NOBODY
-        for record in trace or ():
-            if record.kind == "call":
-                in_flight[record.cpu] = BY_NUMBER[int(record.what)].name
-            elif record.kind == "event" and record.what == lock and record.data[0] != "rel":
-                culprit = in_flight.get(record.cpu, NOBODY)
-        return culprit
 
 
 def module_locks(host: Host) -> Iterator[HpLock | SharexLock | MutexLock]:

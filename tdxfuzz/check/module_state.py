@@ -29,6 +29,9 @@ class ModuleState(Check):
     def at_rest(self, outcome: Outcome) -> None:
         module = self.host.module
         self.seen = next(used_pages(module), None) is not None
+        if module.dead is not None:
+            # The call that died left its work half done; nobody can see it any more.
+            return
         for objects, message in inconsistencies(module):
             self.report(message, objects=objects)
             return

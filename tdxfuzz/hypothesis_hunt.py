@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
-from tdxfuzz.check.run import Design, Run
+from tdxfuzz.check.run import Design, Run, checks_of
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
@@ -42,7 +41,7 @@ def hunt_with_hypothesis(
         HarnessError: the design misused the harness or raised.
     """
     hostile = design_name == HOSTILE
-    statistics = Statistics(HOSTILE_CHECKS if hostile else CHECKS)
+    statistics = Statistics(checks_of(design_name))
     began = time.monotonic()
     findings: dict[str, Found] = {}
     enough = False

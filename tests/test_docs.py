@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,42 @@ def test_commands_and_files_that_are_named_exist(path: Path) -> None:
         assert (path.parent / target).is_file(), target
     for name in re.findall(r"`(tdxfuzz/[\w/]+(?:\.py)?)`", text):
         assert (ROOT / name).exists(), name
+
+
+LONGEST = 3
+"""Seconds that an example may hunt here, whatever it says there."""
+
+
+def examples(path: Path) -> list[list[str]]:
+    """The commands of a page that are shown as typed, hunting for no long time."""
+    lines = re.findall(r"^\$ tdxfuzz (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    capped = [re.sub(r"--time \S+", f"--time {LONGEST}s", line) for line in lines]
+    return [line.split() for line in capped]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if examples(path)], ids=lambda path: path.name
+)
+def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
+    """One after the other, in one folder; findings are fine, errors are not."""
+    for arguments in examples(path):
+        ran = subprocess.run(
+            [sys.executable, "-m", "tdxfuzz", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode in (0, 1, 3), f"{arguments}: {ran.stderr}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "index.md" or f"({path.name})" in index, path.name
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_examples_compile(path: Path) -> None:
+    for number, block in enumerate(blocks(path, "python")):
+        compile(block, f"{path.name} block {number}", "exec")

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Hunt
-from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
+from tdxfuzz.check.run import checks_of
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
 
@@ -111,5 +111,4 @@ def kind_of(hunt: Hunt) -> str:
 
 def _muted(design: str, found: Sequence[str]) -> tuple[str, ...]:
     """Those that found something; none if no check would be left."""
-    checks = HOSTILE_CHECKS if design == HOSTILE else CHECKS
-    return tuple(found) if set(found) < set(checks) else ()
+    return tuple(found) if set(found) < set(checks_of(design)) else ()

@@ -9,8 +9,7 @@ from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.store import Finding, Store
-from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
-from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.check.run import checks_of
 
 PASS, FAIL, UNKNOWN, ERROR = "pass", "fail", "unknown", "error"
 NOT_WATCHED = "-"
@@ -38,7 +37,7 @@ class DesignSummary:
     @property
     def checks(self) -> tuple[str, ...]:
         """The checks that listened."""
-        return tuple(HOSTILE_CHECKS if self.name == HOSTILE else CHECKS)
+        return tuple(checks_of(self.name))
 
     def cell(self, check: str) -> str:
         """``fail`` if it fired, ``pass`` if what it watches for happened and it did not,

@@ -23,11 +23,9 @@ from tdxfuzz.campaign.task import (
     Sighting,
     Task,
 )
-from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.rerun import Worlds
-from tdxfuzz.check.run import Design, Run, SetupError, run
+from tdxfuzz.check.run import Design, Run, SetupError, checks_of, run
 from tdxfuzz.host.case import Case
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import Result, replay
@@ -77,7 +75,7 @@ class _Hunting:
         self._subject = subject
         self._rng = Random(task.seed)
         self._worlds = Worlds(design, fingerprint=end_state)
-        checks = HOSTILE_CHECKS if task.design == HOSTILE else CHECKS
+        checks = checks_of(task.design)
         self._listening = tuple(check for check in checks if check not in task.muted)
         self._statistics = Statistics(checks)
         self._known: set[int] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from inspect import isfunction
@@ -270,13 +270,18 @@ def run(
     return Session(case, design, traced, policy, careful).run_programs()
 
 
+def checks_of(design: str) -> Mapping[str, type[Check]]:
+    """The checks there are for a design, or for raw SEAMCALLs, by id."""
+    return HOSTILE_CHECKS if design == HOSTILE else CHECKS
+
+
 def _listening(case: Case, careful: bool) -> list[type[Check]]:
     """The checks that a case asks for.
 
     Raises:
         HarnessError: it asks for one that does not exist.
     """
-    checks = HOSTILE_CHECKS if case.design == HOSTILE else CHECKS
+    checks = checks_of(case.design)
     if careful:
         checks = {**checks, **CAREFUL}
     for name in case.checks:

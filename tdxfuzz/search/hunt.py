@@ -9,9 +9,8 @@ from random import Random
 
 from attrs import field, frozen
 
-from tdxfuzz.check import CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.rerun import Worlds
-from tdxfuzz.check.run import Contention, Design, Run, run
+from tdxfuzz.check.run import Contention, Design, Run, checks_of, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
@@ -106,7 +105,7 @@ def hunt(
             deterministic.
     """
     hostile = design_name == HOSTILE
-    statistics = Statistics(HOSTILE_CHECKS if hostile else CHECKS)
+    statistics = Statistics(checks_of(design_name))
     began = time.monotonic()
     findings: dict[str, Found] = {}
     interrupted = False

@@ -9,11 +9,10 @@ from attrs import frozen
 
 from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.campaign.folder import Folder
-from tdxfuzz.campaign.settings import Settings, Subject, load
+from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Finding, Store
 from tdxfuzz.campaign.summary import Summary, summary
-from tdxfuzz.check.run import run
-from tdxfuzz.host.design_file import DesignFileError
+from tdxfuzz.check.run import checks_of, run
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse
@@ -25,13 +24,18 @@ MOST_EVENTS = 60
 
 @frozen
 class Shown:
-    """A finding with its trace and picture; ``path`` is relative to the campaign's folder."""
+    """A finding with its trace and picture; ``path`` is relative to the campaign's folder.
+
+    ``deaf`` are the checks that did not listen: what they would have found first may be
+    the cause.
+    """
 
     finding: Finding
     path: str
     trace: str
     picture: str
     command: str
+    deaf: tuple[str, ...] = ()
 
 
 @frozen
@@ -110,14 +114,12 @@ def _shown(found: Finding, settings: Settings, folder: Folder) -> Shown:
     subject = settings.subject(found.design)
     path = folder.finding(found.design, found.bucket).relative_to(folder.root)
     option = f" --design {subject.argument}" if subject.file else ""
-    trace, picture = _traced(found, subject)
-    return Shown(found, str(path), trace, picture, f"tdxfuzz replay {path}{option}")
-
-
-def _traced(found: Finding, subject: Subject) -> tuple[str, str]:
-    """The trace of a finding, or why there is none any more."""
+    command = f"tdxfuzz replay {path}{option}"
     try:
-        again = run(parse(found.text).case, load(subject), traced=True)
-    except (ReproducerError, HarnessError, DesignFileError, OSError) as error:
-        return f"{error}\n", ""
-    return columns(again), svg(again)
+        case = parse(found.text).case
+        again = run(case, load(subject), traced=True)
+    except (ReproducerError, HarnessError, OSError) as error:
+        return Shown(found, str(path), f"{error}\n", "", command)
+    checks = checks_of(found.design)
+    deaf = tuple(check for check in checks if case.checks and check not in case.checks)
+    return Shown(found, str(path), columns(again), svg(again), command, deaf)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tdxfuzz import __version__
 from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, Sample
-from tdxfuzz.campaign.report.words import counted, headline, what_clean_means
+from tdxfuzz.campaign.report.words import counted, deaf, headline, what_clean_means
 from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
@@ -63,6 +63,7 @@ def html(data: Data) -> str:
             witnesses=_witnesses(data),
             pictures=[Markup(shown.picture) for shown in data.shown],
             counted=counted,
+            deaf=deaf,
             version=__version__,
             model=MODEL_VERSION,
         )
@@ -98,7 +99,7 @@ def _matrix(data: Data) -> list[tuple[str, list[Cell]]]:
 def _short(number: int) -> str:
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if number >= size:
-            return f"{number / size:.3g}{letter}"
+            return f"{round(number / size, 1 if number < 10 * size else None):g}{letter}"
     return str(number)
 
 

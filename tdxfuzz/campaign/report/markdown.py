@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdxfuzz.campaign.report.data import Data, Shown
-from tdxfuzz.campaign.report.words import headline, what_clean_means
+from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
 
 MOST_TRACES = 10
 """A job's page holds a megabyte; the rest is in the folder."""
@@ -35,6 +35,7 @@ def _finding(shown: Shown) -> list[str]:
         "",
         f"`{found.bucket}`",
         "",
+        *([deaf(shown), ""] if shown.deaf else []),
         fence,
         shown.trace.rstrip().replace(fence, "~~~ ~"),
         fence,

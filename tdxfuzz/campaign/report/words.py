@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.campaign.report.data import Data
+from tdxfuzz.campaign.report.data import Data, Shown
 from tdxfuzz.campaign.summary import FAIL
 
 
@@ -26,6 +26,16 @@ def what_clean_means(data: Data) -> str:
         "fire. It is no proof: orders that were not drawn were not seen. `tdxfuzz verify` tries "
         "all orders of a scenario. All of it holds for the model of module 1.5.25, at the "
         "granularity of one shared access."
+    )
+
+
+def deaf(shown: Shown) -> str:
+    """That some checks did not listen, and what that means; "" if all did."""
+    if not shown.deaf:
+        return ""
+    return (
+        f"Met while {', '.join(shown.deaf)} did not listen, having found something here before: "
+        "it may follow from that."
     )
 
 

@@ -26,7 +26,7 @@ hunt: $(VENV)/.installed
 	$(BIN)/tdxfuzz hunt $(DESIGN) --time $(TIME) --expect-finding
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest --hypothesis-profile=ci
+	$(BIN)/pytest -n auto --hypothesis-profile=ci
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -38,6 +38,15 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
     assert hunted.found is None
 
 
+def test_the_first_hunt_of_the_tutorial_is_the_real_one() -> None:
+    shown = blocks(ROOT / "docs/tutorial.md")[0].splitlines()
+    assert shown[0] == "$ tdxfuzz hunt hint --seed 1"
+    real = (FOLDER / "hunt-hint-seed-1.txt").read_text(encoding="utf-8").splitlines()
+    for line in shown[1:]:
+        # How long it took is left out there.
+        assert line in real or line.startswith("found pamt-in-use after 13 cases in "), line
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_and_files_that_are_named_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

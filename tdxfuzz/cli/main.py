@@ -26,6 +26,7 @@ COMMANDS = {
     "hunt": "hunt",
     "list": "listing",
     "matrix": "matrix",
+    "memory": "memory",
     "replay": "replay",
     "show": "show",
     "shrink": "shrink",

@@ -26,6 +26,7 @@ COMMANDS = (
     "shrink",
     "conform",
     "decode",
+    "memory",
     "list",
 )
 

@@ -1,0 +1,53 @@
+"""``tdxfuzz memory``."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.conftest import Invoke
+from golden_files import check_golden
+
+
+def test_what_people_read(invoke: Invoke) -> None:
+    options = ("--tds", 10, "--td-memory", "16GiB", "--huge", 0.5)
+    answer = invoke("memory", "--ram", "1TiB", *options)
+    assert answer.code == 0
+    check_golden("memory.txt", answer.out)
+
+
+def test_the_keys_that_scripts_rely_on(invoke: Invoke) -> None:
+    document = invoke("memory", "--ram", "256GB", "--td-memory", "5G", "--format", "json").json
+    assert document["ram_bytes"] == 1 << 38
+    assert document["static"] == {
+        "pamt_4k": 1 << 30,
+        "pamt_2m": 2 << 20,
+        "pamt_1g": 4096,
+        "total": (1 << 30) + (2 << 20) + 4096,
+        "percent": pytest.approx(0.3914, rel=0.001),
+    }
+    dynamic = document["dynamic"]
+    assert isinstance(dynamic, dict)
+    assert {"bitmap", "pamt_2m", "pamt_1g", "refcounts", "total", "percent"} <= set(dynamic)
+    parts = ("bitmap", "pamt_2m", "pamt_1g", "refcounts")
+    assert dynamic["total"] == sum(dynamic[part] for part in parts)
+    runtime = document["runtime"]
+    assert isinstance(runtime, dict)
+    assert runtime["bytes"] == runtime["pairs"] * 8192
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--ram", "much"), "'much' is not a size; write 512MiB, 256GB or 1TiB"),
+        (("--ram", "0"), "--ram must be more than nothing"),
+        (("--ram", "1T", "--tds", 2), "--tds needs --td-memory"),
+        (("--ram", "1T", "--tdmr", "1G"), "'1G' is no TDMR; write BASE:SIZE"),
+        (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR are multiples of 1GiB"),
+        (("--ram", "1T", "--huge", 2), "2.0 is not in the range"),
+        ((), "Missing option '--ram'"),
+    ],
+)
+def test_what_is_wrong_is_said(invoke: Invoke, options: tuple[object, ...], said: str) -> None:
+    answer = invoke("memory", *options)
+    assert answer.code == 2
+    assert said in answer.err.replace("2 is not", "2.0 is not")

@@ -12,7 +12,7 @@ from tdxfuzz.campaign.events import Event
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store
-from tdxfuzz.campaign.task import Answer, Task, answer_of, answer_text, task_of, task_text
+from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import Bench
 from tdxfuzz.campaign.workers import Done, Workers
 
@@ -45,8 +45,8 @@ class InlineWorkers:
         if isinstance(spoilt, str):
             self._done.append(Done(task, None, spoilt))
             return
-        answer = spoilt or self._bench.do(task_of(task_text(task)))
-        self._done.append(Done(task, answer_of(answer_text(answer))))
+        answer = spoilt or self._bench.do(task_of(to_text(task)))
+        self._done.append(Done(task, answer_of(to_text(answer))))
 
     def wait(self, seconds: float) -> Sequence[Done]:
         done, self._done = self._done, []

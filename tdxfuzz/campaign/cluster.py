@@ -17,7 +17,7 @@ from distributed import Client, Future, wait
 from distributed.client import FutureCancelledError
 
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.task import Task, answer_of, answer_text, task_of, task_text
+from tdxfuzz.campaign.task import Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import Bench
 from tdxfuzz.campaign.workers import Done
 
@@ -45,7 +45,7 @@ class ClusterWorkers:
         return sum(self._client.nthreads().values())
 
     def submit(self, task: Task) -> None:
-        future = self._client.submit(_do, self._settings, task_text(task), pure=False)
+        future = self._client.submit(_do, self._settings, to_text(task), pure=False)
         self._running[future] = (task, time.monotonic())
 
     def wait(self, seconds: float) -> Sequence[Done]:
@@ -108,4 +108,4 @@ def _bench(settings: str) -> Bench:
 
 def _do(settings: str, task: str) -> str:
     """What a cluster's worker runs."""
-    return answer_text(_bench(settings).do(task_of(task)))
+    return to_text(_bench(settings).do(task_of(task)))

@@ -79,6 +79,7 @@ class Coordinator:
         self._limits = limits
         self._listeners = listeners
         self._stop = ""
+        self._at_once = False
         self._totals = store.totals()
         self._before = self._totals.seconds
         self._began = self._last_news = self._last_sample = time.monotonic()
@@ -92,11 +93,13 @@ class Coordinator:
         self._plan = Plan(settings, store.counted(), self._corpus.parents)
 
     def stop(self, why: str) -> None:
-        """Give out nothing more; what is being done is still counted."""
+        """Give out nothing more, not even what is to be shrunk; what is being done is counted."""
         self._stop = self._stop or why
+        self._at_once = True
 
     def run(self) -> str:
-        """Work until there is a reason to stop; that reason.
+        """Work until there is a reason to stop; that reason. What was found by then is shrunk
+        first, unless :meth:`stop` was called.
 
         Raises:
             StoreError: the store could not be written.
@@ -114,8 +117,7 @@ class Coordinator:
         self._put_right()
         while True:
             self._stop = self._stop or self._reason()
-            if not self._stop:
-                self._give_out()
+            self._give_out()
             if not self._running:
                 break
             for done in self._workers.wait(TICK):
@@ -142,20 +144,28 @@ class Coordinator:
 
     def _give_out(self) -> None:
         for _ in range(self._workers.free()):
-            task: Task | None = None
-            shrinking = sum(isinstance(one, Shrink) for one in self._running)
-            if self._to_shrink and shrinking < max(self._workers.size() // 2, 1):
-                task = self._to_shrink.popleft()
-            else:
-                task = self._plan.next(self._muted, self._cut_off)
-            if task is None and self._to_shrink:
-                task = self._to_shrink.popleft()
+            task = self._next()
             if task is None:
                 if not self._running:
-                    self.stop("no design is left to hunt")
+                    self._stop = self._stop or "no design is left to hunt"
                 return
             self._running.append(task)
             self._workers.submit(task)
+
+    def _next(self) -> Task | None:
+        """Shrinking takes half of the workers at most, as long as there is something to hunt."""
+        if self._at_once:
+            return None
+        hunt = None
+        if not self._stop and not (self._to_shrink and self._may_shrink()):
+            hunt = self._plan.next(self._muted, self._cut_off)
+        if hunt is None and self._to_shrink:
+            return self._to_shrink.popleft()
+        return hunt
+
+    def _may_shrink(self) -> bool:
+        shrinking = sum(isinstance(one, Shrink) for one in self._running)
+        return shrinking < max(self._workers.size() // 2, 1)
 
     def _take(self, done: Done) -> None:
         task = done.task

@@ -108,27 +108,28 @@ class Shrunk:
 Answer = Hunted | Shrunk
 
 
-def task_text(task: Task) -> str:
-    """A task as JSON."""
-    return json.dumps([type(task).__name__, _CONVERTER.unstructure(task)])
+_KINDS = {kind.__name__: kind for kind in (Hunt, Shrink, Hunted, Shrunk)}
+
+
+def to_text(message: Task | Answer) -> str:
+    """A task or an answer as JSON."""
+    return json.dumps([type(message).__name__, _CONVERTER.unstructure(message)])
 
 
 def task_of(text: str) -> Task:
-    """The task that :func:`task_text` wrote."""
-    kind, fields = json.loads(text)
-    if kind == "Hunt":
-        return _CONVERTER.structure(fields, Hunt)
-    return _CONVERTER.structure(fields, Shrink)
-
-
-def answer_text(answer: Answer) -> str:
-    """An answer as JSON."""
-    return json.dumps([type(answer).__name__, _CONVERTER.unstructure(answer)])
+    """The task that :func:`to_text` wrote."""
+    task = _message(text)
+    assert isinstance(task, Task)
+    return task
 
 
 def answer_of(text: str) -> Answer:
-    """The answer that :func:`answer_text` wrote."""
+    """The answer that :func:`to_text` wrote."""
+    answer = _message(text)
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def _message(text: str) -> object:
     kind, fields = json.loads(text)
-    if kind == "Hunted":
-        return _CONVERTER.structure(fields, Hunted)
-    return _CONVERTER.structure(fields, Shrunk)
+    return _CONVERTER.structure(fields, _KINDS[kind])

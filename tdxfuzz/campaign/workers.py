@@ -20,7 +20,7 @@ from typing import Protocol
 from attrs import define, frozen
 
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.task import Answer, Task, answer_of, answer_text, task_of, task_text
+from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import Bench
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -96,7 +96,7 @@ class LocalWorkers:
         worker.task, worker.began = task, time.monotonic()
         # A pipe whose reader is gone: the end of the process says so soon.
         try:
-            worker.pipe.send_bytes(task_text(task).encode())
+            worker.pipe.send_bytes(to_text(task).encode())
         except OSError:
             return
 
@@ -179,6 +179,6 @@ def _serve(pipe: Connection, settings: str, memory: int) -> None:
             return
         answer = bench.do(task)
         try:
-            pipe.send_bytes(answer_text(answer).encode())
+            pipe.send_bytes(to_text(answer).encode())
         except OSError:
             return

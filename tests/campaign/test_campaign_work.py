@@ -16,9 +16,8 @@ from tdxfuzz.campaign.task import (
     Shrink,
     Shrunk,
     answer_of,
-    answer_text,
     task_of,
-    task_text,
+    to_text,
 )
 from tdxfuzz.campaign.work import Bench
 from tdxfuzz.repro.read import parse, parse_case
@@ -57,12 +56,12 @@ def test_the_same_task_has_the_same_answer_on_any_bench(task: Hunt) -> None:
 
 def test_tasks_and_answers_survive_the_way() -> None:
     answer = hunted(HINT)
-    assert answer_of(answer_text(answer)) == answer
+    assert answer_of(to_text(answer)) == answer
     shrink = Shrink("hint", answer.sightings[0].bucket, answer.sightings[0].text)
     for task in (HINT, shrink):
-        assert task_of(task_text(task)) == task
+        assert task_of(to_text(task)) == task
     shrunk = Shrunk(text="x", reliable=10)
-    assert answer_of(answer_text(shrunk)) == shrunk
+    assert answer_of(to_text(shrunk)) == shrunk
 
 
 def test_a_hunt_goes_on_after_a_finding_and_counts_it() -> None:

@@ -16,7 +16,7 @@ from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
-from tdxfuzz.campaign.report import NEEDS, REPORTS, WriteAtEnd, available, write_reports
+from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summary
@@ -141,6 +141,8 @@ def run_command(
         told = summary(store)
         store.close()
     _tell(told, folder, output)
+    if not available(HTML):
+        output.line(f"no {folder.root}/report.html was written: that needs: {NEEDS}")
     return told.exit_code
 
 

@@ -3,13 +3,15 @@
 # corpus and, if there is one, a dictionary, in $OUT.
 #
 # In their images `compile_python_fuzzer` packs a target with its interpreter. Elsewhere this
-# writes a launcher instead, so that the rest can be tried: OUT=/tmp/out ci/fuzz/build.sh
+# writes a launcher instead, so that the rest can be tried: OUT=built ci/fuzz/build.sh
 set -eu
 
 SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 project=$SRC
 if [ -d "$SRC/tdxfuzz/tdxfuzz" ]; then project=$SRC/tdxfuzz; fi
 : "${OUT:?the folder for what is built}"
+mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
 PYTHON=${PYTHON:-python3}
 
 cd "$project"
@@ -19,7 +21,6 @@ fi
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
 "$PYTHON" -m tools.seeds "$seeds"
-mkdir -p "$OUT"
 for target in host_ops hostile status_words reproducers; do
     file=$project/tdxfuzz/fuzzers/$target.py
     if command -v compile_python_fuzzer >/dev/null; then

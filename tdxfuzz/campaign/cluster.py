@@ -49,6 +49,10 @@ class ClusterWorkers:
         self._running[future] = (task, time.monotonic())
 
     def wait(self, seconds: float) -> Sequence[Done]:
+        if not self._running:
+            # No worker is there yet, or none any more.
+            time.sleep(seconds)
+            return []
         try:
             wait(list(self._running), timeout=seconds, return_when="FIRST_COMPLETED")
         except TimeoutError:

@@ -118,7 +118,7 @@ class Coordinator:
         while True:
             self._stop = self._stop or self._reason()
             self._give_out()
-            if not self._running:
+            if self._stop and not self._running:
                 break
             for done in self._workers.wait(TICK):
                 self._take(done)

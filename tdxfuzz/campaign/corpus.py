@@ -1,7 +1,8 @@
 """The corpus: one file for each case that reached something new.
 
 The files are what counts: whoever puts some there (from another campaign, say) merges them. The
-store remembers what each of them reaches; a file it does not know is run to find out.
+store knows their names, and what all of them reach; a file it does not know is run to find out,
+by the coordinator itself.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Corpus:
 
     Args:
         folder: where the files are.
-        store: where it is remembered what they reach.
+        store: where their names are, and what they reach.
         settings: the designs.
         emit: told of files set aside, and of files merged.
     """
@@ -76,7 +77,7 @@ class Corpus:
         name = self._folder.add_entry(text)
         with self._store.transaction():
             self._store.new_features(design, features)
-            self._store.add_entry(name, design, Interesting(text, features))
+            self._store.add_entry(name, design)
 
     def write(self, design: str, entries: Sequence[Interesting]) -> dict[str, Interesting]:
         """Write the files of those that reach what the store does not know; by name."""
@@ -92,7 +93,7 @@ class Corpus:
         news = 0
         for name, entry in entries.items():
             news += len(self._store.new_features(design, entry.features))
-            self._store.add_entry(name, design, entry)
+            self._store.add_entry(name, design)
             insort(self._names.setdefault(design, []), name)
         return news
 

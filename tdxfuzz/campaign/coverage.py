@@ -12,7 +12,6 @@ from hashlib import blake2b
 
 from tdxfuzz.check.run import Run
 from tdxfuzz.host.host import Host
-from tdxfuzz.module.memory import Page
 from tdxfuzz.module.td import Tdr
 
 MANY = 3
@@ -62,8 +61,7 @@ def _tds(host: Host) -> Iterator[tuple[object, ...]]:
         yield vm.state.value.value, min(vm.users.value, MANY), len(vm.shared_slots)
 
 
-def _td(page: Page) -> tuple[object, ...]:
-    assert isinstance(page, Tdr)
+def _td(page: Tdr) -> tuple[object, ...]:
     tdcs = page.tdcs
     return (
         "tdr",

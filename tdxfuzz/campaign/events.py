@@ -20,8 +20,8 @@ class Started:
 
 @frozen
 class Progressed:
-    """A hunt was counted. Totals are of the whole campaign; ``rss`` is in bytes, of all
-    processes on this machine.
+    """A hunt was counted. Totals are of the whole campaign; ``rss`` is in bytes, of
+    this process and all workers.
     """
 
     seconds: float

@@ -6,6 +6,7 @@
 ``originals/``        the same findings as they were met
 ``corpus/``           cases that reached something new; more may be put there
 ``corpus/set-aside/`` files of the corpus that could not be read
+``coordinator``       locked by the process that is at work here, and its number
 ``report.html`` …     written at the end of each run, and by ``campaign report``
 ====================  ==========================================================
 

@@ -1,9 +1,9 @@
 """What comes next: designs in turn, and for each of them engines, CPUs and scenarios in turn.
 
 Hunt number n is of design n modulo their number. What a hunt of a design is made of goes round
-in a fixed cycle, so that every design gets the same: programs at random by the portfolio and by
-each engine alone, a scenario, mutants of the corpus. A check that has found its bug is muted in
-every other hunt of that design, for an early bug hides those behind it.
+in a fixed cycle, so that every design gets the same: programs at random by the portfolio, by
+random walks and by PCT, a scenario, mutants of the corpus. A check that has found its bug is
+muted in every other round of the cycle, for an early bug hides those behind it.
 """
 
 from __future__ import annotations

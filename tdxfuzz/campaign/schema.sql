@@ -46,8 +46,7 @@ CREATE TABLE features (
 
 CREATE TABLE corpus (
     name TEXT PRIMARY KEY,
-    design TEXT NOT NULL,
-    features TEXT NOT NULL
+    design TEXT NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE findings (

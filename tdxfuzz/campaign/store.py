@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 
 from tdxfuzz.campaign.events import Event
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.task import Hunt, Hunted, Interesting, Shrunk, Sighting
+from tdxfuzz.campaign.task import Hunt, Hunted, Shrunk, Sighting
 
 FORMAT = 1
 MOST_EVENTS = 10_000
@@ -204,12 +204,9 @@ class Store:
             )
         }
 
-    def add_entry(self, name: str, design: str, entry: Interesting) -> None:
+    def add_entry(self, name: str, design: str) -> None:
         """A case of the corpus, by the name of its file."""
-        self._db.execute(
-            "INSERT INTO corpus VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (name, design, json.dumps(entry.features)),
-        )
+        self._db.execute("INSERT INTO corpus VALUES (?, ?) ON CONFLICT DO NOTHING", (name, design))
 
     def drop_entry(self, name: str) -> None:
         """A case of the corpus whose file is gone. What it reached stays reached."""
@@ -311,6 +308,7 @@ class Store:
         """All, by design and bucket."""
         names = ", ".join(Finding.__annotations__)
         rows = self.query(f"SELECT {names} FROM findings ORDER BY design, bucket")
+        # SQLite's columns have the types of the schema, which mypy cannot see.
         return [Finding(*row) for row in rows]  # type: ignore[arg-type]
 
     def counted(self) -> set[int]:

@@ -101,7 +101,6 @@ class Shrunk:
     operations: int = 0
     preemptions: int = 0
     reliable: int = 0
-    seconds: float = 0.0
     error: str = ""
 
 

@@ -202,7 +202,6 @@ def features_in(case: Case, design: Design) -> tuple[int, ...]:
 
 
 def _shrunk(task: Shrink, subject: Subject, design: Design) -> Shrunk:
-    began = time.monotonic()
     before = parse(task.text)
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:
@@ -225,5 +224,4 @@ def _shrunk(task: Shrink, subject: Subject, design: Design) -> Shrunk:
         operations=best.case.operations,
         preemptions=best.preemptions,
         reliable=max(hashes.values(), default=0),
-        seconds=round(time.monotonic() - began, 3),
     )

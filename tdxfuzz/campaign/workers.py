@@ -52,7 +52,7 @@ class Workers(Protocol):
         """What is done by now, or within so many seconds."""
 
     def rss(self) -> int:
-        """Resident memory of all workers on this machine, bytes."""
+        """Resident memory of all workers, bytes."""
 
     def close(self) -> None:
         """Stop all of them; what they were doing is lost."""
@@ -128,7 +128,13 @@ class LocalWorkers:
         process = self._context.Process(
             target=_serve, args=(theirs, self._settings, self._memory), daemon=True
         )
-        process.start()
+        # Ctrl-C goes to the whole group of processes; only the coordinator acts on it. A worker
+        # inherits that it is ignored, or its first second would end in a traceback.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
         theirs.close()
         return _Worker(process, ours)
 
@@ -168,8 +174,6 @@ def rss_of(pid: int | None) -> int:
 
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until nobody is at the other end of the pipe."""
-    # Ctrl-C goes to the whole group of processes; only the coordinator acts on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     bench = Bench(Settings.of_text(settings))
     while True:

@@ -26,13 +26,14 @@ from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option, module_variant_option
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
+from tdxfuzz.host.design_file import split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.reproducer import SUFFIX
+from tdxfuzz.repro.words import counted
 
 DEFAULT_SECONDS = 3600.0
-PATIENCE = 300.0
 MEMORY_MIB = 4096
 
 folder_argument = click.argument(
@@ -142,7 +143,7 @@ def run_command(
         store.close()
     _tell(told, folder, output)
     if not available(HTML):
-        output.line(f"no {folder.root}/report.html was written: that needs: {NEEDS}")
+        output.line(f"no {folder.root}/report.html was written: it needs {NEEDS}")
     return told.exit_code
 
 
@@ -183,7 +184,7 @@ def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> in
     """
     for name in names or REPORTS:
         if not available(name):
-            raise UsageProblem(f"--as {name} needs: {NEEDS}")
+            raise UsageProblem(f"--as {name} needs {NEEDS}")
     folder = Folder(directory)
     output = Output(as_json)
     with _problems():
@@ -253,14 +254,12 @@ def _settings(
     subjects = []
     for argument in designs or (*DESIGNS, HOSTILE):
         chosen = choose(argument, hostile=True)
-        path = argument.rpartition(":")[0] if ":" in argument else argument
-        subjects.append(
-            Subject(chosen.name)
-            if chosen.file is None
-            else Subject(
-                chosen.name, str(Path(path).absolute()), chosen.file.class_name, chosen.file.sha256
-            )
-        )
+        user = chosen.file
+        if user is None:
+            subjects.append(Subject(chosen.name))
+            continue
+        path = str(split(argument)[0].absolute())
+        subjects.append(Subject(chosen.name, path, user.class_name, user.sha256))
     if seed is None:
         seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
     settings = Settings(tuple(subjects), tuple(cpus), seed, batch, variant)
@@ -285,7 +284,9 @@ def _team(
 
         from tdxfuzz.campaign.cluster import ClusterWorkers
     except ImportError:
-        raise UsageProblem("--scheduler needs: pip install 'tdxfuzz[cluster]'") from None
+        raise UsageProblem(
+            "--scheduler needs the extra [cluster]; in a clone: pip install '.[cluster]'"
+        ) from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

@@ -15,7 +15,8 @@ from tdxfuzz.campaign.events import (
     Stopped,
     WorkerLost,
 )
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
+from tdxfuzz.repro.words import counted
 
 MEBI = 1 << 20
 

@@ -12,13 +12,14 @@ from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS, Scenario
 from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
 from tdxfuzz.repro.save import Saved
+from tdxfuzz.repro.words import counted
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, Hunted, hunt
 from tdxfuzz.search.statistics import Statistics

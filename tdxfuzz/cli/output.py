@@ -96,11 +96,6 @@ class Output:
             self._shown = False
 
 
-def counted(number: int, what: str) -> str:
-    """``"1 preemption"``, ``"2 preemptions"``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def print_error(message: str, details: str = "") -> None:
     """An error: one line, and details below it if there are any."""
     sys.stderr.write(f"tdxfuzz: {message}\n")

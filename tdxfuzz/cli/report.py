@@ -6,9 +6,10 @@ from pathlib import Path
 
 from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import Chosen
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.repro.words import counted
 from tdxfuzz.search.frontier import Explored
 from tdxfuzz.search.shrink import shrink
 from tdxfuzz.search.systematic import Verdict

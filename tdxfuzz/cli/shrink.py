@@ -11,11 +11,12 @@ from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.replay import design_for
 from tdxfuzz.cli.report import size_text
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
+from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write
 from tdxfuzz.search.shrink import shrink
 

@@ -12,7 +12,7 @@ from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
     SYSTEMATIC,
@@ -26,6 +26,7 @@ from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.save import Saved
+from tdxfuzz.repro.words import counted
 from tdxfuzz.search.checkpoint import CheckpointError, load, save
 from tdxfuzz.search.frontier import DEFAULT_STATES, Bounds, Explored, Frontier
 from tdxfuzz.search.systematic import Verdict, Verified, verify

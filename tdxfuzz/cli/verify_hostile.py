@@ -9,7 +9,7 @@ from attrs import frozen
 
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.output import Output, counted
+from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
     SYSTEMATIC,
@@ -19,6 +19,7 @@ from tdxfuzz.cli.report import (
 )
 from tdxfuzz.host.hostile import SETUPS
 from tdxfuzz.repro.save import Saved
+from tdxfuzz.repro.words import counted
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.overlaps import MOST_CALLS, Swept, overlaps, sweep
 from tdxfuzz.search.systematic import Verdict

@@ -176,6 +176,5 @@ def _words(item: _Item, cpus: int) -> Iterator[str]:
 
 
 def _text(x: int, y: int, text: str, kind: str) -> str:
-    shown = text.replace("\xa0", " ")
     attribute = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y}" xml:space="preserve"{attribute}>{escape(shown)}</text>'
+    return f'<text x="{x}" y="{y}" xml:space="preserve"{attribute}>{escape(text)}</text>'

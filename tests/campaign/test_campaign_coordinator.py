@@ -110,6 +110,20 @@ def test_what_a_worker_was_doing_is_given_out_again(tmp_path: Path) -> None:
         assert store.counted() == {0, 1}
 
 
+def test_without_a_worker_it_waits_for_one(tmp_path: Path) -> None:
+    class Late(InlineWorkers):
+        asked_in_vain = 0
+
+        def free(self) -> int:
+            self.asked_in_vain += 1
+            return super().free() if self.asked_in_vain > 5 else 0
+
+    campaign = Campaign(tmp_path / "c")
+    assert campaign.run(Limits(cases=SMALL.batch), Late(SMALL)) == "80 cases are done"
+    with campaign.store() as store:
+        assert store.counted() == {0}
+
+
 def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     def spoil(task: Task) -> str | None:
         return "no answer within 5 s" if task.design == "hint" else None

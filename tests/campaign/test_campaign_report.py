@@ -327,6 +327,7 @@ def test_the_page_in_a_browser(
     shot = tmp_path / "shot.png"
     assert browser.driver.save_screenshot(str(shot))
     assert shot.stat().st_size > 10_000
+    # Selenium has types, but for this.
     assert browser.driver.get_log("browser") == []  # type: ignore[no-untyped-call]
     # Nothing sticks out: what is wide scrolls in a frame of its own.
     assert browser.ask("document.documentElement.scrollWidth") == width

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Answer, Invoke
+from tdxfuzz.campaign.store import Store, StoreError
 
 SMALL = ("--cases", 240, "--batch", 80, "--workers", 1, "--seed", 1)
 
@@ -125,24 +126,23 @@ def start(*options: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_a_hunt() -> None:
-    from tdxfuzz.campaign.store import Store, StoreError
-
+def wait_for(table: str) -> None:
+    """Until the running campaign's store has a row there."""
     while True:
         time.sleep(0.1)
         try:
             store = Store(Path("c/store.sqlite"), read_only=True)
         except StoreError:
             continue
-        cases = store.totals().cases
+        rows = store.query(f"SELECT 1 FROM {table} LIMIT 1")
         store.close()
-        if cases:
+        if rows:
             return
 
 
 def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     first = start("--batch", "50", "--time", "1h")
-    wait_for_a_hunt()
+    wait_for("hunts")
     busy = invoke("campaign", "run", "c", "hint", "merged", "--seed", 1, "--batch", 50)
     assert busy.code == 2
     assert f"c: a campaign is running here (process {first.pid}); stop it first" in busy.err
@@ -156,7 +156,7 @@ def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
 
 def test_a_second_ctrl_c_stops_at_once(invoke: Invoke) -> None:
     running = start("--batch", "1000000000", "--time", "1h")
-    time.sleep(3)
+    wait_for("events")
     for _ in range(2):
         os.killpg(running.pid, signal.SIGINT)
         time.sleep(1)

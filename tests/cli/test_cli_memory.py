@@ -43,11 +43,11 @@ def test_the_keys_that_scripts_rely_on(invoke: Invoke) -> None:
         (("--ram", "1T", "--tds", 2), "--tds needs --td-memory"),
         (("--ram", "1T", "--tdmr", "1G"), "'1G' is no TDMR; write BASE:SIZE"),
         (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR are multiples of 1GiB"),
-        (("--ram", "1T", "--huge", 2), "2.0 is not in the range"),
+        (("--ram", "1T", "--huge", 2), "is not in the range 0<=x<=1"),
         ((), "Missing option '--ram'"),
     ],
 )
 def test_what_is_wrong_is_said(invoke: Invoke, options: tuple[object, ...], said: str) -> None:
     answer = invoke("memory", *options)
     assert answer.code == 2
-    assert said in answer.err.replace("2 is not", "2.0 is not")
+    assert said in answer.err

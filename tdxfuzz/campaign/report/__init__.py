@@ -16,7 +16,7 @@ from tdxfuzz.campaign.store import Store
 from tdxfuzz.repro.write import write_whole
 
 HTML = "html"
-NEEDS = "pip install 'tdxfuzz[report]'"
+NEEDS = "the extra [report]; in a clone: pip install '.[report]'"
 
 
 def _html(data: Data) -> str:

@@ -88,6 +88,7 @@ def gather(folder: Folder, store: Store) -> Data:
         summary=told,
         shown=tuple(_shown(found, settings, folder) for found in told.findings),
         samples=tuple(
+            # The columns have the types of the schema, which mypy cannot see.
             Sample(*row)  # type: ignore[arg-type]
             for row in store.query("SELECT * FROM samples ORDER BY seconds")
         ),

@@ -13,10 +13,12 @@ from markupsafe import Markup
 from tdxfuzz import __version__
 from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, Sample
-from tdxfuzz.campaign.report.words import counted, deaf, headline, what_clean_means
+from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
 from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
+from tdxfuzz.campaign.task import REPLAYS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.repro.words import counted
 
 MEBI = 1 << 20
 SHADES = 6
@@ -63,6 +65,7 @@ def html(data: Data) -> str:
             witnesses=_witnesses(data),
             pictures=[Markup(shown.picture) for shown in data.shown],
             counted=counted,
+            replays=REPLAYS,
             deaf=deaf,
             version=__version__,
             model=MODEL_VERSION,

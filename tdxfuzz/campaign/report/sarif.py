@@ -82,9 +82,8 @@ def _source(design: str, file: str, class_name: str) -> tuple[str, int]:
             if row.startswith((f"class {class_name}(", f"class {class_name}:")):
                 line = number
         here = Path.cwd()
-        return (
-            path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_uri()
-        ), line
+        inside = path.is_relative_to(here)
+        return path.relative_to(here).as_posix() if inside else path.as_uri(), line
     if design not in DESIGNS:
         return "", 0
     kind = DESIGNS[design]

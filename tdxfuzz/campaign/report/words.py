@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tdxfuzz.campaign.report.data import Data, Shown
 from tdxfuzz.campaign.summary import FAIL
+from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.repro.words import counted
 
 
 def headline(data: Data) -> str:
@@ -21,11 +23,11 @@ def what_clean_means(data: Data) -> str:
     """What one may conclude where nothing was found, and what not."""
     cpus = " or ".join(map(str, data.settings.cpus))
     return (
-        f"A clean cell means: in the cases counted here, of up to a few operations on each of "
+        "A clean cell means: in the cases counted here, of up to a few operations on each of "
         f"{cpus} simulated CPUs, what the check watches for did happen, and the check did not "
         "fire. It is no proof: orders that were not drawn were not seen. `tdxfuzz verify` tries "
-        "all orders of a scenario. All of it holds for the model of module 1.5.25, at the "
-        "granularity of one shared access."
+        f"all orders of a scenario. All of it holds for the model of module {MODEL_VERSION}, at "
+        "the granularity of one shared access."
     )
 
 
@@ -37,8 +39,3 @@ def deaf(shown: Shown) -> str:
         f"Met while {', '.join(shown.deaf)} did not listen, having found something here before: "
         "it may follow from that."
     )
-
-
-def counted(number: int, what: str) -> str:
-    """``"1 finding"``, ``"2 findings"``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -13,8 +12,9 @@ from tdxfuzz.check.run import Design, Run, checks_of
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.search.events import HuntListener
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.hunt import Budget, Found, Hunted, orders_of
+from tdxfuzz.search.hunt import Budget, Hunted, Noted, orders_of
 from tdxfuzz.search.statistics import Statistics
 from tdxfuzz.strategies import bases, schedules
 
@@ -31,7 +31,7 @@ def hunt_with_hypothesis(
     budget: Budget,
     cpus: int = 2,
     design: Design = None,
-    progress: Callable[[Statistics], None] | None = None,
+    listeners: Sequence[HuntListener] = (),
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
 ) -> Hunted:
@@ -42,8 +42,7 @@ def hunt_with_hypothesis(
     """
     hostile = design_name == HOSTILE
     statistics = Statistics(checks_of(design_name))
-    began = time.monotonic()
-    findings: dict[str, Found] = {}
+    noted = Noted(statistics, listeners)
     enough = False
     choices = bases(design_name, cpus, design, variant)
     if scenario is not None:
@@ -52,14 +51,9 @@ def hunt_with_hypothesis(
 
     def count(attempt: Run) -> None:
         nonlocal enough
-        statistics.seconds = time.monotonic() - began
-        statistics.add(attempt)
-        if progress is not None:
-            progress(statistics)
-        if attempt.finding is not None:
-            found = Found(attempt, statistics.cases, statistics.seconds)
-            findings.setdefault(attempt.finding.bucket, found)
-        enough = (bool(findings) and not hostile) or budget.is_spent(statistics)
+        noted.add(attempt)
+        found = attempt.finding is not None
+        enough = (found and not hostile) or budget.is_spent(statistics)
         if enough:
             raise _Enough
 
@@ -89,5 +83,4 @@ def hunt_with_hypothesis(
             raise
     except KeyboardInterrupt:
         interrupted = True
-    statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, findings, interrupted)
+    return noted.hunted(interrupted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,15 +59,31 @@ def test_commands_and_files_that_are_named_exist(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-LONGEST = 3
-"""Seconds that an example may hunt here, whatever it says there."""
+LONGEST = "0.3s"
+"""How long an example may search here, whatever it says there."""
+
+SEARCHES = ("hunt", "verify", "matrix", "campaign")
+REPRODUCER = ROOT / "corpus/matrix/hint-pamt-in-use-phymem-pamt-remove-c8e40b86.tdx.toml"
+GUIDE = ROOT / "docs/writing-a-design.md"
+ELSEWHERE = ("SCHEDULER", "crash-")
+"""Words in examples that need what a test of their own makes: a cluster, atheris."""
 
 
 def examples(path: Path) -> list[list[str]]:
-    """The commands of a page that are shown as typed, hunting for no long time."""
-    lines = re.findall(r"^\$ tdxfuzz (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    capped = [re.sub(r"--time \S+", f"--time {LONGEST}s", line) for line in lines]
-    return [line.split() for line in capped]
+    """The commands of a page, as arguments: capped in time, their comments gone, and with the
+    files there that they speak of.
+    """
+    found = []
+    for line in re.findall(r"^(?:\$ )?tdxfuzz ([a-z].+)$", path.read_text("utf-8"), re.MULTILINE):
+        if any(word in line for word in ELSEWHERE):
+            continue
+        arguments = line.partition(" #")[0].replace("FILE", str(REPRODUCER)).split()
+        if "--time" in arguments:
+            arguments[arguments.index("--time") + 1] = LONGEST
+        elif arguments[0] in SEARCHES and arguments[:2] != ["campaign", "status"]:
+            arguments += ["--time", LONGEST] if arguments[1] != "report" else []
+        found.append(arguments)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -74,6 +91,10 @@ def examples(path: Path) -> list[list[str]]:
 )
 def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
     """One after the other, in one folder; findings are fine, errors are not."""
+    (tmp_path / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
+    for folder in ("reproducers", "regressions"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(REPRODUCER, tmp_path / folder)
     for arguments in examples(path):
         ran = subprocess.run(
             [sys.executable, "-m", "tdxfuzz", *arguments],
@@ -83,6 +104,29 @@ def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
             check=False,
         )
         assert ran.returncode in (0, 1, 3), f"{arguments}: {ran.stderr}"
+
+
+FEW = """
+from hypothesis import settings
+
+settings.register_profile("few", max_examples=5, deadline=None, stateful_step_count=5)
+settings.load_profile("few")
+"""
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_tests_shown_pass(page: str, tmp_path: Path) -> None:
+    (shown,) = [one for one in blocks(ROOT / page, "python") if "def test_" in one]
+    (tmp_path / "conftest.py").write_text(FEW, encoding="utf-8")
+    (tmp_path / "test_shown.py").write_text(shown, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_every_page_is_in_the_index() -> None:

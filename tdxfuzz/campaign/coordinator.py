@@ -31,12 +31,20 @@ from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.plan import Plan, kind_of
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, Totals
-from tdxfuzz.campaign.task import REPLAYS, Hunt, Hunted, Shrink, Shrunk, Task
+from tdxfuzz.campaign.task import (
+    ATTEMPTS,
+    REPLAYS,
+    Hunt,
+    Hunted,
+    Measure,
+    Measured,
+    Shrink,
+    Shrunk,
+    Task,
+)
 from tdxfuzz.campaign.workers import Done, Workers, rss_of
+from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
-
-ATTEMPTS = 3
-"""How often a task is given out before its design is blamed for the workers it costs."""
 
 TICK = 0.5
 SAMPLE_SECONDS = 5.0
@@ -87,6 +95,7 @@ class Coordinator:
         self._problems: Counter[object] = Counter()
         self._cut_off = store.cut_offs()
         self._buckets = {(found.design, found.bucket) for found in store.findings()}
+        self._to_measure: deque[Measure] = deque()
         self._to_shrink: deque[Shrink] = deque()
         self._running: list[Task] = []
         self._corpus = Corpus(folder, store, settings, self._emit)
@@ -113,7 +122,7 @@ class Coordinator:
             )
         )
         self._folder.sweep()
-        self._corpus.take_up()
+        self._to_measure.extend(self._corpus.take_up())
         self._put_right()
         while True:
             self._stop = self._stop or self._reason()
@@ -137,7 +146,7 @@ class Coordinator:
         if limits.seconds is not None and self.seconds >= limits.seconds:
             return f"{limits.seconds:g} s are over"
         if limits.cases is not None and self._totals.cases >= limits.cases:
-            return f"{limits.cases:,} cases are done"
+            return f"{counted(limits.cases, 'case')} done"
         if limits.plateau is not None and time.monotonic() - self._last_news >= limits.plateau:
             return f"nothing new for {limits.plateau:g} s"
         return ""
@@ -156,6 +165,8 @@ class Coordinator:
         """Shrinking takes half of the workers at most, as long as there is something to hunt."""
         if self._at_once:
             return None
+        if self._to_measure:
+            return self._to_measure.popleft()
         hunt = None
         if not self._stop and not (self._to_shrink and self._may_shrink()):
             hunt = self._plan.next(self._muted, self._cut_off)
@@ -175,19 +186,26 @@ class Coordinator:
         elif isinstance(task, Hunt):
             assert isinstance(done.answer, Hunted)
             self._count(task, done.answer)
+        elif isinstance(task, Measure):
+            assert isinstance(done.answer, Measured)
+            self._corpus.merge(task, done.answer)
         else:
             assert isinstance(done.answer, Shrunk)
             self._shrunk(task, done.answer)
 
     def _lost(self, task: Task, problem: str) -> None:
-        what = kind_of(task) if isinstance(task, Hunt) else f"shrinking {task.bucket}"
-        self._emit(WorkerLost(f"{task.design}: {what}", problem))
+        self._emit(WorkerLost(f"{task.design}: {_what(task)}", problem))
         self._problems[task] += 1
         if isinstance(task, Hunt):
             if self._problems[task] < ATTEMPTS:
                 self._plan.again(task)
             else:
                 self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
+        elif isinstance(task, Measure):
+            if self._problems[task] < ATTEMPTS:
+                self._to_measure.append(task)
+            else:
+                self._corpus.merge(task, Measured(error=problem))
         elif self._problems[task] < ATTEMPTS:
             self._to_shrink.append(task)
         else:
@@ -300,3 +318,9 @@ class Coordinator:
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+def _what(task: Task) -> str:
+    if isinstance(task, Hunt):
+        return kind_of(task)
+    return f"shrinking {task.bucket}" if isinstance(task, Shrink) else f"running {task.name}"

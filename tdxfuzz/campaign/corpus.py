@@ -1,26 +1,31 @@
 """The corpus: one file for each case that reached something new.
 
 The files are what counts: whoever puts some there (from another campaign, say) merges them. The
-store knows their names, and what all of them reach; a file it does not know is run to find out,
-by the coordinator itself.
+store knows their names, and what all of them reach; a file it does not know is run by a worker
+to find out.
 """
 
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
+from attrs import frozen
+
 from tdxfuzz.campaign.events import EntrySetAside, Event, Merged
 from tdxfuzz.campaign.folder import Folder, entry_name
-from tdxfuzz.campaign.settings import Settings, load
+from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store
-from tdxfuzz.campaign.task import Interesting
-from tdxfuzz.campaign.work import features_in
+from tdxfuzz.campaign.task import ATTEMPTS, Interesting, Measure, Measured
+from tdxfuzz.campaign.workers import Workers
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse_case, read_text
 from tdxfuzz.sim import HarnessError
+
+TICK = 0.5
 
 
 class Corpus:
@@ -41,43 +46,58 @@ class Corpus:
         self._settings = settings
         self._emit = emit
         self._names: dict[str, list[str]] = {}
+        self._unknown = 0
+        self._merged = 0
 
-    def take_up(self) -> None:
-        """Make folder and store agree: read each file, run those the store does not know.
+    def take_up(self) -> list[Measure]:
+        """Make folder and store agree: read each file; the tasks that tell what those reach
+        which the store does not know, for :meth:`merge`.
 
         A file that is not what its name says, or cannot be read, is moved aside and named.
         """
         known = set(self._store.entry_names())
-        merged = 0
+        unknown = []
         for path in self._folder.entries():
             try:
                 text = read_text(path)
                 case = parse_case(text, path)
-                if path.name in known and path.name != entry_name(text):
-                    raise ReproducerError(path, 0, "", "changed since it was written")
-                subject = self._settings.subject(case.design)
+                self._settings.subject(case.design)
                 if path.name not in known:
-                    reached = features_in(case, load(subject))
-                    self._merge(text, case.design, reached)
-                    merged += 1
-                    if path.name != entry_name(text):
-                        path.unlink()
+                    unknown.append(Measure(case.design, path.name, text))
+                elif path.name != entry_name(text):
+                    raise ReproducerError(path, 0, "", "changed since it was written")
             except (ReproducerError, HarnessError) as error:
                 self._emit(EntrySetAside(str(self._folder.put_aside(path)), str(error)))
         there = {path.name for path in self._folder.entries()}
         with self._store.transaction():
             for name in set(self._store.entry_names()) - there:
                 self._store.drop_entry(name)
-        if merged:
-            self._emit(Merged(merged))
         for subject in self._settings.subjects:
             self._names[subject.name] = self._store.entry_names(subject.name)
+        self._unknown = len(unknown)
+        return unknown
 
-    def _merge(self, text: str, design: str, features: tuple[int, ...]) -> None:
-        name = self._folder.add_entry(text)
+    def merge(self, task: Measure, measured: Measured) -> None:
+        """Take in a file by what it reaches; one that could not be run is moved aside."""
+        if measured.error:
+            self._set_aside(task.design, self._folder.corpus / task.name, measured.error)
+        else:
+            self._add(task, measured)
+        self._unknown -= 1
+        if self._unknown == 0 and self._merged:
+            self._emit(Merged(self._merged))
+
+    def _add(self, task: Measure, measured: Measured) -> None:
+        name = self._folder.add_entry(task.text)
         with self._store.transaction():
-            self._store.new_features(design, features)
-            self._store.add_entry(name, design)
+            self._store.new_features(task.design, measured.features)
+            self._store.add_entry(name, task.design)
+        names = self._names[task.design]
+        if name not in names:
+            insort(names, name)
+        if name != task.name:
+            (self._folder.corpus / task.name).unlink(missing_ok=True)
+        self._merged += 1
 
     def write(self, design: str, entries: Sequence[Interesting]) -> dict[str, Interesting]:
         """Write the files of those that reach what the store does not know; by name."""
@@ -113,27 +133,48 @@ class Corpus:
         return texts
 
     def _set_aside(self, design: str, path: Path, why: str) -> None:
-        self._names[design].remove(path.name)
+        names = self._names[design]
+        if path.name in names:
+            names.remove(path.name)
         with self._store.transaction():
             self._store.drop_entry(path.name)
         if path.is_file():
             self._emit(EntrySetAside(str(self._folder.put_aside(path)), why))
 
 
-def minimise(folder: Folder, store: Store, settings: Settings) -> tuple[int, int]:
-    """Remove files that reach nothing that the others do not; how many there were, and are.
+@frozen
+class Minimised:
+    """How many files there were, and are; ``aside`` are those that could not be run."""
+
+    before: int
+    after: int
+    aside: tuple[EntrySetAside, ...] = ()
+
+
+def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers) -> Minimised:
+    """Remove files that reach nothing that the others do not.
 
     Greedy: of each design the case that reaches most of what is still missing, and so on.
-
-    Raises:
-        ReproducerError: a file cannot be read; run the campaign, which sets it aside.
-        HarnessError: a design cannot be used.
     """
-    reached: dict[str, dict[str, set[int]]] = {}
+    aside: list[EntrySetAside] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, EntrySetAside):
+            aside.append(event)
+
+    before = len(folder.entries())
+    corpus = Corpus(folder, store, settings, emit)
+    unknown = corpus.take_up()
+    tasks = {task.name: task for task in unknown}
     for path in folder.entries():
-        case = parse_case(read_text(path), path)
-        features = features_in(case, load(settings.subject(case.design)))
-        reached.setdefault(case.design, {})[path.name] = set(features)
+        if path.name not in tasks:
+            text = read_text(path)
+            tasks[path.name] = Measure(parse_case(text, path).design, path.name, text)
+    reached: dict[str, dict[str, set[int]]] = {}
+    for task, measured in _measured(list(tasks.values()), workers):
+        corpus.merge(task, measured)
+        if not measured.error:
+            reached.setdefault(task.design, {})[entry_name(task.text)] = set(measured.features)
     kept = {name for entries in reached.values() for name in _cover(entries)}
     gone = [name for entries in reached.values() for name in entries if name not in kept]
     with store.transaction():
@@ -141,7 +182,28 @@ def minimise(folder: Folder, store: Store, settings: Settings) -> tuple[int, int
             store.drop_entry(name)
     for name in gone:
         (folder.corpus / name).unlink()
-    return len(kept) + len(gone), len(kept)
+    return Minimised(before, len(kept), tuple(aside))
+
+
+def _measured(tasks: Sequence[Measure], workers: Workers) -> list[tuple[Measure, Measured]]:
+    """Each task with its answer; the error says it if every worker that tried was lost."""
+    todo = deque(tasks)
+    answers: list[tuple[Measure, Measured]] = []
+    lost: Counter[str] = Counter()
+    while len(answers) < len(tasks):
+        for _ in range(min(workers.free(), len(todo))):
+            workers.submit(todo.popleft())
+        for done in workers.wait(TICK):
+            assert isinstance(done.task, Measure)
+            if isinstance(done.answer, Measured):
+                answers.append((done.task, done.answer))
+                continue
+            lost[done.task.name] += 1
+            if lost[done.task.name] < ATTEMPTS:
+                todo.append(done.task)
+            else:
+                answers.append((done.task, Measured(error=done.problem)))
+    return answers
 
 
 def _cover(entries: dict[str, set[int]]) -> list[str]:

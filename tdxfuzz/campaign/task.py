@@ -17,6 +17,9 @@ _CONVERTER = make_converter()
 REPLAYS = 10
 """How often a shrunk case is replayed, to confirm it."""
 
+ATTEMPTS = 3
+"""How often a task is given out before what it runs is blamed for the workers it costs."""
+
 
 @frozen
 class Hunt:
@@ -48,7 +51,16 @@ class Shrink:
     text: str
 
 
-Task = Hunt | Shrink
+@frozen
+class Measure:
+    """A case, as text, whose features are asked for; ``name`` is the file it came from."""
+
+    design: str
+    name: str
+    text: str
+
+
+Task = Hunt | Shrink | Measure
 
 
 @frozen
@@ -104,10 +116,18 @@ class Shrunk:
     error: str = ""
 
 
-Answer = Hunted | Shrunk
+@frozen
+class Measured:
+    """The features of a case."""
+
+    features: tuple[int, ...] = ()
+    error: str = ""
 
 
-_KINDS = {kind.__name__: kind for kind in (Hunt, Shrink, Hunted, Shrunk)}
+Answer = Hunted | Shrunk | Measured
+
+
+_KINDS = {kind.__name__: kind for kind in (Hunt, Shrink, Measure, Hunted, Shrunk, Measured)}
 
 
 def to_text(message: Task | Answer) -> str:

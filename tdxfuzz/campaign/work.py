@@ -18,6 +18,8 @@ from tdxfuzz.campaign.task import (
     Hunt,
     Hunted,
     Interesting,
+    Measure,
+    Measured,
     Shrink,
     Shrunk,
     Sighting,
@@ -61,10 +63,18 @@ class Bench:
             design = self._loaded[task.design]
             if isinstance(task, Shrink):
                 return _shrunk(task, subject, design)
+            if isinstance(task, Measure):
+                return Measured(features_in(parse_case(task.text), design))
             return _Hunting(task, subject, design).hunted()
         except (HarnessError, MemoryError, OSError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
-            return Shrunk(error=why) if isinstance(task, Shrink) else Hunted(task.number, error=why)
+            return _failed(task, why)
+
+
+def _failed(task: Task, why: str) -> Answer:
+    if isinstance(task, Hunt):
+        return Hunted(task.number, error=why)
+    return Shrunk(error=why) if isinstance(task, Shrink) else Measured(error=why)
 
 
 class _Hunting:

@@ -40,6 +40,24 @@ folder_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
 )
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Processes [default: all cores]."
+)
+patience_option = click.option(
+    "--patience",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="Give a task up, and its worker, after so long.",
+)
+memory_option = click.option(
+    "--memory",
+    type=click.IntRange(min=256),
+    default=MEMORY_MIB,
+    show_default=True,
+    help="MiB of address space for each worker.",
+)
+
 
 @click.group("campaign", epilog="Example: tdxfuzz campaign run nightly/ --time 30m")
 def campaign_command() -> None:
@@ -60,7 +78,7 @@ def campaign_command() -> None:
 )
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
 @click.option("--plateau", type=Duration(), help="Stop when so long nothing new was reached.")
-@click.option("--workers", type=click.IntRange(1, 1024), help="Processes [default: all cores].")
+@workers_option
 @click.option("--scheduler", help="Use a Dask cluster: tcp://HOST:PORT (extra [cluster]).")
 @click.option(
     "--cpus",
@@ -76,20 +94,8 @@ def campaign_command() -> None:
     "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases a task."
 )
 @module_variant_option
-@click.option(
-    "--patience",
-    type=Duration(),
-    default="5m",
-    show_default=True,
-    help="Give a task up, and its worker, after so long.",
-)
-@click.option(
-    "--memory",
-    type=click.IntRange(min=256),
-    default=MEMORY_MIB,
-    show_default=True,
-    help="MiB of address space for each worker.",
-)
+@patience_option
+@memory_option
 @format_option
 def run_command(
     directory: Path,
@@ -223,17 +229,29 @@ def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
 
 @campaign_command.command("minimise", epilog="Example: tdxfuzz campaign minimise nightly/")
 @folder_argument
-def minimise_command(directory: Path) -> int:
-    """Remove corpus files that reach nothing that the others do not reach."""
+@workers_option
+@patience_option
+@memory_option
+def minimise_command(directory: Path, workers: int | None, patience: float, memory: int) -> int:
+    """Remove corpus files that reach nothing that the others do not reach.
+
+    Each is run by a worker to find out; one that cannot be run is set aside and named.
+    """
     folder = Folder(directory)
     with _problems(), folder.taken():
         store = Store(folder.store)
         settings = store.settings()
         if settings is None:
             raise UsageProblem(f"{directory}: no campaign was begun here")
-        before, after = minimise(folder, store, settings)
+        team = _team(settings, workers, None, patience, memory << 20)
+        try:
+            done = minimise(folder, store, settings, team)
+        finally:
+            team.close()
         store.close()
-    click.echo(f"{counted(before, 'file')} before, {after:,} now")
+    for entry in done.aside:
+        click.echo(f"set aside {entry.path}: {entry.why}", err=True)
+    click.echo(f"{counted(done.before, 'file')} before, {done.after:,} now")
     return 0
 
 

@@ -21,6 +21,7 @@ from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.search import ENGINES
+from tdxfuzz.search.events import CaseRun, Found, HuntEvent
 from tdxfuzz.search.hunt import Budget, Hunted, hunt
 from tdxfuzz.search.statistics import Statistics
 
@@ -103,10 +104,6 @@ def hunt_command(
         hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, output)
         results.append((design, hunted))
         for first in hunted.findings.values():
-            output.line(
-                f"found {first.run.findings[0].check} after {first.cases:,} cases in "
-                f"{first.seconds:.1f} s; shrinking …"
-            )
             found.append(write_finding(first.run, design, engine, used_seed, out, output))
         if not hunted.findings or design.name == HOSTILE:
             _report_statistics(design, hunted, output)
@@ -138,19 +135,30 @@ def _hunt(
     variant: str,
     output: Output,
 ) -> Hunted:
-    def progress(statistics: Statistics) -> None:
-        output.progress(
-            f"{design.name}: {statistics.cases:,} cases, {statistics.steps_per_second:,} steps/s, "
-            f"{statistics.distinct_schedules:,} distinct schedules"
-        )
+    def listen(event: HuntEvent) -> None:
+        match event:
+            case CaseRun(statistics):
+                output.progress(
+                    f"{design.name}: {statistics.cases:,} cases, "
+                    f"{statistics.steps_per_second:,} steps/s, "
+                    f"{statistics.distinct_schedules:,} distinct schedules"
+                )
+            case Found(run, cases, seconds):
+                # Raw SEAMCALLs are hunted on, and what was found is shrunk at the end.
+                then = "" if design.name == HOSTILE else "; shrinking …"
+                output.line(
+                    f"found {run.findings[0].check} after {counted(cases, 'case')} in "
+                    f"{seconds:.1f} s{then}"
+                )
 
+    listeners = (listen,)
     if engine == HYPOTHESIS:
         return hunt_with_hypothesis(
-            design.name, seed, budget, cpus, design.design, progress, scenario, variant
+            design.name, seed, budget, cpus, design.design, listeners, scenario, variant
         )
     chooser = ENGINES[engine]()
     return hunt(
-        design.name, chooser, seed, budget, cpus, design.design, progress, scenario, variant
+        design.name, chooser, seed, budget, cpus, design.design, listeners, scenario, variant
     )
 
 

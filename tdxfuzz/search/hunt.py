@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from random import Random
 
@@ -16,6 +16,7 @@ from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.engine import Engine
+from tdxfuzz.search.events import CaseRun, Found, HuntListener
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hostile import draw_hostile
 from tdxfuzz.search.programs import draw_case
@@ -48,15 +49,6 @@ class Budget:
 
 
 @frozen
-class Found:
-    """A run with a finding, and how many cases and seconds it took to get there."""
-
-    run: Run
-    cases: int
-    seconds: float
-
-
-@frozen
 class Hunted:
     """The end of a hunt. ``findings`` has what showed each bucket first; ``interrupted`` tells
     that the user stopped it.
@@ -80,7 +72,7 @@ def hunt(
     budget: Budget,
     cpus: int = 2,
     design: Design = None,
-    progress: Callable[[Statistics], None] | None = None,
+    listeners: Sequence[HuntListener] = (),
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
 ) -> Hunted:
@@ -96,7 +88,7 @@ def hunt(
         budget: when to stop.
         cpus: in each world.
         design: a user's design.
-        progress: called after every case.
+        listeners: are told every event, as it happens.
         scenario: what to run, in place of programs at random; it brings its own CPUs.
         variant: of the module, by name.
 
@@ -106,8 +98,7 @@ def hunt(
     """
     hostile = design_name == HOSTILE
     statistics = Statistics(checks_of(design_name))
-    began = time.monotonic()
-    findings: dict[str, Found] = {}
+    noted = Noted(statistics, listeners)
     interrupted = False
     try:
         rng = Random(seed)
@@ -117,13 +108,8 @@ def hunt(
             cases = repeat(scenario.case(design_name))
         cases = (case.on_module(variant) for case in cases)
         for attempt in attempts(rng, cases, engine, Worlds(design)):
-            statistics.seconds = time.monotonic() - began
-            statistics.add(attempt)
-            if progress is not None:
-                progress(statistics)
+            noted.add(attempt)
             if attempt.finding is not None:
-                found = Found(attempt, statistics.cases, statistics.seconds)
-                findings.setdefault(attempt.finding.bucket, found)
                 if not hostile:
                     break
             elif statistics.cases % CHECK_HARNESS_EVERY == 1:
@@ -132,8 +118,36 @@ def hunt(
                 break
     except KeyboardInterrupt:
         interrupted = True
-    statistics.seconds = time.monotonic() - began
-    return Hunted(statistics, findings, interrupted)
+    return noted.hunted(interrupted)
+
+
+class Noted:
+    """What a hunt has seen by now; tells its listeners."""
+
+    def __init__(self, statistics: Statistics, listeners: Sequence[HuntListener]) -> None:
+        self._statistics = statistics
+        self._listeners = listeners
+        self._began = time.monotonic()
+        self._findings: dict[str, Found] = {}
+
+    def add(self, attempt: Run) -> None:
+        """Count a run."""
+        statistics = self._statistics
+        statistics.seconds = time.monotonic() - self._began
+        statistics.add(attempt)
+        for listener in self._listeners:
+            listener(CaseRun(statistics))
+        finding = attempt.finding
+        if finding is not None and finding.bucket not in self._findings:
+            found = Found(attempt, statistics.cases, statistics.seconds)
+            self._findings[finding.bucket] = found
+            for listener in self._listeners:
+                listener(found)
+
+    def hunted(self, interrupted: bool) -> Hunted:
+        """The end."""
+        self._statistics.seconds = time.monotonic() - self._began
+        return Hunted(self._statistics, self._findings, interrupted)
 
 
 def drawn_cases(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:

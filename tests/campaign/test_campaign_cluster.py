@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tdxfuzz.campaign.cluster import ClusterWorkers
 from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.events import FindingShrunk, Stopped, WorkerLost
 from tdxfuzz.campaign.task import Task
+from tdxfuzz.campaign.workers import Done
 
 distributed = pytest.importorskip("distributed")
 
@@ -22,17 +24,19 @@ TASKS = 12
 LIMITS = Limits(cases=TASKS * SMALL.batch)
 
 
+processes = partial(
+    distributed.LocalCluster,
+    threads_per_worker=1,
+    processes=True,
+    dashboard_address=None,
+    silence_logs=50,
+)
+
+
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler with two workers, processes of one thread each."""
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        local_directory=str(tmp_path),
-        silence_logs=50,
-    ) as cluster:
+    """The address of a scheduler with two workers."""
+    with processes(n_workers=2, local_directory=str(tmp_path)) as cluster:
         yield cluster.scheduler_address
 
 
@@ -57,6 +61,29 @@ def test_a_campaign_on_a_cluster(tmp_path: Path, scheduler: str) -> None:
     assert len({row[0] for row in rows}) == len(rows)
     (shrunk,) = campaign.told(FindingShrunk)
     assert (shrunk.operations, shrunk.preemptions, shrunk.reliable) == (2, 1, 10)
+
+
+def test_a_worker_that_joins_later_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = Campaign(tmp_path / "c")
+    with processes(n_workers=0, local_directory=str(tmp_path)) as cluster:
+        team = ClusterWorkers(distributed.Client(cluster.scheduler_address), SMALL, 300)
+        sizes: list[int] = []
+        plain = team.wait
+
+        def wait(seconds: float) -> Sequence[Done]:
+            """One joins when nobody is there, another when the first has done something."""
+            sizes.append(team.size())
+            if len(sizes) == 1 or (len(cluster.workers) == 1 and counted(campaign)):
+                cluster.scale(len(cluster.workers) + 1)
+            return plain(seconds)
+
+        monkeypatch.setattr(team, "wait", wait)
+        campaign.run(LIMITS, team)
+        team.close()
+    assert sizes[0] == 0
+    assert 1 in sizes
+    assert sizes[-1] == 2
+    assert len(counted(campaign)) >= TASKS
 
 
 def test_a_killed_worker_costs_nothing(

@@ -8,13 +8,15 @@ from random import Random
 
 import pytest
 
-from campaigns import SMALL, Campaign
+from campaigns import SMALL, Campaign, InlineWorkers
 from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.corpus import Corpus, minimise
-from tdxfuzz.campaign.events import EntrySetAside, Merged
+from tdxfuzz.campaign.corpus import Corpus, Minimised, minimise
+from tdxfuzz.campaign.events import EntrySetAside, Merged, WorkerLost
 from tdxfuzz.campaign.folder import entry_name, finding_name
+from tdxfuzz.campaign.task import ATTEMPTS, Measure, Task
 from tdxfuzz.campaign.work import features_in
 from tdxfuzz.repro.read import parse_case, read_text
+from tdxfuzz.repro.reproducer import SUFFIX
 
 CASES = 4 * SMALL.batch
 
@@ -120,14 +122,52 @@ def test_a_design_from_another_campaign_is_set_aside(campaign: Campaign) -> None
 
 def test_minimised_it_reaches_the_same_with_less(campaign: Campaign) -> None:
     before = reached(campaign)
+    workers = InlineWorkers(campaign.settings)
     with campaign.store() as store:
-        had, has = minimise(campaign.folder, store, campaign.settings)
-        assert len(store.entry_names()) == has
-    assert has < had
-    assert len(campaign.folder.entries()) == has
+        done = minimise(campaign.folder, store, campaign.settings, workers)
+        assert len(store.entry_names()) == done.after
+    assert done.after < done.before
+    assert len(campaign.folder.entries()) == done.after
     assert reached(campaign) == before
     with campaign.store() as store:
-        assert minimise(campaign.folder, store, campaign.settings) == (has, has)
+        again = minimise(campaign.folder, store, campaign.settings, workers)
+    assert again == Minimised(done.after, done.after)
+
+
+HANGS = "no answer within 5 s"
+
+
+def hanging(name: str) -> InlineWorkers:
+    """Workers that hang over one file of the corpus, and over no other task."""
+
+    def spoil(task: Task) -> str | None:
+        return HANGS if isinstance(task, Measure) and task.name == name else None
+
+    return InlineWorkers(SMALL, spoil)
+
+
+def test_a_file_from_elsewhere_that_hangs_is_set_aside(campaign: Campaign) -> None:
+    text = campaign.folder.entries()[0].read_text("utf-8")
+    stranger = campaign.folder.corpus / f"stranger{SUFFIX}"
+    stranger.write_text(f"# Another file.\n{text}", "utf-8")
+    workers = hanging(stranger.name)
+    campaign.run(Limits(cases=CASES), workers)
+    (aside,) = campaign.told(EntrySetAside)
+    assert (Path(aside.path).name, aside.why) == (stranger.name, HANGS)
+    assert len(campaign.told(WorkerLost)) == ATTEMPTS
+    assert campaign.told(Merged) == []
+
+
+def test_minimising_sets_aside_what_hangs_and_keeps_the_rest(campaign: Campaign) -> None:
+    entries = campaign.folder.entries()
+    with campaign.store() as store:
+        done = minimise(campaign.folder, store, campaign.settings, hanging(entries[0].name))
+        assert entries[0].name not in store.entry_names()
+    (aside,) = done.aside
+    assert aside.why == HANGS
+    assert not entries[0].exists()
+    assert done.before == len(entries)
+    assert len(campaign.folder.entries()) == done.after > 0
 
 
 @pytest.mark.parametrize("design", ["../../x", "/etc/passwd", "a\x00b", "ü" * 300, ""])

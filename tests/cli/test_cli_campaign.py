@@ -30,7 +30,7 @@ def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     bucket = "hint: pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     assert f"found {bucket} after 13 cases" in lines
     assert (f"shrunk {bucket}: 2 operations, 1 preemption, replayed 10 of 10: {path}") in lines
-    assert "stopped: 240 cases are done" in lines
+    assert "stopped: 240 cases done" in lines
     assert lines[-2:] == [bucket, f"  {path}"]
     for name in ("report.html", "junit.xml", "report.sarif", "summary.md", path[2:]):
         assert (Path("c") / name).is_file()
@@ -50,7 +50,7 @@ def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invok
 def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     again = invoke("campaign", "run", "c", "hint", "merged", "--cases", 400, *SMALL[2:])
     assert again.out.startswith("going on with c: 2 designs")
-    assert "stopped: 400 cases are done" in again.out
+    assert "stopped: 400 cases done" in again.out
     other = invoke("campaign", "run", "c", "hint", "v2", *SMALL)
     assert other.code == 2
     assert "c/store.sqlite: subjects: this campaign was begun with" in other.err

@@ -116,6 +116,9 @@ def _shown(found: Finding, settings: Settings, folder: Folder) -> Shown:
     path = folder.finding(found.design, found.bucket).relative_to(folder.root)
     option = f" --design {subject.argument}" if subject.file else ""
     command = f"tdxfuzz replay {path}{option}"
+    if found.kept_because is not None:
+        # It was not shrunk, for a worker hung over it, say: it is not for us to run.
+        return Shown(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)
     try:
         case = parse(found.text).case
         again = run(case, load(subject), traced=True)

@@ -53,6 +53,8 @@ class Registers:
         r11: int = 0,
         r12: int = 0,
         r13: int = 0,
+        r14: int = 0,
+        r15: int = 0,
     ) -> None:
         self.rcx = rcx
         self.rdx = rdx
@@ -62,7 +64,9 @@ class Registers:
         self.r11 = r11
         self.r12 = r12
         self.r13 = r13
-        self.r14 = self.r15 = self.rbx = self.rdi = self.rsi = 0
+        self.r14 = r14
+        self.r15 = r15
+        self.rbx = self.rdi = self.rsi = 0
 
     @classmethod
     def of(cls, values: Mapping[str, int]) -> Registers:

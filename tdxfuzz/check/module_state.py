@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.check.base import Check
 from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.pamt import PT, PamtEntry
@@ -84,7 +85,7 @@ def _tds(m: TdxModule, pages: list[PamtEntry], tdrs: list[Tdr]) -> Iterator[tupl
     for node in m.pamt.nodes():
         if node.pt == PT.REG:
             by_hpa[node.hpa] = node
-            children[node.owner] += 512
+            children[node.owner] += m.pamt.pages_at(LEVEL_2M)
     for tdr in tdrs:
         own = children[tdr.hpa >> 12]
         if tdr.chldcnt.value != own:

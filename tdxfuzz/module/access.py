@@ -129,7 +129,7 @@ def lock_implicit(
     if not (m.pamt.dynamic and level == LEVEL_4K):
         call.hold(release)
         return entry, node
-    backing = node.backing[hpa >> 20 & 1]
+    backing = m.pamt.backing_of(hpa, node)
 
     def release_in_backing_page() -> None:
         release()

@@ -13,7 +13,7 @@ from tdxfuzz.module.key_table import KeyTable, Kot
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.lock import AtomicCount
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.module.pamt import Pamt, Pamt2M
+from tdxfuzz.module.pamt import ALL_SMALL, Pamt, Pamt2M
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.system import SysState, System
 from tdxfuzz.module.td import Tdr, Tdvps
@@ -65,7 +65,8 @@ class TdxModule:
         dynamic_pamt: bit 16 of SYS.CONFIG's R8.
         platform: the machine.
         memory: physical memory; a new, empty one by default.
-        variant: what is locked otherwise than in 1.5.25.
+        variant: what is otherwise than in 1.5.25.
+        small: the indices of the 4KB pages that a 2MB page is split into; all 512, or a few.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class TdxModule:
         platform: Platform | None = None,
         memory: Memory | None = None,
         variant: Variant = DEFAULT,
+        small: Sequence[int] = ALL_SMALL,
     ) -> None:
         self.sim = sim
         self.platform = platform or Platform()
@@ -83,6 +85,7 @@ class TdxModule:
         self.hkid_mask = self.platform.key_bits.mask
         self.all_packages = (1 << self.platform.packages) - 1
         self.variant = variant
+        self.small = small
         self.set_pamt(tdmrs, dynamic_pamt)
         self.keys = KeyTable(sim, self.platform)
         self.system = System(sim, len(sim.cpus), _READY)
@@ -115,7 +118,7 @@ class TdxModule:
         """Begin with the PAMT of these TDMRs: what SYS.CONFIG does once all is checked."""
         sim = self.sim
         numbered = [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)]
-        self.pamt = Pamt(sim, self.memory, numbered, dynamic_pamt, self.variant)
+        self.pamt = Pamt(sim, self.memory, numbered, dynamic_pamt, self.variant, self.small)
 
     def seamcall(
         self, lp: LogicalProcessor, leaf: int, regs: Registers, version: int = 0

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from tdxfuzz.sim import Simulator
 
-__all__ = ["PT", "Block", "Pamt", "Pamt1G", "Pamt2M", "PamtEntry", "PamtPage", "Walk"]
+__all__ = ["ALL_SMALL", "PT", "Block", "Pamt", "Pamt1G", "Pamt2M", "PamtEntry", "PamtPage", "Walk"]
+
+ALL_SMALL = range(512)
 
 
 class Walk:
@@ -98,12 +100,24 @@ class Pamt:
         memory: where backing pages lie.
         tdmrs: sorted by base.
         dynamic: dynamic PAMT, as enabled by TDH.SYS.CONFIG.
-        variant: what is locked otherwise than in 1.5.25.
+        variant: what is otherwise than in 1.5.25.
+        small: the indices of the 4KB pages that a 2MB page is split into; all 512, or a few.
 
     ``pages`` are all pages that ever were backing pages, by PFN.
     """
 
-    __slots__ = ("_static", "blocks", "dynamic", "memory", "pages", "sim", "tdmrs", "variant")
+    __slots__ = (
+        "_backs",
+        "_static",
+        "blocks",
+        "dynamic",
+        "memory",
+        "pages",
+        "sim",
+        "small",
+        "tdmrs",
+        "variant",
+    )
 
     def __init__(
         self,
@@ -112,7 +126,10 @@ class Pamt:
         tdmrs: Sequence[Tdmr],
         dynamic: bool,
         variant: Variant = DEFAULT,
+        small: Sequence[int] = ALL_SMALL,
     ) -> None:
+        self.small = small
+        self._backs = SIZE_2M // variant.pair_pages
         self.variant = variant
         self.sim = sim
         self.memory = memory
@@ -188,7 +205,7 @@ class Pamt:
     def entry_4k(self, hpa: int, entry_2m: Pamt2M) -> PamtEntry:
         """The 4KB entry of ``hpa``: in its range's backing page, or in the static array."""
         if self.dynamic:
-            return entry_2m.backing[hpa >> 20 & 1].entry(hpa)
+            return self.backing_of(hpa, entry_2m).entry(hpa)
         entry = self._static.get(hpa >> 12)
         if entry is None:
             reserved = self.blocks[hpa >> 30].tdmr.is_reserved(hpa)
@@ -244,7 +261,7 @@ class Pamt:
         """The page at ``hpa`` as a backing page, whatever it held before."""
         page = self.pages.get(hpa >> 12)
         if page is None:
-            page = self.pages[hpa >> 12] = PamtPage(self.sim, hpa)
+            page = self.pages[hpa >> 12] = PamtPage(self.sim, hpa, self._backs // SIZE_4K)
         self.memory.put(page)
         return page
 
@@ -270,7 +287,15 @@ class Pamt:
         if not self.dynamic:
             return self.entry_4k(hpa, block.entry_2m(hpa)).pt
         node = block.entry_2m(hpa)
-        return node.backing[hpa >> 20 & 1].peek(hpa) if node.is_node else PT.NDA
+        return self.backing_of(hpa, node).peek(hpa) if node.is_node else PT.NDA
+
+    def backing_of(self, hpa: int, node: Pamt2M) -> PamtPage:
+        """The page of a range's pair that holds the entry of ``hpa``."""
+        return node.backing[hpa % SIZE_2M // self._backs]
+
+    def pages_at(self, level: int) -> int:
+        """How many 4KB pages a page of this level is split into, by and by."""
+        return int(len(self.small) ** level)
 
     def nodes(self) -> Iterator[Pamt2M]:
         """All 2MB entries that were ever touched, by address. Not a step."""

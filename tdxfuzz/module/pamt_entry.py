@@ -1,6 +1,6 @@
 """PAMT entries: what is known of a page, and the pages that hold entries themselves.
 
-With dynamic PAMT the 512 4KB entries of a 2MB range live in two backing pages that the
+With dynamic PAMT the 512 4KB entries of a 2MB range live in backing pages, two of them, that the
 host adds and takes back. Source: src/common/memory_handlers/pamt_manager.h.
 """
 
@@ -73,7 +73,7 @@ class Pamt1G(PamtEntry):
 
 
 class Pamt2M(PamtEntry):
-    """A PAMT_2M entry; with PT = PAMT it is a node that holds two backing pages.
+    """A PAMT_2M entry; with PT = PAMT it is a node that holds its backing pages, two of them.
 
     A REMOVE only resets PT: ``owner`` keeps what it held, so that RDMD can show it.
     """
@@ -87,7 +87,7 @@ class Pamt2M(PamtEntry):
         self.page_count = AtomicCount(sim, f"PAGE_COUNT[{hpa:#x}]")
         self.backing: tuple[PamtPage, ...] = ()
 
-    def set_node(self, pages: tuple[PamtPage, PamtPage], page_count: int) -> None:
+    def set_node(self, pages: tuple[PamtPage, ...], page_count: int) -> None:
         """Make it a node. The host page number of the first page covers the owner field
         but for its low four bits (bits 63:28 of the quadword against 63:24).
         """
@@ -103,19 +103,19 @@ class Pamt2M(PamtEntry):
 
 
 class PamtPage(Page):
-    """A backing page: 256 consecutive 4KB entries, made when they are first touched.
+    """A backing page: consecutive 4KB entries, made when they are first touched; ``size`` of
+    them, which is half of a range's unless a variant says otherwise.
 
     Entries never touched are unlocked and have ``fill_pt`` and ``fill_owner``. An entry is
     a place in memory: it stays the same whatever the page serves next, so that a call which
     still holds a lock in a page that was given back meets what is there by then.
     """
 
-    __slots__ = ("entries", "fill_owner", "fill_pt", "first", "sim")
+    __slots__ = ("entries", "fill_owner", "fill_pt", "first", "sim", "size")
 
-    ENTRIES = 256
-
-    def __init__(self, sim: Simulator, hpa: int) -> None:
+    def __init__(self, sim: Simulator, hpa: int, size: int = 256) -> None:
         super().__init__(hpa)
+        self.size = size
         self.sim = sim
         self.entries: dict[int, PamtEntry] = {}
         self.first = 0
@@ -136,7 +136,7 @@ class PamtPage(Page):
 
     def entry(self, hpa: int) -> PamtEntry:
         """The entry of the page at ``hpa``."""
-        index = hpa >> 12 & 255
+        index = hpa >> 12 & self.size - 1
         entry = self.entries.get(index)
         if entry is None:
             entry = PamtEntry(self.sim, self.first + index * SIZE_4K, self.fill_pt, self.fill_owner)
@@ -145,7 +145,7 @@ class PamtPage(Page):
 
     def peek(self, hpa: int) -> int:
         """The type of a page's entry. Not a step."""
-        entry = self.entries.get(hpa >> 12 & 255)
+        entry = self.entries.get(hpa >> 12 & self.size - 1)
         return self.fill_pt if entry is None else entry.pt
 
     def zero(self) -> None:
@@ -155,13 +155,13 @@ class PamtPage(Page):
 
     def is_free(self) -> bool:
         """Whether every entry is NDA."""
-        if self.fill_pt != PT.NDA and len(self.entries) < self.ENTRIES:
+        if self.fill_pt != PT.NDA and len(self.entries) < self.size:
             return False
         return all(entry.pt == PT.NDA for entry in self.entries.values())
 
     def in_use(self) -> Iterator[PamtEntry]:
         """The entries that are not NDA, by address. Not a step."""
         if self.fill_pt != PT.NDA:
-            for index in range(self.ENTRIES):
+            for index in range(self.size):
                 self.entry(self.first + index * SIZE_4K)
         return (e for _, e in sorted(self.entries.items()) if e.pt != PT.NDA)

@@ -1,4 +1,4 @@
-"""How a future module might lock: named changes to 1.5.25, to ask what would survive them.
+"""How another module might be: named changes to 1.5.25, to ask what would survive them.
 
 The host relies on lock behaviour that is documented only as far as resources go; "what if
 the module changes its locking in 5 years or 10?" was asked on the list, 2025-09-26.
@@ -13,11 +13,12 @@ from tdxfuzz.module.lock import EXCLUSIVE, SHARED
 
 @frozen
 class Variant:
-    """What is locked otherwise.
+    """What is otherwise.
 
     ``donor_mode``: how PAMT.ADD holds the 4KB entries of the pages it is given.
     ``donors_first``: ADD locks those pages before the range.
     ``ranges_exclusive``: whoever takes a page exclusive takes its 2MB range exclusive too.
+    ``pair_pages``: backing pages of a 2MB range; the ABI fixed two, hosts up to v5 asked.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Variant:
     donor_mode: str = SHARED
     donors_first: bool = False
     ranges_exclusive: bool = False
+    pair_pages: int = 2
 
 
 DEFAULT = Variant("1.5.25", "as the module is")
@@ -40,6 +42,8 @@ VARIANTS: dict[str, Variant] = {
             "a page taken exclusive takes its 2MB range exclusive",
             ranges_exclusive=True,
         ),
+        Variant("one-page", "a 2MB range is backed by one page", pair_pages=1),
+        Variant("four-pages", "a 2MB range is backed by four pages", pair_pages=4),
     )
 }
 """By name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_2M, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_4K
 from tdxfuzz.module.access import (
     block_of,
     check_hpa,
@@ -26,6 +26,8 @@ from tdxfuzz.module.codes import (
     R8,
     R12,
     R13,
+    R14,
+    R15,
     RAX,
     RCX,
     RDX,
@@ -40,8 +42,8 @@ from tdxfuzz.module.leaves.phymem_pamt import (
 )
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.pamt import PT, Pamt2M
-from tdxfuzz.module.sept import SeptPage
+from tdxfuzz.module.pamt import ALL_SMALL, PT, Pamt2M
+from tdxfuzz.module.sept import SeptEntry, SeptPage
 from tdxfuzz.module.sept_entry import (
     BASE,
     TDEL,
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
     from tdxfuzz.module.call import Call
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.module.td import Tdcs
+
+PAIR = ("r12", "r13", "r14", "r15")
+"""Registers of a pair's pages, as many as it has: two, but for a what-if."""
 
 
 @leaf(15)
@@ -86,8 +91,7 @@ def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)
     walk = lock_page(m, call, sept_hpa, R8, EXCLUSIVE, PT.NDA)
 
-    small = unblocked(raw) & ~TDEL
-    m.memory.put(SeptPage(sept_hpa, fill=small, stride=SIZE_4K))
+    m.memory.put(_table_of(m, sept_hpa, unblocked(raw) & ~TDEL, tdr_hpa, gpa))
     check_interrupt(m, call, tdcs, given)
     split_pamt(m, call, node)
 
@@ -110,20 +114,46 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
     call.hold(node.release_ex)
     owner = node.owner
     if m.pamt.dynamic:
-        pages = call.regs.r12, call.regs.r13
-        check_hpa(m, pages[0], R12)
-        check_hpa(m, pages[1], R13)
-        blocks = block_of(m, pages[0], R12), block_of(m, pages[1], R13)
-        lock_backing_pages(m, call, pages, blocks, (R12, R13), own_range=None)
-        take_backing_pages(pages, blocks, (R12, R13))
-        node.set_node(fill_backing_pages(m, pages, node.hpa, PT.REG, owner), page_count=512)
+        given = PAIR[: m.pamt.variant.pair_pages]
+        operands = (R12, R13, R14, R15)[: len(given)]
+        pages = tuple([getattr(call.regs, name) for name in given])
+        for hpa, operand in zip(pages, operands, strict=True):
+            check_hpa(m, hpa, operand)
+        blocks = tuple(
+            [block_of(m, hpa, operand) for hpa, operand in zip(pages, operands, strict=True)]
+        )
+        lock_backing_pages(m, call, pages, blocks, operands, own_range=None)
+        take_backing_pages(pages, blocks, operands)
+        whole = m.pamt.small is ALL_SMALL
+        backing = fill_backing_pages(
+            m, pages, node.hpa, PT.REG if whole else PT.NDA, owner if whole else 0
+        )
+        node.set_node(backing, page_count=len(m.pamt.small))
+        if not whole:
+            _set_small(m, node, owner)
     else:
-        for hpa in range(node.hpa, node.hpa + SIZE_2M, SIZE_4K):
-            small = m.pamt.entry_4k(hpa, node)
-            small.pt, small.owner, small.bepoch = PT.REG, owner, 0
+        _set_small(m, node, owner)
         node.pt = PT.NDA
     while len(call.held) > outer:
         call.let_go()
+
+
+def _table_of(m: TdxModule, sept_hpa: int, small: int, tdr_hpa: int, gpa: int) -> SeptPage:
+    """An S-EPT page that maps what the entry did, 4KB by 4KB."""
+    if m.pamt.small is ALL_SMALL:
+        return SeptPage(sept_hpa, fill=small, stride=SIZE_4K)
+    table = SeptPage(sept_hpa)
+    for i in m.pamt.small:
+        at = i * SIZE_4K
+        table.entries[i] = SeptEntry(m.sim, small + at, tdr_hpa, gpa + at, LEVEL_4K)
+    return table
+
+
+def _set_small(m: TdxModule, node: Pamt2M, owner: int) -> None:
+    """The 4KB entries of a range, one by one."""
+    for i in m.pamt.small:
+        small = m.pamt.entry_4k(node.hpa + i * SIZE_4K, node)
+        small.pt, small.owner, small.bepoch = PT.REG, owner, 0
 
 
 @leaf(23)
@@ -164,7 +194,8 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     page.pt = PT.NDA
     regs.rcx = sept_hpa | m.uncount(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
-        regs.r12, regs.r13 = pages
+        for name, hpa in zip(PAIR, pages, strict=False):
+            setattr(regs, name, hpa)
     return SUCCESS
 
 
@@ -175,10 +206,10 @@ def is_mergeable(m: TdxModule, page: SeptPage, level: int) -> bool:
     base = m.platform.key_bits.strip(first & BASE)
     if base & (size << 9) - 1 or state_of(first) not in (SeptState.MAPPED, SeptState.PENDING):
         return False
-    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in range(512))
+    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in m.pamt.small)
 
 
-def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, int]:
+def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
     """pamt_promote for 2MB: the pages of the pair, now free.
 
     Raises:
@@ -194,12 +225,12 @@ def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, int]:
     if not node.acquire_ex():
         raise Refused(OPERAND_BUSY | RCX)
     first = m.pamt.entry_4k(hpa, node)
-    pages = (0, 0)
+    pages: tuple[int, ...] = ()
     if m.pamt.dynamic:
-        pages = node.backing[0].hpa, node.backing[1].hpa
+        pages = tuple(page.hpa for page in node.backing)
     else:
-        for small in range(hpa, hpa + SIZE_2M, SIZE_4K):
-            m.pamt.entry_4k(small, node).pt = PT.NDA
+        for i in m.pamt.small:
+            m.pamt.entry_4k(hpa + i * SIZE_4K, node).pt = PT.NDA
     node.pt, node.owner = PT.REG, first.owner
     if m.pamt.dynamic:
         node.bepoch = 0

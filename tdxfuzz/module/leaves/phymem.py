@@ -102,7 +102,7 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
         tdr = lock_implicit_tdr(m, call, entry.owner_hpa, SHARED)
         if tdr.lifecycle is not Lifecycle.TEARDOWN:
             raise Refused(LIFECYCLE_STATE_INCORRECT)
-        tdr.chldcnt.xadd(-(1 << 9 * walk.level))
+        tdr.chldcnt.xadd(-m.pamt.pages_at(walk.level))
     else:
         tdr = m.tdr_at(hpa)
         if tdr.lifecycle is not Lifecycle.TEARDOWN:

@@ -14,6 +14,8 @@ from tdxfuzz.module.codes import (
     PAGE_NOT_FREE,
     PAMT_PAGE_NOT_EMPTY,
     R8,
+    R9,
+    R10,
     RAX,
     RCX,
     RDX,
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.module.pamt import PamtPage
 
+_ADD_OPERANDS = {
+    1: (("rdx",), (RDX,)),
+    2: (("rdx", "r8"), (RDX, R8)),
+    4: (("rdx", "r8", "r9", "r10"), (RDX, R8, R9, R10)),
+}
+"""Registers of a pair's pages in ADD and REMOVE, with their operand ids. Others than two are
+a what-if: in the order in which v3 20250918232224.2202592-1 filled ``tdx_module_args``."""
+
 
 @leaf(58)
 def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
@@ -38,19 +48,23 @@ def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
     Source: api_calls/tdh_phymem_pamt_add.c.
     """
     regs = call.regs
-    target, pages = check_range(m, regs.rcx), (regs.rdx, regs.r8)
+    target = check_range(m, regs.rcx)
+    given, operands = _ADD_OPERANDS[m.pamt.variant.pair_pages]
+    pages = tuple([getattr(regs, name) for name in given])
 
-    blocks = (block_of_page(m, regs.rdx, RDX), block_of_page(m, regs.r8, R8))
+    blocks = tuple(
+        [block_of_page(m, hpa, operand) for hpa, operand in zip(pages, operands, strict=True)]
+    )
     if m.pamt.variant.donors_first:
-        lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
+        lock_backing_pages(m, call, pages, blocks, operands, own_range=target)
     walk = lock_range(m, call, target)
     if walk.level != LEVEL_2M or walk.entry.pt != PT.NDA:
         raise Refused(HPA_RANGE_NOT_FREE | RCX)
     node = walk.node
 
     if not m.pamt.variant.donors_first:
-        lock_backing_pages(m, call, pages, blocks, (RDX, R8), own_range=target)
-    take_backing_pages(pages, blocks, (RDX, R8))
+        lock_backing_pages(m, call, pages, blocks, operands, own_range=target)
+    take_backing_pages(pages, blocks, operands)
 
     node.set_node(fill_backing_pages(m, pages, target, PT.NDA, 0), page_count=0)
     m.watch.pair_added(target)
@@ -83,14 +97,13 @@ def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
             343, f"{node.name} has no page in use, but its page count is {node.page_count.value}"
         )
 
-    first, second = node.backing
-    for page in (first, second):
+    for name, page in zip(_ADD_OPERANDS[len(node.backing)][0], node.backing, strict=True):
         home = pamt.block_of(page.hpa)
         if home is None:
             raise ModuleFatal(338, f"no PAMT for PAMT page {page.hpa:#x}")
         home.tdmr.bitmap.reset(page.hpa)
         page.owned = False
-    regs.rdx, regs.r8 = first.hpa, second.hpa
+        setattr(regs, name, page.hpa)
     node.pt = PT.NDA
     m.watch.pair_removed(target)
     return SUCCESS
@@ -124,12 +137,12 @@ def block_of_page(m: TdxModule, hpa: int, operand: int) -> Block:
 def lock_backing_pages(
     m: TdxModule,
     call: Call,
-    pages: tuple[int, int],
-    blocks: tuple[Block, Block],
-    operands: tuple[int, int],
+    pages: tuple[int, ...],
+    blocks: tuple[Block, ...],
+    operands: tuple[int, ...],
     own_range: int | None,
 ) -> None:
-    """Both pages must be unused; pages of ``own_range`` are covered by its lock already."""
+    """The pages must be unused; pages of ``own_range`` are covered by its lock already."""
     for hpa, block, operand in zip(pages, blocks, operands, strict=True):
         if own_range is not None and hpa >> 21 == own_range >> 21:
             continue
@@ -142,21 +155,21 @@ def lock_backing_pages(
 
 
 def take_backing_pages(
-    pages: tuple[int, int], blocks: tuple[Block, Block], operands: tuple[int, int]
+    pages: tuple[int, ...], blocks: tuple[Block, ...], operands: tuple[int, ...]
 ) -> None:
-    """Set both bitmap bits, or none."""
-    if not blocks[0].tdmr.bitmap.test_and_set(pages[0]):
-        raise Refused(PAGE_NOT_FREE | operands[0])
-    if not blocks[1].tdmr.bitmap.test_and_set(pages[1]):
-        blocks[0].tdmr.bitmap.reset(pages[0])
-        raise Refused(PAGE_NOT_FREE | operands[1])
+    """Set all bitmap bits, or none."""
+    for i, hpa in enumerate(pages):
+        if not blocks[i].tdmr.bitmap.test_and_set(hpa):
+            for taken in range(i):
+                blocks[taken].tdmr.bitmap.reset(pages[taken])
+            raise Refused(PAGE_NOT_FREE | operands[i])
 
 
 def fill_backing_pages(
-    m: TdxModule, pages: tuple[int, int], target: int, pt: PT, owner: int
-) -> tuple[PamtPage, PamtPage]:
-    """Write both pages: the entries of the first and of the second 1MB of the range."""
-    first, second = m.pamt.backing_page(pages[0]), m.pamt.backing_page(pages[1])
-    first.fill(target, pt, owner)
-    second.fill(target + SIZE_2M // 2, pt, owner)
-    return first, second
+    m: TdxModule, pages: tuple[int, ...], target: int, pt: PT, owner: int
+) -> tuple[PamtPage, ...]:
+    """Write all pages: the entries of the first 1MB of the range, and of the second."""
+    backing = tuple([m.pamt.backing_page(hpa) for hpa in pages])
+    for i, page in enumerate(backing):
+        page.fill(target + i * SIZE_2M // len(backing), pt, owner)
+    return backing

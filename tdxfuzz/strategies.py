@@ -74,15 +74,15 @@ def worlds(cpus: int = 2) -> st.SearchStrategy[World]:
 
 def operations(world: World) -> st.SearchStrategy[Op]:
     """Any operation that a world has the TDs and slots for."""
-    limits = {"td": world.tds, "slot": world.slots}
     return st.one_of(
         *(
             st.builds(
                 Op,
                 st.just(name),
-                st.tuples(*(st.integers(0, limits[what] - 1) for what in arguments)),
+                st.tuples(*(st.integers(0, world.most(what) - 1) for what in arguments)),
             )
             for name, arguments in OPERATIONS.items()
+            if all(world.most(what) for what in arguments)
         )
     )
 

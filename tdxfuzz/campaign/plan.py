@@ -2,8 +2,9 @@
 
 Hunt number n is of design n modulo their number. What a hunt of a design is made of goes round
 in a fixed cycle, so that every design gets the same: programs at random by the portfolio, by
-random walks and by PCT, a scenario, mutants of the corpus. A check that has found its bug is
-muted in every other round of the cycle, for an early bug hides those behind it.
+random walks and by PCT, those with 2MB pages, a scenario, mutants of the corpus. A check that
+has found its bug is muted in every other round of the cycle, for an early bug hides those
+behind it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from tdxfuzz.campaign.task import Hunt
 from tdxfuzz.check.run import checks_of
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search.huge_programs import Huge
 
 CORPUS = "corpus"
 SCENARIO = "scenario"
-CYCLE = ("portfolio", CORPUS, "portfolio", SCENARIO, "portfolio", CORPUS, "random", "pct")
-"""Kinds of hunts. A corpus still empty, and scenarios for raw SEAMCALLs, give programs at
-random."""
+HUGE = "huge"
+CYCLE = ("portfolio", CORPUS, HUGE, SCENARIO, "portfolio", CORPUS, "random", "pct")
+"""Kinds of hunts. A corpus still empty, and 2MB pages or scenarios for raw SEAMCALLs, give
+programs at random."""
 
 PARENTS = 8
 """Cases that a hunt of mutants starts from."""
@@ -84,7 +87,7 @@ class Plan:
         hunt = Hunt(
             number=number,
             design=design,
-            engine=kind if kind not in (CORPUS, SCENARIO) else "portfolio",
+            engine=kind if kind not in (CORPUS, HUGE, SCENARIO) else "portfolio",
             seed=settings.seed + number,
             cases=settings.batch,
             cpus=settings.cpus[(turn + cycle) % len(settings.cpus)],
@@ -95,6 +98,8 @@ class Plan:
             names = list(SCENARIOS)
             name = names[cycle % len(names)]
             return evolve(hunt, scenario=name, cpus=SCENARIOS[name].world.cpus)
+        if kind == HUGE and design != HOSTILE:
+            return evolve(hunt, huge=Huge.FEW.value)
         if kind == CORPUS:
             return evolve(
                 hunt, parents=tuple(self._parents(design, PARENTS, Random(settings.seed + number)))
@@ -106,6 +111,8 @@ def kind_of(hunt: Hunt) -> str:
     """What a hunt is made of, in a word."""
     if hunt.parents:
         return CORPUS
+    if hunt.huge:
+        return HUGE
     return f"{SCENARIO} {hunt.scenario}" if hunt.scenario else hunt.engine
 
 

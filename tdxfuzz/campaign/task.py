@@ -26,8 +26,9 @@ class Hunt:
     """So many cases of one design.
 
     ``number`` tells tasks apart and is counted once; ``engine`` chooses the orders; ``scenario``
-    is run in place of programs at random; ``muted`` are checks that have found their bug and
-    would hide others; ``parents`` are cases, as text, to be mutated in place of all that.
+    is run in place of programs at random; ``huge`` draws those with 2MB pages; ``muted`` are
+    checks that have found their bug and would hide others; ``parents`` are cases, as text, to
+    be mutated in place of all that.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Hunt:
     cpus: int = 2
     scenario: str = ""
     variant: str = DEFAULT.name
+    huge: str = ""
     muted: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
 

@@ -34,6 +34,7 @@ from tdxfuzz.repro.replay import Result, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.search import ENGINES
+from tdxfuzz.search.huge_programs import Huge
 from tdxfuzz.search.hunt import attempts, drawn_cases
 from tdxfuzz.search.mutate import cross, mutate
 from tdxfuzz.search.shrink import shrink
@@ -130,7 +131,9 @@ class _Hunting:
         task = self._task
         if task.scenario:
             return repeat(SCENARIOS[task.scenario].case(task.design).on_module(task.variant))
-        drawn = drawn_cases(self._rng, task.design, task.cpus)
+        drawn = drawn_cases(
+            self._rng, task.design, task.cpus, Huge(task.huge) if task.huge else None
+        )
         return (case.on_module(task.variant) for case in drawn)
 
     def _heard(self, case: Case) -> Case:

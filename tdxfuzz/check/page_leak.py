@@ -47,6 +47,8 @@ class PageLeak(Check):
                 for (level, _), spte in vm.sptes.items()
                 if level > 0 and spte.value == Spte.PRESENT
             )
+            owned.update(vm.split_pamt_cache.pages)
+            owned.update(vm.split_sept_cache.pages)
             for vcpu in vm.vcpus:
                 owned.update(page for page in (vcpu.tdvpr_page, *vcpu.tdcx_pages) if page)
                 owned.update(vcpu.pamt_cache.pages)

@@ -22,6 +22,7 @@ from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.events import CaseRun, Found, HuntEvent
+from tdxfuzz.search.huge_programs import Huge
 from tdxfuzz.search.hunt import Budget, Hunted, hunt
 from tdxfuzz.search.statistics import Statistics
 
@@ -40,6 +41,11 @@ DEFAULT_SECONDS = 60.0
 @click.option("--time", "seconds", type=Duration(), help="Stop after 60s, 2m, 1h [default: 60s].")
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
 @click.option("--scenario", "scenario_name", help="Run only this (`tdxfuzz list scenarios`).")
+@click.option(
+    "--huge",
+    type=click.Choice([huge.value for huge in Huge]),
+    help="Draw programs with 2MB pages, split into all their 512 pages (real) or 4 (few).",
+)
 @click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
 @module_variant_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
@@ -60,6 +66,7 @@ def hunt_command(
     seconds: float | None,
     cases: int | None,
     scenario_name: str | None,
+    huge: str | None,
     cpus: int,
     variant: str,
     seed: int | None,
@@ -91,6 +98,10 @@ def hunt_command(
     chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
     if HOSTILE in designs and scenario is not None:
         raise UsageProblem(f"{HOSTILE} takes no --scenario")
+    if huge is not None and (scenario is not None or HOSTILE in designs or engine == HYPOTHESIS):
+        raise UsageProblem(
+            f"--huge draws programs itself: not with --scenario, {HOSTILE} or --engine {HYPOTHESIS}"
+        )
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
     results: list[tuple[Chosen, Hunted]] = []
@@ -101,7 +112,7 @@ def hunt_command(
             f"{_budget_text(seconds, cases)}"
         )
         budget = Budget(seconds, cases)
-        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, output)
+        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, huge, output)
         results.append((design, hunted))
         for first in hunted.findings.values():
             found.append(write_finding(first.run, design, engine, used_seed, out, output))
@@ -133,6 +144,7 @@ def _hunt(
     cpus: int,
     scenario: Scenario | None,
     variant: str,
+    huge: str | None,
     output: Output,
 ) -> Hunted:
     def listen(event: HuntEvent) -> None:
@@ -158,7 +170,16 @@ def _hunt(
         )
     chooser = ENGINES[engine]()
     return hunt(
-        design.name, chooser, seed, budget, cpus, design.design, listeners, scenario, variant
+        design.name,
+        chooser,
+        seed,
+        budget,
+        cpus,
+        design.design,
+        listeners,
+        scenario,
+        variant,
+        None if huge is None else Huge(huge),
     )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from attrs import Attribute, evolve, field, frozen, validators
 
-from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
+from tdxfuzz.host.op import MAX_AREAS, MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.sim import EMPTY, Fault, Schedule
 
 MAX_CPUS = 8
+ALL_ENTRIES = 512
 MAX_RANGES = 8
 MAX_OPERATIONS = 64
 DEFAULT_STEPS = 20_000
@@ -32,6 +33,16 @@ def _ranges_fit(
         )
 
 
+def _fresh_fit(world: World, attribute: Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
+    if value:
+        _ranges_fit(world, attribute, value)
+
+
+def _power_of_two(world: World, attribute: object, value: int) -> None:
+    if not isinstance(value, int) or not 2 <= value <= 512 or value & value - 1:
+        raise ValueError(f"'entries' must be a power of two from 2 to 512: {value!r}")
+
+
 def _known_variant(world: World, attribute: object, value: str) -> None:
     if value not in VARIANTS:
         raise ValueError(f"'module_variant' must be one of {', '.join(VARIANTS)}: {value!r}")
@@ -44,7 +55,14 @@ class World:
     ``guest_ranges`` hold the guests' pages, ``kernel_ranges`` serve the page allocator
     (control pages, S-EPT pages, PAMT pages); a range may be in both. ``tds`` is the
     number of VMs and ``slots`` of guest pages each of them may map. ``module_variant``
-    names a module that locks otherwise (``module/variants.py``).
+    names a module that is otherwise (``module/variants.py``). ``areas`` are the 2MB areas of
+    each guest, each with a range of its own behind all others. Of ``fresh_ranges``, if there
+    are any, the allocator serves all that the programs ask for: memory that nobody has used
+    before. ``entries`` is how many 4KB pages a 2MB page is split into: fewer than 512 for
+    searches in full.
+
+    Raises:
+        ValueError: a field is out of range, or there are more ranges than letters.
     """
 
     cpus: int = field(default=2, validator=_between(1, MAX_CPUS))
@@ -54,11 +72,30 @@ class World:
     kernel_ranges: tuple[int, ...] = field(default=(1, 2), validator=_ranges_fit)
     dynamic_pamt: bool = field(default=True, validator=validators.instance_of(bool))
     module_variant: str = field(default=DEFAULT.name, validator=_known_variant)
+    areas: int = field(default=0, validator=_between(0, MAX_AREAS))
+    fresh_ranges: tuple[int, ...] = field(default=(), validator=_fresh_fit)
+    entries: int = field(default=ALL_ENTRIES, validator=_power_of_two)
+
+    def __attrs_post_init__(self) -> None:
+        if self.areas and self.ranges > MAX_RANGES:
+            raise ValueError(
+                f"'areas' must fit: {self.areas} for each of {self.tds} TDs behind range "
+                f"{self.first_area - 1} make {self.ranges} ranges, of at most {MAX_RANGES}"
+            )
+
+    @property
+    def first_area(self) -> int:
+        """The first range that backs an area."""
+        return max(self.guest_ranges + self.kernel_ranges + self.fresh_ranges) + 1
 
     @property
     def ranges(self) -> int:
         """How many ranges there are, used or not."""
-        return max(self.guest_ranges + self.kernel_ranges) + 1
+        return self.first_area + self.areas * self.tds
+
+    def most(self, what: str) -> int:
+        """How many there are of what an operation's argument numbers; no bound: 2 ** 64."""
+        return {"td": self.tds, "slot": self.slots, "area": self.areas}.get(what, 1 << 64)
 
 
 class CaseError(ValueError):
@@ -117,10 +154,10 @@ class Case:
                 )
 
     def _check_op(self, part: str, index: tuple[int, ...], op: Op) -> None:
-        limits = {"td": self.world.tds, "slot": self.world.slots}
         for what, value in op.arguments:
-            if value >= limits.get(what, value + 1):
-                raise CaseError(part, index, f"{op}: the world has only {limits[what]} {what}s")
+            most = self.world.most(what)
+            if value >= most:
+                raise CaseError(part, index, f"{op}: the world has only {most} {what}s")
 
     @property
     def operations(self) -> int:

@@ -16,6 +16,8 @@ for by page (``refcount``); setting a plain attribute later is a harness error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import Registers, Status, find
@@ -50,8 +52,11 @@ __all__ = [
     "Status",
 ]
 
-Pair = tuple[int, int]
-"""The two backing pages of a range, as PFNs."""
+Pair = tuple[int, ...]
+"""The backing pages of a range, as PFNs: two, unless a variant of the module says otherwise."""
+
+PAIR_REGISTERS = ("rdx", "r8", "r9", "r10")
+"""Where ADD takes a range's pages, and REMOVE gives them back: as many as there are."""
 
 PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
 PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
@@ -109,6 +114,10 @@ class RefcountLayer:
     """What a vCPU's cache is topped up to before the MMU lock: two pages for each of four
     non-root S-EPT levels and the guest page (v6 08/11)."""
 
+    split_cache_per_vm: ClassVar[bool] = False
+    """A split draws from a cache of its VM, topped up to what one split takes (v3 and v5 of the
+    huge-page series), instead of its vCPU's."""
+
     cache_made_by_vcpu_init: ClassVar[bool] = False
     """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
     created (v3): a vCPU that goes without ever having been initialised has none."""
@@ -142,6 +151,59 @@ class RefcountLayer:
         """
         # As for get().
         raise NotImplementedError(f"{type(self).__name__} has no put()")
+
+    def demote(
+        self, pfn: int, cache: PageCache, page_demote: Callable[[Pair], Status]
+    ) -> Status | None:
+        """Split the 2MB page at ``pfn``: what DEMOTE answered, None if no pair is to be had.
+
+        ``page_demote`` is TDH.MEM.PAGE.DEMOTE, which takes the pair for the range. The caller
+        holds the VM's MMU lock for writing.
+        """
+        pair = self.alloc_pair(cache)
+        if pair is None:
+            return None
+        with self.around_demote(pfn, pair):
+            status = page_demote(pair)
+            while status.busy and "OPERAND_BUSY" in self.tolerates:
+                self.cpu_relax()
+                status = page_demote(pair)
+            if status.ok:
+                self.count_split(pfn)
+        if not status.ok:
+            self.free_pair(pair)
+        return status
+
+    def around_demote(self, pfn: int, pair: Pair) -> AbstractContextManager[object]:
+        """What is held around DEMOTE and the count after it. Nothing, as posted up to v5
+        (20260129011517.3545883-1, 30/45).
+        """
+        return nullcontext()
+
+    def promote(self, pfn: int, page_promote: Callable[[], tuple[Status, Pair]]) -> Status:
+        """Merge the 4KB pages of ``pfn``'s range; ``page_promote`` is TDH.MEM.PAGE.PROMOTE, and
+        gives the pair back. No kernel does so yet.
+        """
+        with self.around_demote(pfn, ()):
+            status, pair = page_promote()
+            if status.ok:
+                self.count_merged(pfn)
+        if status.ok:
+            self.free_pair(pair)
+        return status
+
+    def count_split(self, pfn: int) -> None:
+        """A range was split: each of its pages is a holder now."""
+        nobody = self.initial_refcount
+        refcount = self.refcount(pfn)
+        if refcount.cmpxchg(nobody, nobody + self.entries) != nobody:
+            self.warn("the range that was split had been counted before")
+
+    def count_merged(self, pfn: int) -> None:
+        """A range was merged: nobody holds it any more."""
+        everybody = self.initial_refcount + self.entries
+        if self.refcount(pfn).cmpxchg(everybody, self.initial_refcount) != everybody:
+            self.warn("the range that was merged had not been counted in full")
 
     def topup(self) -> int:
         """Called where KVM tops up its caches, before the MMU lock; may sleep. 0 or -errno."""
@@ -187,25 +249,36 @@ class RefcountLayer:
         """The page allocator, for designs that manage pages themselves."""
         return self._host.pages
 
+    @property
+    def pair_pages(self) -> int:
+        """How many pages back a range: 2, but for a what-if."""
+        return self._host.pair_pages
+
+    @property
+    def entries(self) -> int:
+        """How many 4KB pages a 2MB page is split into: 512, fewer in searches in full."""
+        return self._host.world.entries
+
     def alloc_pair(self, cache: PageCache | None = None) -> Pair | None:
-        """Two pages for a range, from ``cache`` if given; None when memory is out."""
-        first = self.alloc_pamt_page(cache)
-        if first is None:
-            return None
-        second = self.alloc_pamt_page(cache)
-        if second is None:
-            self._host.pages.free_page(first)
-            return None
-        return first, second
+        """The pages for a range, from ``cache`` if given; None when memory is out."""
+        pair: list[int] = []
+        for _ in range(self.pair_pages):
+            page = self.alloc_pamt_page(cache)
+            if page is None:
+                for had in pair:
+                    self._host.pages.free_page(had)
+                return None
+            pair.append(page)
+        return tuple(pair)
 
     def alloc_pamt_page(self, cache: PageCache | None = None) -> int | None:
-        """One of two pages for a range, for designs that allocate them by hand."""
+        """One of the pages for a range, for designs that allocate them by hand."""
         if cache is not None:
             return cache.pop()
         return self._host.pages.alloc_page(GFP_KERNEL, "PAMT page")
 
     def free_pair(self, pair: Pair, scrub: bool = True) -> None:
-        """Give two pages back to the allocator, overwritten first unless told not to."""
+        """Give them back to the allocator, overwritten first unless told not to."""
         for pfn in pair:
             if scrub:
                 self._host.pages.scrub(pfn)
@@ -213,12 +286,10 @@ class RefcountLayer:
 
     def pamt_add(self, pfn: int, pair: Pair) -> Status:
         """TDH.PHYMEM.PAMT.ADD for ``pfn``'s range."""
-        first, second = pair
         for page in pair:
             self._host.watch.page_used(page, "PAMT page")
-        status, _ = self._host.seamcall(
-            PAMT_ADD, rcx=(pfn & -512) << 12 | LEVEL_2M, rdx=first << 12, r8=second << 12
-        )
+        pages = {name: page << 12 for name, page in zip(PAIR_REGISTERS, pair, strict=False)}
+        status, _ = self._host.seamcall(PAMT_ADD, rcx=(pfn & -512) << 12 | LEVEL_2M, **pages)
         return status
 
     def pamt_remove(self, pfn: int) -> tuple[Status, Pair | None]:
@@ -227,7 +298,8 @@ class RefcountLayer:
         if not status.ok:
             self._host.watch.remove_refused(pfn, status)
             return status, None
-        return status, (regs.rdx >> 12, regs.r8 >> 12)
+        registers = PAIR_REGISTERS[: self.pair_pages]
+        return status, tuple([getattr(regs, name) >> 12 for name in registers])
 
     def seamcall(self, name: str, **registers: int) -> tuple[Status, Registers]:
         """Any SEAMCALL by name, e.g. ``self.seamcall("TDH.PHYMEM.PAGE.RDMD", rcx=hpa)``."""

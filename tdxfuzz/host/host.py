@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from tdxfuzz.abi import OPERANDS, Registers, Status, code, status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
-from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, RangeRefcount, RefcountLayer
+from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, Pair, RangeRefcount, RefcountLayer
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.kernel.errno import errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
@@ -120,7 +120,9 @@ class Host(ModuleWatch):
             self.layout.tdmrs,
             world.dynamic_pamt,
             variant=VARIANTS[world.module_variant],
+            small=self.layout.small,
         )
+        self.pair_pages = self.module.variant.pair_pages
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
         self.lps = [LogicalProcessor(i) for i in range(world.cpus)]
         self.held_locks = HeldLocks(sim, world.cpus, self.watch)
@@ -132,6 +134,7 @@ class Host(ModuleWatch):
             self.held_locks,
             self.watch,
             [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
+            [self.layout.range_pfn(r) for r in world.fresh_ranges],
         )
         self.refcounts: dict[int, RangeRefcount] = {}
         self.holders: dict[int, Holders] = {}
@@ -246,6 +249,46 @@ class Host(ModuleWatch):
         self.sim.step(holders, RMW)
         holders.pages[pfn] = kind
         self.watch.held(pfn, kind)
+
+    def hold_all(self, pfns: Sequence[int], kind: str) -> None:
+        """As :meth:`hold` for pages of one range, all at this moment: it was split."""
+        if not self.world.dynamic_pamt:
+            return
+        holders = self.holders_of(pfns[0])
+        self.sim.step(holders, RMW)
+        for pfn in pfns:
+            holders.pages[pfn] = kind
+            self.watch.held(pfn, kind)
+
+    def drop_all(self, pfns: Sequence[int], kind: str) -> None:
+        """The reverse of :meth:`hold_all`: it was merged."""
+        if not self.world.dynamic_pamt:
+            return
+        holders = self.holders_of(pfns[0])
+        self.sim.step(holders, RMW)
+        for pfn in pfns:
+            if holders.pages.pop(pfn, None) is not None:
+                self.watch.dropped(pfn, kind)
+
+    def demote(
+        self, pfn: int, cache: PageCache, page_demote: Callable[[Pair], Status]
+    ) -> Status | None:
+        """The design's ``demote`` of a 2MB page; None if there are no pages for a pair."""
+        if not self.world.dynamic_pamt:
+            return page_demote(())
+        self._enter(pfn, is_put=False)
+        status = self.layer.demote(pfn, cache, page_demote)
+        self._leave(self.sim.current.id)
+        return status
+
+    def promote(self, pfn: int, page_promote: Callable[[], tuple[Status, Pair]]) -> Status:
+        """The design's ``promote`` of a 2MB range."""
+        if not self.world.dynamic_pamt:
+            return page_promote()[0]
+        self._enter(pfn, is_put=True)
+        status = self.layer.promote(pfn, page_promote)
+        self._leave(self.sim.current.id)
+        return status
 
     def put(self, pfn: int, kind: str, hint: bool = False) -> None:
         """The design's ``put``; without the module's hints the hold ends on entry."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from attrs import frozen
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
 from tdxfuzz.host.case import World
 from tdxfuzz.host.names import TDMR_BASE, name_of_page, name_of_range
+from tdxfuzz.host.op import MAX_SLOTS
+from tdxfuzz.module.pamt import ALL_SMALL
 from tdxfuzz.module.tdmr import TdmrInfo
 
 PARAMS_HPA = 1 << 24
 """TD_PARAMS of every TD: shared memory outside the TDMR."""
 
 _SLOTS_PER_TABLE = 2
+
+FIRST_AREA_TABLE = MAX_SLOTS // _SLOTS_PER_TABLE
+"""Areas lie behind all slots in a guest's addresses."""
 
 
 @frozen
@@ -49,5 +57,34 @@ class Layout:
         """The slot at a guest address."""
         return gpa // SIZE_2M * _SLOTS_PER_TABLE + gpa % SIZE_2M // SIZE_4K
 
+    @property
+    def small(self) -> Sequence[int]:
+        """The indices of the 4KB pages that a 2MB page is split into.
+
+        Where a range has few entries, half of them lie on each side of its middle.
+        """
+        return _small(self.world.entries)
+
+    def area_pfn(self, td: int, area: int) -> int:
+        """The first page of the 2MB range behind a TD's area."""
+        return self.range_pfn(self.world.first_area + td * self.world.areas + area)
+
+    def area_gpa(self, area: int) -> int:
+        """Guest address of an area."""
+        return (FIRST_AREA_TABLE + area) * SIZE_2M
+
+    def pfn_of(self, td: int, gpa: int) -> int:
+        """The physical page behind a guest address."""
+        area, offset = divmod(gpa - self.area_gpa(0), SIZE_2M)
+        if area >= 0:
+            return self.area_pfn(td, area) + offset // SIZE_4K
+        return self.guest_pfn(td, self.slot_of(gpa))
+
     name_of_range = staticmethod(name_of_range)
     name_of_page = staticmethod(name_of_page)
+
+
+@lru_cache(maxsize=16)
+def _small(entries: int) -> Sequence[int]:
+    half = entries // 2
+    return ALL_SMALL if entries == 512 else (*range(half), *range(256, 256 + half))

@@ -11,6 +11,7 @@ from tdxfuzz.host.names import name_of_operand, operand_of
 
 MAX_TDS = 4
 MAX_SLOTS = 8
+MAX_AREAS = 2
 MAX_REGISTER = (1 << 64) - 1
 
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -20,10 +21,17 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "zap": ("td", "slot"),
     "convert": ("td", "slot"),
     "vcpu": ("td",),
+    "map2m": ("td", "area"),
+    "accept4k": ("td", "area"),
+    "zap2m": ("td", "area"),
+    "promote": ("td", "area"),
 }
 """Names of host operations with those of their arguments; see ``host/operations.py``."""
 
-_HIGHEST = {"td": MAX_TDS - 1, "slot": MAX_SLOTS - 1, "version": 255}
+AREA_OPERATIONS = tuple(name for name, arguments in OPERATIONS.items() if "area" in arguments)
+"""Those that need a world with 2MB areas."""
+
+_HIGHEST = {"td": MAX_TDS - 1, "slot": MAX_SLOTS - 1, "area": MAX_AREAS - 1, "version": 255}
 
 
 @lru_cache(maxsize=256)

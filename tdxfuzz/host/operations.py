@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import BY_NAME
 from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
-from tdxfuzz.host.kvm import control, mmu, vcpu
-from tdxfuzz.host.kvm.vm import Vm, VmState
+from tdxfuzz.host.kvm import control, huge, mmu, vcpu
+from tdxfuzz.host.kvm.vm import Vcpu, Vm, VmState
 from tdxfuzz.host.op import OPERATIONS, Op
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def destroy(host: Host, td: int) -> int:
 
 def destroy_vm(host: Host, vm: Vm) -> None:
     """Teardown in KVM's order: guest pages, HKID, vCPUs, S-EPT pages, control pages, caches."""
+    for area in range(host.world.areas):
+        huge.zap(host, vm, area)
     mmu.zap_all(host, vm)
     for each in vm.vcpus:
         vcpu.flush_on_cpu(host, each)
@@ -83,24 +85,17 @@ def destroy_vm(host: Host, vm: Vm) -> None:
         each.pamt_cache.drain()
         each.pamt_cache.has_head = not host.layer.cache_made_by_vcpu_init
         each.sept_cache.drain()
+    vm.split_pamt_cache.drain()
+    vm.split_sept_cache.drain()
     vm.sptes.clear()
     vm.shared_slots.clear()
+    vm.small_areas.clear()
     vm.state.write(VmState.EMPTY)
 
 
 def map_slot(host: Host, td: int, slot: int) -> int:
     """A guest touches a page: fault until it is mapped, or cannot be."""
-    vm = host.vms[td]
-    if not vm.users.inc_not_zero():
-        return -ENOENT
-    this = vm.vcpus[host.sim.current.id]
-    with this.mutex:
-        result = mmu.fault(host, vm, this, slot)
-        while result == -EBUSY:
-            host.cpu_relax()
-            result = mmu.fault(host, vm, this, slot)
-    put_vm(host, vm)
-    return result
+    return _in_guest(host, td, lambda vm, this: mmu.fault(host, vm, this, slot))
 
 
 def zap_slot(host: Host, td: int, slot: int) -> int:
@@ -133,6 +128,55 @@ def add_vcpu(host: Host, td: int) -> int:
     return _on_vm(host, td, init)
 
 
+def map_area(host: Host, td: int, area: int) -> int:
+    """A guest touches a 2MB area: fault until it is mapped, at 2MB where that can be."""
+    return _in_guest(host, td, lambda vm, this: huge.fault(host, vm, this, area))
+
+
+def accept_area(host: Host, td: int, area: int) -> int:
+    """A guest accepts a 2MB area page by page: it is split if need be, or mapped at 4KB."""
+
+    def accept(vm: Vm, this: Vcpu) -> int:
+        return huge.accept_small(host, vm, this, area) or huge.fault(host, vm, this, area)
+
+    return _in_guest(host, td, accept)
+
+
+def zap_area(host: Host, td: int, area: int) -> int:
+    """The memslot of a 2MB area is deleted, and comes back empty."""
+
+    def zap(vm: Vm) -> int:
+        with vm.slots_lock:
+            return huge.zap(host, vm, area)
+
+    return _on_vm(host, td, zap)
+
+
+def promote_area(host: Host, td: int, area: int) -> int:
+    """The 4KB pages of an area become a 2MB page again."""
+
+    def promote(vm: Vm) -> int:
+        with vm.slots_lock:
+            return huge.promote(host, vm, area)
+
+    return _on_vm(host, td, promote)
+
+
+def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> int:
+    """What this CPU's vCPU of a VM exits for, until it is not -EBUSY any more."""
+    vm = host.vms[td]
+    if not vm.users.inc_not_zero():
+        return -ENOENT
+    this = vm.vcpus[host.sim.current.id]
+    with this.mutex:
+        result = exit_handler(vm, this)
+        while result == -EBUSY:
+            host.cpu_relax()
+            result = exit_handler(vm, this)
+    put_vm(host, vm)
+    return result
+
+
 def _on_vm(host: Host, td: int, operation: Callable[[Vm], int]) -> int:
     """An operation on a VM that stays alive meanwhile."""
     vm = host.vms[td]
@@ -156,6 +200,10 @@ _TABLE: dict[str, Callable[..., int]] = {
     "zap": zap_slot,
     "convert": convert_slot,
     "vcpu": add_vcpu,
+    "map2m": map_area,
+    "accept4k": accept_area,
+    "zap2m": zap_area,
+    "promote": promote_area,
 }
 
 assert set(_TABLE) == set(OPERATIONS)

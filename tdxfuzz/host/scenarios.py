@@ -51,6 +51,28 @@ _TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
 _WARM = World(slots=2, guest_ranges=(0, 3), kernel_ranges=(1, 2))
 """Slot 1 lies in a range of its own: mapping it first brings the S-EPT pages of slot 0."""
 
+FEW = 4
+"""4KB pages of a 2MB page, where all orders are to be tried."""
+
+_SPLIT = World(
+    tds=2,
+    slots=1,
+    guest_ranges=(0,),
+    kernel_ranges=(1, 2),
+    areas=1,
+    fresh_ranges=(3, 4),
+    entries=FEW,
+)
+_SPLIT_WARM = World(
+    tds=2,
+    slots=2,
+    guest_ranges=(0, 3),
+    kernel_ranges=(1,),
+    areas=1,
+    fresh_ranges=(2,),
+    entries=FEW,
+)
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -135,6 +157,32 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0",
             "create 1",
             "destroy 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "split-map",
+            "a 2MB page is split while another TD maps a page with S-EPT pages of fresh memory",
+            _SPLIT,
+            "create 0; create 1; map2m 0 0",
+            "map 1 0",
+            "accept4k 0 0",
+        ),
+        _scenario(
+            "split-fault",
+            "a 2MB page is split while another vCPU faults there, and another TD elsewhere",
+            _SPLIT_WARM,
+            "create 0; create 1; map 0 1; map2m 0 0",
+            "map2m 0 0; map 1 0",
+            "accept4k 0 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "zap2m-fault",
+            "split pages are zapped, and the last of a range, while others fault in both places",
+            _SPLIT_WARM,
+            "create 0; create 1; map 0 0; map 1 1; map2m 0 0; accept4k 0 0",
+            "zap2m 0 0; zap 0 0",
+            "map2m 0 0; map 1 0",
             preemptions=HEAVY,
         ),
     )

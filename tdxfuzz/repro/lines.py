@@ -101,8 +101,12 @@ def describe_op(layout: Layout, op: Op) -> str:
         return str(op)
     if len(op.args) == 1:
         return f"{op.name} TD{op.args[0]}"
-    page = layout.name_of_page(hpa_of(layout.guest_pfn(*op.args)))
-    return f"{op.name} TD{op.args[0]} page {page}"
+    td, number = op.args
+    if op.arguments[1][0] == "area":
+        area = layout.name_of_range(hpa_of(layout.area_pfn(td, number)))
+        return f"{op.name} TD{td} range {area}"
+    page = layout.name_of_page(hpa_of(layout.guest_pfn(td, number)))
+    return f"{op.name} TD{td} page {page}"
 
 
 def _call_text(layout: Layout, op: Op | None, call: Record, ret: Record | None) -> str:
@@ -127,12 +131,17 @@ def _operands(layout: Layout, leaf: str, regs: dict[str, int], td: str, word: St
         case "PHYMEM_PAMT_REMOVE":
             return range_(rcx & ADDRESS)
         case "MEM_PAGE_AUG":
-            return f"{td} {page(r8)}"
+            return f"{td} {range_(r8) if rcx & 7 else page(r8)}"
         case "MEM_SEPT_ADD":
             return f"{td} level {rcx & 7}, {page(r8)}"
         case "MEM_RANGE_BLOCK" | "MEM_PAGE_REMOVE":
-            slot = layout.slot_of(rcx & ADDRESS)
-            return f"{td} {page(hpa_of(layout.guest_pfn(int(td[2:]), slot)))}"
+            hpa = hpa_of(layout.pfn_of(int(td[2:]), rcx & ADDRESS))
+            return f"{td} {range_(hpa) if rcx & 7 else page(hpa)}"
+        case "MEM_PAGE_DEMOTE" | "MEM_PAGE_PROMOTE" | "MEM_RANGE_UNBLOCK":
+            hpa = hpa_of(layout.pfn_of(int(td[2:]), rcx & ADDRESS))
+            show = leaf == "MEM_PAGE_DEMOTE" and (word is None or word.operand in ("R12", "R13"))
+            pages = f"; {page(regs.get('r12', 0))} {page(regs.get('r13', 0))}" if show else ""
+            return f"{td} {range_(hpa)}{pages}"
         case "MNG_CREATE" | "MNG_ADDCX":
             return f"{td} {page(rcx)}"
         case "PHYMEM_PAGE_RECLAIM" | "PHYMEM_PAGE_WBINVD" | "PHYMEM_PAGE_RDMD":

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdxfuzz.host.case import Case
+from tdxfuzz.host.case import ALL_ENTRIES, Case
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer
@@ -99,6 +99,9 @@ def _world(case: Case) -> list[str]:
             if world.module_variant != DEFAULT.name
             else []
         ),
+        *([f"areas = {world.areas}"] if world.areas else []),
+        *([f"fresh_ranges = {_value(world.fresh_ranges)}"] if world.fresh_ranges else []),
+        *([f"entries = {world.entries}"] if world.entries != ALL_ENTRIES else []),
     ]
 
 

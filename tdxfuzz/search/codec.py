@@ -19,7 +19,7 @@ from tdxfuzz.host.case import (
     World,
 )
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.op import OPERATIONS, Op
+from tdxfuzz.host.op import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.search import hostile_codec
 from tdxfuzz.search.packed import (
     ESCAPE,
@@ -123,12 +123,11 @@ def encode(case: Case) -> bytes:
 @cache
 def _operations(world: World) -> tuple[Op, ...]:
     """All operations of a world, the most useful kinds first."""
-    limits = {"td": world.tds, "slot": world.slots}
     found = []
-    for name in ("map", "zap", "create", "destroy", "convert", "vcpu"):
+    for name in ("map", "zap", "create", "destroy", "convert", "vcpu", *AREA_OPERATIONS):
         arguments: list[tuple[int, ...]] = [()]
         for what in OPERATIONS[name]:
-            arguments = [(*args, value) for args in arguments for value in range(limits[what])]
+            arguments = [(*args, value) for args in arguments for value in range(world.most(what))]
         found += [Op(name, args) for args in arguments]
     return tuple(found)
 

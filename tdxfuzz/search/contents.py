@@ -41,7 +41,7 @@ class Contents:
         self._host = host
         self._vm_of: dict[int, Vm] = {}
         for vm in host.vms:
-            owned = (vm.state, vm.users, vm.kvm_lock, vm.slots_lock, vm.mmu_lock)
+            owned = (vm.state, vm.users, vm.kvm_lock, vm.slots_lock, vm.split_lock, vm.mmu_lock)
             for cell in (*owned, *(vcpu.mutex for vcpu in vm.vcpus)):
                 self._vm_of[id(cell)] = vm
 
@@ -169,6 +169,8 @@ class Contents:
             vm.users.value,
             tuple((*key, spte.value, spte.pfn) for key, spte in sorted(vm.sptes.items())),
             tuple(sorted(vm.shared_slots)),
+            tuple(sorted(vm.small_areas)),
+            (*vm.split_sept_cache.pages, -1, *vm.split_pamt_cache.pages),
             tuple(
                 (
                     -1 if vcpu.cpu is None else vcpu.cpu,
@@ -183,7 +185,8 @@ class Contents:
         )
         if not locks:
             return state
-        mutexes = (vm.kvm_lock, vm.slots_lock, vm.mmu_lock, *(vcpu.mutex for vcpu in vm.vcpus))
+        locks_of_vm = (vm.kvm_lock, vm.slots_lock, vm.split_lock, vm.mmu_lock)
+        mutexes = (*locks_of_vm, *(vcpu.mutex for vcpu in vm.vcpus))
         return *state, *map(_wait_lock, mutexes)
 
 

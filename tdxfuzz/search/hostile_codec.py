@@ -112,8 +112,7 @@ def _read_op(reader: Reader, world: World) -> Op:
     if first == ESCAPE:
         return _spelled_out(reader, None)
     name = _HOST_OPERATIONS[first % len(_HOST_OPERATIONS)]
-    limits = {"td": world.tds, "slot": world.slots}
-    return Op(name, tuple(reader.byte() % limits[what] for what in OPERATIONS[name]))
+    return Op(name, tuple(reader.byte() % world.most(what) for what in OPERATIONS[name]))
 
 
 def _write_op(writer: Writer, op: Op) -> None:

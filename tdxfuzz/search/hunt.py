@@ -19,6 +19,7 @@ from tdxfuzz.search.engine import Engine
 from tdxfuzz.search.events import CaseRun, Found, HuntListener
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hostile import draw_hostile
+from tdxfuzz.search.huge_programs import Huge, draw_huge_case
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
@@ -75,6 +76,7 @@ def hunt(
     listeners: Sequence[HuntListener] = (),
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
+    huge: Huge | None = None,
 ) -> Hunted:
     """Search one design for a bug, or raw SEAMCALLs for all that they can break.
 
@@ -91,6 +93,7 @@ def hunt(
         listeners: are told every event, as it happens.
         scenario: what to run, in place of programs at random; it brings its own CPUs.
         variant: of the module, by name.
+        huge: draw programs with 2MB pages.
 
     Raises:
         HarnessError: the design misused the harness or raised, or a run was not
@@ -103,7 +106,7 @@ def hunt(
     try:
         rng = Random(seed)
         if scenario is None:
-            cases = drawn_cases(rng, design_name, cpus)
+            cases = drawn_cases(rng, design_name, cpus, huge)
         else:
             cases = repeat(scenario.case(design_name))
         cases = (case.on_module(variant) for case in cases)
@@ -150,12 +153,16 @@ class Noted:
         return Hunted(self._statistics, self._findings, interrupted)
 
 
-def drawn_cases(rng: Random, design_name: str, cpus: int) -> Iterator[Case]:
+def drawn_cases(
+    rng: Random, design_name: str, cpus: int, huge: Huge | None = None
+) -> Iterator[Case]:
     """Programs at random, without end."""
     source = RandomSource(rng)
     while True:
         if design_name == HOSTILE:
             yield draw_hostile(source, cpus)
+        elif huge is not None:
+            yield draw_huge_case(source, design_name, huge, cpus)
         else:
             yield draw_case(source, design_name, cpus)
 

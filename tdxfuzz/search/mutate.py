@@ -10,7 +10,7 @@ from attrs import evolve
 from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.op import OPERATIONS, Op
+from tdxfuzz.host.op import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.search.hostile_codec import setup_of
@@ -67,8 +67,12 @@ def _reprogram(case: Case, rng: Random, worlds: Worlds | None) -> Case:
 
 def _drawn_op(case: Case, rng: Random) -> Op:
     td, slot = rng.randrange(case.world.tds), rng.randrange(case.world.slots)
-    name = rng.choice(("map", "zap", "map", "zap", "create", "destroy", "convert", "vcpu"))
+    names = ["map", "zap", "map", "zap", "create", "destroy", "convert", "vcpu"]
     given = {"td": td, "slot": slot}
+    if case.world.areas:
+        given["area"] = rng.randrange(case.world.areas)
+        names += AREA_OPERATIONS
+    name = rng.choice(names)
     return Op(name, tuple(given[what] for what in OPERATIONS[name]))
 
 
@@ -109,5 +113,4 @@ def cross(case: Case, other: Case, rng: Random) -> Case:
 
 
 def _fits(op: Op, case: Case) -> bool:
-    limits = {"td": case.world.tds, "slot": case.world.slots}
-    return op.is_seamcall or all(value < limits[what] for what, value in op.arguments)
+    return op.is_seamcall or all(value < case.world.most(what) for what, value in op.arguments)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tdxfuzz.host.case import MAX_CPUS, MAX_OPERATIONS, MAX_RANGES, World
-from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
+from attrs import evolve
+
+from tdxfuzz.host.case import ALL_ENTRIES, MAX_CPUS, MAX_OPERATIONS, MAX_RANGES, World
+from tdxfuzz.host.op import MAX_AREAS, MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import Schedule
 
@@ -122,8 +124,9 @@ def read_world(reader: Reader) -> World:
     cpus, tds, slots = (1 + reader.byte() % most for most in (MAX_CPUS, MAX_TDS, MAX_SLOTS))
     guest, kernel = _read_ranges(reader), _read_ranges(reader)
     options = reader.byte()
-    variant = tuple(VARIANTS)[(options >> 1) % len(VARIANTS)]
-    return World(cpus, tds, slots, guest, kernel, not options & 1, variant)
+    variant = tuple(VARIANTS)[(options >> 2) % len(VARIANTS)]
+    world = World(cpus, tds, slots, guest, kernel, not options & 1, variant)
+    return _with_areas(world, reader) if options & 2 else world
 
 
 def write_world(writer: Writer, world: World) -> None:
@@ -132,7 +135,27 @@ def write_world(writer: Writer, world: World) -> None:
         writer.byte(value - 1)
     _write_ranges(writer, world.guest_ranges)
     _write_ranges(writer, world.kernel_ranges)
-    writer.byte((not world.dynamic_pamt) | tuple(VARIANTS).index(world.module_variant) << 1)
+    plain = evolve(world, areas=0, fresh_ranges=(), entries=ALL_ENTRIES)
+    writer.byte(
+        (not world.dynamic_pamt)
+        | (world != plain) << 1
+        | tuple(VARIANTS).index(world.module_variant) << 2
+    )
+    if world != plain:
+        writer.byte(world.areas)
+        writer.byte(world.entries.bit_length() - 2)
+        writer.byte(bool(world.fresh_ranges))
+        if world.fresh_ranges:
+            _write_ranges(writer, world.fresh_ranges)
+
+
+def _with_areas(world: World, reader: Reader) -> World:
+    """The world with 2MB areas: as many as there is room for."""
+    areas, entries = reader.byte() % (MAX_AREAS + 1), 2 << reader.byte() % 9
+    fresh = _read_ranges(reader) if reader.byte() % 2 else ()
+    world = evolve(world, fresh_ranges=fresh, entries=entries)
+    room = max(MAX_RANGES - world.first_area, 0) // world.tds
+    return evolve(world, areas=min(areas, room))
 
 
 def _read_step(reader: Reader) -> int:

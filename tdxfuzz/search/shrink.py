@@ -57,7 +57,14 @@ def size(found: Run) -> Size:
         len(case.faults),
         sum(effort(op) for program in programs for op in program),
         len(case.setup),
-        world.cpus + world.tds + world.slots + len(world.guest_ranges) + len(world.kernel_ranges),
+        world.cpus
+        + world.tds
+        + world.slots
+        + world.areas
+        + len(world.guest_ranges)
+        + len(world.kernel_ranges)
+        + len(world.fresh_ranges)
+        + (world.entries.bit_length() if world.areas else 0),
         sum(sum(op.args) for op in every_op),
         sum(setup_order(a) > setup_order(b) for a, b in combinations(case.setup, 2)),
         *(value for op in every_op[len(case.setup) :] for value in op.args),

@@ -7,7 +7,7 @@ from itertools import product
 
 from attrs import evolve, field, frozen
 
-from tdxfuzz.host.case import Case
+from tdxfuzz.host.case import ALL_ENTRIES, Case, World
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.search.place import Place
 from tdxfuzz.sim import Fault
@@ -135,15 +135,18 @@ def _sorted_setup(case: Case) -> Iterator[Candidate]:
 
 
 def _simpler_worlds(case: Case) -> Iterator[Candidate]:
-    """Fewer TDs, slots and ranges."""
+    """Fewer TDs, slots, areas and ranges."""
     world = case.world
-    most = {"td": 0, "slot": 0}
+    most = {"td": 0, "slot": 0, "area": -1}
     for op in _every_op(case):
         for what, value in op.arguments:
             most[what] = max(most.get(what, 0), value)
     for smaller in (
         evolve(world, tds=min(world.tds, most["td"] + 1)),
         evolve(world, slots=min(world.slots, most["slot"] + 1)),
+        _with_areas(world, min(world.areas, most["area"] + 1)),
+        evolve(world, fresh_ranges=()),
+        evolve(world, entries=2) if world.areas else world,
         evolve(world, guest_ranges=world.guest_ranges[:1]),
         evolve(world, kernel_ranges=world.kernel_ranges[-1:]),
     ):
@@ -151,9 +154,14 @@ def _simpler_worlds(case: Case) -> Iterator[Candidate]:
             yield Candidate(evolve(case, world=smaller))
 
 
+def _with_areas(world: World, areas: int) -> World:
+    """Without any, it does not matter into how many pages they would be split."""
+    return evolve(world, areas=areas, entries=world.entries if areas else ALL_ENTRIES)
+
+
 def _smaller_arguments(case: Case) -> Iterator[Candidate]:
-    """Exchange two TDs or slots everywhere, or put one in place of the other."""
-    for what in ("td", "slot"):
+    """Exchange two TDs, slots or areas everywhere, or put one in place of the other."""
+    for what in ("td", "slot", "area"):
         values = sorted(
             {value for op in _every_op(case) for name, value in op.arguments if name == what}
         )
@@ -179,7 +187,16 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
     )
 
 
-_EFFORT = {"convert": 1, "vcpu": 2, "create": 3, "destroy": 3}
+_EFFORT = {
+    "convert": 1,
+    "map2m": 1,
+    "zap2m": 1,
+    "accept4k": 2,
+    "promote": 2,
+    "vcpu": 2,
+    "create": 3,
+    "destroy": 3,
+}
 
 _PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
 """What does less in the same direction: pairs come, or go."""
@@ -252,7 +269,7 @@ def _smallest_programs(case: Case) -> Iterator[Candidate]:
     for first, second in sorted(pairs, key=lambda pair: sum(map(effort_of, pair))):
         ops = [_on_td(name, td) for td, name in enumerate((first, second))]
         setup = [_on_td(each, op.args[0]) for op in ops for each in _FIRST[op.name]]
-        world = evolve(case.world, cpus=2, tds=2, slots=1)
+        world = evolve(_with_areas(case.world, 0), cpus=2, tds=2, slots=1)
         smaller = evolve(
             case,
             world=world,
@@ -279,7 +296,7 @@ def _single_operations(case: Case) -> Iterator[Candidate]:
     for name in sorted(_FIRST, key=effort_of):
         alone = evolve(
             case,
-            world=evolve(case.world, cpus=1, tds=1, slots=1),
+            world=evolve(_with_areas(case.world, 0), cpus=1, tds=1, slots=1),
             setup=tuple(_on_td(each, 0) for each in _FIRST[name]),
             programs=((_on_td(name, 0),),),
         )

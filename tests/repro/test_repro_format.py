@@ -65,7 +65,7 @@ def line_of(text: str, part: str) -> int:
         ("cpus = 2", "cpus = 99", "world.cpus", "must be <= 8"),
         ("cpus = 2", "cpus = 2.0", "world.cpus", "must be a number, not 2.0"),
         ("cpus = 2", "cpus = true", "world.cpus", "must be a number, not True"),
-        ("cpus = 2", "cores = 2", "world.cores", "unknown field; known here: cpus"),
+        ("cpus = 2", "processors = 2", "world.processors", "unknown field; known here: cpus"),
         ("cpus = 2", "cpu = 2", "world.cpu", "unknown field; did you mean cpus?"),
         ("cpus = 2", "cpus = 3", "cpu", "2 programs for 3 CPUs"),
         ("tds = 2", "tds = 1", "setup.operations[1]", "create 1: the world has only 1 tds"),

@@ -37,10 +37,9 @@ class DedicatedPool(PerRangeLock):
         if cache is None and self.topup():
             return None  # no cache: control pages, outside of the MMU lock
         with self.pool_lock:
-            first, second = self.pool.pop(), self.pool.pop()
-        if first is None or second is None:
-            return None
-        return first, second
+            drawn = [self.pool.pop() for _ in range(self.pair_pages)]
+        pair = tuple(page for page in drawn if page is not None)
+        return pair if len(pair) == self.pair_pages else None
 
     def free_pair(self, pair: Pair, scrub: bool = True) -> None:
         for pfn in pair:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tdxfuzz.abi import Status
 from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spinlock
 
@@ -39,6 +41,24 @@ class GlobalRwlock(RefcountLayer):
             with self.pamt_rwlock.write():
                 status, pair = self.pamt_remove(pfn)
         return status, pair
+
+    def demote(
+        self, pfn: int, cache: PageCache, page_demote: Callable[[Pair], Status]
+    ) -> Status | None:
+        pair = self.alloc_pair(cache)
+        if pair is None:
+            return None
+        with self.lock_of(pfn):
+            with self.pamt_rwlock.read():
+                status = page_demote(pair)
+            if status.busy:
+                with self.pamt_rwlock.write():
+                    status = page_demote(pair)
+            if status.ok:
+                self.count_split(pfn)
+        if not status.ok:
+            self.free_pair(pair)
+        return status
 
     tolerates = frozenset({"OPERAND_BUSY"})
 

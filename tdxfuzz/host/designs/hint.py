@@ -40,3 +40,9 @@ class Hint(RefcountLayer):
             status, pair = self.pamt_remove(pfn)
         if pair is not None:
             self.free_pair(pair)
+
+    def count_split(self, pfn: int) -> None:
+        """Nothing: only the module counts."""
+
+    def count_merged(self, pfn: int) -> None:
+        """Nothing: only the module counts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer, Spinlock
+from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spinlock
 
 
 class PerRangeLock(RefcountLayer):
@@ -49,3 +49,6 @@ class PerRangeLock(RefcountLayer):
             refcount.set(0)
 
         self.free_pair(pair)
+
+    def around_demote(self, pfn: int, pair: Pair) -> Spinlock:
+        return self.lock_of(pfn)

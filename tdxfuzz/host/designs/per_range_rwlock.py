@@ -4,7 +4,8 @@ the ranges that its pair lies in.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Rwlock
 
@@ -22,7 +23,16 @@ class PerRangeRwlock(RefcountLayer):
 
     def order(self, pfn: int, pair: Pair) -> list[int]:
         """The ranges to lock, by number, in the order of locking."""
-        return list(dict.fromkeys([pfn >> 9, pair[0] >> 9, pair[1] >> 9]))
+        return list(dict.fromkeys([pfn >> 9, *(page >> 9 for page in pair)]))
+
+    @contextmanager
+    def around_demote(self, pfn: int, pair: Pair) -> Iterator[None]:
+        """Held around ADD as well: the write lock of its range, the read locks of the pair's."""
+        with ExitStack() as locks:
+            for index in self.order(pfn, pair):
+                lock = self.lock_of(index << 9)
+                locks.enter_context(lock.write() if index == pfn >> 9 else lock.read())
+            yield
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
         refcount = self.refcount(pfn)
@@ -33,10 +43,7 @@ class PerRangeRwlock(RefcountLayer):
         if pair is None:
             return -ENOMEM
 
-        with ExitStack() as locks:
-            for index in self.order(pfn, pair):
-                lock = self.lock_of(index << 9)
-                locks.enter_context(lock.write() if index == pfn >> 9 else lock.read())
+        with self.around_demote(pfn, pair):
             if refcount.read():
                 refcount.inc()
                 status = None

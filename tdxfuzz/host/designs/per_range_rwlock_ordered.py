@@ -10,4 +10,4 @@ class PerRangeRwlockOrdered(PerRangeRwlock):
     """As ``per-range-rwlock``, the lowest range first, whichever role it has."""
 
     def order(self, pfn: int, pair: Pair) -> list[int]:
-        return sorted({pfn >> 9, pair[0] >> 9, pair[1] >> 9})
+        return sorted({pfn >> 9, *(page >> 9 for page in pair)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer, Spinlock
+from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spinlock
 
 
 class SpinOnBusy(RefcountLayer):
@@ -61,3 +61,6 @@ class SpinOnBusy(RefcountLayer):
                 return
 
         self.free_pair(pair)
+
+    def around_demote(self, pfn: int, pair: Pair) -> Spinlock:
+        return self.lock_of(pfn)

@@ -6,14 +6,14 @@ from tdxfuzz.host.design import ENOMEM, PageCache, Pair, RefcountLayer
 
 
 def alloc_pair_leaking(layer: RefcountLayer, cache: PageCache | None) -> Pair | None:
-    """v3's loop over the pages of a pair: when the second fails, the first is forgotten."""
-    first = layer.alloc_pamt_page(cache)
-    if first is None:
-        return None
-    second = layer.alloc_pamt_page(cache)
-    if second is None:
-        return None
-    return first, second
+    """v3's loop over the pages of a pair: when one fails, those before it are forgotten."""
+    pair: list[int] = []
+    for _ in range(layer.pair_pages):
+        page = layer.alloc_pamt_page(cache)
+        if page is None:
+            return None
+        pair.append(page)
+    return tuple(pair)
 
 
 class V3(RefcountLayer):
@@ -23,6 +23,7 @@ class V3(RefcountLayer):
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"
     tolerates = frozenset({"HPA_RANGE_NOT_FREE"})
+    split_cache_per_vm = True
 
     def setup(self) -> None:
         self.pamt_lock = self.spinlock("pamt_lock")

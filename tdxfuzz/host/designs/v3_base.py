@@ -12,6 +12,7 @@ class V3Base(RefcountLayer):
     """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"
+    split_cache_per_vm = True
 
     def setup(self) -> None:
         self.pamt_lock = self.spinlock("pamt_lock")

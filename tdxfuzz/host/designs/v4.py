@@ -12,6 +12,7 @@ class V4(RefcountLayer):
 
     message_id = "20251121005125.417831-1-rick.p.edgecombe@intel.com"
     tolerates = frozenset({"HPA_RANGE_NOT_FREE"})
+    split_cache_per_vm = True
 
     def setup(self) -> None:
         self.pamt_lock = self.spinlock("pamt_lock")

@@ -14,6 +14,7 @@ class V5(V4):
     Not here: its S-EPT pages are put from an RCU callback, in softirq context.
     """
 
+    split_cache_per_vm = False
     message_id = "20260129011517.3545883-1-seanjc@google.com"
 
     def alloc_pair(self, cache: PageCache | None = None) -> Pair | None:

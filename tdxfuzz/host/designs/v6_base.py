@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
+from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spinlock
 
 
 class V6Base(RefcountLayer):
@@ -46,3 +46,6 @@ class V6Base(RefcountLayer):
             refcount.set(0)
 
         self.free_pair(pair)
+
+    def around_demote(self, pfn: int, pair: Pair) -> Spinlock:
+        return self.pamt_lock  # as in the reply to v5 30/45, 2026-06-11

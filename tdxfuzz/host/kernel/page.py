@@ -59,10 +59,12 @@ class PageAllocator(Cell):
         held: to notice an allocation that may sleep under a spinning lock.
         watch: who is told what happens.
         whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
+        fresh_ranges: first PFNs of the ranges that serve all once the allocator is armed.
     """
 
     __slots__ = (
         "_failing",
+        "_fresh",
         "_held",
         "allocated",
         "armed",
@@ -85,6 +87,7 @@ class PageAllocator(Cell):
         held: HeldLocks,
         watch: HostWatch,
         whole_ranges: Sequence[int] = (),
+        fresh_ranges: Sequence[int] = (),
     ) -> None:
         super().__init__(sim)
         self.armed = False
@@ -98,6 +101,7 @@ class PageAllocator(Cell):
         self.watch = watch
         self.pcp = [PcpList(sim, f"pcp{cpu.id}") for cpu in sim.cpus]
         self._failing = frozenset(failing)
+        self._fresh = tuple(fresh_ranges)
         self._held = held
 
     @property
@@ -109,6 +113,11 @@ class PageAllocator(Cell):
         pages that were never handed out.
         """
         self.armed = True
+        if self._fresh:
+            self.ranges = self._fresh
+            for pcp in self.pcp:
+                pcp.free.clear()
+                pcp.start = pcp.next = 0
         start = self.pcp[0].start + -(-self.pcp[0].next // len(self.ranges))
         for i, pcp in enumerate(self.pcp):
             pcp.start, pcp.stride, pcp.next = start + i, len(self.pcp), i % len(self.ranges)

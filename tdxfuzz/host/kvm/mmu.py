@@ -32,16 +32,8 @@ TOP_LEVEL = 3
 
 
 def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
-    """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error.
-
-    A vCPU that runs was initialised, whether or not its control pages are part of the case.
-    """
-    vcpu.pamt_cache.has_head = True
-    result = (
-        vcpu.sept_cache.topup(TOP_LEVEL)
-        or vcpu.pamt_cache.topup(host.layer.pamt_cache_pages)
-        or host.layer.topup()
-    )
+    """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error."""
+    result = topup(host, vcpu)
     if result:
         return result
     gpa = host.layout.gpa(slot)
@@ -53,6 +45,19 @@ def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
             if result:
                 return result
         return map_page(host, vm, vcpu, gpa, host.layout.guest_pfn(vm.id, slot))
+
+
+def topup(host: Host, vcpu: Vcpu) -> int:
+    """``mmu_topup_memory_caches``, before the MMU lock: 0 or -errno.
+
+    A vCPU that runs was initialised, whether or not its control pages are part of the case.
+    """
+    vcpu.pamt_cache.has_head = True
+    return (
+        vcpu.sept_cache.topup(TOP_LEVEL)
+        or vcpu.pamt_cache.topup(host.layer.pamt_cache_pages * host.pair_pages // 2)
+        or host.layer.topup()
+    )
 
 
 def link_sept_page(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int) -> int:
@@ -196,7 +201,7 @@ def convert(host: Host, vm: Vm, slot: int) -> int:
 
 
 def zap_all(host: Host, vm: Vm) -> None:
-    """Before the HKID goes: no guest page may be left (guest_memfd is released)."""
+    """Before the HKID goes: no guest page of 4KB may be left (guest_memfd is released)."""
     with vm.mmu_lock.write():
         for (level, index), spte in sorted(vm.sptes.items()):
             if level == LEVEL_4K and spte.value == Spte.PRESENT:

@@ -30,7 +30,7 @@ class VmState(Enum):
 class Spte(NamedCell):
     """A mirror SPTE: not present, frozen while its S-EPT entry is changed, or present.
 
-    ``pfn`` is the page it maps: a guest page at level 0, an S-EPT page above.
+    ``pfn`` is the page it maps: a guest page at level 0 or if it is huge, else an S-EPT page.
     """
 
     __slots__ = ("pfn", "value")
@@ -38,6 +38,7 @@ class Spte(NamedCell):
     NOT_PRESENT = 0
     FROZEN = 1
     PRESENT = 2
+    HUGE = 3
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
@@ -89,7 +90,8 @@ class Vm:
     ``users`` counts who keeps the VM alive: itself while it is a TD, and each operation
     on it. Whoever drops it to zero destroys the TD (``kvm_put_kvm``). Only then can the
     slot serve a new VM: ``state`` is written by whoever creates or destroys.
-    ``shared_slots`` were converted to shared; it changes under the MMU lock.
+    ``shared_slots`` were converted to shared, in ``small_areas`` the guest accepts 4KB pages;
+    both change under the MMU lock. The split caches serve designs that have them per VM.
     """
 
     __slots__ = (
@@ -99,6 +101,10 @@ class Vm:
         "mmu_lock",
         "shared_slots",
         "slots_lock",
+        "small_areas",
+        "split_lock",
+        "split_pamt_cache",
+        "split_sept_cache",
         "sptes",
         "state",
         "tdcs_pages",
@@ -116,6 +122,10 @@ class Vm:
         self.tdcs_pages: list[int | None] = []
         self.sptes: dict[tuple[int, int], Spte] = {}
         self.shared_slots: set[int] = set()
+        self.small_areas: set[int] = set()
+        self.split_lock = Mutex(sim, f"vm{vm_id}.split_lock", host.held_locks)
+        self.split_pamt_cache = PageCache(host.pages, "PAMT page")
+        self.split_sept_cache = PageCache(host.pages, "S-EPT page")
         self.users = AtomicT(sim, f"vm{vm_id}.users")
         self.kvm_lock = Mutex(sim, f"vm{vm_id}.lock", host.held_locks)
         self.slots_lock = Mutex(sim, f"vm{vm_id}.slots_lock", host.held_locks)

@@ -1,0 +1,75 @@
+"""Bugs of 2MB pages: found in the revisions that have them, and gone where they were mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.host.design import Pair
+from tdxfuzz.host.designs.v5 import V5
+from tdxfuzz.host.kernel.lock import Spinlock
+from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.frontier import Bounds
+from tdxfuzz.search.huge_programs import Huge
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.shrink import shrink
+from tdxfuzz.search.systematic import Verdict, verify
+
+BUDGET = Budget(cases=12_000)
+
+DEMOTE_BUSY = "unexpected-status/TDH.MEM.PAGE.DEMOTE/OPERAND_BUSY/-"
+ADD_BUSY = "pamt-in-use/TDH.PHYMEM.PAMT.ADD/OPERAND_BUSY/range"
+DRY = "cache-underflow/-/-/PAMT page"
+
+CLASHES = {
+    "v3": {ADD_BUSY, DRY},
+    "v4": {ADD_BUSY, DRY},
+    "v5": {ADD_BUSY, DEMOTE_BUSY},
+}
+"""DEMOTE locks the ranges of its pair, ADD its own: one of them is busy (reply to v5 30/45,
+2026-06-11). A cache for one split is dry when the split is tried again."""
+
+
+class V5Locked(V5):
+    """v5 with the lock around DEMOTE."""
+
+    def around_demote(self, pfn: int, pair: Pair) -> Spinlock:
+        return self.pamt_lock
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("design", CLASHES)
+def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
+    engine = ENGINES["portfolio"]()
+    found = hunt(design, engine, seed, BUDGET, scenario=SCENARIOS["split-map"]).found
+    assert found is not None
+    best = shrink(found).run
+    assert best.finding is not None
+    assert best.finding.bucket in CLASHES[design]
+    assert (best.case.operations, best.preemptions) <= (2, 3)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_it_is_found_without_a_scenario(seed: int) -> None:
+    found = hunt("v5", ENGINES["portfolio"](), seed, BUDGET, huge=Huge.FEW).found
+    assert found is not None
+    assert found.finding is not None
+
+
+@pytest.mark.parametrize("design", ["v6", "merged"])
+def test_with_the_lock_around_demote_all_orders_are_clean(design: str) -> None:
+    verified = verify(SCENARIOS["split-map"].case(design), None, Bounds())
+    assert verified.verdict is Verdict.PASS
+
+
+def test_the_lock_is_what_mends_it() -> None:
+    case = SCENARIOS["split-map"].case("v5")
+    assert verify(case, None, Bounds()).verdict is Verdict.FAIL
+    assert verify(case, V5Locked, Bounds()).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("design", ["v6-base", "v6", "merged", "spin-on-busy", "global-rwlock"])
+def test_a_hunt_of_the_others_finds_nothing(design: str) -> None:
+    hunted = hunt(design, ENGINES["portfolio"](), 1, Budget(cases=1_500), huge=Huge.FEW)
+    assert hunted.found is None
+    assert hunted.statistics.busy or design not in ("spin-on-busy", "global-rwlock")

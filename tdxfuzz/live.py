@@ -107,7 +107,11 @@ class LiveRun:
 
     def under_way(self) -> list[int]:
         """CPUs in the middle of an operation that could go on with it."""
-        return [cpu.id for cpu in self._sim.cpus if self._busy[cpu.id] and cpu.runnable]
+        return [
+            cpu.id
+            for cpu in self._sim.cpus[: len(self._busy)]
+            if self._busy[cpu.id] and cpu.runnable
+        ]
 
     def start(self, cpu: int, op: Op, steps: int | None = None) -> None:
         """Start an operation on an idle CPU, and go on for so many steps.

@@ -100,7 +100,7 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
             places = draw(st.sampled_from(base.conflicts))
             pairs.append(draw(st.sampled_from(places)))
         else:
-            pairs.append((draw(_below(base.length)), draw(_below(base.case.world.cpus))))
+            pairs.append((draw(_below(base.length)), draw(_below(base.run.contexts))))
     return Schedule.of(pairs)
 
 

@@ -5,6 +5,7 @@ from tdxfuzz.check.base import Check
 from tdxfuzz.check.cache_underflow import CacheUnderflow
 from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.irq_safety import IrqSafety
 from tdxfuzz.check.linearizable import Linearizable
 from tdxfuzz.check.livelock import LivelockCheck
 from tdxfuzz.check.lock_leak import LockLeak
@@ -30,6 +31,7 @@ CHECKS: dict[str, type[Check]] = {
         LockLeak,
         DeadlockCheck,
         LockOrder,
+        IrqSafety,
         AtomicSleep,
         CacheUnderflow,
         LivelockCheck,

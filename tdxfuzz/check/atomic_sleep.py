@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AtomicSleep(Check):
-    """An allocation with GFP_KERNEL, or a mutex, under a spinlock or rwlock.
+    """An allocation with GFP_KERNEL, or a mutex, under a spinlock or rwlock, or in a softirq.
 
     Where KVM calls ``get`` with its MMU lock held, it passes a cache to draw from. The
     bucket names what was called and the spinning lock taken last: the same mistake may be
@@ -26,9 +26,13 @@ class AtomicSleep(Check):
         self.seen = self.host.gets_in_atomic
 
     def slept_in_atomic(self, what: str) -> None:
-        cpu = self.host.sim.current.id
-        lock = self.host.held_locks.of[cpu][-1].name
+        cpu = self.host.sim.current
+        holds = self.host.held_locks.of[cpu.id]
+        if holds:
+            where, kind = f"with {holds[-1].name} held", f"under {kind_of(holds[-1].name)}"
+        else:
+            where = kind = "in a softirq"
         self.report(
-            f"CPU {cpu} calls {what}, which may sleep, with {lock} held",
-            objects=f"{what.partition('(')[0]} under {kind_of(lock)}",
+            f"CPU {cpu.on} calls {what}, which may sleep, {where}",
+            objects=f"{what.partition('(')[0]} {kind}",
         )

@@ -42,7 +42,7 @@ Design = type[RefcountLayer] | None
 Fingerprint = Callable[[Host], int]
 """A number for the state a host is in: paid for only by runs that asked for it."""
 
-_BUILT_IN = {**DESIGNS, HOSTILE: Hostile}
+_BUILT_IN: dict[str, type[RefcountLayer]] = {**DESIGNS, HOSTILE: Hostile}
 
 
 class UnknownDesignError(HarnessError):
@@ -81,7 +81,8 @@ class Run:
     that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
     how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
     used its range; ``contention`` whether the programs met at all; ``longest`` the most
-    steps, of all CPUs, from entering get or put to leaving it; ``state`` is what the
+    steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there
+    are to switch to, CPUs and their softirqs; ``state`` is what the
     session's ``fingerprint``, if it had one, made of the state at the end.
     """
 
@@ -97,6 +98,7 @@ class Run:
     adds_met: bool
     contention: Contention
     longest: int
+    contexts: int
     layout: Layout
     trace: Trace | None = None
     state: int | None = None
@@ -145,7 +147,12 @@ class Session:
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
         self._follow = FollowSchedule(case.schedule)
-        self.sim = Simulator(case.world.cpus, policy or self._follow, bound=case.steps)
+        self.sim = Simulator(
+            case.world.cpus,
+            policy or self._follow,
+            bound=case.steps,
+            softirqs=layer_class.frees_sept_from_rcu,
+        )
         with self._blaming():
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
@@ -243,6 +250,7 @@ class Session:
             adds_met=self.host.adds_met,
             contention=_contention(self.host),
             longest=self.host.longest,
+            contexts=len(self.sim.cpus),
             layout=self.host.layout,
             trace=self.trace,
             state=None if self.fingerprint is None else self.fingerprint(self.host),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from attrs import frozen
 
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
@@ -15,6 +16,7 @@ from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS, Scenario
 from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
@@ -46,6 +48,13 @@ DEFAULT_SECONDS = 60.0
     type=click.Choice([huge.value for huge in Huge]),
     help="Draw programs with 2MB pages, split into all their 512 pages (real) or 4 (few).",
 )
+@click.option(
+    "--faults",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Let one or two of these go wrong in each case; may be given several times. "
+    "busy and refuse ask what if: no module answers so for no reason.",
+)
 @click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
 @module_variant_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
@@ -67,6 +76,7 @@ def hunt_command(
     cases: int | None,
     scenario_name: str | None,
     huge: str | None,
+    faults: tuple[str, ...],
     cpus: int,
     variant: str,
     seed: int | None,
@@ -102,6 +112,9 @@ def hunt_command(
         raise UsageProblem(
             f"--huge draws programs itself: not with --scenario, {HOSTILE} or --engine {HYPOTHESIS}"
         )
+    if faults and (HOSTILE in designs or engine == HYPOTHESIS):
+        raise UsageProblem(f"--faults does not go with {HOSTILE} or --engine {HYPOTHESIS}")
+    drawn = Drawn(None if huge is None else Huge(huge), faults)
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
     results: list[tuple[Chosen, Hunted]] = []
@@ -112,7 +125,7 @@ def hunt_command(
             f"{_budget_text(seconds, cases)}"
         )
         budget = Budget(seconds, cases)
-        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, huge, output)
+        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, drawn, output)
         results.append((design, hunted))
         for first in hunted.findings.values():
             found.append(write_finding(first.run, design, engine, used_seed, out, output))
@@ -127,6 +140,14 @@ def hunt_command(
     if expect_finding:
         return 0 if verdict == "fail" else 1
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
+
+
+@frozen
+class Drawn:
+    """What is drawn besides the usual programs."""
+
+    huge: Huge | None
+    faults: tuple[str, ...]
 
 
 def _budget_text(seconds: float | None, cases: int | None) -> str:
@@ -144,7 +165,7 @@ def _hunt(
     cpus: int,
     scenario: Scenario | None,
     variant: str,
-    huge: str | None,
+    drawn: Drawn,
     output: Output,
 ) -> Hunted:
     def listen(event: HuntEvent) -> None:
@@ -179,7 +200,8 @@ def _hunt(
         listeners,
         scenario,
         variant,
-        None if huge is None else Huge(huge),
+        drawn.huge,
+        drawn.faults,
     )
 
 

@@ -7,6 +7,7 @@ from random import Random
 
 from tdxfuzz.check.rerun import Worlds
 from tdxfuzz.check.run import SetupError
+from tdxfuzz.host.faults import WHAT_IF
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.codec import decode, encode
 from tdxfuzz.search.mutate import cross, mutate
@@ -41,7 +42,7 @@ class Cases:
             Found: with bucket and message.
         """
         case = decode(data, self.design)
-        if case.world.module_variant != DEFAULT.name or any(f.kind == "busy" for f in case.faults):
+        if case.world.module_variant != DEFAULT.name or any(f.kind in WHAT_IF for f in case.faults):
             return
         try:
             finding = self._worlds.run(case).finding

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import Attribute, evolve, field, frozen, validators
 
+from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.op import MAX_AREAS, MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.sim import EMPTY, Fault, Schedule
@@ -101,8 +102,8 @@ class World:
 class CaseError(ValueError):
     """A part of a case does not fit the rest.
 
-    ``part`` is ``setup``, ``programs`` or ``schedule``; ``index`` says where in it: (CPU,
-    operation) for programs.
+    ``part`` is ``setup``, ``programs``, ``schedule`` or ``faults``; ``index`` says where in it:
+    (CPU, operation) for programs.
     """
 
     def __init__(self, part: str, index: tuple[int, ...], problem: str) -> None:
@@ -147,8 +148,14 @@ class Case:
         for cpu, program in enumerate(self.programs):
             for i, op in enumerate(program):
                 self._check_op("programs", (cpu, i), op)
+        for i, fault in enumerate(self.faults):
+            if fault.kind not in KINDS:
+                raise CaseError(
+                    "faults", (i,), f"unknown kind {fault.kind!r}; known: {', '.join(KINDS)}"
+                )
         for i, switch in enumerate(self.schedule):
-            if switch.cpu >= self.world.cpus:
+            # Behind the CPUs come their softirqs, if the design has any.
+            if switch.cpu >= 2 * self.world.cpus:
                 raise CaseError(
                     "schedule", (i,), f"switch to CPU {switch.cpu} of {self.world.cpus}"
                 )

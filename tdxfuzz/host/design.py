@@ -118,6 +118,10 @@ class RefcountLayer:
     """A split draws from a cache of its VM, topped up to what one split takes (v3 and v5 of the
     huge-page series), instead of its vCPU's."""
 
+    frees_sept_from_rcu: ClassVar[bool] = False
+    """A TD's S-EPT pages are put and freed by an RCU callback, in softirq context (v5), not at
+    once."""
+
     cache_made_by_vcpu_init: ClassVar[bool] = False
     """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
     created (v3): a vCPU that goes without ever having been initialised has none."""
@@ -215,10 +219,15 @@ class RefcountLayer:
 
     # What a design may use.
 
-    def spinlock(self, name: str) -> Spinlock:
-        """The spinlock of this name, made when first asked for; ``with lock:``."""
+    def spinlock(self, name: str, irqsave: bool = False) -> Spinlock:
+        """The spinlock of this name, made when first asked for; ``with lock:``.
+
+        ``irqsave``: it is always taken with ``spin_lock_irqsave``.
+        """
         host = self._host
-        return host.named(name, Spinlock, lambda: Spinlock(host.sim, name, host.held_locks))
+        return host.named(
+            name, Spinlock, lambda: Spinlock(host.sim, name, host.held_locks, irqsave)
+        )
 
     def rwlock(self, name: str) -> Rwlock:
         """The reader-writer spinlock of this name; ``with lock.read():``, ``.write()``."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
-from tdxfuzz.abi import OPERANDS, Registers, Status, code, status
+from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
-from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE, Pair, RangeRefcount, RefcountLayer
+from tdxfuzz.host.design import Pair, RangeRefcount, RefcountLayer
+from tdxfuzz.host.faults import ALLOC, SeamcallFaults
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.kernel.errno import errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Mutex
 from tdxfuzz.host.kernel.page import PageAllocator, PageCache, PageList
+from tdxfuzz.host.kvm.rcu import RcuQueue, run_callbacks
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.layout import PARAMS_HPA, Layout
 from tdxfuzz.host.watch import HostWatch
@@ -28,8 +31,6 @@ from tdxfuzz.sim import READ, RMW, WRITE, Cell, HarnessError, NamedCell, Simulat
 T = TypeVar("T")
 
 NO_RANGE = -1
-PAMT_LEAVES = (PAMT_ADD, PAMT_REMOVE)
-SPURIOUS = status(code("OPERAND_BUSY") | OPERANDS["RCX"])
 
 FIRST_ERROR = 1 << 63
 
@@ -124,13 +125,15 @@ class Host(ModuleWatch):
         )
         self.pair_pages = self.module.variant.pair_pages
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
-        self.lps = [LogicalProcessor(i) for i in range(world.cpus)]
-        self.held_locks = HeldLocks(sim, world.cpus, self.watch)
+        contexts = len(sim.cpus)
+        lps = [LogicalProcessor(i) for i in range(world.cpus)]
+        self.lps = [lps[cpu.on] for cpu in sim.cpus]
+        self.held_locks = HeldLocks(sim, contexts, self.watch)
         self.pages = PageAllocator(
             sim,
             self.module.memory,
             [self.layout.range_pfn(r) for r in world.kernel_ranges],
-            [fault.index for fault in case.faults if fault.kind == "alloc"],
+            [fault.index for fault in case.faults if fault.kind == ALLOC],
             self.held_locks,
             self.watch,
             [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
@@ -144,8 +147,8 @@ class Host(ModuleWatch):
         first = platform.private_hkid_min + 1
         self.guest_keyids = Ida(sim, "tdx_guest_keyid_pool", first, platform.private_hkid_max)
         self.vms = [Vm(self, i) for i in range(world.tds)]
-        self.getting = [NO_RANGE] * world.cpus
-        self.began = [0] * world.cpus
+        self.getting = [NO_RANGE] * contexts
+        self.began = [0] * contexts
         self.longest = 0
         self.calls_met = False
         self.gets_met = False
@@ -154,14 +157,15 @@ class Host(ModuleWatch):
         self.calls_in_flight = 0
         self.operations_in_flight = 0
         self.visits: dict[int, Visits] = {}
-        self.retried: list[Refusal | None] = [None] * world.cpus
-        self._refused: list[Refusal | None] = [None] * world.cpus
+        self.retried: list[Refusal | None] = [None] * contexts
+        self._refused: list[Refusal | None] = [None] * contexts
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
         self._edges = CallEdges(sim) if case.design == HOSTILE else None
         self.has_faults = bool(case.faults)
-        self._spurious = frozenset(fault.index for fault in case.faults if fault.kind == "busy")
-        self.pamt_calls = 0
+        self.faults = SeamcallFaults(sim, case.faults)
+        self.rcu = [RcuQueue(self, i) for i in range(world.cpus)]
+        sim.softirq_handler = partial(run_callbacks, self)
         layer.attach(self)
 
     def seamcall(
@@ -174,6 +178,8 @@ class Host(ModuleWatch):
         """
         sim = self.sim
         cpu = sim.current.id
+        # The module runs with interrupts held back.
+        sim.current.irqs_off += 1
         regs = Registers(**registers)
         trace = sim.trace
         if trace is not None and sim.running:
@@ -188,11 +194,9 @@ class Host(ModuleWatch):
         self.calls_in_flight += 1
         if self.calls_in_flight > 1:
             self.calls_met = True
-        if self._spurious and leaf in PAMT_LEAVES and self._is_spurious():
-            status = SPURIOUS
-        else:
-            lp = self.lps[cpu if on_cpu is None else on_cpu]
-            status = self.module.seamcall(lp, leaf, regs, version)
+        lp = self.lps[cpu if on_cpu is None else on_cpu]
+        faulted = self.faults.answer(leaf, lp) if self.faults.any else None
+        status = self.module.seamcall(lp, leaf, regs, version) if faulted is None else faulted
         if edges is not None:
             sim.step(edges, WRITE)
         self.calls_in_flight -= 1
@@ -206,14 +210,8 @@ class Host(ModuleWatch):
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
             trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
         self.watch.called(leaf, regs, status)
+        sim.current.irqs_off -= 1
         return status, regs
-
-    def _is_spurious(self) -> bool:
-        """Whether the case wants this PAMT.ADD or REMOVE to be busy for no reason."""
-        if not self.sim.running:
-            return False
-        self.pamt_calls += 1
-        return self.pamt_calls - 1 in self._spurious
 
     def get(self, pfn: int, kind: str, cache: PageCache | None = None) -> int:
         """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""

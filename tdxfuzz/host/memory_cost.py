@@ -11,6 +11,7 @@ from attrs import field, frozen
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G, SIZE_2M, SIZE_4K
 from tdxfuzz.host.kvm.vcpu import TDCX_PAGES
 from tdxfuzz.host.kvm.vm import TDCS_PAGES
+from tdxfuzz.host.refcount_table import Region, Sparse
 from tdxfuzz.module.tdmr_config import required_pamt_size
 
 ATOMIC_T = 4
@@ -97,11 +98,7 @@ def cost(
     """
     tdmrs = tdmrs or (Tdmr(0, _up(ram, SIZE_1G)),)
     end = 1 << max_pa if max_pa else max(tdmr.base + tdmr.size for tdmr in tdmrs)
-    pages_of_counts = {
-        page
-        for tdmr in tdmrs
-        for page in range(_counts(tdmr.base) // SIZE_4K, _up(_counts(tdmr.base + tdmr.size)) >> 12)
-    }
+    regions = [Region(tdmr.base >> 12, tdmr.base + tdmr.size >> 12) for tdmr in tdmrs]
     least = most = 0
     if td is not None:
         # Control and S-EPT pages lie side by side at best, each in a range of its own at worst.
@@ -112,7 +109,7 @@ def cost(
         static={level: _pamt(tdmrs, level, dynamic=False) for level in LEVELS},
         dynamic={level: _pamt(tdmrs, level, dynamic=True) for level in LEVELS},
         refcounts=_up(_counts(end)),
-        refcounts_sparse=len(pages_of_counts) * SIZE_4K,
+        refcounts_sparse=Sparse(regions).bytes(),
         pairs=least,
         pairs_most=most,
     )

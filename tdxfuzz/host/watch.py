@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
-    from tdxfuzz.host.kernel.held import Hold
+    from tdxfuzz.host.kernel.held import Context, Hold
 
 
 class HostWatch:
@@ -54,6 +54,9 @@ class HostWatch:
 
         Told only when no CPU has taken that lock under just these locks before.
         """
+
+    def lock_context(self, wanted: Hold, context: Context) -> None:
+        """The current CPU is about to take a spinning lock in a context in which no CPU has."""
 
     def cache_dry(self, what: str) -> None:
         """A vCPU's cache of pages for ``what`` was drawn from, and is empty."""

@@ -44,7 +44,8 @@ def lines_of(run: Run) -> list[Line]:
     """
     if run.trace is None:
         raise ValueError("the run kept no trace")
-    lines = list(_fold(_read(run.layout, list(run.trace))))
+    cpus = run.case.world.cpus
+    lines = [_in_column(line, cpus) for line in _fold(_read(run.layout, list(run.trace)))]
     if run.finding is None:
         return lines
     last = max(finding.step for finding in run.findings)
@@ -54,6 +55,13 @@ def lines_of(run: Run) -> list[Line]:
     cpu = shown[-1].cpu if shown else 0
     mark = f"^ {run.finding.check}: {run.finding.message} (design: {run.case.design})"
     return [*shown, Line(last, cpu, "mark", mark)]
+
+
+def _in_column(line: Line, cpus: int) -> Line:
+    """What a softirq does stands in the column of its CPU."""
+    if line.cpu < cpus:
+        return line
+    return evolve(line, cpu=line.cpu - cpus, text=f"softirq: {line.text}")
 
 
 def _read(layout: Layout, records: list[Record]) -> Iterator[Line]:

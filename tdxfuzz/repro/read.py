@@ -73,7 +73,12 @@ def _exactly(value: object, kind: type[T]) -> T:
     return value
 
 
-_PLACES = {"setup": "setup.operations", "programs": "cpu", "schedule": "schedule.switches"}
+_PLACES = {
+    "setup": "setup.operations",
+    "programs": "cpu",
+    "schedule": "schedule.switches",
+    "faults": "schedule.faults",
+}
 """Where a part of a case stands in a file."""
 
 _KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}

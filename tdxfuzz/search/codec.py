@@ -18,6 +18,7 @@ from tdxfuzz.host.case import (
     Case,
     World,
 )
+from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.op import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.search import hostile_codec
@@ -35,7 +36,6 @@ from tdxfuzz.search.packed import (
 from tdxfuzz.search.programs import LAYOUTS
 from tdxfuzz.sim import Fault
 
-FAULT_KINDS = ("alloc", "busy")
 MAX_FAULTS = 16
 
 
@@ -78,7 +78,7 @@ def decode(data: bytes, design: str) -> Case:
     steps = DEFAULT_STEPS
     if reader.byte() == ESCAPE:
         faults = tuple(
-            Fault(FAULT_KINDS[reader.byte() % len(FAULT_KINDS)], reader.number(2))
+            Fault(KINDS[reader.byte() % len(KINDS)], reader.number(2))
             for _ in range(reader.byte() % (MAX_FAULTS + 1))
         )
         steps = reader.number(3) % (MAX_STEPS + 1) or DEFAULT_STEPS
@@ -114,7 +114,7 @@ def encode(case: Case) -> bytes:
         writer.byte(ESCAPE)
         writer.byte(len(case.faults))
         for fault in case.faults:
-            writer.byte(FAULT_KINDS.index(fault.kind))
+            writer.byte(KINDS.index(fault.kind))
             writer.number(fault.index, 2)
         writer.number(case.steps, 3)
     return bytes(writer.data).rstrip(b"\0")

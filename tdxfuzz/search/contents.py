@@ -72,14 +72,16 @@ class Contents:
             tuple(self._named()),
             (_wait_lock(host.tdx_lock), *host.guest_keyids.free_ids),
             tuple(self._vm(vm, locks=True) for vm in host.vms),
-            host.pamt_calls if host.has_faults else 0,
+            (host.faults.calls, host.faults.pamt_calls) if host.has_faults else 0,
+            tuple(tuple(queue.callbacks) for queue in host.rcu),
         )
 
     def remembered(self) -> Numbers:
         """What a check remembers of the way here: which locks were taken under which."""
-        nested = self._host.held_locks.nested
-        return tuple(
-            sorted(tuple((hold.name, hold.exclusive) for hold in holds) for holds in nested)
+        locks = self._host.held_locks
+        return (
+            *sorted(tuple((hold.name, hold.exclusive) for hold in holds) for holds in locks.nested),
+            *sorted((hold.name, context.value) for hold, context in locks.contexts),
         )
 
     def of_entry(self, entry: PamtEntry) -> Numbers:
@@ -119,9 +121,13 @@ class Contents:
         and then the current CPU's list.
         """
         pages = self._host.pages
-        own = self.next_page(pages.pcp[self._host.sim.current.id])
+        own = self.next_page(pages.pcp[self._host.sim.current.on])
         count = pages.count if self._host.has_faults else 0
         return count, len(pages.whole_ranges), own
+
+    def calls_made(self) -> int:
+        """How many SEAMCALLs there were, where one is picked out by its number."""
+        return self._host.faults.calls
 
     def _allocator(self) -> Numbers:
         pages = self._host.pages

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from random import Random
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from tdxfuzz.check.rerun import Worlds
 from tdxfuzz.check.run import Contention, Design, Run, checks_of, run
@@ -23,7 +23,7 @@ from tdxfuzz.search.huge_programs import Huge, draw_huge_case
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.statistics import Statistics
-from tdxfuzz.sim import HarnessError, Trace, check_determinism
+from tdxfuzz.sim import Fault, HarnessError, Trace, check_determinism
 
 ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
 """Orders tried of a program besides the one without preemptions: few where the CPUs get
@@ -77,6 +77,7 @@ def hunt(
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
     huge: Huge | None = None,
+    faults: Sequence[str] = (),
 ) -> Hunted:
     """Search one design for a bug, or raw SEAMCALLs for all that they can break.
 
@@ -94,6 +95,7 @@ def hunt(
         scenario: what to run, in place of programs at random; it brings its own CPUs.
         variant: of the module, by name.
         huge: draw programs with 2MB pages.
+        faults: kinds of which one or two go wrong in each case (``host/faults.py``).
 
     Raises:
         HarnessError: the design misused the harness or raised, or a run was not
@@ -109,7 +111,7 @@ def hunt(
             cases = drawn_cases(rng, design_name, cpus, huge)
         else:
             cases = repeat(scenario.case(design_name))
-        cases = (case.on_module(variant) for case in cases)
+        cases = (with_faults(rng, case.on_module(variant), faults) for case in cases)
         for attempt in attempts(rng, cases, engine, Worlds(design)):
             noted.add(attempt)
             if attempt.finding is not None:
@@ -165,6 +167,18 @@ def drawn_cases(
             yield draw_huge_case(source, design_name, huge, cpus)
         else:
             yield draw_case(source, design_name, cpus)
+
+
+MOST_INDEX = 60
+"""Faults hit one of the first so many occasions."""
+
+
+def with_faults(rng: Random, case: Case, kinds: Sequence[str]) -> Case:
+    """A case in which one or two things more go wrong, of the given kinds if there are any."""
+    if not kinds:
+        return case
+    drawn = {Fault(rng.choice(kinds), rng.randrange(MOST_INDEX)) for _ in range(rng.choice((1, 2)))}
+    return evolve(case, faults=(*case.faults, *sorted(drawn - set(case.faults))))
 
 
 def attempts(rng: Random, cases: Iterable[Case], engine: Engine, worlds: Worlds) -> Iterator[Run]:

@@ -108,7 +108,7 @@ def cross(case: Case, other: Case, rng: Random) -> Case:
         chosen = own if rng.random() < 0.5 else theirs
         programs.append(tuple(op for op in chosen if _fits(op, case)))
     source = case if rng.random() < 0.5 else other
-    pairs = [(at.step, at.cpu % case.world.cpus) for at in source.schedule]
+    pairs = [(at.step, at.cpu % (2 * case.world.cpus)) for at in source.schedule]
     return evolve(case, programs=tuple(programs), schedule=Schedule.of(pairs))
 
 

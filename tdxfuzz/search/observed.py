@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from tdxfuzz.host.faults import COUNTER
 from tdxfuzz.host.host import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
+from tdxfuzz.host.kvm.rcu import RcuQueue
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
 from tdxfuzz.module.pamt import Pamt2M, PamtEntry
@@ -147,9 +149,13 @@ def _epoch(cell: TdEpoch, access: int, contents: Contents) -> object:
 
 @_look.register
 def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
-    """TDVPS management fields are the only cell of no kind of its own."""
+    """TDVPS management fields are the only cell of no kind of its own, besides the counter of
+    SEAMCALLs, which decides which of them goes wrong.
+    """
     if type(cell) is not NamedCell:
         return _look.dispatch(object)(cell, access, contents)
+    if cell.name == COUNTER:
+        return contents.calls_made()
     return contents.protected_by(cell)
 
 
@@ -172,6 +178,11 @@ def _pcp(cell: PcpList, access: int, contents: Contents) -> object:
 @_look.register
 def _page_list(cell: PageList, access: int, contents: Contents) -> object:
     return cell.pages[-1] if cell.pages else -1
+
+
+@_look.register
+def _rcu(cell: RcuQueue, access: int, contents: Contents) -> object:
+    return len(cell.callbacks)
 
 
 @_look.register

@@ -97,7 +97,10 @@ def read_schedule(reader: Reader, cpus: int) -> Schedule:
     cpu = 0
     for _ in range(reader.count(SHORT_SCHEDULE, MOST_SWITCHES)):
         step, target = _read_step(reader), reader.byte()
-        cpu = (cpu + 1 + max(target - USUAL_TARGET, 0)) % cpus
+        skipped = max(target - USUAL_TARGET, 0)
+        cpu = (cpu + 1 + skipped) % cpus
+        if cpus <= skipped < 2 * cpus:
+            cpu = skipped  # the softirq of a CPU
         pairs.append((step, cpu))
     return Schedule.of(pairs)
 
@@ -114,7 +117,7 @@ def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:
     cpu = 0
     for switch in schedule:
         _write_step(writer, switch.step)
-        skipped = (switch.cpu - cpu - 1) % cpus
+        skipped = (switch.cpu - cpu - 1) % cpus if switch.cpu < cpus else switch.cpu
         writer.byte(skipped and USUAL_TARGET + skipped)
         cpu = switch.cpu
 

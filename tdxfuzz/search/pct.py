@@ -65,7 +65,7 @@ class PriorityPolicy:
 
 def draw_priorities(rng: Random, base: Base, depth: int) -> tuple[list[int], list[int]]:
     """Priorities and change points for a bug of a depth: one point fewer than that."""
-    cpus = base.case.world.cpus
+    cpus = base.run.contexts
     priorities = rng.sample(range(1, cpus + 1), cpus)
     return priorities, sorted(rng.randrange(base.length) for _ in range(depth - 1))
 

@@ -39,4 +39,4 @@ class RandomWalk:
 def _preemption(rng: Random, base: Base) -> tuple[int, int]:
     if base.conflicts and rng.random() >= ANYWHERE:
         return rng.choice(rng.choice(base.conflicts))
-    return rng.randrange(base.length), rng.randrange(base.case.world.cpus)
+    return rng.randrange(base.length), rng.randrange(base.run.contexts)

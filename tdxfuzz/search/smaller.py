@@ -45,7 +45,8 @@ def _without_cpus(case: Case) -> Iterator[Candidate]:
     for gone in sorted(range(case.world.cpus), key=lambda cpu: (len(case.programs[cpu]), -cpu)):
 
         def cpu_now(cpu: int, gone: int = gone) -> int | None:
-            return None if cpu == gone else cpu - (cpu > gone)
+            softirq, at = divmod(cpu, case.world.cpus)
+            return None if at == gone else at - (at > gone) + softirq * world.cpus
 
         def moved(place: Place, gone: int = gone) -> Place | None:
             cpu = cpu_now(place.cpu, gone)
@@ -62,6 +63,7 @@ def _other_cpus(case: Case) -> Iterator[Candidate]:
             programs = list(case.programs)
             programs[a], programs[b] = programs[b], programs[a]
             exchanged = {a: b, b: a}
+            exchanged |= {x + case.world.cpus: y + case.world.cpus for x, y in exchanged.items()}
 
             def cpu_now(cpu: int, exchanged: dict[int, int] = exchanged) -> int:
                 return exchanged.get(cpu, cpu)

@@ -30,6 +30,7 @@ from tdxfuzz.sim.rewind import NotRewindableError, Rewind
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
 from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why, default_choice
 from tdxfuzz.sim.simulator import End, Outcome, Simulator
+from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Record, Trace
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Rewind",
     "Schedule",
     "Simulator",
+    "Softirq",
     "State",
     "StepBound",
     "StopRun",

@@ -23,14 +23,27 @@ class State(Enum):
 class Cpu:
     """One simulated CPU.
 
-    ``next_cell`` and ``next_access`` are the step it has announced and not performed;
-    they are kept only while a policy or a trace asks for every step.
+    ``on`` is the id of the CPU that it is, or that it interrupts; ``irqs_off`` how many
+    reasons there are why no interrupt may come. ``next_cell`` and ``next_access`` are the step
+    it has announced and not performed; they are kept only while a policy or a trace asks for
+    every step.
     """
 
-    __slots__ = ("greenlet", "id", "next_access", "next_cell", "started", "state", "waiting_for")
+    __slots__ = (
+        "greenlet",
+        "id",
+        "irqs_off",
+        "next_access",
+        "next_cell",
+        "on",
+        "started",
+        "state",
+        "waiting_for",
+    )
 
     def __init__(self, cpu_id: int) -> None:
-        self.id = cpu_id
+        self.id = self.on = cpu_id
+        self.irqs_off = 0
         self.state = State.RUNNABLE
         self.started = False
         self.waiting_for: WaitLock | None = None

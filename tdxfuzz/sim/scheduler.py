@@ -40,8 +40,13 @@ class Policy(Protocol):
 
 
 def default_choice(sim: Simulator, why: Why) -> Cpu | None:
-    """The lowest runnable id; after a yield the next in the ring, itself last."""
+    """The lowest runnable id; after a yield the next in the ring, itself last. When a softirq
+    has ended, its CPU goes on.
+    """
     cpus = sim.cpus
+    interrupted = cpus[sim.current.on]
+    if why is Why.DONE and interrupted is not sim.current and interrupted.runnable:
+        return interrupted
     if why is Why.YIELD:
         here = sim.current.id
         order = [cpus[(here + i) % len(cpus)] for i in range(1, len(cpus) + 1)]

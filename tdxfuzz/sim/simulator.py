@@ -18,6 +18,7 @@ from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import Deadlock
 from tdxfuzz.sim.schedule import EMPTY
 from tdxfuzz.sim.scheduler import NEVER, FollowSchedule, Policy, Why
+from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Trace
 
 DEFAULT_BOUND = 100_000
@@ -67,11 +68,14 @@ class Simulator:
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
 
+    ``softirqs``, if there are any, come behind the CPUs in ``cpus``, one for each of them.
+
     Args:
         cpus: number of CPUs.
         policy: who runs next; by default everybody in turn, to the end.
         trace: where to record every step, if anywhere.
         bound: steps after which the run is cut off.
+        softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
     """
 
     __slots__ = (
@@ -88,6 +92,8 @@ class Simulator:
         "policy",
         "rounds",
         "running",
+        "softirq_handler",
+        "softirqs",
         "switches",
         "trace",
         "waits",
@@ -99,9 +105,15 @@ class Simulator:
         policy: Policy | None = None,
         trace: Trace | None = None,
         bound: int = DEFAULT_BOUND,
+        softirqs: bool = False,
     ) -> None:
         self.cpus = [Cpu(i) for i in range(cpus)]
         self.current = self.cpus[0]
+        self.softirqs: list[Softirq] = []
+        if softirqs:
+            self.softirqs = [Softirq(self, cpus + i, cpu) for i, cpu in enumerate(self.cpus)]
+            self.cpus += self.softirqs
+        self.softirq_handler: Callable[[], None] | None = None
         self.policy: Policy = FollowSchedule(EMPTY) if policy is None else policy
         self.trace = trace
         self.bound = bound
@@ -110,7 +122,7 @@ class Simulator:
         self.local: LocalMemory | None = None
         self.log: EventLog | None = None
         self.over = False
-        self.rounds = Rounds(cpus)
+        self.rounds = Rounds(len(self.cpus))
         self.running = False
         self.switches: list[tuple[int, int]] = []
         self.waits = 0
@@ -185,9 +197,27 @@ class Simulator:
 
     def wake(self, cpu: Cpu) -> None:
         """Make a blocked CPU runnable."""
-        cpu.state = State.RUNNABLE
-        cpu.waiting_for = None
+        softirq = self.softirqs[cpu.on] if self.softirqs else None
+        if softirq is not None and softirq.active and softirq is not cpu:
+            cpu.waiting_for = softirq.interrupt
+        else:
+            cpu.state = State.RUNNABLE
+            cpu.waiting_for = None
         self.policy.woken(self, cpu)
+
+    def raise_softirq(self) -> None:
+        """Have the handler run on top of the current CPU, at any later step.
+
+        In a set-up it runs at once: nobody could tell the difference.
+        """
+        assert self.softirq_handler is not None
+        if not self.running:
+            self.softirq_handler()
+            return
+        softirq = self.softirqs[self.current.on]
+        if softirq.state is State.DONE:
+            softirq.state = State.RUNNABLE
+            softirq.greenlet = greenlet(self._body(softirq, self.softirq_handler), self._hub)
 
     def run(self, bodies: Sequence[Callable[[], None]]) -> Outcome:
         """Run one body per CPU until all are done, one stops the run, or none can go on.
@@ -196,12 +226,13 @@ class Simulator:
             HarnessError: as raised by a body.
             Exception: whatever else a body raised; the other CPUs are unwound first.
         """
-        if len(bodies) != len(self.cpus):
-            raise HarnessError(f"{len(bodies)} programs for {len(self.cpus)} CPUs")
+        cpus = self.cpus[: len(self.cpus) - len(self.softirqs)]
+        if len(bodies) != len(cpus):
+            raise HarnessError(f"{len(bodies)} programs for {len(cpus)} CPUs")
         if self._hub is not None:
             raise HarnessError("a simulator runs once; make another one")
         self._hub = getcurrent()
-        for cpu, body in zip(self.cpus, bodies, strict=True):
+        for cpu, body in zip(cpus, bodies, strict=True):
             cpu.greenlet = greenlet(self._body(cpu, body), self._hub)
         self.clock = 0
         self.rounds.clear()
@@ -239,6 +270,8 @@ class Simulator:
         def main() -> None:
             body()
             cpu.state = State.DONE
+            if isinstance(cpu, Softirq):
+                cpu.end()
             self._note("done")
 
         return main
@@ -248,6 +281,8 @@ class Simulator:
         self.switches.append((self.clock, target.id))
         self._note("switch", target.id)
         self.current = target
+        if isinstance(target, Softirq) and not target.active:
+            target.begin()
         assert target.greenlet is not None
         target.greenlet.switch()
         if self.over:

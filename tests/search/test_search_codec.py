@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.search.codec import FAULT_KINDS, decode, encode
+from tdxfuzz.search.codec import decode, encode
 from tdxfuzz.search.hostile import hostile_case
 from tdxfuzz.sim import Fault, Schedule, Switch
 from tdxfuzz.sim.schedule import MAX_STEP
@@ -25,7 +26,7 @@ def any_case(draw: st.DrawFn) -> Case:
     program = st.lists(operations(world), max_size=5).map(tuple)
     steps = st.integers(0, 1 << 20)
     switches = st.lists(st.tuples(steps, st.integers(0, world.cpus - 1)), max_size=6)
-    kinds = st.sampled_from(FAULT_KINDS)
+    kinds = st.sampled_from(KINDS)
     faults = st.lists(st.builds(Fault, kinds, st.integers(0, 500)), max_size=3)
     return Case(
         design="merged",

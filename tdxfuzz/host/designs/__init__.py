@@ -18,6 +18,7 @@ from tdxfuzz.host.designs.v3 import V3
 from tdxfuzz.host.designs.v3_base import V3Base
 from tdxfuzz.host.designs.v4 import V4
 from tdxfuzz.host.designs.v5 import V5
+from tdxfuzz.host.designs.v5_irqsave import V5Irqsave
 from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.designs.v6_base import V6Base
 
@@ -30,6 +31,7 @@ DESIGNS: dict[str, type[RefcountLayer]] = {
     "v3": V3,
     "v4": V4,
     "v5": V5,
+    "v5-irqsave": V5Irqsave,
     "v6-base": V6Base,
     "v6": V6,
     "merged": Merged,

@@ -9,10 +9,11 @@ from tdxfuzz.host.designs.v4 import V4
 
 class V5(V4):
     """v4's algorithm. When the second page of a pair cannot be had, the unwinding frees the
-    slot that is empty instead of the one before it, so that the first page is lost.
-
-    Not here: its S-EPT pages are put from an RCU callback, in softirq context.
+    slot that is empty instead of the one before it, so that the first page is lost. S-EPT
+    pages are put from an RCU callback, in a softirq, which may come while the lock is held.
     """
+
+    frees_sept_from_rcu = True
 
     split_cache_per_vm = False
     message_id = "20260129011517.3545883-1-seanjc@google.com"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tdxfuzz.host.watch import HostWatch
@@ -45,12 +46,21 @@ class Nesting(NamedTuple):
     cpu: int
 
 
+class Context(Enum):
+    """Where a spinning lock was taken, as far as interrupts are concerned."""
+
+    SOFTIRQ = "softirq"
+    IRQS_ON = "with interrupts on"
+    IRQS_OFF = "with interrupts off"
+
+
 class HeldLocks:
     """The holds of each CPU by its id, the one taken last at the end.
 
     ``nested`` has every way in which locks were taken under others in this run: the holds
     from the first to the one wanted, with step and CPU. Taking locks as before costs one
-    look-up in it, and observers hear of each way once.
+    look-up in it, and observers hear of each way once. ``contexts`` has, where there are
+    softirqs, each context in which a spinning lock was taken, with step and CPU.
 
     Args:
         sim: the simulator.
@@ -58,23 +68,26 @@ class HeldLocks:
         watch: who is told of locks wanted under others, and of sleepers.
     """
 
-    __slots__ = ("_sim", "nested", "of", "watch")
+    __slots__ = ("_sim", "contexts", "nested", "of", "watch")
 
     def __init__(self, sim: Simulator, cpus: int, watch: HostWatch | None = None) -> None:
         self._sim = sim
+        self.contexts: dict[tuple[Hold, Context], tuple[int, int]] = {}
         self.nested: dict[tuple[Hold, ...], tuple[int, int]] = {}
         self.of: list[list[Hold]] = [[] for _ in range(cpus)]
         self.watch = watch or HostWatch()
 
     def may_sleep(self) -> bool:
-        """Whether the current CPU holds no spinning lock.
+        """Whether the current CPU holds no spinning lock and runs no softirq.
 
         Under one no mutex may be taken, so that the hold taken last tells. Once a run is
         over, the locks that its CPUs were stopped under do not count.
         """
         sim = self._sim
         holds = self.of[sim.current.id]
-        return not holds or not holds[-1].spins or sim.over
+        if sim.over:
+            return True
+        return not (holds and holds[-1].spins) and sim.current.on == sim.current.id
 
     def note(self, holds: list[Hold], wanted: Hold) -> None:
         """The current CPU wants a lock under others as nobody has before."""
@@ -83,6 +96,19 @@ class HeldLocks:
             at = sim.clock if sim.running else 0, sim.current.id
             self.nested[*holds, wanted] = at
             self.watch.lock_wanted(wanted, holds[-1])
+
+    def note_context(self, wanted: Hold) -> None:
+        """The current CPU wants a spinning lock, in a simulation with softirqs."""
+        sim = self._sim
+        cpu = sim.current
+        if sim.over or not sim.running:
+            return
+        context = Context.IRQS_OFF if cpu.irqs_off else Context.IRQS_ON
+        if cpu.on != cpu.id:
+            context = Context.SOFTIRQ
+        if (wanted, context) not in self.contexts:
+            self.contexts[wanted, context] = sim.clock, cpu.on
+            self.watch.lock_context(wanted, context)
 
     def drop(self, hold: Hold) -> None:
         """The current CPU gives up a hold, whether it was the last it took or not."""

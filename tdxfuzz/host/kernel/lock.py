@@ -61,11 +61,31 @@ class _Exclusive(FairLock):
 
 
 class Spinlock(_Exclusive):
-    """``spin_lock`` and ``spin_unlock``: nothing inside may sleep."""
+    """``spin_lock`` and ``spin_unlock``: nothing inside may sleep.
 
-    __slots__ = ()
+    With ``irqsave`` they are ``spin_lock_irqsave`` and ``spin_unlock_irqrestore``: no softirq
+    comes meanwhile, not even while its CPU waits for the lock.
+    """
+
+    __slots__ = ("irqsave",)
 
     spins = True
+
+    def __init__(self, sim: Simulator, name: str, held: HeldLocks, irqsave: bool = False) -> None:
+        super().__init__(sim, name, held)
+        self.irqsave = irqsave
+
+    def acquire(self) -> None:
+        if self.irqsave:
+            self.sim.current.irqs_off += 1
+        if self.sim.softirqs:
+            self._held.note_context(self)
+        super().acquire()
+
+    def release(self) -> None:
+        super().release()
+        if self.irqsave:
+            self.sim.current.irqs_off -= 1
 
 
 class Mutex(_Exclusive):
@@ -117,6 +137,8 @@ class Rwlock(FairRwLock):
 
     def read_acquire(self) -> None:
         held = self._held
+        if self.sim.softirqs:
+            held.note_context(self._reading)
         holds = held.of[self.sim.current.id]
         if holds and (*holds, self._reading) not in held.nested:
             held.note(holds, self._reading)
@@ -131,6 +153,8 @@ class Rwlock(FairRwLock):
         if holds and (*holds, self) not in held.nested:
             held.note(holds, self)
         self.written = True
+        if self.sim.softirqs:
+            held.note_context(self)
         super().write_acquire()
         holds.append(self)
         if self.sim.trace is not None:

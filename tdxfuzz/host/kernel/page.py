@@ -99,7 +99,7 @@ class PageAllocator(Cell):
         self.drawn = 0
         self.refused = 0
         self.watch = watch
-        self.pcp = [PcpList(sim, f"pcp{cpu.id}") for cpu in sim.cpus]
+        self.pcp = [PcpList(sim, f"pcp{cpu.id}") for cpu in sim.cpus if cpu.on == cpu.id]
         self._failing = frozenset(failing)
         self._fresh = tuple(fresh_ranges)
         self._held = held
@@ -148,7 +148,7 @@ class PageAllocator(Cell):
 
     def _step(self) -> PcpList:
         """This CPU's list, announced."""
-        pcp = self.pcp[self.sim.current.id]
+        pcp = self.pcp[self.sim.current.on]
         self.sim.step(self if self._failing else pcp, RMW)
         return pcp
 

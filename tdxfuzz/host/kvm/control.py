@@ -120,6 +120,8 @@ def release_hkid(host: Host, vm: Vm) -> None:
         if bug_on(host, MNG_VPFLUSHDONE, status):
             return
         status, _ = call(host, CACHE_WB, rcx=0)
+        while status.name == "INTERRUPTED_RESUMABLE":
+            status, _ = call(host, CACHE_WB, rcx=1)
         bug_on(host, CACHE_WB, status)
         status, _ = call(host, MNG_KEY_FREEID, rcx=vm.tdr)
         if bug_on(host, MNG_KEY_FREEID, status):

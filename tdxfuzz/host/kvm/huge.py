@@ -29,6 +29,8 @@ PAGE_DEMOTE = find("TDH.MEM.PAGE.DEMOTE").number
 PAGE_PROMOTE = find("TDH.MEM.PAGE.PROMOTE").number
 RANGE_UNBLOCK = find("TDH.MEM.RANGE.UNBLOCK").number
 
+RESTARTABLE = "INTERRUPTED_RESTARTABLE"
+
 GUEST_PAGE = "guest page"
 SEPT_PAGE = "S-EPT page"
 
@@ -128,9 +130,11 @@ def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: Page
         for page in pair:
             host.watch.page_used(page, "PAMT page")
         registers = dict(zip(DEMOTE_REGISTERS, map(hpa_of, pair), strict=False))
-        status, _ = host.seamcall(
-            PAGE_DEMOTE, rcx=gpa | LEVEL_2M, rdx=vm.tdr, r8=hpa_of(sept_pfn), **registers
-        )
+        registers |= {"rcx": gpa | LEVEL_2M, "rdx": vm.tdr, "r8": hpa_of(sept_pfn)}
+        status, _ = host.seamcall(PAGE_DEMOTE, **registers)
+        # Modules before 1.5.28 can be interrupted here.
+        while status.name == RESTARTABLE:
+            status, _ = host.seamcall(PAGE_DEMOTE, **registers)
         if status.ok:
             host.hold_all(small_pfns(host, pfn), GUEST_PAGE)
         return status
@@ -222,6 +226,8 @@ def promote(host: Host, vm: Vm, area: int) -> int:
         def page_promote() -> tuple[Status, Pair]:
             nonlocal hint
             status, regs = call(host, PAGE_PROMOTE, rcx=gpa | LEVEL_2M, rdx=vm.tdr)
+            while status.name == RESTARTABLE:
+                status, regs = call(host, PAGE_PROMOTE, rcx=gpa | LEVEL_2M, rdx=vm.tdr)
             if status.ok:
                 hint = bool(regs.rcx & REMOVAL_HINT)
                 host.drop_all(small_pfns(host, pfn), GUEST_PAGE)

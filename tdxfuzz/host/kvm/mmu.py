@@ -13,6 +13,7 @@ from tdxfuzz.abi import find
 from tdxfuzz.abi.address import LEVEL_4K, hpa_of
 from tdxfuzz.host.kernel.errno import EBUSY, EIO
 from tdxfuzz.host.kvm.control import free_control_page, reclaim_page
+from tdxfuzz.host.kvm.rcu import call_rcu
 from tdxfuzz.host.kvm.tdx_call import bug_on, call_no_vcpus, call_using
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.module.codes import REMOVAL_HINT
@@ -209,9 +210,10 @@ def zap_all(host: Host, vm: Vm) -> None:
 
 
 def free_sept_pages(host: Host, vm: Vm) -> None:
-    """``tdx_sept_free_private_spt`` for the whole table, once the HKID is gone (v6: at
-    once after RECLAIM, not from an RCU callback).
+    """``tdx_sept_free_private_spt`` for the whole table, once the HKID is gone: at once after
+    RECLAIM (v6), or from an RCU callback (v5).
     """
+    free = call_rcu if host.layer.frees_sept_from_rcu else free_control_page
     with vm.mmu_lock.write():
         for (level, _), spte in sorted(vm.sptes.items()):
             if level == LEVEL_4K or spte.value != Spte.PRESENT:
@@ -221,4 +223,4 @@ def free_sept_pages(host: Host, vm: Vm) -> None:
             reclaimed, hint = reclaim_page(host, pfn)
             if reclaimed:
                 host.pages.scrub(pfn)
-                free_control_page(host, pfn, "S-EPT page", hint)
+                free(host, pfn, "S-EPT page", hint)

@@ -1,0 +1,34 @@
+"""irq-safety: a lock that is taken in a softirq is never taken with interrupts on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.check.base import Check, kind_of
+from tdxfuzz.host.kernel.held import Context
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.kernel.held import Hold
+
+
+class IrqSafety(Check):
+    """A spinning lock taken in a softirq, and elsewhere while a softirq could come: on one CPU
+    the softirq would wait for ever for the lock below it. Told as lockdep does, though nobody
+    hung. Locks of a set-up do not count: nothing can interrupt it.
+    """
+
+    id = "irq-safety"
+    source = "lockdep on v5 20/45: aYW5CbUvZrLogsWF@yzhao56-desk.sh.intel.com, 2026-02-06"
+    witness = "a spinning lock was taken in a softirq"
+
+    def lock_context(self, wanted: Hold, context: Context) -> None:
+        contexts = self.host.held_locks.contexts
+        self.seen = self.seen or context is Context.SOFTIRQ
+        softirq = contexts.get((wanted, Context.SOFTIRQ))
+        irqs_on = contexts.get((wanted, Context.IRQS_ON))
+        if softirq is not None and irqs_on is not None and context is not Context.IRQS_OFF:
+            self.report(
+                f"{wanted.name} is taken in the softirq of CPU {softirq[1]} (step {softirq[0]}), "
+                f"and by CPU {irqs_on[1]} with interrupts on (step {irqs_on[0]})",
+                objects=kind_of(wanted.name),
+            )

@@ -1,0 +1,47 @@
+"""S-EPT pages freed from an RCU callback, in softirq context.
+
+Source: v5 20260129011517.3545883-1, 20/45: ``tdp_mmu_free_sp_rcu_callback``. v6 frees them at
+once. The callback runs on the CPU that asked for it, at any step after that: a grace period may
+be short, and which readers delay it is not modelled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.host.kvm.control import free_control_page
+from tdxfuzz.sim import RMW, NamedCell
+
+if TYPE_CHECKING:
+    from tdxfuzz.host.host import Host
+
+Callback = tuple[int, str, bool]
+"""A page to be freed, its kind, and the module's removal hint."""
+
+
+class RcuQueue(NamedCell):
+    """The callbacks of one CPU, the oldest first."""
+
+    __slots__ = ("callbacks",)
+
+    def __init__(self, host: Host, cpu: int) -> None:
+        super().__init__(host.sim, f"rcu{cpu}")
+        self.callbacks: list[Callback] = []
+
+
+def call_rcu(host: Host, pfn: int, kind: str, hint: bool) -> None:
+    """``call_rcu``: the page is freed later, in the softirq of the current CPU."""
+    queue = host.rcu[host.sim.current.on]
+    host.sim.step(queue, RMW)
+    queue.callbacks.append((pfn, kind, hint))
+    host.sim.raise_softirq()
+
+
+def run_callbacks(host: Host) -> None:
+    """``rcu_do_batch``: all that wait on the current CPU."""
+    queue = host.rcu[host.sim.current.on]
+    while True:
+        host.sim.step(queue, RMW)
+        if not queue.callbacks:
+            return
+        free_control_page(host, *queue.callbacks.pop(0))

@@ -1,0 +1,67 @@
+"""Softirqs: deferred work that runs on top of a CPU, at any step where its interrupts are on.
+
+To whoever chooses who runs next a softirq is one more CPU: choosing it while its CPU could go on
+is the interrupt. Until it has ended, its CPU cannot go on, whatever it was doing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdxfuzz.sim.cpu import Cpu, State
+from tdxfuzz.sim.lock import WaitLock
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim.simulator import Simulator
+
+
+class Interrupt(WaitLock):
+    """What an interrupted CPU waits for: the end of its softirq."""
+
+    __slots__ = ("softirq",)
+
+    def __init__(self, sim: Simulator, softirq: Softirq) -> None:
+        super().__init__(sim, f"softirq[{softirq.on}]")
+        self.softirq = softirq
+
+    def holders(self) -> list[Cpu]:
+        return [self.softirq]
+
+
+class Softirq(Cpu):
+    """The softirq of a CPU: done until it is raised, ``active`` once it has interrupted.
+
+    Its id is that of its CPU plus the number of CPUs; ``on`` is its CPU's.
+    """
+
+    __slots__ = ("active", "base", "interrupt")
+
+    def __init__(self, sim: Simulator, softirq_id: int, base: Cpu) -> None:
+        super().__init__(softirq_id)
+        self.on = base.id
+        self.state = State.DONE
+        self.base = base
+        self.active = False
+        self.interrupt = Interrupt(sim, self)
+
+    @property
+    def runnable(self) -> bool:
+        """Raised, and where it has not begun yet, its CPU's interrupts are on."""
+        return self.state is State.RUNNABLE and (self.active or not self.base.irqs_off)
+
+    def begin(self) -> None:
+        """Interrupt the CPU; one that waits for a lock goes on waiting."""
+        self.active = True
+        if self.base.state is State.RUNNABLE:
+            self.base.state = State.BLOCKED
+            self.base.waiting_for = self.interrupt
+
+    def end(self) -> None:
+        """The CPU goes on where it was."""
+        self.active = False
+        if self.base.waiting_for is self.interrupt:
+            self.base.state = State.RUNNABLE
+            self.base.waiting_for = None
+
+    def __repr__(self) -> str:
+        return f"the softirq of CPU {self.on}"

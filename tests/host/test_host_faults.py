@@ -1,0 +1,118 @@
+"""SEAMCALLs that go wrong: what KVM repeats, what it undoes, and what it cannot survive."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdxfuzz.check.run import Run, run
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.faults import ENTROPY, ENTROPY_RETRIES, INTERRUPT, KINDS, REFUSE, WHAT_IF
+from tdxfuzz.host.op import Op
+from tdxfuzz.search import ENGINES
+from tdxfuzz.search.frontier import Bounds
+from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.search.shrink import shrink
+from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.sim import End, Fault
+
+WORLD = World(cpus=1, tds=2, slots=1, areas=1, entries=4)
+LIFE = tuple(
+    map(
+        Op.parse,
+        (
+            "create 0",
+            "vcpu 0",
+            "map 0 0",
+            "map2m 0 0",
+            "accept4k 0 0",
+            "promote 0 0",
+            "zap2m 0 0",
+            "destroy 0",
+        ),
+    )
+)
+
+
+def life(*faults: Fault, design: str = "merged") -> Run:
+    return run(Case(design, WORLD, programs=(LIFE,), faults=faults))
+
+
+CALLS = sum(life().calls.values())
+
+
+@pytest.mark.parametrize("kind", [ENTROPY, INTERRUPT])
+@pytest.mark.parametrize("design", ["v4", "v6", "merged", "v5-irqsave"])
+def test_any_seamcall_may_be_repeated(design: str, kind: str) -> None:
+    """Without entropy once, or interrupted once: the TD lives and goes, and nothing is left."""
+    repeated = 0
+    for index in range(CALLS):
+        ran = life(Fault(kind, index), design=design)
+        assert ran.finding is None, (index, ran.finding)
+        assert ran.outcome.end is End.REST
+        repeated += any(code for _, code in ran.calls)
+    if kind == INTERRUPT:
+        # CACHE.WB, DEMOTE and PROMOTE can be interrupted.
+        assert repeated == 3
+
+
+def test_entropy_that_stays_away_is_a_bug_of_kvm() -> None:
+    few = [Fault(ENTROPY, index) for index in range(ENTROPY_RETRIES - 1)]
+    assert life(*few).finding is None
+    found = life(*few, Fault(ENTROPY, ENTROPY_RETRIES - 1)).finding
+    assert found is not None
+    assert found.bucket == "unexpected-status/Merged/WARN/-"
+    assert "PAMT.ADD failed: RND_NO_ENTROPY" in found.message
+
+
+def test_refused_for_no_reason_a_call_is_reported_where_it_must_not_fail() -> None:
+    buckets = set()
+    for index in range(CALLS):
+        finding = life(Fault(REFUSE, index)).finding
+        if finding is not None:
+            buckets.add(finding.bucket)
+    assert "unexpected-status/TDH.MNG.CREATE/OPERAND_BUSY/-" in buckets
+    # With the vCPUs kicked out these are tried once more.
+    assert not any("RANGE.BLOCK" in bucket or "PAGE.REMOVE" in bucket for bucket in buckets)
+
+
+def test_a_put_that_failed_keeps_the_range_at_4kb() -> None:
+    """v6 leaves the count at one and the pair in place (B23): the range is never mapped at 2MB
+    again, and nothing but the leak tells.
+    """
+    ops = ("create 0", "accept4k 0 0", "zap2m 0 0", "map 0 0", "create 1", "map2m 1 0")
+    programs = (tuple(map(Op.parse, ops)),)
+    for index in range(CALLS):
+        case = Case("v6", WORLD, programs=programs, faults=(Fault("busy", index),))
+        finding = run(case).finding
+        if finding is not None and "PAMT.REMOVE" in finding.bucket:
+            assert finding.bucket == "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/OPERAND_BUSY/-"
+            return
+    raise AssertionError("no REMOVE was refused")
+
+
+def test_kinds_are_known() -> None:
+    assert set(KINDS) > WHAT_IF
+    with pytest.raises(ValueError, match=r"faults\[1\]: unknown kind 'power'; known: alloc, busy"):
+        Case("v6", World(), faults=(Fault("alloc", 1), Fault("power", 1)))
+
+
+def test_a_hunt_for_faults_shrinks_them() -> None:
+    hunted = hunt(
+        "merged", ENGINES["portfolio"](), 1, Budget(cases=2_000), faults=(REFUSE, ENTROPY)
+    )
+    assert hunted.found is not None
+    best = shrink(hunted.found).run
+    assert len(best.case.faults) == 1
+    assert best.case.operations <= 1
+
+
+def test_in_a_search_of_all_orders_the_number_of_a_call_matters() -> None:
+    """Whoever makes the third SEAMCALL is refused: with BUSY tolerated all is well, whoever."""
+    world = World(slots=1)
+    setup = tuple(map(Op.parse, ("create 0", "create 1")))
+    programs = ((Op("vcpu", (0,)),), (Op("vcpu", (1,)),))
+    case = Case("merged", world, setup, programs, faults=(Fault(REFUSE, 2),))
+    verified = verify(case, None, Bounds(preemptions=1))
+    assert verified.verdict is Verdict.FAIL
+    leaves = {leaf for leaf, code in run(case).calls if code}
+    assert leaves

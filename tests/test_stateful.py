@@ -14,7 +14,7 @@ from tdxfuzz.check.run import run
 from tdxfuzz.host.case import World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.op import OPERATIONS, Op
+from tdxfuzz.host.op import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.live import LiveRun
 from tdxfuzz.module.pamt import Pamt
 from tdxfuzz.search.hostile import fitting_calls
@@ -36,7 +36,7 @@ def steered(seed: int, design: str, cpus: int) -> LiveRun:
         idle, under_way = live.idle(), live.under_way()
         steps = rng.choice((None, 0, 1, 7, 40))
         if idle and (not under_way or rng.random() < 0.5):
-            name = rng.choice(list(OPERATIONS))
+            name = rng.choice([name for name in OPERATIONS if name not in AREA_OPERATIONS])
             args = tuple(rng.randrange(2) for _ in OPERATIONS[name])
             live.start(rng.choice(idle), Op(name, args), steps)
         elif under_way:

@@ -9,6 +9,7 @@ from tdxfuzz.host.kernel.held import Context
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.held import Hold
+    from tdxfuzz.sim import Outcome
 
 
 class IrqSafety(Check):
@@ -19,7 +20,10 @@ class IrqSafety(Check):
 
     id = "irq-safety"
     source = "lockdep on v5 20/45: aYW5CbUvZrLogsWF@yzhao56-desk.sh.intel.com, 2026-02-06"
-    witness = "a spinning lock was taken in a softirq"
+    witness = "a spinning lock was taken in a softirq; without softirqs, a range was got or put"
+
+    def stopped(self, outcome: Outcome) -> None:
+        self.seen = self.seen or (not self.host.sim.softirqs and bool(self.host.visits))
 
     def lock_context(self, wanted: Hold, context: Context) -> None:
         contexts = self.host.held_locks.contexts

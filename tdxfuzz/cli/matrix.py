@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import run
 from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.design_arg import Chosen, choose
@@ -20,7 +19,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.repro.save import save
-from tdxfuzz.search.matrix import Cell, Effort, Entry, markdown, row
+from tdxfuzz.search.matrix import COLUMNS, Cell, Effort, Entry, markdown, row
 from tdxfuzz.search.shrink import shrink
 
 SIGNS = {Cell.CLEAN: "clean", Cell.FOUND: "FOUND", Cell.UNKNOWN: "?"}
@@ -69,7 +68,8 @@ def matrix_command(
     """Put designs through everything, and show which check finds what in which.
 
     For each design: all orders of every scenario at two CPUs, each allocation failing
-    once, and a hunt with three CPUs. By default all built-in designs.
+    once, each SEAMCALL interrupted or without entropy once, and a hunt with three CPUs. By
+    default all built-in designs. The last column is what scenarios with 2MB pages found.
 
     With --compare designs are put through the same random programs for the time given:
     which programs break which, how many PAMT calls each makes, how often CPUs wait.
@@ -103,7 +103,7 @@ def matrix_command(
         (design.name, *(SIGNS[e.cell] for e in entries if e.design == design.name))
         for design in chosen
     ]
-    output.table(("design", *CHECKS), rows)
+    output.table(("design", *COLUMNS), rows)
     if page is not None:
         command = "tdxfuzz " + " ".join(sys.argv[1:])
         relative = {key: _relative(path, page) for key, path in links.items()}

@@ -9,6 +9,7 @@ from typing import TypeVar
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
+from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.design import Pair, RangeRefcount, RefcountLayer
 from tdxfuzz.host.faults import ALLOC, SeamcallFaults
 from tdxfuzz.host.hostile import HOSTILE
@@ -26,7 +27,7 @@ from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import ModuleWatch, TdxModule
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.sim import READ, RMW, WRITE, Cell, HarnessError, NamedCell, Simulator
+from tdxfuzz.sim import READ, RMW, WRITE, HarnessError, Simulator
 
 T = TypeVar("T")
 
@@ -36,38 +37,6 @@ FIRST_ERROR = 1 << 63
 
 Refusal = tuple[int, Status]
 """A leaf, and the error it gave."""
-
-
-class Holders(NamedCell):
-    """Who holds a 2MB range's pair, as the harness sees it: pages by PFN with their kind."""
-
-    __slots__ = ("pages",)
-
-    def __init__(self, sim: Simulator, name: str) -> None:
-        super().__init__(sim, name)
-        self.pages: dict[int, str] = {}
-
-
-class RelaxPoint(Cell):
-    """What a retry loop announces: that it goes round."""
-
-    __slots__ = ()
-
-    @property
-    def name(self) -> str:
-        return "cpu_relax"
-
-
-class CallEdges(Cell):
-    """Where raw SEAMCALLs begin and end: that one returned before another began is part of
-    what a check remembers, and so of the order.
-    """
-
-    __slots__ = ()
-
-    @property
-    def name(self) -> str:
-        return "calls"
 
 
 class Visits:

@@ -13,7 +13,7 @@ from functools import cached_property
 from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
-from tdxfuzz.host.host import CallEdges
+from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
 from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
 

@@ -2,9 +2,9 @@
 
 A design is put through every standard scenario in all orders at two CPUs (with every check
 listening, so that one finding does not hide another), through each allocation of a TD's life
-failing once, and through a hunt with three CPUs. A cell is *clean* if all of that was done
-to its end, found nothing, and the interesting situation occurred; it is *unknown* if a bound
-was hit or nothing interesting happened.
+failing once and each SEAMCALL having to be repeated, and through a hunt with three CPUs. A cell
+is *clean* if all of that was done to its end, found nothing, and the interesting situation
+occurred; it is *unknown* if a bound was hit or nothing interesting happened.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import Design, Run, Session, run
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.module.variants import DEFAULT
@@ -26,8 +27,29 @@ from tdxfuzz.search.portfolio import Portfolio
 from tdxfuzz.search.systematic import Until, Verdict, verify
 from tdxfuzz.sim import Fault
 
-LIFE = tuple(map(Op.parse, ("create 0", "vcpu 0", "map 0 0", "convert 0 0", "destroy 0")))
-MOST_ALLOCATIONS = 64
+LIFE = tuple(
+    map(
+        Op.parse,
+        (
+            "create 0",
+            "vcpu 0",
+            "map 0 0",
+            "convert 0 0",
+            "map2m 0 0",
+            "accept4k 0 0",
+            "zap2m 0 0",
+            "destroy 0",
+        ),
+    )
+)
+WORLD = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+FAULTS = {ALLOC: 80, ENTROPY: 160, INTERRUPT: 160}
+"""Kinds of faults, and up to which occasion of a TD's life each strikes once."""
+
+HUGE_PAGES = "2MB pages"
+"""A column of its own: what any check found in the scenarios that split 2MB pages."""
+
+COLUMNS = (*CHECKS, HUGE_PAGES)
 LEGEND = (
     "**found**: there is an order in which the check fires, and a reproducer that shows it. "
     "**clean**: all of the above was done to its end, nothing fired, and what the check "
@@ -46,8 +68,8 @@ class Cell(Enum):
 
 @frozen
 class Entry:
-    """One cell; ``found`` is a case that shows it, ``bounds`` says what was done, ``why``
-    what is missing.
+    """One cell, of a check or of :data:`HUGE_PAGES`; ``found`` is a case that shows it,
+    ``bounds`` says what was done, ``why`` what is missing.
     """
 
     design: str
@@ -97,7 +119,7 @@ def row(
 
     found: dict[str, Run] = {}
     seen: set[str] = set()
-    unfinished: list[str] = []
+    unfinished: dict[str, str] = {}
     for name in effort.scenarios:
         tell(f"all orders of {name}")
         scenario = SCENARIOS[name]
@@ -107,10 +129,14 @@ def row(
         seen |= verified.explored.seen
         for check, shown in verified.firsts.items():
             found.setdefault(check, shown)
+            if scenario.world.areas:
+                found.setdefault(HUGE_PAGES, shown)
+        if scenario.world.areas:
+            seen.add(HUGE_PAGES)
         if verified.verdict is not Verdict.PASS and verified.why:
-            unfinished.append(f"{name}: {verified.why}")
+            unfinished[name] = verified.why
     tell("each allocation failing once")
-    for shown in _without_memory(design_name, design, effort):
+    for shown in _with_each_fault(design_name, design, effort):
         for finding in shown.findings:
             if finding.check not in found:
                 alone = run(evolve(shown.case, checks=(finding.check,)), design)
@@ -131,9 +157,18 @@ def row(
     if hunted.found is not None and hunted.found.finding is not None:
         found.setdefault(hunted.found.finding.check, hunted.found)
     text = _bounds_text(effort)
+    whole = [f"{name}: {why}" for name, why in unfinished.items()]
+    huge = [f"{name}: {why}" for name, why in unfinished.items() if SCENARIOS[name].world.areas]
     return [
-        _entry(design_name, check, found.get(check), text, unfinished, check in seen)
-        for check in CHECKS
+        _entry(
+            design_name,
+            column,
+            found.get(column),
+            text,
+            huge if column == HUGE_PAGES else whole,
+            column in seen,
+        )
+        for column in COLUMNS
     ]
 
 
@@ -146,7 +181,8 @@ def _entry(
     if unfinished:
         return Entry(design, check, Cell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
-        return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {CHECKS[check].witness}")
+        never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
+        return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {never}")
     return Entry(design, check, Cell.CLEAN, bounds)
 
 
@@ -159,17 +195,20 @@ def _bounds_text(effort: Effort) -> str:
             parts.append(f"of {name} those with up to {most} preemption{'s' if most > 1 else ''}")
     if effort.variant != DEFAULT.name:
         parts.insert(0, f"on the module variant {effort.variant}")
-    parts.append("each allocation of a TD's life failing once")
+    parts.append(
+        "each allocation of a TD's life failing once, each SEAMCALL interrupted once, each "
+        "without entropy once"
+    )
     parts.append(f"{effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs")
     return "; ".join(parts)
 
 
-def _without_memory(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
-    """A TD's life on one CPU with one allocation after the other failing."""
-    world = World(cpus=1, tds=1, slots=1)
-    for index in range(MOST_ALLOCATIONS):
-        case = Case(design_name, world, programs=(LIFE,), faults=(Fault("alloc", index),))
-        yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
+def _with_each_fault(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
+    """A TD's life on one CPU with one allocation after the other failing, and so on."""
+    for kind, most in FAULTS.items():
+        for index in range(most):
+            case = Case(design_name, WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
+            yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
 
 
 def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, str], str]) -> str:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.faults import COUNTER
-from tdxfuzz.host.host import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList

@@ -78,7 +78,7 @@ def test_one_that_keeps_interrupts_off_is_not(layer: type[RefcountLayer]) -> Non
     ran = life(layer, "destroy 0", "create 0", "map 0 0", "destroy 0")
     assert ran.finding is None
     assert ran.outcome.end is End.REST
-    assert ("irq-safety" in ran.seen) == layer.frees_sept_from_rcu
+    assert "irq-safety" in ran.seen
 
 
 def test_a_mutex_in_a_softirq_is_told() -> None:

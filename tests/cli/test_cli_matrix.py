@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Invoke
-from tdxfuzz.check import CHECKS
+from tdxfuzz.search.matrix import COLUMNS
 
 QUICK = ("--scenario", "zap-remap", "--time", "4s")
 
@@ -19,7 +19,7 @@ def test_a_page_with_links_to_reproducers(invoke: Invoke) -> None:
     command = "tdxfuzz matrix v4 --scenario zap-remap --time 4s --markdown page.md --out cases"
     assert f"Made by `{command}`." in page
     row = next(line for line in page.splitlines() if line.startswith("| v4 |"))
-    assert row.count("|") == len(CHECKS) + 2
+    assert row.count("|") == len(COLUMNS) + 2
     links = [part.split(")")[0] for part in row.split("](")[1:]]
     assert links
     for link in links:
@@ -30,7 +30,7 @@ def test_json_has_every_cell_with_its_bounds(invoke: Invoke) -> None:
     answer = invoke("matrix", "v6", *QUICK, "--format", "json", "--module-variant", "ranges-ex")
     cells = answer.json["cells"]
     assert isinstance(cells, list)
-    assert [cell["check"] for cell in cells] == list(CHECKS)
+    assert [cell["check"] for cell in cells] == list(COLUMNS)
     assert all("on the module variant ranges-ex" in cell["bounds"] for cell in cells)
 
 

@@ -117,7 +117,7 @@ def test_a_life_ends_with_nothing_left(program: str, entries: int) -> None:
     assert ran.outcome.steps > 0
 
 
-FIND_AT_ONCE = {"rfc", "v2", "v3-base", "per-range-rwlock"}
+FIND_AT_ONCE = {"rfc", "v2", "v3-base", "v5", "per-range-rwlock"}
 """Designs whose bug shows with one CPU."""
 
 

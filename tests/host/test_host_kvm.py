@@ -43,7 +43,7 @@ BLOCKS = "dedicated-pool"
 BROKEN_ALONE = ("v3-base",)
 """Designs that one CPU suffices to break."""
 
-LEAKS_HALF_A_PAIR = ("v3", "v5")
+LEAKS_HALF_A_PAIR = ("v3", "v5", "v5-irqsave")
 
 
 def kept(host: Host, design: str) -> int:

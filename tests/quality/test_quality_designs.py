@@ -26,7 +26,8 @@ FOUND = {
     "v3-base": {"refcount", "unexpected-status", "pamt-in-use"},
     "v3": {"unexpected-status", "page-leak"},
     "v4": {"unexpected-status"},
-    "v5": {"unexpected-status", "page-leak"},
+    "v5": {"irq-safety", "unexpected-status", "page-leak"},
+    "v5-irqsave": {"unexpected-status", "page-leak"},
     "bias-minus-one": {"unexpected-status", "pamt-in-use"},
     "early-inc": {"pamt-in-use"},
     "per-range-lock": {"unexpected-status"},
@@ -39,6 +40,7 @@ NOT_EMPTY = "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/PAMT_PAGE_NOT_EMPTY/-"
 REMOVED = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 NOT_CALLED = "pamt-in-use/TDH.PHYMEM.PAMT.ADD/not called/range"
 ADDED_LATE = "pamt-in-use/TDH.PHYMEM.PAMT.ADD/SUCCESS/range"
+IRQ = "irq-safety/-/-/pamt_lock"
 ADDCX_BUSY = "unexpected-status/TDH.MNG.ADDCX/OPERAND_BUSY/-"
 
 MINIMA = {
@@ -51,7 +53,10 @@ MINIMA = {
     ("v3", NO_PAIR): (3, 1),
     ("v3", "page-leak/-/-/PAMT page"): (1, 0),
     ("v4", NO_PAIR): (3, 1),
+    ("v5", IRQ): (1, 0),
     ("v5", NO_PAIR): (3, 1),
+    ("v5-irqsave", NO_PAIR): (3, 1),
+    ("v5-irqsave", "page-leak/-/-/PAMT page"): (1, 0),
     ("v5", "page-leak/-/-/PAMT page"): (1, 0),
     ("bias-minus-one", NOT_CALLED): (2, 1),
     ("bias-minus-one", ADDED_LATE): (2, 1),

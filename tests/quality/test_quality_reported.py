@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from tdxfuzz.abi import Status
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v4 import V4
 from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.host import Host
-from tdxfuzz.host.kvm import mmu
+from tdxfuzz.host.kvm import control, mmu, tdx_call, vcpu
 from tdxfuzz.host.kvm.vm import Spte, Vm
 from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
@@ -105,3 +106,45 @@ def test_an_external_update_done_twice_for_one_entry_is_found(
     monkeypatch.setattr(mmu, "remove_page", twice)
     check = first_bucket(Merged, seed).split("/")[0]
     assert check in {"refcount", "unexpected-status", "pamt-in-use"}
+
+
+class WrongRegisters(Merged):
+    """The pages of a pair are laid over the registers from R8 on, not from RDX (B20)."""
+
+    def pamt_add(self, pfn: int, pair: Pair) -> Status:
+        first, second = (page << 12 for page in pair)
+        rcx = (pfn & -512) << 12 | 1
+        return self.seamcall("TDH.PHYMEM.PAMT.ADD", rcx=rcx, r8=first, r9=second)[0]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_pages_in_the_wrong_registers_are_found(seed: int) -> None:
+    assert first_bucket(WrongRegisters, seed) == "unexpected-status/WrongRegisters/WARN/-"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_page_freed_before_it_is_put_is_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sketch in the review of the RFC: by then somebody else may hold the page (B17)."""
+
+    def free_then_put(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
+        host.pages.free_page(pfn)
+        host.put(pfn, kind, hint)
+
+    monkeypatch.setattr(control, "free_control_page", free_then_put)
+    assert first_bucket(Merged, seed).startswith("page-owner/-/-/freed before put")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_flush_that_succeeded_reported_as_an_error_is_found(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """v3 02/16: the condition lost its "err &&" (B21)."""
+
+    def bug_on(host: Host, leaf: int, status: Status) -> bool:
+        if leaf == vcpu.VP_FLUSH:
+            host.warn("KVM", f"VP.FLUSH = {status}", leaf, status)
+            return True
+        return tdx_call.bug_on(host, leaf, status)
+
+    monkeypatch.setattr(vcpu, "bug_on", bug_on)
+    assert first_bucket(Merged, seed) == "unexpected-status/TDH.VP.FLUSH/SUCCESS/-"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tdxfuzz.check import CHECKS
 from tdxfuzz.check.run import run
-from tdxfuzz.search.matrix import Cell, Effort, Entry, markdown, row
+from tdxfuzz.search.matrix import COLUMNS, HUGE_PAGES, Cell, Effort, Entry, markdown, row
 
 BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
 
@@ -15,7 +14,7 @@ def cells(design: str, effort: Effort = BRIEF) -> dict[str, Entry]:
 
 def test_one_finding_does_not_hide_another() -> None:
     entries = cells("v4")
-    assert list(entries) == list(CHECKS)
+    assert list(entries) == list(COLUMNS)
     assert {"unexpected-status", "refcount"} <= {
         check for check, entry in entries.items() if entry.cell is Cell.FOUND
     }
@@ -31,16 +30,29 @@ def test_a_sound_design_has_nothing_found() -> None:
     assert {entry.cell for entry in entries.values()} <= {Cell.CLEAN, Cell.UNKNOWN}
     assert entries["pamt-in-use"].cell is Cell.CLEAN
     assert entries["refcount"].bounds == (
-        "at 2 CPUs all orders of zap-remap; each allocation of a TD's life failing once; "
-        "1 s of hunting at 3 CPUs"
+        "at 2 CPUs all orders of zap-remap; each allocation of a TD's life failing once, "
+        "each SEAMCALL interrupted once, each without entropy once; 1 s of hunting at 3 CPUs"
     )
 
 
 def test_a_search_cut_short_leaves_all_unknown() -> None:
-    effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=("zap-remap",))
-    for entry in cells("v6", effort).values():
+    effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=("zap-remap", "split-map"))
+    entries = cells("v6", effort)
+    assert entries.pop(HUGE_PAGES).why == "split-map: more than 0 s"
+    for entry in entries.values():
         assert entry.cell is Cell.UNKNOWN
-        assert entry.why == "zap-remap: more than 0 s"
+        assert entry.why == "zap-remap: more than 0 s; split-map: more than 0 s"
+
+
+def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
+    effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("split-map",))
+    v5, v6 = cells("v5", effort), cells("v6", effort)
+    assert v5[HUGE_PAGES].cell is v5["irq-safety"].cell is Cell.FOUND
+    assert v6[HUGE_PAGES].cell is v6["irq-safety"].cell is Cell.CLEAN
+    found = v5[HUGE_PAGES].found
+    assert found is not None
+    assert run(found).finding is not None
+    assert "never" in cells("v6")[HUGE_PAGES].why
 
 
 def test_a_failed_allocation_is_tried_at_every_place() -> None:

@@ -16,6 +16,7 @@ from tdxfuzz.sim import (
     Cpu,
     LocalMemory,
     Simulator,
+    Softirq,
     State,
     StopRun,
     Why,
@@ -87,7 +88,8 @@ class Explorer:
         conflicting = self._frontier.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:
             self._frontier.spoilt.add(piece)
-        if piece in self._frontier.spoilt and self._granted != cpu.id and self._budget:
+        choice = piece in self._frontier.spoilt or _may_be_interrupted(sim)
+        if choice and self._granted != cpu.id and self._budget:
             others = [
                 other
                 for other in sim.cpus
@@ -216,6 +218,7 @@ class Explorer:
                 cpu.state.value,
                 self._place(cpu),
                 cpu.id in self._yielded,
+                isinstance(cpu, Softirq) and cpu.active,
             )
             for cpu in sim.cpus
         )
@@ -231,6 +234,14 @@ class Explorer:
         if parked is not None or cpu.next_cell is None or cpu.state is State.DONE:
             return parked or ""
         return f"{cpu.next_cell.name} {cpu.next_access}"
+
+
+def _may_be_interrupted(sim: Simulator) -> bool:
+    """Whether the current CPU's softirq could come now. It may not be able to later: that
+    interrupts go off is no step of its own.
+    """
+    cpu = sim.current
+    return bool(sim.softirqs) and cpu.on == cpu.id and sim.softirqs[cpu.id].runnable
 
 
 def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -123,3 +123,18 @@ def test_all_orders_with_a_softirq_are_tried() -> None:
     assert verified.found is not None
     assert verified.found.finding is not None
     assert verified.found.finding.check == "deadlock"
+
+
+def test_leaving_orders_out_loses_no_end() -> None:
+    """With interrupts off for a while, and without: the same ends as in all orders."""
+    world = World(cpus=1, tds=2, slots=1)
+    programs = (tuple(map(Op.parse, ("destroy 0", "map 1 0"))),)
+    for design in ("v5", "v5-irqsave"):
+        setup = (*SETUP, Op.parse("create 1"))
+        case = Case(design, world, setup, programs, checks=CHECKS)
+        ends = [
+            verify(case, None, Bounds(preemptions=1, reduce=reduce)).explored.finals
+            for reduce in (True, False)
+        ]
+        assert ends[0] == ends[1]
+        assert ends[0]

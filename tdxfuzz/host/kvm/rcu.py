@@ -39,9 +39,13 @@ def call_rcu(host: Host, pfn: int, kind: str, hint: bool) -> None:
 
 def run_callbacks(host: Host) -> None:
     """``rcu_do_batch``: all that wait on the current CPU."""
-    queue = host.rcu[host.sim.current.on]
-    while True:
-        host.sim.step(queue, RMW)
-        if not queue.callbacks:
-            return
+    local, cpu = host.sim.local, host.sim.current
+    queue = host.rcu[cpu.on]
+    if local is not None:
+        local.enter(cpu.id)
+    host.sim.step(queue, RMW)
+    while queue.callbacks:
         free_control_page(host, *queue.callbacks.pop(0))
+        host.sim.step(queue, RMW)
+    if local is not None:
+        local.leave(cpu.id, 0)

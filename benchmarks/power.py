@@ -39,6 +39,7 @@ DESIGNS = (
     "v3",
     "v4",
     "v5",
+    "v5-irqsave",
     "bias-minus-one",
     "early-inc",
     "per-range-lock",

@@ -69,7 +69,14 @@ def _legend(run: Run, width: int) -> Iterator[str]:
     world = run.case.world
     names = ", ".join(
         f"{layout.name_of_range(layout.range_pfn(r) << 12)} = {layout.range_pfn(r) << 12:#x}"
-        for r in sorted({*world.guest_ranges, *world.kernel_ranges})
+        for r in sorted(
+            {
+                *world.guest_ranges,
+                *world.kernel_ranges,
+                *world.fresh_ranges,
+                *range(world.first_area, world.ranges),
+            }
+        )
     )
     text = f"2MB ranges: {names}; A7 is page 7 of A. TDMR at {TDMR_BASE:#x}."
     yield from textwrap.wrap(text, width)

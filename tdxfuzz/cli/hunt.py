@@ -209,7 +209,8 @@ def _report_statistics(design: Chosen, hunted: Hunted, output: Output) -> None:
     statistics = hunted.statistics
     buckets = counted(len(hunted.findings), "bucket") if hunted.findings else "nothing"
     output.line(
-        f"{design.name}: {buckets} found in {statistics.cases:,} cases, {statistics.seconds:.1f} s"
+        f"{design.name}: {buckets} found in {counted(statistics.cases, 'case')}, "
+        f"{statistics.seconds:.1f} s"
     )
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} a second; "

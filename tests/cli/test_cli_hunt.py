@@ -256,3 +256,36 @@ def test_hostile_takes_no_scenario_and_is_no_design(invoke: Invoke) -> None:
     answer = invoke("matrix", "hostile")
     assert answer.code == 2
     assert "hostile is no design: only hunt, verify, replay and decode take it" in answer.err
+
+
+def test_programs_with_2mb_pages_are_drawn_on_request(invoke: Invoke) -> None:
+    answer = invoke("hunt", "merged", "--huge", "few", "--cases", 60, "--seed", 1)
+    assert "TDH.MEM.PAGE.DEMOTE" in answer.out
+    assert "merged: nothing found in 60 cases" in answer.out
+    answer = invoke("hunt", "v5", "--huge", "real", "--cases", 1, "--seed", 1)
+    assert "v5: nothing found in 1 case, " in answer.out
+
+
+def test_faults_are_drawn_on_request_and_written_down(invoke: Invoke) -> None:
+    answer = invoke("hunt", "merged", "--faults", "refuse", "--cases", 500, "--seed", 1)
+    assert answer.code == 1
+    (path,) = Path("reproducers").iterdir()
+    assert 'faults = [["refuse", ' in path.read_text("utf-8")
+    assert invoke("replay", path).code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--huge", "few", "--scenario", "map-zap"), "--huge draws programs itself: not with"),
+        (("--huge", "few", "--engine", "hypothesis"), "--huge draws programs itself: not with"),
+        (("--faults", "entropy", "--engine", "hypothesis"), "--faults does not go with hostile"),
+        (("--faults", "power"), "'power' is not one of 'alloc', 'busy', 'refuse'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    invoke: Invoke, arguments: tuple[str, ...], complaint: str
+) -> None:
+    answer = invoke("hunt", "v6", *arguments)
+    assert answer.code == 2
+    assert complaint in answer.err

@@ -16,7 +16,7 @@ from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.host.op import Op
 from tdxfuzz.host.operations import run as perform
 from tdxfuzz.module.pamt import PT, Pamt2M
-from tdxfuzz.sim import Fault
+from tdxfuzz.sim import End, Fault, Schedule
 
 FEW = World(cpus=1, tds=2, slots=1, areas=1, entries=4)
 AREA = "0 0"
@@ -193,6 +193,19 @@ def test_a_miscounted_split_is_found(layer: type[Merged], bucket: str) -> None:
     found = run(case, layer).finding
     assert found is not None
     assert found.bucket == bucket
+
+
+@pytest.mark.parametrize("design", ["v6", "merged"])
+def test_a_td_may_be_killed_at_any_step_of_a_split(design: str) -> None:
+    """Another CPU closes the VM: it goes when the split is over, and nothing is left."""
+    world = evolve(FEW, cpus=2)
+    setup = ops("create 0; map2m 0 0")
+    case = Case(design, world, setup, (ops("accept4k 0 0; zap2m 0 0"), ops("destroy 0")))
+    steps = run(case).outcome.steps
+    for step in range(steps):
+        ran = run(case.with_schedule(Schedule.of([(step, 1)])))
+        assert ran.finding is None, (step, ran.finding)
+        assert ran.outcome.end is End.REST
 
 
 def test_areas_must_fit() -> None:

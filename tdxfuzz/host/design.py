@@ -167,6 +167,13 @@ class RefcountLayer:
         pair = self.alloc_pair(cache)
         if pair is None:
             return None
+        status = self.demote_with(pfn, pair, page_demote)
+        if not status.ok:
+            self.free_pair(pair)
+        return status
+
+    def demote_with(self, pfn: int, pair: Pair, page_demote: Callable[[Pair], Status]) -> Status:
+        """DEMOTE with a pair, and the count after it; BUSY is repeated where it is tolerated."""
         with self.around_demote(pfn, pair):
             status = page_demote(pair)
             while status.busy and "OPERAND_BUSY" in self.tolerates:
@@ -174,8 +181,6 @@ class RefcountLayer:
                 status = page_demote(pair)
             if status.ok:
                 self.count_split(pfn)
-        if not status.ok:
-            self.free_pair(pair)
         return status
 
     def around_demote(self, pfn: int, pair: Pair) -> AbstractContextManager[object]:

@@ -42,12 +42,8 @@ class GlobalRwlock(RefcountLayer):
                 status, pair = self.pamt_remove(pfn)
         return status, pair
 
-    def demote(
-        self, pfn: int, cache: PageCache, page_demote: Callable[[Pair], Status]
-    ) -> Status | None:
-        pair = self.alloc_pair(cache)
-        if pair is None:
-            return None
+    def demote_with(self, pfn: int, pair: Pair, page_demote: Callable[[Pair], Status]) -> Status:
+        """DEMOTE likewise."""
         with self.lock_of(pfn):
             with self.pamt_rwlock.read():
                 status = page_demote(pair)
@@ -56,8 +52,6 @@ class GlobalRwlock(RefcountLayer):
                     status = page_demote(pair)
             if status.ok:
                 self.count_split(pfn)
-        if not status.ok:
-            self.free_pair(pair)
         return status
 
     tolerates = frozenset({"OPERAND_BUSY"})

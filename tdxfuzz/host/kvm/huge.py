@@ -15,7 +15,7 @@ from tdxfuzz.abi import find
 from tdxfuzz.abi.address import LEVEL_2M, LEVEL_4K, SIZE_4K, hpa_of
 from tdxfuzz.host.kernel.errno import EBUSY, EIO, ENOMEM
 from tdxfuzz.host.kvm import mmu
-from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_no_vcpus
+from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_no_vcpus, with_pair
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.module.codes import REMOVAL_HINT
 
@@ -131,10 +131,15 @@ def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: Page
             host.watch.page_used(page, "PAMT page")
         registers = dict(zip(DEMOTE_REGISTERS, map(hpa_of, pair), strict=False))
         registers |= {"rcx": gpa | LEVEL_2M, "rdx": vm.tdr, "r8": hpa_of(sept_pfn)}
-        status, _ = host.seamcall(PAGE_DEMOTE, **registers)
-        # Modules before 1.5.28 can be interrupted here.
-        while status.name == RESTARTABLE:
+
+        def once() -> Status:
             status, _ = host.seamcall(PAGE_DEMOTE, **registers)
+            # Modules before 1.5.28 can be interrupted here.
+            while status.name == RESTARTABLE:
+                status, _ = host.seamcall(PAGE_DEMOTE, **registers)
+            return status
+
+        status = with_pair(host, sept_pfn, SEPT_PAGE, pamt_cache, once)
         if status.ok:
             host.hold_all(small_pfns(host, pfn), GUEST_PAGE)
         return status

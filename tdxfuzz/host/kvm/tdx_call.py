@@ -5,6 +5,7 @@ Source: arch/x86/kvm/vmx/tdx.c (v6.19): ``tdh_do_no_vcpus``, ``TDX_BUG_ON``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,18 +38,26 @@ def call_using(
 
     With a cache, which is the fault path, BUSY is the caller's problem; without, it is
     as in :func:`call`.
+    """
+    make = partial(call, host) if cache is None else host.seamcall
+    return with_pair(host, pfn, kind, cache, lambda: make(leaf, **registers)[0])
+
+
+def with_pair(
+    host: Host, pfn: int, kind: str, cache: PageCache | None, make: Callable[[], Status]
+) -> Status:
+    """What makes a page a ``kind``, once or until it does not miss the pair of its range.
 
     Under a design that retries, a leaf that misses the pair is repeated after another
     ``get``; the hold on the range then begins with the leaf's success.
     """
     layer = host.layer
-    make = partial(call, host) if cache is None else host.seamcall
-    status, _ = make(leaf, **registers)
+    status = make()
     while layer.retries_missing and status >> 32 == MISSING:
         host.cpu_relax()
         if host.get(pfn, kind, cache):
             break
-        status, _ = make(leaf, **registers)
+        status = make()
     if layer.retries_missing and status.ok:
         host.hold(pfn, kind)
     return status

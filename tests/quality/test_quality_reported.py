@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from tdxfuzz.abi import Status
+from tdxfuzz.abi.address import LEVEL_4K
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.design import Pair, RefcountLayer
@@ -13,14 +16,16 @@ from tdxfuzz.host.designs.v4 import V4
 from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm import control, mmu, tdx_call, vcpu
-from tdxfuzz.host.kvm.vm import Spte, Vm
+from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search import ENGINES
+from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.shrink import shrink
 from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.sim import Fault
 
 BUDGET = Budget(cases=8_000)
 
@@ -148,3 +153,52 @@ def test_a_flush_that_succeeded_reported_as_an_error_is_found(
 
     monkeypatch.setattr(vcpu, "bug_on", bug_on)
     assert first_bucket(Merged, seed) == "unexpected-status/TDH.VP.FLUSH/SUCCESS/-"
+
+
+def present_too_early(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+    """``map_page`` that writes the mirror SPTE before it knows whether AUG succeeds (B19)."""
+    spte = vm.spte(host.sim, LEVEL_4K, gpa)
+    if spte.read() == Spte.PRESENT or not spte.try_freeze():
+        return 0
+    spte.write(Spte.PRESENT, pfn)
+    return mmu.page_aug(host, vm, vcpu, gpa, pfn)
+
+
+def test_an_entry_written_before_its_call_succeeded_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AUG is refused once: the guest faults again, finds the entry there, and a zap of what
+    was never mapped goes wrong.
+    """
+    programs = (tuple(map(Op.parse, ("create 0", "map 0 0", "zap 0 0"))),)
+
+    def zaps_gone_wrong() -> int:
+        cases = (
+            Case("merged", World(cpus=1), programs=programs, faults=(Fault("refuse", index),))
+            for index in range(60)
+        )
+        buckets = [ran.finding.bucket for ran in map(run, cases) if ran.finding is not None]
+        return sum(bucket.startswith("unexpected-status/TDH.MEM.RANGE.BLOCK") for bucket in buckets)
+
+    assert zaps_gone_wrong() == 0
+    monkeypatch.setattr(mmu, "map_page", present_too_early)
+    assert zaps_gone_wrong() == 1
+
+
+def waits(design: str) -> int:
+    """How often CPU 1, whose ranges keep their pairs, waits while CPU 0 makes one come and go."""
+    world = World(slots=2, guest_ranges=(0, 3))
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0", "map 0 1", "map 1 1")))
+    noisy = tuple(map(Op.parse, ("zap 0 0", "map 0 0") * 3))
+    quiet = tuple(map(Op.parse, ("zap 1 1", "map 1 1")))
+    base = Base(Case(design, world, setup, (noisy, quiet)))
+    rng, engine = Random(1), ENGINES["portfolio"]()
+    return sum(engine.attempt(rng, base).waits for _ in range(150))
+
+
+def test_with_every_put_under_one_lock_a_noisy_neighbour_is_heard() -> None:
+    """B22: the merged code serialises the gets of all TDs; with v6's fast path CPU 1 needs no
+    lock, for its range is held all the time.
+    """
+    assert waits("v6") == 0
+    assert waits("merged") > 20

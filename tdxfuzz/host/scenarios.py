@@ -166,6 +166,7 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1; map2m 0 0",
             "map 1 0",
             "accept4k 0 0",
+            preemptions=HEAVY,
         ),
         _scenario(
             "split-fault",

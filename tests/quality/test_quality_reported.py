@@ -122,12 +122,12 @@ class WrongRegisters(Merged):
         return self.seamcall("TDH.PHYMEM.PAMT.ADD", rcx=rcx, r8=first, r9=second)[0]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_pages_in_the_wrong_registers_are_found(seed: int) -> None:
     assert first_bucket(WrongRegisters, seed) == "unexpected-status/WrongRegisters/WARN/-"
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_a_page_freed_before_it_is_put_is_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sketch in the review of the RFC: by then somebody else may hold the page (B17)."""
 
@@ -139,7 +139,7 @@ def test_a_page_freed_before_it_is_put_is_found(seed: int, monkeypatch: pytest.M
     assert first_bucket(Merged, seed).startswith("page-owner/-/-/freed before put")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_a_flush_that_succeeded_reported_as_an_error_is_found(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,13 @@ NAMES = (
 )
 """In the order of Linux's ``struct tdx_module_args``."""
 
+ADD_PAIR = ("rdx", "r8", "r9", "r10")
+"""Where PAMT.ADD takes a range's pages and REMOVE gives them back: the first two; others are a
+what-if, in the order in which v3 20250918232224.2202592-1 filled ``tdx_module_args``."""
+
+DEMOTE_PAIR = ("r12", "r13", "r14", "r15")
+"""The same for DEMOTE and PROMOTE."""
+
 _U64 = (1 << 64) - 1
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import Registers, Status, find
 from tdxfuzz.abi.address import LEVEL_2M
+from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
@@ -54,9 +55,6 @@ __all__ = [
 
 Pair = tuple[int, ...]
 """The backing pages of a range, as PFNs: two, unless a variant of the module says otherwise."""
-
-PAIR_REGISTERS = ("rdx", "r8", "r9", "r10")
-"""Where ADD takes a range's pages, and REMOVE gives them back: as many as there are."""
 
 PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
 PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
@@ -115,8 +113,8 @@ class RefcountLayer:
     non-root S-EPT levels and the guest page (v6 08/11)."""
 
     split_cache_per_vm: ClassVar[bool] = False
-    """A split draws from a cache of its VM, topped up to what one split takes (v3 and v5 of the
-    huge-page series), instead of its vCPU's."""
+    """A split draws from a cache of its VM, topped up to what one split takes (v3 of the huge-page
+    series), instead of its vCPU's."""
 
     frees_sept_from_rcu: ClassVar[bool] = False
     """A TD's S-EPT pages are put and freed by an RCU callback, in softirq context (v5), not at
@@ -302,7 +300,7 @@ class RefcountLayer:
         """TDH.PHYMEM.PAMT.ADD for ``pfn``'s range."""
         for page in pair:
             self._host.watch.page_used(page, "PAMT page")
-        pages = {name: page << 12 for name, page in zip(PAIR_REGISTERS, pair, strict=False)}
+        pages = {name: page << 12 for name, page in zip(ADD_PAIR, pair, strict=False)}
         status, _ = self._host.seamcall(PAMT_ADD, rcx=(pfn & -512) << 12 | LEVEL_2M, **pages)
         return status
 
@@ -312,7 +310,7 @@ class RefcountLayer:
         if not status.ok:
             self._host.watch.remove_refused(pfn, status)
             return status, None
-        registers = PAIR_REGISTERS[: self.pair_pages]
+        registers = ADD_PAIR[: self.pair_pages]
         return status, tuple([getattr(regs, name) >> 12 for name in registers])
 
     def seamcall(self, name: str, **registers: int) -> tuple[Status, Registers]:

@@ -32,14 +32,18 @@ KINDS = (ALLOC, BUSY, REFUSE, ENTROPY, INTERRUPT)
 WHAT_IF = frozenset({BUSY, REFUSE})
 """Kinds that nothing brings about but the case."""
 
-COUNTER = "SEAMCALL counter"
-
 PAMT_LEAVES = (find("TDH.PHYMEM.PAMT.ADD").number, find("TDH.PHYMEM.PAMT.REMOVE").number)
 ENTROPY_RETRIES = 10
 """``RDRAND_RETRY_LOOPS`` in ``sc_retry``, arch/x86/include/asm/tdx.h."""
 
 REFUSED = status(code("OPERAND_BUSY") | OPERANDS["RCX"])
 NO_ENTROPY = status(code("RND_NO_ENTROPY"))
+
+
+class CallCounter(NamedCell):
+    """The number of the next SEAMCALL, where it decides whether that goes wrong."""
+
+    __slots__ = ()
 
 
 class SeamcallFaults:
@@ -54,7 +58,7 @@ class SeamcallFaults:
         self.pamt_calls = 0
         by_kind = {kind: {f.index for f in faults if f.kind == kind} for kind in KINDS}
         self._by_kind = by_kind
-        self._counter = NamedCell(sim, COUNTER)
+        self._counter = CallCounter(sim, "SEAMCALL counter")
         self._counts_all = any(by_kind[kind] for kind in (REFUSE, ENTROPY, INTERRUPT))
         self.any = self._counts_all or bool(by_kind[BUSY])
 

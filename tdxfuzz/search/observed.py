@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
-from tdxfuzz.host.faults import COUNTER
+from tdxfuzz.host.faults import CallCounter
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
@@ -149,13 +149,9 @@ def _epoch(cell: TdEpoch, access: int, contents: Contents) -> object:
 
 @_look.register
 def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
-    """TDVPS management fields are the only cell of no kind of its own, besides the counter of
-    SEAMCALLs, which decides which of them goes wrong.
-    """
+    """TDVPS management fields are the only cell of no kind of its own."""
     if type(cell) is not NamedCell:
         return _look.dispatch(object)(cell, access, contents)
-    if cell.name == COUNTER:
-        return contents.calls_made()
     return contents.protected_by(cell)
 
 
@@ -178,6 +174,11 @@ def _pcp(cell: PcpList, access: int, contents: Contents) -> object:
 @_look.register
 def _page_list(cell: PageList, access: int, contents: Contents) -> object:
     return cell.pages[-1] if cell.pages else -1
+
+
+@_look.register
+def _counter(cell: CallCounter, access: int, contents: Contents) -> object:
+    return contents.calls_made()
 
 
 @_look.register

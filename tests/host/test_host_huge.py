@@ -12,6 +12,7 @@ from tdxfuzz.host.design import ENOMEM, Pair
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.host.op import Op
 from tdxfuzz.host.operations import run as perform
@@ -176,7 +177,7 @@ class CountsNothing(Merged):
 class CountsTooSoon(Merged):
     """Counts a split before the module has done it: what is undone stays counted (B13)."""
 
-    def around_demote(self, pfn: int, pair: Pair):  # type: ignore[no-untyped-def]  # as merged
+    def around_demote(self, pfn: int, pair: Pair) -> Spinlock:
         self.refcount(pfn).set(1)
         return super().around_demote(pfn, pair)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import find
 from tdxfuzz.abi.address import LEVEL_2M, LEVEL_4K, SIZE_4K, hpa_of
+from tdxfuzz.abi.registers import DEMOTE_PAIR
 from tdxfuzz.host.kernel.errno import EBUSY, EIO, ENOMEM
 from tdxfuzz.host.kvm import mmu
 from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_no_vcpus, with_pair
@@ -39,8 +40,6 @@ SPLIT_SEPT_PAGES = 1
 
 PAIRS_OF_SPLIT = 2
 """For the range of the new S-EPT page, and for the range that is split."""
-
-DEMOTE_REGISTERS = ("r12", "r13", "r14", "r15")
 
 
 def fault(host: Host, vm: Vm, vcpu: Vcpu, area: int) -> int:
@@ -129,7 +128,7 @@ def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: Page
         host.watch.page_used(sept_pfn, SEPT_PAGE)
         for page in pair:
             host.watch.page_used(page, "PAMT page")
-        registers = dict(zip(DEMOTE_REGISTERS, map(hpa_of, pair), strict=False))
+        registers = dict(zip(DEMOTE_PAIR, map(hpa_of, pair), strict=False))
         registers |= {"rcx": gpa | LEVEL_2M, "rdx": vm.tdr, "r8": hpa_of(sept_pfn)}
 
         def once() -> Status:
@@ -236,7 +235,7 @@ def promote(host: Host, vm: Vm, area: int) -> int:
             if status.ok:
                 hint = bool(regs.rcx & REMOVAL_HINT)
                 host.drop_all(small_pfns(host, pfn), GUEST_PAGE)
-            pair = [getattr(regs, name) >> 12 for name in DEMOTE_REGISTERS[: host.pair_pages]]
+            pair = [getattr(regs, name) >> 12 for name in DEMOTE_PAIR[: host.pair_pages]]
             return status, tuple(pair)
 
         status = host.promote(pfn, page_promote)

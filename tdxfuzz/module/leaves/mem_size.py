@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_4K
+from tdxfuzz.abi.registers import DEMOTE_PAIR
 from tdxfuzz.module.access import (
     block_of,
     check_hpa,
@@ -61,9 +62,6 @@ if TYPE_CHECKING:
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.module.td import Tdcs
 
-PAIR = ("r12", "r13", "r14", "r15")
-"""Registers of a pair's pages, as many as it has: two, but for a what-if."""
-
 
 @leaf(15)
 def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
@@ -114,7 +112,7 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
     call.hold(node.release_ex)
     owner = node.owner
     if m.pamt.dynamic:
-        given = PAIR[: m.pamt.variant.pair_pages]
+        given = DEMOTE_PAIR[: m.pamt.variant.pair_pages]
         operands = (R12, R13, R14, R15)[: len(given)]
         pages = tuple([getattr(call.regs, name) for name in given])
         for hpa, operand in zip(pages, operands, strict=True):
@@ -194,7 +192,7 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     page.pt = PT.NDA
     regs.rcx = sept_hpa | m.uncount(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
-        for name, hpa in zip(PAIR, pages, strict=False):
+        for name, hpa in zip(DEMOTE_PAIR, pages, strict=False):
             setattr(regs, name, hpa)
     return SUCCESS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_2M, SIZE_2M, SIZE_4K
+from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.module.access import block_of, check_hpa
 from tdxfuzz.module.codes import (
     HPA_RANGE_NOT_FREE,
@@ -32,13 +33,8 @@ if TYPE_CHECKING:
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.module.pamt import PamtPage
 
-_ADD_OPERANDS = {
-    1: (("rdx",), (RDX,)),
-    2: (("rdx", "r8"), (RDX, R8)),
-    4: (("rdx", "r8", "r9", "r10"), (RDX, R8, R9, R10)),
-}
-"""Registers of a pair's pages in ADD and REMOVE, with their operand ids. Others than two are
-a what-if: in the order in which v3 20250918232224.2202592-1 filled ``tdx_module_args``."""
+_ADD_OPERANDS = {n: (ADD_PAIR[:n], (RDX, R8, R9, R10)[:n]) for n in (1, 2, 4)}
+"""Registers of a pair's pages in ADD and REMOVE, with their operand ids, by their number."""
 
 
 @leaf(58)

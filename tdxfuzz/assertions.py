@@ -15,6 +15,7 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.search.drawn import drawn
 from tdxfuzz.search.shrink import shrink
 from tdxfuzz.search.statistics import BUSY
 
@@ -39,7 +40,7 @@ def assert_clean(case: Case, design: Design = None) -> Run:
         Broken: a check has found something.
         HarnessError: as for :func:`tdxfuzz.check.run.run`.
     """
-    found = run(case, design)
+    found = drawn(design).run(case)
     finding = found.finding
     in_hypothesis = currently_in_test_context()
     if in_hypothesis:

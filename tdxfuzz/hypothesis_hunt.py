@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from tdxfuzz.check.rerun import Worlds
 from tdxfuzz.check.run import Design, Run, checks_of
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import Scenario
@@ -16,7 +17,7 @@ from tdxfuzz.search.events import HuntListener
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hunt import Budget, Hunted, Noted, orders_of
 from tdxfuzz.search.statistics import Statistics
-from tdxfuzz.strategies import bases, schedules
+from tdxfuzz.strategies import programs, schedules
 
 FOREVER = 100_000_000
 
@@ -44,10 +45,10 @@ def hunt_with_hypothesis(
     statistics = Statistics(checks_of(design_name))
     noted = Noted(statistics, listeners)
     enough = False
-    choices = bases(design_name, cpus, design, variant)
+    worlds = Worlds(design)
+    choices = programs(design_name, cpus)
     if scenario is not None:
-        case = scenario.case(design_name).on_module(variant)
-        choices = st.builds(Base, st.just(case), st.just(design))
+        choices = st.just(scenario.case(design_name))
 
     def count(attempt: Run) -> None:
         nonlocal enough
@@ -67,7 +68,7 @@ def hunt_with_hypothesis(
     @seed(hunt_seed)
     @given(st.data())
     def body(data: st.DataObject) -> None:
-        base = data.draw(choices)
+        base = Base(data.draw(choices).on_module(variant), design, worlds)
         count(base.run)
         for _ in range(orders_of(base)):
             count(base.rerun.run(data.draw(schedules(base))))

@@ -24,6 +24,7 @@ from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.hostile import HOSTILE, SETUPS
 from tdxfuzz.host.op import OPERATIONS, Op
 from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.search.drawn import drawn
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.search.programs import LAYOUTS, draw_case
@@ -33,7 +34,8 @@ T = TypeVar("T")
 
 MAX_PREEMPTIONS = 3
 
-_MOSTLY = st.sampled_from((True, True, True, True, False))
+MOSTLY = 80
+"""Percent of preemptions that come before a step that another CPU can spoil."""
 
 
 class _DrawnSource:
@@ -93,14 +95,14 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
+    source = _DrawnSource(draw)
     pairs = []
-    for _ in range(draw(st.integers(0, most))):
-        spoils = draw(_MOSTLY)
-        if spoils and base.conflicts:
-            places = draw(st.sampled_from(base.conflicts))
-            pairs.append(draw(st.sampled_from(places)))
+    for _ in range(source.below(most + 1)):
+        if source.percent(MOSTLY) and base.conflicts:
+            places = base.conflicts[source.below(len(base.conflicts))]
+            pairs.append(places[source.below(len(places))])
         else:
-            pairs.append((draw(_below(base.length)), draw(_below(base.run.contexts))))
+            pairs.append((source.below(base.length), source.below(base.run.contexts)))
     return Schedule.of(pairs)
 
 
@@ -150,9 +152,9 @@ def bases(
     design: Design = None,
     variant: str = DEFAULT.name,
 ) -> Base:
-    """Programs, run once in the default order: what :func:`schedules` needs."""
+    """Programs with their run in the default order: what :func:`schedules` needs."""
     case = draw(programs(design_name, cpus)).on_module(variant)
-    return Base(case, design)
+    return drawn(design).base(case)
 
 
 @st.composite
@@ -165,4 +167,4 @@ def cases(
 ) -> Case:
     """Whole cases for a design: built in by name, or a class of the user's."""
     base = draw(bases(design_name, cpus, design))
-    return base.run.case.with_schedule(draw(schedules(base, most)))
+    return base.case.with_schedule(draw(schedules(base, most)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import suppress
 
 from tdxfuzz.check.run import Design, Fingerprint, Run, Session
 from tdxfuzz.host.case import Case
@@ -13,8 +12,7 @@ from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 class Worlds:
     """Runs cases; worlds of cases that begin alike are kept, and put back.
 
-    A world that is run once is not worth taking note of, so that begins with the second run. A
-    design that keeps what cannot be put back gets a new world each time.
+    A design that keeps what cannot be put back gets a new world each time.
 
     Args:
         design: the class that the cases' design names, where it is not a built-in one.
@@ -34,13 +32,14 @@ class Worlds:
         self._fingerprint = fingerprint
         self._every_check = every_check
         self._most = most
-        self._kept: OrderedDict[tuple[object, ...], Session | None] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Session] = OrderedDict()
+        self._can_keep = True
 
     def ready(self, case: Case, policy: Policy | None = None, traced: bool = False) -> Session:
         """A session about to run a case's programs. Of the sessions one gets, only the last
         may be used. Arguments and errors are those of :class:`tdxfuzz.check.run.Session`.
         """
-        key = case.design, case.world, case.setup, case.faults, case.steps, case.checks
+        key = case.design, case.world, case.setup, case.steps, case.checks
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
@@ -48,13 +47,12 @@ class Worlds:
             return kept
         session = Session(case, self.design, traced, policy, every_check=self._every_check)
         session.fingerprint = self._fingerprint
-        again = key in self._kept
-        self._kept[key] = None
-        self._kept.move_to_end(key)
-        if again:
-            with suppress(NotRewindableError):
+        if self._can_keep:
+            try:
                 self._kept[key] = session.keep()
-        elif len(self._kept) > self._most:
+            except NotRewindableError:
+                self._can_keep = False
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return session
 

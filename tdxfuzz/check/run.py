@@ -192,7 +192,7 @@ class Session:
         """Back to the set-up, of which :meth:`keep` has taken note; to be run once more.
 
         Args:
-            case: begins as the one that was set up; its programs and schedule may differ.
+            case: begins as the one that was set up; programs, faults and schedule may differ.
             policy: decides in place of the schedule.
             traced: keep a trace of every step.
         """
@@ -201,6 +201,7 @@ class Session:
         self._setup_steps = 0
         self._tally.calls.clear()
         self.case = self.host.case = case
+        self.host.expect(case.faults)
         self.traced = traced
         self._follow = FollowSchedule(case.schedule)
         self.sim.policy = policy or self._follow

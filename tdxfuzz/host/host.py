@@ -27,7 +27,7 @@ from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import ModuleWatch, TdxModule
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.sim import READ, RMW, WRITE, HarnessError, Simulator
+from tdxfuzz.sim import READ, RMW, WRITE, Fault, HarnessError, Simulator
 
 T = TypeVar("T")
 
@@ -102,7 +102,6 @@ class Host(ModuleWatch):
             sim,
             self.module.memory,
             [self.layout.range_pfn(r) for r in world.kernel_ranges],
-            [fault.index for fault in case.faults if fault.kind == ALLOC],
             self.held_locks,
             self.watch,
             [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
@@ -131,11 +130,16 @@ class Host(ModuleWatch):
         self._named: dict[str, object] = {}
         self._relax = RelaxPoint(sim)
         self._edges = CallEdges(sim) if case.design == HOSTILE else None
-        self.has_faults = bool(case.faults)
-        self.faults = SeamcallFaults(sim, case.faults)
+        self.expect(case.faults)
         self.rcu = [RcuQueue(self, i) for i in range(world.cpus)]
         sim.softirq_handler = partial(run_callbacks, self)
         layer.attach(self)
+
+    def expect(self, faults: tuple[Fault, ...]) -> None:
+        """These are what goes wrong from now on; in a set-up nothing does."""
+        self.has_faults = bool(faults)
+        self.faults = SeamcallFaults(self.sim, faults)
+        self.pages.failing = frozenset(fault.index for fault in faults if fault.kind == ALLOC)
 
     def seamcall(
         self, leaf: int, version: int = 0, on_cpu: int | None = None, **registers: int

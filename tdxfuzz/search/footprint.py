@@ -94,13 +94,26 @@ def conflicts_of(rerun: Rerun, schedule: Schedule = EMPTY) -> tuple[Places, ...]
 
 
 class Base:
-    """Programs to be tried in many orders, with their run in the default order."""
+    """Programs to be tried in many orders, with their run in the default order; that happens
+    when it is first asked for.
+
+    Raises:
+        HarnessError: then, as for :func:`tdxfuzz.check.run.run`.
+    """
 
     def __init__(self, case: Case, design: Design = None, worlds: Worlds | None = None) -> None:
         self.case = case.with_schedule(EMPTY)
         self.rerun = Rerun(case, design, worlds=worlds)
-        self._footprint = Footprint()
-        self.run: Run = self.rerun.run(policy=self._footprint)
+
+    @cached_property
+    def _ran(self) -> tuple[Run, Footprint]:
+        footprint = Footprint()
+        return self.rerun.run(policy=footprint), footprint
+
+    @property
+    def run(self) -> Run:
+        """The run in the default order."""
+        return self._ran[0]
 
     @property
     def length(self) -> int:
@@ -110,4 +123,4 @@ class Base:
     @cached_property
     def conflicts(self) -> tuple[Places, ...]:
         """For each cell that has any, the preemptions that can matter."""
-        return self._footprint.conflicts()
+        return self._ran[1].conflicts()

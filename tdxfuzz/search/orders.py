@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run, SetupError
 from tdxfuzz.host.case import Case
 from tdxfuzz.search.footprint import conflicts_of
@@ -34,7 +34,7 @@ class OrderSearch:
         self._bucket = bucket
         self._design = design
         self._in_vain: set[tuple[Case, int]] = set()
-        self._last: Rerun | None = None
+        self._worlds = Worlds(design)
         self.replays = 0
 
     def places(self, found: Run) -> list[tuple[Place, int]]:
@@ -201,8 +201,5 @@ class OrderSearch:
         return Progress(trace)
 
     def _rerun(self, case: Case) -> Rerun:
-        """For the programs of a case; those tried last are remembered."""
-        programs = case.with_schedule(EMPTY)
-        if self._last is None or self._last.case != programs:
-            self._last = Rerun(programs, self._design)
-        return self._last
+        """For the programs of a case; worlds that were set up lately are kept."""
+        return Rerun(case, self._design, worlds=self._worlds)

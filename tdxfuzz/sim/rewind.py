@@ -8,7 +8,7 @@ that a run made are simply forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
 from types import (
@@ -59,11 +59,15 @@ class Rewind:
             kind = type(thing)
             if kind in _plain or id(thing) in seen:
                 continue
-            if isinstance(thing, _VALUES):
+            shape = _SHAPES.get(kind)
+            if shape is not None:
+                seen[id(thing)] = thing
+                self._remember_object(thing, shape, ahead)
+            elif isinstance(thing, _VALUES):
                 _plain.add(kind)
-                continue
-            seen[id(thing)] = thing
-            self._remember(thing, ahead)
+            else:
+                seen[id(thing)] = thing
+                self._remember(thing, ahead)
 
     def __call__(self) -> None:
         """Put everything back."""
@@ -89,16 +93,16 @@ class Rewind:
             ahead.append(thing.__dict__)
         if isinstance(thing, list):
             self._lists.append((thing, list(thing)))
-            ahead += thing
+            ahead += _not_plain(thing)
         elif isinstance(thing, dict):
             self._dicts.append((thing, dict(thing)))
-            ahead += thing
-            ahead += thing.values()
+            ahead += _not_plain(thing)
+            ahead += _not_plain(thing.values())
         elif isinstance(thing, set):
             self._sets.append((thing, set(thing)))
-            ahead += thing
+            ahead += _not_plain(thing)
         elif isinstance(thing, tuple | frozenset):
-            ahead += thing
+            ahead += _not_plain(thing)
         elif isinstance(thing, BOUND):
             ahead.append(thing.__self__)
         elif isinstance(thing, partial):
@@ -108,15 +112,12 @@ class Rewind:
                 self._closures.append((cell, cell.cell_contents))
                 ahead.append(cell.cell_contents)
         else:
-            self._remember_object(thing, ahead)
-
-    def _remember_object(self, thing: object, ahead: list[object]) -> None:
-        kind = type(thing)
-        shape = _SHAPES.get(kind)
-        if shape is None:
+            kind = type(thing)
             shape = _SHAPES[kind] = _shape(kind)
+            self._remember_object(thing, shape, ahead)
+
+    def _remember_object(self, thing: object, shape: Shape, ahead: list[object]) -> None:
         slots, frozen = shape
-        attributes = getattr(thing, "__dict__", None)
         note, plain = self._slots.append, _plain
         for name, put in slots:
             value = getattr(thing, name, _UNSET)
@@ -128,19 +129,28 @@ class Rewind:
                 note((put, thing, value))
             if type(value) not in plain:
                 ahead.append(value)
+        attributes = getattr(thing, "__dict__", None)
         if attributes is not None:
             if not frozen:
                 self._dicts.append((attributes, dict(attributes)))
-            ahead += attributes.values()
+            ahead += _not_plain(attributes.values())
 
 
 _plain: set[type] = set()
 """Types whose objects were found to be values."""
 
-_SHAPES: dict[type, tuple[tuple[tuple[str, Setter], ...], bool]] = {}
+
+def _not_plain(things: Iterable[object]) -> list[object]:
+    return [thing for thing in things if type(thing) not in _plain]
 
 
-def _shape(kind: type) -> tuple[tuple[tuple[str, Setter], ...], bool]:
+Shape = tuple[tuple[tuple[str, Setter], ...], bool]
+
+_SHAPES: dict[type, Shape] = {}
+"""Of the objects met by now that are none of the built-in kinds."""
+
+
+def _shape(kind: type) -> Shape:
     """The slots of a class with what sets them, and whether its objects never change.
 
     Raises:

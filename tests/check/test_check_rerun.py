@@ -6,19 +6,21 @@ from collections import deque
 from random import Random
 
 import pytest
+from attrs import evolve
 
-from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Run, run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search.hostile import draw_hostile
 from tdxfuzz.search.pct import PriorityPolicy
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import Fault, Schedule
 
 
 def what_happened(found: Run) -> tuple[object, ...]:
@@ -76,5 +78,18 @@ def test_a_design_that_cannot_be_put_back_gets_new_worlds() -> None:
     assert len({id(session.host) for session in sessions}) == 3
     assert [session.run_programs().findings for session in sessions] == [(), (), ()]
     kept = Rerun(Case("merged"))
-    assert kept.ready() is not kept.ready()
     assert kept.ready() is kept.ready()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cases_that_differ_in_their_faults_alone_share_a_world(kind: str) -> None:
+    worlds = Worlds()
+    without = SCENARIOS["map-map"].case("merged")
+    failing = [evolve(without, faults=(Fault(kind, index),)) for index in (0, 1, 3)]
+    cases = [without, failing[0], failing[1], without, failing[2], failing[0]]
+    assert len({id(worlds.ready(case).host) for case in cases}) == 1
+    for case in cases:
+        again, once = worlds.run(case, traced=True), run(case, traced=True)
+        assert what_happened(again) == what_happened(once)
+    hashes = {what_happened(worlds.run(case, traced=True))[0] for case in cases}
+    assert len(hashes) > 1

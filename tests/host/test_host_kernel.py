@@ -85,7 +85,8 @@ def allocator(
     sim = Simulator(cpus)
     watch = Sleepers()
     held = HeldLocks(sim, cpus, watch)
-    pages = PageAllocator(sim, Memory(), [512, 1024], failing, held, watch)
+    pages = PageAllocator(sim, Memory(), [512, 1024], held, watch)
+    pages.failing = frozenset(failing)
     if armed:
         pages.arm()
     return pages, Spinlock(sim, "lock", held), watch

@@ -48,14 +48,14 @@ class PageAllocator(Cell):
     ``allocated`` says for each PFN in use what for; ``count`` and ``refused`` count
     allocations, and those that failed; ``whole_ranges`` are those still to be had. Only
     once it is armed do allocations count and fail; what came before is the set-up's, alone
-    on its CPU. ``drawn`` counts pages that were taken from caches.
+    on its CPU. ``failing`` are indices (from 0) of the allocations that fail; with any, their
+    order matters, and all are steps on the allocator itself. ``drawn`` counts pages that were
+    taken from caches.
 
     Args:
         sim: the simulator.
         memory: physical memory, for scrubbing.
         ranges: first PFNs of the 2MB ranges that serve kernel allocations, in turn.
-        failing: indices (from 0) of the allocations that fail; with any, their order
-            matters, and all are steps on the allocator itself.
         held: to notice an allocation that may sleep under a spinning lock.
         watch: who is told what happens.
         whole_ranges: first PFNs of the 2MB ranges that can be had as a whole, in order.
@@ -63,13 +63,13 @@ class PageAllocator(Cell):
     """
 
     __slots__ = (
-        "_failing",
         "_fresh",
         "_held",
         "allocated",
         "armed",
         "count",
         "drawn",
+        "failing",
         "memory",
         "pcp",
         "ranges",
@@ -83,7 +83,6 @@ class PageAllocator(Cell):
         sim: Simulator,
         memory: Memory,
         ranges: Sequence[int],
-        failing: Sequence[int],
         held: HeldLocks,
         watch: HostWatch,
         whole_ranges: Sequence[int] = (),
@@ -100,7 +99,7 @@ class PageAllocator(Cell):
         self.refused = 0
         self.watch = watch
         self.pcp = [PcpList(sim, f"pcp{cpu.id}") for cpu in sim.cpus if cpu.on == cpu.id]
-        self._failing = frozenset(failing)
+        self.failing: frozenset[int] = frozenset()
         self._fresh = tuple(fresh_ranges)
         self._held = held
 
@@ -149,7 +148,7 @@ class PageAllocator(Cell):
     def _step(self) -> PcpList:
         """This CPU's list, announced."""
         pcp = self.pcp[self.sim.current.on]
-        self.sim.step(self if self._failing else pcp, RMW)
+        self.sim.step(self if self.failing else pcp, RMW)
         return pcp
 
     def _take(self, pcp: PcpList, what: str) -> int | None:
@@ -181,7 +180,7 @@ class PageAllocator(Cell):
         if not self.armed:
             return False
         self.count += 1
-        return self.count - 1 in self._failing
+        return self.count - 1 in self.failing
 
     def free_page(self, pfn: int) -> None:
         """``__free_page``: to the list of the CPU that frees it."""

@@ -21,7 +21,7 @@ class Counted(Merged):
 
     gets = 0
 
-    def get(self, pfn: int, cache: PageCache | None) -> int:
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
         type(self).gets += 1
         return super().get(pfn, cache)
 

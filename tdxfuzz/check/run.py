@@ -23,6 +23,8 @@ from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import HOSTILE, Hostile
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.op import Op
+from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.module.module import ModuleWatch
 from tdxfuzz.sim import (
     End,
     FollowSchedule,
@@ -159,9 +161,7 @@ class Session:
         self._every_check = every_check
         self._checks = [check(self.host, self.findings) for check in _listening(case, careful)]
         self._tally = Tally()
-        judge = Judge([self.host, *self._checks, self._tally])
-        self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
-        self.host.module.watch = judge
+        self.overhear()
         self._stuck: Livelock | None = None
         try:
             with self._blaming():
@@ -170,6 +170,12 @@ class Session:
             self._stuck = livelock
         self.host.pages.arm()
         self._setup_steps = self.sim.clock
+
+    def overhear(self, *listeners: HostWatch | ModuleWatch) -> None:
+        """From now on host and module tell the checks, and in the coming run ``listeners``."""
+        judge = Judge([self.host, *self._checks, self._tally, *listeners])
+        self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
+        self.host.module.watch = judge
 
     def remembered(self) -> tuple[object, ...]:
         """What the checks remember of the way here, beside what the host keeps for them."""

@@ -37,6 +37,9 @@ class HostWatch:
     def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
         """WARN, KVM_BUG_ON or the like: the code met what it cannot handle."""
 
+    def page_allocated(self, pfn: int | None) -> None:
+        """A page was taken from the allocator; None: it had none to give."""
+
     def page_freed(self, pfn: int, was: str | None) -> None:
         """A page goes back to the allocator; ``was`` is None if it was not allocated."""
 

@@ -1,7 +1,8 @@
 """Where a systematic search stopped, in a file: so that it can go on another day.
 
 Packed text. The first line is a JSON object that says what was being searched, the rest is
-what is left to do (one line a branch, as JSON) and what is remembered (key and budget).
+what is left to do (one line a branch, as JSON) and what is remembered (a state's key, and how
+it was explored).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from attrs import astuple
 
 from tdxfuzz.search.frontier import Accesses, Branch, Explored, Frontier
+from tdxfuzz.search.sleep import Transition
 
-FORMAT = 2
+FORMAT = 3
 
 
 class CheckpointError(Exception):
@@ -47,15 +49,15 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
         "spoilt": sorted(frontier.spoilt),
         "began": frontier.began,
         "todo": len(frontier.todo),
-        "remembered": len(frontier.budgets),
+        "remembered": len(frontier.remembered),
     }
     beside = path.with_name(path.name + ".part")
     with gzip.open(beside, "wt", encoding="ascii", compresslevel=1) as file:
         file.write(json.dumps(header) + "\n")
         for branch in frontier.todo:
-            file.write(json.dumps(None if branch is None else astuple(branch)) + "\n")
-        for key, budget in frontier.budgets.items():
-            file.write(f"{key.hex()} {budget}\n")
+            file.write(json.dumps(None if branch is None else _parts(branch)) + "\n")
+        for key, how in frontier.remembered.items():
+            file.write(f"{key.hex()} {how}\n")
     beside.replace(path)
 
 
@@ -85,9 +87,9 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
             raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
         frontier = Frontier(
             todo=[_branch(json.loads(line)) for line in lines[:todo]],
-            budgets={
-                bytes.fromhex(key): int(budget)
-                for key, budget in (line.split() for line in lines[todo:])
+            remembered={
+                bytes.fromhex(key): int(how)
+                for key, how in (line.split() for line in lines[todo:])
             },
             accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
             spoilt=set(header["spoilt"]),
@@ -103,18 +105,31 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
     return frontier, explored
 
 
+def _parts(branch: Branch) -> tuple[object, ...]:
+    """A branch for JSON. A sleeper of whom it is not known yet what it does is not kept: it
+    will be tried once more than need be.
+    """
+    asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.over and not own.loud}
+    return branch.switches, branch.budget, branch.local, branch.yielded, asleep
+
+
 def _branch(data: object) -> Branch | None:
     """A branch from JSON: lists become tuples, all the way down."""
     if data is None:
         return None
-    if not isinstance(data, list) or len(data) != 4:
-        raise ValueError("a branch has four parts")
-    switches, budget, local, yielded = (_tuples(part) for part in data)
+    if not isinstance(data, list) or len(data) != 5:
+        raise ValueError("a branch has five parts")
+    *plain, sleepers = data
+    switches, budget, local, yielded = (_tuples(part) for part in plain)
     if not (isinstance(switches, tuple) and isinstance(budget, int)):
         raise TypeError("a branch begins with its switches and its budget")
     if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
         raise TypeError("a branch ends with what the CPUs know and who yielded")
-    return Branch(switches, budget, local, yielded)
+    asleep = {
+        int(cpu): Transition({str(piece): int(how) for piece, how in own.items()}, over=True)
+        for cpu, own in sleepers.items()
+    }
+    return Branch(switches, budget, local, yielded, asleep)
 
 
 def _two(data: object) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.search.frontier import Accesses, Bounds, Branch, Explored, Frontier
 from tdxfuzz.search.observed import learnt, touched
+from tdxfuzz.search.sleep import Asleep, Ear, Transition, still_asleep
 from tdxfuzz.sim import (
     Cell,
     Cpu,
@@ -55,6 +56,9 @@ class Explorer:
         self._granted = -1
         self._depth = 0
         self._yielded: set[int] = set()
+        self._sleep = bounds.sleep and bounds.reduce and not self._bounded
+        self._asleep: Asleep = {}
+        self._ear = Ear()
         self._parked: dict[int, str] = {}
         self._waits_for: dict[int, Cell] = {}
         self._pieces: dict[int, tuple[Cell, str]] = {}
@@ -71,6 +75,10 @@ class Explorer:
         self.session = session
         self.sim = session.sim
         self.contents = Contents(session.host)
+        if session.sim.softirqs:
+            self._sleep = False
+        if self._sleep:
+            session.overhear(self._ear)
         session.sim.local = LocalMemory(len(session.sim.cpus))
 
     def preempt(self, sim: Simulator) -> Cpu | None:
@@ -96,7 +104,10 @@ class Explorer:
                 if other is not cpu and other.runnable and other.id not in self._yielded
             ]
             if others:
-                self._decide([cpu, *others])
+                target = self._decide([cpu, *others])
+                if target is not cpu:
+                    self._granted = target.id
+                    return target
         self._perform(cpu, cell, access, piece)
         return None
 
@@ -108,6 +119,7 @@ class Explorer:
         elif why is Why.YIELD:
             self._yielded.add(here.id)
             self._parked[here.id] = "retry"
+            self._ear.transition.loud = True
         if self._branch is not None:
             target = self._follow(sim)
             chosen = target or default_choice(sim, why)
@@ -120,10 +132,15 @@ class Explorer:
             candidates = [cpu for cpu in sim.cpus if cpu.runnable]
         if not candidates:
             return None
+        target = candidates[0]
         if len(candidates) > 1 or why is Why.YIELD:
-            self._decide(candidates, free=True)
-        self._granted = candidates[0].id
-        return candidates[0]
+            target = self._decide(candidates, free=True)
+        else:
+            self._end_transition()
+            if target.id in self._asleep:
+                sim.stop(SeenBefore())
+        self._granted = target.id
+        return target
 
     def woken(self, sim: Simulator, cpu: Cpu) -> None:
         """A lock was handed over: its new holder sees what it protects."""
@@ -157,6 +174,8 @@ class Explorer:
         sim.local.restore(self._branch.local)
         self._budget = self._branch.budget
         self._yielded = set(self._branch.yielded)
+        self._asleep = self._branch.asleep
+        self._ear.transition = self._branch.transition
         self._granted = target.id
         self._depth = len(switches)
         self._branch = None
@@ -180,33 +199,75 @@ class Explorer:
         if self._yielded and cpu.id not in self._yielded:
             self._yielded.clear()
         told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
+        if self._sleep:
+            self._ear.transition.add(piece, access)
         self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
 
-    def _decide(self, candidates: list[Cpu], free: bool = False) -> None:
-        """Go on with the first; note the others. ``free``: none of them is a preemption.
+    def _end_transition(self) -> None:
+        """A choice has been come to: who is still asleep here."""
+        made, self._ear.transition = self._ear.transition, Transition()
+        made.over = True
+        # Who must let others go first is no part of a transition.
+        self._asleep = {} if self._yielded else still_asleep(self._asleep, made)
+
+    def _decide(self, candidates: list[Cpu], free: bool = False) -> Cpu:
+        """Whom to go on with; the others that must be tried are noted. ``free``: none of them
+        is a preemption.
 
         Raises:
-            SeenBefore: through the simulator, if the state was explored already.
+            SeenBefore: through the simulator, if nothing is left to be tried here.
         """
-        sim, explored, frontier = self.sim, self._explored, self._frontier
+        sim, explored = self.sim, self._explored
         assert sim is not None
-        assert sim.local is not None
-        key = self._key(sim)
-        left = frontier.budgets.get(key)
-        if left is not None and left >= self._budget:
+        self._end_transition()
+        targets = self._untried(self._key(sim), candidates)
+        if not targets:
             sim.stop(SeenBefore())
-        if left is None:
-            explored.states += 1
-        frontier.budgets[key] = self._budget
-        explored.transitions += len(candidates)
+        explored.transitions += len(targets)
         self._depth += 1
         explored.depth = max(explored.depth, self._depth)
-        if len(candidates) > 1:
-            local = sim.local.snapshot()
+        if len(targets) > 1:
             budget = self._budget - (self._bounded and not free)
-            for other in candidates[1:]:
-                switches = (*_last_at_each_step(sim.switches), (sim.clock, other.id))
-                frontier.todo.append(Branch(switches, budget, local, tuple(self._yielded)))
+            self._note_branches(targets, budget)
+        return targets[0]
+
+    def _untried(self, key: bytes, candidates: list[Cpu]) -> list[Cpu]:
+        """Those candidates that have not been tried at a state yet, nor need not be."""
+        remembered = self._frontier.remembered
+        known = remembered.get(key)
+        if known is None:
+            self._explored.states += 1
+        if self._bounded:
+            if known is not None and known >= self._budget:
+                return []
+            remembered[key] = self._budget
+            return candidates
+        asleep = sum(1 << cpu for cpu in self._asleep)
+        remembered[key] = asleep if known is None else asleep & known
+        return [
+            cpu
+            for cpu in candidates
+            if cpu.id not in self._asleep and (known is None or known >> cpu.id & 1)
+        ]
+
+    def _note_branches(self, targets: list[Cpu], budget: int) -> None:
+        """All but the first of the targets are to be followed later, the last of them first:
+        while it is, those before it are asleep.
+        """
+        sim = self.sim
+        assert sim is not None
+        assert sim.local is not None
+        before = tuple(_last_at_each_step(sim.switches))
+        local, yielded = sim.local.snapshot(), tuple(self._yielded)
+        asleep = {**self._asleep, targets[0].id: self._ear.transition}
+        branches: list[Branch] = []
+        for other in reversed(targets[1:]):
+            switches = (*before, (sim.clock, other.id))
+            sleepers = dict(asleep) if self._sleep and not yielded else {}
+            branch = Branch(switches, budget, local, yielded, sleepers)
+            asleep[other.id] = branch.transition
+            branches.append(branch)
+        self._frontier.todo += reversed(branches)
 
     def _key(self, sim: Simulator) -> bytes:
         assert self.session is not None

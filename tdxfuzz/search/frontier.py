@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
+from tdxfuzz.search.sleep import Asleep, Transition
 from tdxfuzz.sim import READ, SHARED
 from tdxfuzz.sim.local import Snapshot as LocalSnapshot
 
@@ -18,13 +19,15 @@ more to find out."""
 class Bounds:
     """How far to go: ``preemptions`` None means all orders. ``states`` and ``seconds`` bound
     memory and time; reaching them leaves the verdict unknown. Without ``reduce`` there is a
-    choice before every step, whether it commutes or not.
+    choice before every step, whether it commutes or not; without ``sleep`` both orders of two
+    steps that commute with each other are tried.
     """
 
     preemptions: int | None = None
     states: int = DEFAULT_STATES
     seconds: float | None = None
     reduce: bool = True
+    sleep: bool = True
 
     def __str__(self) -> str:
         if self.preemptions is None:
@@ -62,13 +65,16 @@ class Branch:
     """A choice that has yet to be made: go on with ``cpu`` before step ``clock``.
 
     ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
-    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point.
+    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point, ``asleep``
+    those of whom another branch takes care. ``transition`` is what the choice turns out to do.
     """
 
     switches: tuple[tuple[int, int], ...]
     budget: int
     local: LocalSnapshot
     yielded: tuple[int, ...]
+    asleep: Asleep = field(factory=dict)
+    transition: Transition = field(factory=Transition)
 
 
 @define
@@ -95,15 +101,16 @@ class Accesses:
 class Frontier:
     """What a search has yet to do and what it remembers; enough to go on later.
 
-    ``todo`` are the branches to follow, None standing for the start. ``budgets`` has, for
-    each state's key, the most preemptions that were left when it was explored. ``accesses``
+    ``todo`` are the branches to follow, None standing for the start. ``remembered`` has, for
+    each state's key, how it was explored: under a bound the most preemptions that were left
+    then, else the CPUs (as bits) that were asleep each time. ``accesses``
     says who was seen to touch which piece of shared state, and ``spoilt`` names those
     before whose accesses there is a choice. ``began`` is how many of them were known when the
     pass began, and how many runs had been made: pieces found since had choices missed.
     """
 
     todo: list[Branch | None] = field(factory=lambda: [None])
-    budgets: dict[bytes, int] = field(factory=dict)
+    remembered: dict[bytes, int] = field(factory=dict)
     accesses: dict[str, Accesses] = field(factory=dict)
     spoilt: set[str] = field(factory=set)
     began: tuple[int, int] = (0, 0)
@@ -115,5 +122,5 @@ class Frontier:
 
     def begin_again(self, runs: int) -> None:
         """Begin a new pass, with what is known now."""
-        self.todo, self.budgets = [None], {}
+        self.todo, self.remembered = [None], {}
         self.began = len(self.spoilt), runs

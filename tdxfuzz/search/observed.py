@@ -38,10 +38,20 @@ def touched(cell: Cell, access: int, entries_may_go: bool = False, hints: bool =
     that freed it lets go of its entry.
     """
     if isinstance(cell, PamtEntry) and _is_about_its_range(cell, access, entries_may_go, hints):
-        return f"TYPES[{cell.hpa >> 21:#x}]"
+        return types_of(cell.hpa)
     if isinstance(cell, BitmapWord):
-        return f"BITMAP[{cell.first >> 21:#x}]"
+        return bitmap_of(cell.first)
     return cell.name
+
+
+def types_of(hpa: int) -> str:
+    """The piece that is all entries of a 2MB range."""
+    return f"TYPES[{hpa >> 21:#x}]"
+
+
+def bitmap_of(hpa: int) -> str:
+    """The piece that is the bitmap of a 2MB range."""
+    return f"BITMAP[{hpa >> 21:#x}]"
 
 
 def _is_about_its_range(cell: PamtEntry, access: int, entries_may_go: bool, hints: bool) -> bool:

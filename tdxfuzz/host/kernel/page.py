@@ -159,6 +159,7 @@ class PageAllocator(Cell):
             self.refused += 1
         else:
             self.allocated[pfn] = what
+        self.watch.page_allocated(pfn)
         return pfn
 
     def alloc_block(self, what: str) -> int | None:
@@ -171,9 +172,12 @@ class PageAllocator(Cell):
         self.sim.step(self, RMW)
         if self._must_fail() or not self.whole_ranges:
             self.refused += 1
+            self.watch.page_allocated(None)
             return None
         first = self.whole_ranges.pop(0)
-        self.allocated.update((first + i, what) for i in range(512))
+        for pfn in range(first, first + 512):
+            self.allocated[pfn] = what
+            self.watch.page_allocated(pfn)
         return first
 
     def _must_fail(self) -> bool:

@@ -34,13 +34,13 @@ def counts(verified: Verified) -> tuple[int, int, int, int, int]:
 @pytest.mark.parametrize(
     ("name", "design", "expected"),
     [
-        ("zap-zap", "merged", (200, 400, 233, 14, 2)),
-        ("zap-zap", "v6", (116, 232, 140, 11, 2)),
-        ("zap-remap", "merged", (462, 924, 505, 22, 3)),
-        ("convert-map", "v6", (117, 234, 146, 20, 2)),
-        ("map-zap", "v6", (177, 354, 214, 21, 2)),
-        ("map-zap", "merged", (392, 784, 439, 21, 2)),
-        ("fault-fault", "merged", (1554, 3108, 1622, 34, 2)),
+        ("zap-zap", "merged", (200, 347, 115, 14, 2)),
+        ("zap-zap", "v6", (116, 197, 76, 11, 2)),
+        ("zap-remap", "merged", (436, 645, 214, 22, 3)),
+        ("convert-map", "v6", (117, 169, 75, 20, 2)),
+        ("map-zap", "v6", (177, 239, 86, 21, 2)),
+        ("map-zap", "merged", (367, 496, 161, 21, 2)),
+        ("fault-fault", "merged", (1369, 2079, 633, 34, 2)),
     ],
 )
 def test_exact_counts_of_small_scenarios(
@@ -49,6 +49,11 @@ def test_exact_counts_of_small_scenarios(
     verified = verify(scenario(name, design))
     assert verified.verdict is Verdict.PASS
     assert counts(verified) == expected
+
+
+def test_exact_counts_of_a_small_scenario_where_nobody_sleeps() -> None:
+    verified = verify(scenario("map-zap", "merged"), bounds=Bounds(sleep=False))
+    assert counts(verified) == (392, 784, 439, 21, 2)
 
 
 def ending(case: Case) -> bytes:

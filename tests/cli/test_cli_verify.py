@@ -18,7 +18,7 @@ def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
     answer = invoke("verify", "v6", *SMALL)
     assert answer.code == 0
     assert re.fullmatch(
-        r"v6 zap-zap: pass: all orders, 116 states, 232 transitions, 140 schedules, depth 11, "
+        r"v6 zap-zap: pass: all orders, 116 states, 197 transitions, 76 schedules, depth 11, "
         r"2 final states, [\d.]+ s\n",
         answer.out,
     )

@@ -63,10 +63,15 @@ class Footprint:
         """Nothing: a woken CPU waits for its turn."""
 
     def conflicts(self) -> tuple[Places, ...]:
-        """The preemptions that can matter, for each cell that has any."""
+        """The preemptions that can matter, for each cell that has any. To be asked once: what
+        was noted, and the world it was noted in, is let go of.
+        """
         by_cell = [accesses for _, accesses in self._touched.values()]
         places = map(_conflicts, [*by_cell, *self._entries.values()])
-        return tuple(found for found in places if found)
+        found = tuple(some for some in places if some)
+        self._touched.clear()
+        self._entries.clear()
+        return found
 
 
 def _conflicts(accesses: list[Access]) -> Places:

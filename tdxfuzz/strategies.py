@@ -28,14 +28,16 @@ from tdxfuzz.search.drawn import drawn
 from tdxfuzz.search.footprint import Base
 from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.search.programs import LAYOUTS, draw_case
+from tdxfuzz.search.source import Source
 from tdxfuzz.sim import Schedule
 
 T = TypeVar("T")
 
 MAX_PREEMPTIONS = 3
 
-MOSTLY = 80
-"""Percent of preemptions that come before a step that another CPU can spoil."""
+PARTS = 5
+"""One preemption in so many comes anywhere, the others before a step that another CPU can
+spoil."""
 
 
 class _DrawnSource:
@@ -95,11 +97,15 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
-    source = _DrawnSource(draw)
+    return _draw_schedule(_DrawnSource(draw), base, most)
+
+
+def _draw_schedule(source: Source, base: Base, most: int) -> Schedule:
     pairs = []
     for _ in range(source.below(most + 1)):
-        if source.percent(MOSTLY) and base.conflicts:
-            places = base.conflicts[source.below(len(base.conflicts))]
+        cell, part = divmod(source.below(PARTS * max(len(base.conflicts), 1)), PARTS)
+        if part and base.conflicts:
+            places = base.conflicts[cell]
             pairs.append(places[source.below(len(places))])
         else:
             pairs.append((source.below(base.length), source.below(base.run.contexts)))
@@ -166,5 +172,6 @@ def cases(
     most: int = MAX_PREEMPTIONS,
 ) -> Case:
     """Whole cases for a design: built in by name, or a class of the user's."""
-    base = draw(bases(design_name, cpus, design))
-    return base.case.with_schedule(draw(schedules(base, most)))
+    case = draw(programs(design_name, cpus))
+    schedule = _draw_schedule(_DrawnSource(draw), drawn(design).base(case), most)
+    return case.with_schedule(schedule)

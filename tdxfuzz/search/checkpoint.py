@@ -88,8 +88,7 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
         frontier = Frontier(
             todo=[_branch(json.loads(line)) for line in lines[:todo]],
             remembered={
-                bytes.fromhex(key): int(how)
-                for key, how in (line.split() for line in lines[todo:])
+                bytes.fromhex(key): int(how) for key, how in (line.split() for line in lines[todo:])
             },
             accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
             spoilt=set(header["spoilt"]),

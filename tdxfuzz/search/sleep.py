@@ -6,7 +6,7 @@ go on there would only lead to where a going first has led.
 
 Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems" (1996), chapter
 5, with its rule for remembered states. Deviations: what a transition does is known once it
-has been made; one that a check had something to say to commutes with nothing.
+has been made; what a check judges by counts as touched, where the check is told.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ class Worlds:
         if self._can_keep:
             try:
                 self._kept[key] = session.keep()
+                # So that no run counts the set-up, the first no more than the others.
+                session.rewind(case, policy, traced)
             except NotRewindableError:
                 self._can_keep = False
         if len(self._kept) > self._most:

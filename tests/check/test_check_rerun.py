@@ -93,3 +93,13 @@ def test_cases_that_differ_in_their_faults_alone_share_a_world(kind: str) -> Non
         assert what_happened(again) == what_happened(once)
     hashes = {what_happened(worlds.run(case, traced=True))[0] for case in cases}
     assert len(hashes) > 1
+
+
+def test_no_run_of_a_world_that_is_kept_counts_its_set_up() -> None:
+    case = SCENARIOS["map-zap"].case("merged")
+    worlds = Worlds()
+    first, second = worlds.run(case), worlds.run(case)
+    assert first.calls == second.calls
+    assert (first.setup_steps, second.setup_steps) == (0, 0)
+    assert run(case).setup_steps > 0
+    assert run(case).calls > first.calls

@@ -108,7 +108,7 @@ def _parts(branch: Branch) -> tuple[object, ...]:
     """A branch for JSON. A sleeper of whom it is not known yet what it does is not kept: it
     will be tried once more than need be.
     """
-    asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.over and not own.loud}
+    asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.is_known}
     return branch.switches, branch.budget, branch.local, branch.yielded, asleep
 
 

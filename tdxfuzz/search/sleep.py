@@ -51,13 +51,20 @@ class Transition:
         if self.pieces.setdefault(piece, how) != how:
             self.pieces[piece] = _MIXED
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its pieces tell all there is to know."""
+        return self.over and not self.loud
+
     def commutes(self, other: Transition) -> bool:
         """Whether both orders of two transitions lead to the same, for each CPU and check."""
-        if self.loud or other.loud or not self.over or not other.over:
-            return False
-        return all(
-            piece not in other.pieces or other.pieces[piece] == how != _MIXED
-            for piece, how in self.pieces.items()
+        return (
+            self.is_known
+            and other.is_known
+            and all(
+                piece not in other.pieces or other.pieces[piece] == how != _MIXED
+                for piece, how in self.pieces.items()
+            )
         )
 
 

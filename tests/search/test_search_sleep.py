@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 from attrs import evolve
 
+from golden_files import REGRESSIONS
 from tdxfuzz.check.judge import HOOKS, overridden
-from tdxfuzz.check.run import SetupError
 from tdxfuzz.host.case import Case
-from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.repro.read import parse, read_text
 from tdxfuzz.search.frontier import Bounds
 from tdxfuzz.search.hostile import draw_hostile
 from tdxfuzz.search.programs import draw_case
@@ -21,6 +22,7 @@ from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.systematic import Until, Verified, verify
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
 
+FULL = Bounds()
 SHARES = RMW | SHARED
 
 
@@ -117,38 +119,51 @@ def test_an_error_for_want_of_memory_and_the_allocation_that_failed_do_not_commu
     assert not failed.transition.commutes(refused.transition)
 
 
-FEW_STATES = 120
+FEW_STATES = 400
+"""Programs at random with more states than this are passed over."""
+
+HOSTILE_REPRODUCERS = [path for path in REGRESSIONS if path.name.startswith(HOSTILE)]
 
 
-def both(case: Case) -> tuple[Verified, Verified]:
-    """Both searches; of the second only if it is a small one."""
-    without, with_sleep = (
-        verify(case, bounds=Bounds(sleep=sleep, states=FEW_STATES), until=Until.EVERY_BUCKET)
-        for sleep in (False, True)
+def both(case: Case, bounds: Bounds = FULL) -> tuple[Verified, Verified]:
+    """The search with sleep sets, and without: the same ends and bugs, if both are finished."""
+    with_sleep, without = (
+        verify(case, bounds=evolve(bounds, sleep=sleep), until=Until.EVERY_BUCKET)
+        for sleep in (True, False)
     )
-    if without.explored.states > FEW_STATES:
-        return with_sleep, without
-    assert with_sleep.explored.finals == without.explored.finals
-    assert set(with_sleep.firsts) == set(without.firsts)
+    if without.explored.states <= bounds.states:
+        assert with_sleep.explored.finals == without.explored.finals
+        assert set(with_sleep.firsts) == set(without.firsts)
     return with_sleep, without
 
 
-@pytest.mark.parametrize("design", ["hint", "v4", "merged"])
-@pytest.mark.parametrize("name", ["zap-zap", "map-zap", "zap-remap"])
+@pytest.mark.parametrize(
+    ("name", "design"),
+    [("zap-zap", "hint"), ("zap-remap", "v4"), ("zap-zap", "merged"), ("map-zap", "merged")],
+)
 def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
     with_sleep, without = both(SCENARIOS[name].case(design))
     assert with_sleep.explored.schedules < without.explored.schedules
 
 
-def test_in_programs_at_random_no_end_and_no_bug_is_lost() -> None:
-    rng = Random(5)
-    found = set()
-    for design in (*DESIGNS, HOSTILE, HOSTILE):
-        source = RandomSource(rng)
+@pytest.mark.parametrize("path", HOSTILE_REPRODUCERS, ids=lambda path: path.name)
+def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
+    with_sleep, without = both(parse(read_text(path)).case)
+    assert without.firsts
+    assert with_sleep.explored.schedules < without.explored.schedules
+
+
+@pytest.mark.parametrize(
+    ("design", "programs", "compared"), [("hint", 3, 1), ("v6", 3, 2), (HOSTILE, 30, 30)]
+)
+def test_in_programs_at_random_no_end_and_no_bug_is_lost(
+    design: str, programs: int, compared: int
+) -> None:
+    source = RandomSource(Random(5))
+    few = Bounds(states=FEW_STATES)
+    finished = 0
+    for _ in range(programs):
         case = draw_hostile(source) if design == HOSTILE else draw_case(source, design)
         short = evolve(case, programs=tuple(program[:1] for program in case.programs))
-        try:
-            found |= set(both(short)[0].firsts)
-        except SetupError:
-            continue
-    assert found
+        finished += both(short, few)[1].explored.states <= FEW_STATES
+    assert finished >= compared

@@ -169,11 +169,27 @@ def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> i
         return -ENOENT
     this = vm.vcpus[host.sim.current.id]
     with this.mutex:
-        result = exit_handler(vm, this)
-        while result == -EBUSY:
-            host.cpu_relax()
-            result = exit_handler(vm, this)
+        result = _until_not_busy(host, lambda: exit_handler(vm, this))
     put_vm(host, vm)
+    return result
+
+
+def _until_not_busy(host: Host, attempt: Callable[[], int]) -> int:
+    """Make attempts, each like the first, until one ends otherwise than with -EBUSY; its
+    result. Of those in vain, and of how the last one went, the CPU knows nothing any more.
+    """
+    local, cpu = host.sim.local, host.sim.current.id
+    while True:
+        if local is not None:
+            local.enter(cpu)
+        result = attempt()
+        if result != -EBUSY:
+            break
+        if local is not None:
+            local.drop(cpu)
+        host.cpu_relax()
+    if local is not None:
+        local.leave(cpu, result)
     return result
 
 

@@ -17,7 +17,7 @@ from attrs import astuple
 from tdxfuzz.search.frontier import Accesses, Branch, Explored, Frontier
 from tdxfuzz.search.sleep import Transition
 
-FORMAT = 3
+FORMAT = 4
 
 
 class CheckpointError(Exception):

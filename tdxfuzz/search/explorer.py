@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from tdxfuzz.check.run import Session
+from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.search.frontier import Accesses, Bounds, Branch, Explored, Frontier
@@ -201,7 +202,8 @@ class Explorer:
         told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
         if self._sleep:
             self._ear.transition.add(piece, access)
-        self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
+        if not isinstance(cell, RelaxPoint):
+            self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
 
     def _end_transition(self) -> None:
         """A choice has been come to: who is still asleep here."""

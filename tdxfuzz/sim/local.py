@@ -11,7 +11,9 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-Snapshot = tuple[tuple[int, int, tuple[int, ...], tuple[tuple[int, int], ...]], ...]
+Pairs = tuple[tuple[int, int], ...]
+
+Snapshot = tuple[tuple[int, int, Pairs, Pairs], ...]
 """For each CPU: what it knows, its operation, the marks it is inside of, its retry loops."""
 
 
@@ -26,7 +28,7 @@ class LocalMemory:
     def __init__(self, cpus: int) -> None:
         self.known = [0] * cpus
         self._operations = [0] * cpus
-        self._marks: list[list[int]] = [[] for _ in range(cpus)]
+        self._marks: list[list[tuple[int, int]]] = [[] for _ in range(cpus)]
         self._retries: list[dict[int, int]] = [{} for _ in range(cpus)]
 
     def learn(self, cpu: int, what: object) -> None:
@@ -35,11 +37,25 @@ class LocalMemory:
 
     def enter(self, cpu: int) -> None:
         """A CPU enters a piece of code that it will :meth:`leave`."""
-        self._marks[cpu].append(self.known[cpu])
+        self._marks[cpu].append((self.known[cpu], len(self._retries[cpu])))
 
     def leave(self, cpu: int, result: object) -> None:
         """The code entered last returned ``result``, and all else is forgotten."""
-        self.known[cpu] = hash((self._marks[cpu].pop(), result))
+        self.known[cpu] = hash((self._come_out(cpu), result))
+
+    def drop(self, cpu: int) -> None:
+        """The code entered last was in vain: nothing is left of it."""
+        self.known[cpu] = self._come_out(cpu)
+
+    def _come_out(self, cpu: int) -> int:
+        """What was known at the mark entered last. Loops inside are over: the next time the
+        same lines are another loop.
+        """
+        known, loops = self._marks[cpu].pop()
+        retries = self._retries[cpu]
+        while len(retries) > loops:
+            retries.popitem()
+        return known
 
     def begin_operation(self, cpu: int) -> None:
         """The next line of a CPU's program: nothing from the lines before is known."""

@@ -17,7 +17,7 @@ from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.sim import FollowSchedule, Schedule, Simulator
+from tdxfuzz.sim import FollowSchedule, LocalMemory, Schedule, Simulator
 
 Operation = Callable[[AtomicT], object]
 
@@ -180,6 +180,20 @@ def test_a_cache_is_topped_up_and_runs_dry() -> None:
     assert pages.count == 2
     assert cache.topup(4) == -ENOMEM
     assert [cache.pop() is None for _ in range(4)] == [False, False, False, True]
+
+
+def test_of_a_topup_its_cpu_knows_the_result_and_later_each_page_it_draws() -> None:
+    known = []
+    for first in (0, 1):
+        pages, _, _ = allocator()
+        cache = PageCache(pages, "cached")
+        cache.topup(first)
+        local = pages.sim.local = LocalMemory(1)
+        cache.topup(2)
+        known.append(local.known[0])
+        assert cache.pop() is not None
+        known.append(local.known[0])
+    assert known[0] == known[2] != known[1]
 
 
 def test_draining_a_cache_gives_everything_back() -> None:

@@ -41,6 +41,7 @@ def counts(verified: Verified) -> tuple[int, int, int, int, int]:
         ("map-zap", "v6", (177, 239, 86, 21, 2)),
         ("map-zap", "merged", (367, 496, 161, 21, 2)),
         ("fault-fault", "merged", (1369, 2079, 633, 34, 2)),
+        ("map-map", "hint", (1577, 2372, 792, 32, 4)),
     ],
 )
 def test_exact_counts_of_small_scenarios(

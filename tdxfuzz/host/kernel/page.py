@@ -233,9 +233,10 @@ class PageCache:
     ``has_head`` says whether the head of its list has been made.
     """
 
-    __slots__ = ("allocator", "has_head", "pages", "what")
+    __slots__ = ("_sim", "allocator", "has_head", "pages", "what")
 
     def __init__(self, allocator: PageAllocator, what: str, has_head: bool = True) -> None:
+        self._sim = allocator.sim
         self.allocator = allocator
         self.has_head = has_head
         self.what = what
@@ -243,18 +244,29 @@ class PageCache:
 
     def topup(self, count: int) -> int:
         """Hold at least ``count`` pages; 0 or -ENOMEM. May sleep."""
+        local, cpu = self._sim.local, self._sim.current.id
         missing = count - len(self.pages)
+        if local is not None:
+            local.enter(cpu)
+            local.learn(cpu, missing)
         if missing > 0:
             self.pages += self.allocator.alloc_bulk(missing, self.what)
-        return 0 if len(self.pages) >= count else -ENOMEM
+        result = 0 if len(self.pages) >= count else -ENOMEM
+        if local is not None:
+            local.leave(cpu, result)
+        return result
 
     def pop(self) -> int | None:
         """Draw a page; None if the cache ran dry."""
-        if not self.pages:
+        pfn = self.pages.pop() if self.pages else None
+        if self._sim.local is not None:
+            # No step, for only its CPU has it; but that CPU knows more now.
+            self._sim.local.learn(self._sim.current.id, pfn or 0)
+        if pfn is None:
             self.allocator.watch.cache_dry(self.what)
-            return None
-        self.allocator.drawn += 1
-        return self.pages.pop()
+        else:
+            self.allocator.drawn += 1
+        return pfn
 
     def drain(self) -> None:
         """Give everything back."""

@@ -1,7 +1,7 @@
 """Which preemptions of a run can matter: those before a step that another CPU can spoil.
 
 Let CPU a be about to access a cell. Going on with CPU b instead makes a difference only
-if b accesses some such cell as well, later in this run, and one of the two writes;
+if b accesses that cell as well, later in this run, and the two accesses do not commute;
 otherwise the order is equivalent to one that preempts a later. (Where calls begin and end is
 part of the order, but nothing that a call could see.)
 """
@@ -15,10 +15,14 @@ from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
-from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
+from tdxfuzz.sim import EMPTY, READ, SHARED, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
 
-Access = tuple[int, int, bool]
-"""(step, CPU, whether it changes something)."""
+_READS, _SHARES, _WRITES = 1, 2, 4
+"""What an access does: it looks, it is one of many sharers of a lock, or anything else. Two that
+look commute, and two that share; all other pairs do not."""
+
+Access = tuple[int, int, int]
+"""(step, CPU, what it does)."""
 
 Places = tuple[tuple[int, int], ...]
 """(step, CPU to go on with) pairs."""
@@ -42,10 +46,13 @@ class Footprint:
         cpu = sim.current
         cell = cpu.next_cell
         if cell is not None and not isinstance(cell, CallEdges):
+            access = cpu.next_access
+            reads = access & 3 == READ
+            what = _READS if reads else _SHARES if access & SHARED else _WRITES
             _, accesses = self._touched.setdefault(id(cell), (cell, []))
-            accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
+            accesses.append((sim.clock, cpu.id, what))
             if isinstance(cell, PamtEntry):
-                self._touch_range(sim.clock, cpu.id, cell, cpu.next_access & 3 == READ)
+                self._touch_range(sim.clock, cpu.id, cell, reads)
         return None
 
     def _touch_range(self, step: int, cpu: int, entry: PamtEntry, reads: bool) -> None:
@@ -54,7 +61,8 @@ class Footprint:
         """
         scans = isinstance(entry, Pamt2M)
         if not scans or reads:
-            self._entries.setdefault(entry.hpa >> 21, []).append((step, cpu, scans))
+            what = _WRITES if scans else _READS
+            self._entries.setdefault(entry.hpa >> 21, []).append((step, cpu, what))
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
         return self._follow.choose(sim, why)
@@ -76,14 +84,13 @@ class Footprint:
 
 def _conflicts(accesses: list[Access]) -> Places:
     found: list[tuple[int, int]] = []
-    later: dict[int, bool] = {}
-    for step, cpu, writes in reversed(accesses):
+    later: dict[int, int] = {}
+    for step, cpu, what in reversed(accesses):
+        commutes = 0 if what == _WRITES else what
         found += [
-            (step, other)
-            for other, other_writes in later.items()
-            if other != cpu and (writes or other_writes)
+            (step, other) for other, whats in later.items() if other != cpu and whats & ~commutes
         ]
-        later[cpu] = writes or later.get(cpu, False)
+        later[cpu] = later.get(cpu, 0) | what
     return tuple(sorted(found))
 
 

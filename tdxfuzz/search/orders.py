@@ -73,16 +73,15 @@ class OrderSearch:
         return hit
 
     def with_fewer_switches(self, found: Run) -> Run:
-        """The same programs with a schedule from which nothing can be left out: half of its
-        switches, a quarter …, one (Zeller and Hildebrandt, "Simplifying and isolating
-        failure-inducing input", TSE 2002).
+        """The same programs with a schedule from which nothing can be left out: all of its
+        switches, half of them, a quarter …, one (Zeller and Hildebrandt, "Simplifying and
+        isolating failure-inducing input", TSE 2002).
         """
         best = found
         length = len(best.schedule)
         while length:
-            length = (length + 1) // 2 if length > 1 else 0
             at = 0
-            while length and at < len(best.schedule):
+            while at < len(best.schedule):
                 switches = best.schedule.switches
                 fewer = Schedule(switches[:at] + switches[at + length :])
                 hit = self._try(best.case, fewer)
@@ -90,6 +89,7 @@ class OrderSearch:
                     best = hit
                 else:
                     at += length
+            length = (length + 1) // 2 if length > 1 else 0
         return best
 
     def easiest_to_read(self, found: Run) -> Run:

@@ -27,9 +27,6 @@ from tdxfuzz.search.orders import OrderSearch
 from tdxfuzz.search.smaller import SIMPLIFICATIONS, Simplification, effort, setup_order
 from tdxfuzz.sim import EMPTY
 
-MANY_PREEMPTIONS = 2
-"""With more than these, switches are left out before anything else is tried."""
-
 Size = tuple[int, ...]
 
 
@@ -90,8 +87,7 @@ def shrink(
     best = search.without_noops(found)
     while True:
         before = best
-        if best.preemptions > MANY_PREEMPTIONS:
-            best = search.with_fewer_switches(best)
+        best = search.with_fewer_switches(best)
         for simplify in SIMPLIFICATIONS:
             smaller = _apply(search, best, simplify)
             while smaller is not None:

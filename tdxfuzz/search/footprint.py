@@ -1,7 +1,7 @@
 """Which preemptions of a run can matter: those before a step that another CPU can spoil.
 
 Let CPU a be about to access a cell. Going on with CPU b instead makes a difference only
-if b accesses that cell as well, later in this run, and the two accesses do not commute;
+if b accesses some such cell as well, later in this run, and one of the two writes;
 otherwise the order is equivalent to one that preempts a later. (Where calls begin and end is
 part of the order, but nothing that a call could see.)
 """
@@ -15,14 +15,10 @@ from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
 from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
-from tdxfuzz.sim import EMPTY, READ, SHARED, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
+from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
 
-_READS, _SHARES, _WRITES = 1, 2, 4
-"""What an access does: it looks, it is one of many sharers of a lock, or anything else. Two that
-look commute, and two that share; all other pairs do not."""
-
-Access = tuple[int, int, int]
-"""(step, CPU, what it does)."""
+Access = tuple[int, int, bool]
+"""(step, CPU, whether it changes something)."""
 
 Places = tuple[tuple[int, int], ...]
 """(step, CPU to go on with) pairs."""
@@ -46,23 +42,13 @@ class Footprint:
         cpu = sim.current
         cell = cpu.next_cell
         if cell is not None and not isinstance(cell, CallEdges):
-            access = cpu.next_access
-            reads = access & 3 == READ
-            what = _READS if reads else _SHARES if access & SHARED else _WRITES
             _, accesses = self._touched.setdefault(id(cell), (cell, []))
-            accesses.append((sim.clock, cpu.id, what))
-            if isinstance(cell, PamtEntry):
-                self._touch_range(sim.clock, cpu.id, cell, reads)
+            accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
+            touched = range_of(cell, cpu.next_access & 3 == READ)
+            if touched is not None:
+                index, scans = touched
+                self._entries.setdefault(index, []).append((sim.clock, cpu.id, scans))
         return None
-
-    def _touch_range(self, step: int, cpu: int, entry: PamtEntry, reads: bool) -> None:
-        """PAMT.REMOVE looks at all 4KB entries of a range in one step, announced at the 2MB
-        entry, and takes them away: that does not commute with an access to any of them.
-        """
-        scans = isinstance(entry, Pamt2M)
-        if not scans or reads:
-            what = _WRITES if scans else _READS
-            self._entries.setdefault(entry.hpa >> 21, []).append((step, cpu, what))
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
         return self._follow.choose(sim, why)
@@ -82,15 +68,28 @@ class Footprint:
         return found
 
 
+def range_of(cell: Cell, reads: bool) -> tuple[int, bool] | None:
+    """The 2MB range of an access to one of its PAMT entries, and whether it scans them all.
+
+    PAMT.REMOVE looks at all 4KB entries of a range in one step, announced at the 2MB entry,
+    and takes them away: that does not commute with an access to any of them.
+    """
+    if not isinstance(cell, PamtEntry):
+        return None
+    scans = isinstance(cell, Pamt2M)
+    return (cell.hpa >> 21, scans) if reads or not scans else None
+
+
 def _conflicts(accesses: list[Access]) -> Places:
     found: list[tuple[int, int]] = []
-    later: dict[int, int] = {}
-    for step, cpu, what in reversed(accesses):
-        commutes = 0 if what == _WRITES else what
+    later: dict[int, bool] = {}
+    for step, cpu, writes in reversed(accesses):
         found += [
-            (step, other) for other, whats in later.items() if other != cpu and whats & ~commutes
+            (step, other)
+            for other, other_writes in later.items()
+            if other != cpu and (writes or other_writes)
         ]
-        later[cpu] = later.get(cpu, 0) | what
+        later[cpu] = writes or later.get(cpu, False)
     return tuple(sorted(found))
 
 

@@ -1,42 +1,49 @@
-"""Preemptions one by one: every place at which one can matter, none twice; then pairs.
+"""Preemptions one by one: every window in which one makes a difference, none twice; then pairs.
 
 Musuvathi and Qadeer, "Iterative context bounding for systematic testing of multithreaded
-programs" (PLDI 2007). Deviations: the places come in random order, for a hunt goes on to
-other programs long before all have been tried; the places of a second preemption are those
-of the order without the first. To earn a verdict, see :mod:`tdxfuzz.search.systematic`.
+programs" (PLDI 2007). Deviations: where a preemption makes a difference is found out on the way
+(:mod:`tdxfuzz.search.windows`), from a step drawn at random on and once around, for a hunt goes
+on to other programs long before all has been tried. To earn a verdict, see
+:mod:`tdxfuzz.search.systematic`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 from random import Random
 
 from tdxfuzz.check.run import Run
 from tdxfuzz.search.footprint import Base
-from tdxfuzz.sim import Schedule
+from tdxfuzz.search.windows import windows
+from tdxfuzz.sim import EMPTY
 
 
 class OneByOne:
-    """Every place of one preemption that can matter, then every two, none twice."""
+    """One preemption in every window, then one more after each of those, none twice."""
 
     name = "systematic"
 
     def __init__(self) -> None:
         self._base: Base | None = None
-        self._left: Iterator[Schedule] = iter(())
+        self._left: Iterator[Run] = iter(())
 
     def attempt(self, rng: Random, base: Base) -> Run:
         if base is not self._base:
-            self._base, self._left = base, _schedules(rng, base)
-        return base.rerun.run(next(self._left, Schedule()))
+            self._base, self._left = base, _orders(rng, base)
+        return next(self._left, None) or base.rerun.run()
 
 
-def _schedules(rng: Random, base: Base) -> Iterator[Schedule]:
-    places = sorted({place for cell in base.conflicts for place in cell})
-    rng.shuffle(places)
-    for place in places:
-        yield Schedule.of([place])
-    for pair in combinations(places, 2):
-        if pair[0][0] != pair[1][0]:
-            yield Schedule.of(sorted(pair))
+def _orders(rng: Random, base: Base) -> Iterator[Run]:
+    singles: list[Run] = []
+    start = rng.randrange(base.length)
+    targets = list(range(base.run.contexts))
+    rng.shuffle(targets)
+    for first, last in ((start, None), (0, start - 1)):
+        for target in targets:
+            for found in windows(base.rerun, base.run, EMPTY, target, first, last):
+                singles.append(found)
+                yield found
+    for single in singles:
+        schedule = single.case.schedule
+        for target in targets:
+            yield from windows(base.rerun, single, schedule, target, schedule.switches[-1].step + 1)

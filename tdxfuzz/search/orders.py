@@ -9,9 +9,9 @@ from attrs import evolve
 from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run, SetupError
 from tdxfuzz.host.case import Case
-from tdxfuzz.search.footprint import conflicts_of
 from tdxfuzz.search.place import Place, Progress
 from tdxfuzz.search.smaller import Candidate
+from tdxfuzz.search.windows import windows
 from tdxfuzz.sim import EMPTY, Schedule, Switch
 
 MOST_REPLAYS = 400
@@ -159,24 +159,25 @@ class OrderSearch:
         limit = self.replays + replays
         for count in range(most + 1):
             for start in starts:
-                for schedule in self._schedules(case, start, count):
-                    hit = self._try(case, schedule)
-                    if hit is not None or self.replays >= limit or len(at_work) < 2:
-                        return hit
+                for found in self._orders(case, start, count):
+                    self.replays += 1
+                    if found.finding is not None and found.finding.bucket == self._bucket:
+                        return self._try(case, found.case.schedule)
+                    if self.replays >= limit or len(at_work) < 2:
+                        return None
         return None
 
-    def _schedules(self, case: Case, before: Schedule, count: int) -> Iterator[Schedule]:
-        """Schedules that begin with ``before`` and have ``count`` more switches."""
+    def _orders(self, case: Case, before: Schedule, count: int) -> Iterator[Run]:
+        """Runs whose schedules begin with ``before`` and have ``count`` more switches."""
+        rerun = self._rerun(case)
         if count == 0:
-            yield before
+            yield rerun.run(before)
             return
-        self.replays += 1
-        last = before.switches[-1].step if before else -1
-        conflicts = conflicts_of(self._rerun(case), before)
-        for step, cpu in sorted({place for cell in conflicts for place in cell}):
-            if step > last:
-                longer = Schedule((*before, Switch(step, cpu)))
-                yield from self._schedules(case, longer, count - 1)
+        for base in self._orders(case, before, count - 1):
+            schedule = base.case.schedule
+            first = schedule.switches[-1].step + 1 if schedule else 0
+            for target in range(base.contexts):
+                yield from windows(rerun, base, schedule, target, first)
 
     def _try(self, case: Case, schedule: Schedule) -> Run | None:
         """The run, if it has the bucket."""

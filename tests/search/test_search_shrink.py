@@ -83,3 +83,14 @@ def test_switches_that_the_bug_does_not_need_are_left_out() -> None:
     assert bucket(fewer) == bucket(crowded)
     assert fewer.preemptions <= 2
     assert fewer.case.programs == case.programs
+
+
+def test_the_only_switch_is_left_out_too() -> None:
+    """What a softirq does it does in the default order as well."""
+    setup = (Op.parse("create 0"), Op.parse("map 0 0"))
+    alone = Case("v5", World(cpus=1, tds=1, slots=1), setup, ((Op.parse("destroy 0"),),))
+    tried = (run(alone.with_schedule(Schedule.of([(step, 1)]))) for step in range(400))
+    interrupted = next(each for each in tried if each.finding and each.preemptions)
+    assert bucket(interrupted) == "irq-safety/-/-/pamt_lock"
+    shrunk = shrink(interrupted).run
+    assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)

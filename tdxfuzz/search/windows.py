@@ -1,0 +1,132 @@
+"""Windows: where one preemption more makes a difference, each tried once.
+
+CPU a is preempted, b runs, a goes on. The first step of a's that does not commute with what was
+done in between closes the *window*: to preempt a at any other place up to that step leads to
+the same. The next window opens behind that step, and what b does then is known once it was
+tried. So each run but the last of a row shows something that no other does, and no bug that needs
+one preemption more is missed. A footprint of the order without it can miss one, for b may do
+more once a is halfway.
+
+Flanagan and Godefroid, "Dynamic partial-order reduction for model checking software" (POPL
+2005), whose races of a run are looked for here in one direction only: behind the preemption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from tdxfuzz.check.rerun import Rerun
+from tdxfuzz.check.run import Run
+from tdxfuzz.host.cells import CallEdges
+from tdxfuzz.search.footprint import range_of
+from tdxfuzz.sim import READ, SHARED, Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
+
+_READS, _SHARES, _ELSE = 1, 2, 4
+"""What an access does to a cell: it looks, it is one of many sharers of a lock, or anything else.
+Two that look commute, and two that share; all other pairs do not."""
+
+
+def windows(
+    rerun: Rerun, base: Run, before: Schedule, target: int, first: int, last: int | None = None
+) -> Iterator[Run]:
+    """Runs with one switch more than ``before``, to the CPU ``target``: one for each window
+    that opens at step ``first`` or later, and not later than ``last``.
+
+    Args:
+        rerun: of the case.
+        base: its run under ``before``.
+        before: switches, all of them before step ``first``.
+        target: may be a softirq.
+        first: a step.
+        last: a step; the end of the run by default.
+
+    Raises:
+        HarnessError: as for :func:`tdxfuzz.check.run.run`.
+    """
+    segments = [step for step, _ in base.outcome.switches]
+    last_turn = max((step for step, cpu in base.outcome.switches if cpu == target), default=-1)
+    opening: int | None = first
+    while opening is not None and opening < last_turn:
+        window = _Window(before, target, opening)
+        found = rerun.run(policy=window)
+        if window.place is None or (last is not None and window.place > last):
+            return
+        yield _as_scheduled(found, base, (*before, Switch(window.place, target)))
+        place = window.place
+        opening = window.closed or next((step for step in segments if step > place), None)
+
+
+def _as_scheduled(found: Run, base: Run, switches: tuple[Switch, ...]) -> Run:
+    """A run as if its schedule, not a policy, had led it."""
+    schedule = Schedule(switches)
+    case = found.case.with_schedule(schedule)
+    return evolve(found, case=case, schedule=schedule, preemptions=base.preemptions + 1)
+
+
+class _Window:
+    """A policy that follows a schedule, then switches to ``target`` as soon as that can be from
+    step ``opening`` on: ``place``. ``closed`` is where the next window opens.
+    """
+
+    def __init__(self, before: Schedule, target: int, opening: int) -> None:
+        self.place: int | None = None
+        self.closed: int | None = None
+        self.due = min(FollowSchedule(before).due, opening)
+        self._follow = FollowSchedule(before)
+        self._target = target
+        self._opening = opening
+        self._preempted = -1
+        self._steps = 0
+        self._cells: dict[int, Cell] = {}
+        self._done: dict[tuple[str, int], int] = {}
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        if self.place is not None:
+            if self.closed is None:
+                self._note(sim)
+            return None
+        if sim.clock < self._opening:
+            switched = self._follow.preempt(sim)
+            self.due = min(self._follow.due, self._opening)
+            return switched
+        self.due = -1
+        target = sim.cpus[self._target]
+        if target is sim.current or not target.runnable:
+            return None
+        self.place, self._preempted = sim.clock, sim.current.id
+        return target
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        return self._follow.choose(sim, why)
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """Nothing: a woken CPU waits for its turn."""
+
+    def _note(self, sim: Simulator) -> None:
+        """A step behind the preemption: of who was preempted, or one it may not commute with."""
+        cpu = sim.current
+        cell = cpu.next_cell
+        assert cell is not None
+        own = cpu.id == self._preempted
+        if not isinstance(cell, CallEdges):
+            for piece, what in self._pieces(cell, cpu.next_access):
+                done = self._done.get(piece, 0)
+                if not own:
+                    self._done[piece] = done | what
+                elif done & ~(0 if what == _ELSE else what):
+                    assert self.place is not None
+                    self.closed = self.place + self._steps + 1
+                    self.due = self._follow.due
+                    return
+        self._steps += own
+
+    def _pieces(self, cell: Cell, access: int) -> Iterator[tuple[tuple[str, int], int]]:
+        self._cells[id(cell)] = cell  # or its id might be given to another
+        reads = access & 3 == READ
+        yield ("cell", id(cell)), _READS if reads else _SHARES if access & SHARED else _ELSE
+        touched = range_of(cell, reads)
+        if touched is not None:
+            index, scans = touched
+            yield ("range", index), _ELSE if scans else _READS

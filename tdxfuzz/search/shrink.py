@@ -10,8 +10,8 @@ Contract, for ``after = shrink(before)``:
 Whenever an operation goes, the numbers of all steps change, so an old schedule means
 nothing for a new program. Each candidate is first tried with the preemptions moved to
 the same places of the operations that are left (:mod:`tdxfuzz.search.place`), then, if
-an operation went, with no preemption, one, two … wherever they can matter
-(:mod:`tdxfuzz.search.footprint`). Of equivalent schedules those are preferred that
+an operation went, with no preemption, one, two … wherever they make a difference
+(:mod:`tdxfuzz.search.windows`). Of equivalent schedules those are preferred that
 switch between SEAMCALLs rather than inside one: they read better.
 """
 

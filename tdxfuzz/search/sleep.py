@@ -18,10 +18,8 @@ from attrs import define, field
 from tdxfuzz.check.judge import HOOKS
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.module import ModuleWatch
-from tdxfuzz.search.observed import bitmap_of, types_of
-from tdxfuzz.sim import READ, RMW, SHARED
-
-_MIXED, _READS, _SHARES = range(3)
+from tdxfuzz.search.observed import CHANGES, bitmap_of, effect, types_of
+from tdxfuzz.sim import READ, RMW
 
 QUIET = frozenset(
     ("calling", "called", "lock_context", "lock_wanted", "refcount_changed", "slept_in_atomic")
@@ -47,9 +45,9 @@ class Transition:
 
     def add(self, piece: str, access: int) -> None:
         """Note an access."""
-        how = _READS if access & 3 == READ else _SHARES if access & SHARED else _MIXED
+        how = effect(access)
         if self.pieces.setdefault(piece, how) != how:
-            self.pieces[piece] = _MIXED
+            self.pieces[piece] = CHANGES
 
     @property
     def is_known(self) -> bool:
@@ -62,7 +60,7 @@ class Transition:
             self.is_known
             and other.is_known
             and all(
-                piece not in other.pieces or other.pieces[piece] == how != _MIXED
+                piece not in other.pieces or other.pieces[piece] == how != CHANGES
                 for piece, how in self.pieces.items()
             )
         )

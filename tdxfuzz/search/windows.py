@@ -22,11 +22,8 @@ from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import Run
 from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.search.footprint import range_of
-from tdxfuzz.sim import READ, SHARED, Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
-
-_READS, _SHARES, _ELSE = 1, 2, 4
-"""What an access does to a cell: it looks, it is one of many sharers of a lock, or anything else.
-Two that look commute, and two that share; all other pairs do not."""
+from tdxfuzz.search.observed import CHANGES, READS, effect
+from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
 
 
 def windows(
@@ -48,12 +45,13 @@ def windows(
     """
     turns = [*base.outcome.switches, (base.outcome.steps, -1)]
     begins = [step for (step, cpu), (end, _) in pairwise(turns) if cpu == target and end > step]
+    end = max(begins, default=0) if last is None else min(max(begins, default=0), last + 1)
     opening: int | None = first
-    while opening is not None and begins and opening < begins[-1]:
+    while opening is not None and opening < end:
         window = _Window(before, target, opening)
         found = rerun.run(policy=window)
         place = window.place
-        if place is None or (last is not None and place > last):
+        if place is None or place >= end:
             return
         schedule = Schedule((*before, Switch(place, target)))
         yield evolve(
@@ -126,7 +124,7 @@ class _Window:
                 done = self._done.get(piece, 0)
                 if not own:
                     self._done[piece] = done | what
-                elif done & ~(0 if what == _ELSE else what):
+                elif done & ~(0 if what == CHANGES else what):
                     assert self.place is not None
                     self.closed = self.place + self._steps + 1
                     self.due = self._follow.due
@@ -135,9 +133,9 @@ class _Window:
 
     def _pieces(self, cell: Cell, access: int) -> Iterator[tuple[tuple[str, int], int]]:
         self._cells[id(cell)] = cell  # or its id might be given to another
-        reads = access & 3 == READ
-        yield ("cell", id(cell)), _READS if reads else _SHARES if access & SHARED else _ELSE
-        touched = range_of(cell, reads)
+        what = effect(access)
+        yield ("cell", id(cell)), what
+        touched = range_of(cell, what == READS)
         if touched is not None:
             index, scans = touched
-            yield ("range", index), _ELSE if scans else _READS
+            yield ("range", index), CHANGES if scans else READS

@@ -21,7 +21,8 @@ from tdxfuzz.search.one_by_one import OneByOne
 from tdxfuzz.search.pct import Pct, PriorityPolicy
 from tdxfuzz.search.portfolio import Portfolio
 from tdxfuzz.search.random_walk import ANYWHERE, RandomWalk
-from tdxfuzz.sim import Counter, End, Schedule, Simulator
+from tdxfuzz.search.windows import windows
+from tdxfuzz.sim import EMPTY, Counter, End, Schedule, Simulator
 
 CASE = Case(
     "merged",
@@ -128,13 +129,17 @@ def test_a_fair_suffix_lets_everybody_go_on() -> None:
     assert run_to(10, FairPolicy([2, 1], [], 10, Random(1))) is End.BOUND
 
 
-def test_one_by_one_tries_every_place_once_then_pairs() -> None:
+def test_one_by_one_tries_every_window_once_then_pairs() -> None:
     base = Base(CASE)
     engine, rng = OneByOne(), Random(3)
-    places = {place for cell in base.conflicts for place in cell}
-    tried = [engine.attempt(rng, base).case.schedule for _ in range(len(places) + 20)]
-    assert {(s.switches[0].step, s.switches[0].cpu) for s in tried[: len(places)]} == places
-    assert all(len(schedule) == 2 for schedule in tried[len(places) :])
+    every = {run.schedule for run in windows(base.rerun, base.run, EMPTY, 1, 0)}
+    tried = [engine.attempt(rng, base).case.schedule for _ in range(len(every) + 20)]
+    single = [schedule for schedule in tried if len(schedule) == 1]
+    assert tried[: len(single)] == single
+    assert single != sorted(single, key=lambda schedule: schedule.switches), "from anywhere on"
+    assert set(single) >= every, "once around"
+    assert len(single) <= len(every) + 1, "the one in which it begins has two parts"
+    assert all(len(schedule) == 2 for schedule in tried[len(single) :])
     assert len(set(tried)) == len(tried)
 
 

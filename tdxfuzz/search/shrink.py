@@ -105,6 +105,8 @@ def _apply(search: OrderSearch, best: Run, simplify: Simplification) -> Run | No
     """The first candidate of one kind that is smaller and still has the bucket."""
     places = search.places(best)
     for candidate in simplify(best.case.with_schedule(EMPTY)):
+        if candidate.heavy and best.preemptions < 2:
+            continue
         smaller = search.search(candidate, places, best.preemptions)
         if smaller is not None and size(smaller) < size(best):
             return smaller

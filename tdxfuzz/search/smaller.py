@@ -27,7 +27,8 @@ class Candidate:
 
     ``move`` and ``cpu`` say where a place and a CPU of the other are in this one (None:
     gone). ``thorough``: worth searching all schedules for, as an operation or a fault went.
-    ``guessed``: nothing says that it shows the bug, so only little is tried.
+    ``guessed``: nothing says that it shows the bug, so only little is tried. ``heavy``: it asks
+    so much of a reader that only a preemption less would make up for it.
     """
 
     case: Case
@@ -35,6 +36,7 @@ class Candidate:
     cpu: Callable[[int], int | None] = field(default=_same_cpu)
     thorough: bool = False
     guessed: bool = False
+    heavy: bool = False
 
 
 def _without_cpus(case: Case) -> Iterator[Candidate]:
@@ -254,21 +256,25 @@ _FIRST = {
 }
 """What a TD needs beforehand, so that an operation on it has something to do."""
 
+_SINGLE = (*_FIRST.items(), ("destroy", ("create", "map")))
+"""Operations to be tried alone, with what comes before them: a TD that goes takes pages with it."""
+
 
 MOST_EFFORT = 3
-"""That of one TD that comes or goes: with two, there are too many orders to try."""
+"""That of one TD that comes or goes: two of them are heavy reading."""
 
 
 def _smallest_programs(case: Case) -> Iterator[Candidate]:
-    """Two CPUs, one operation each, each on a TD of its own, that ask no more of a reader: so
-    different cases of one bug end in one.
+    """Two CPUs, one operation each, each on a TD of its own, that ask no more of a reader (or
+    they are heavy): so different cases of one bug end in one.
     """
     programs = [program for program in case.programs if program]
     if len(programs) < 2 or any(op.is_seamcall for op in _every_op(case)):
         return
     most = min(sum(effort(op) for program in programs for op in program), MOST_EFFORT)
-    pairs = [pair for pair in product(_FIRST, repeat=2) if sum(map(effort_of, pair)) <= most]
+    pairs = product(_FIRST, repeat=2)
     for first, second in sorted(pairs, key=lambda pair: sum(map(effort_of, pair))):
+        heavy = effort_of(first) + effort_of(second) > most
         ops = [_on_td(name, td) for td, name in enumerate((first, second))]
         setup = [_on_td(each, op.args[0]) for op in ops for each in _FIRST[op.name]]
         world = evolve(_with_areas(case.world, 0), cpus=2, tds=2, slots=1)
@@ -280,7 +286,7 @@ def _smallest_programs(case: Case) -> Iterator[Candidate]:
             faults=(),
         )
         if smaller != case:
-            yield Candidate(smaller, _nowhere, thorough=True, guessed=True)
+            yield Candidate(smaller, _nowhere, thorough=True, guessed=True, heavy=heavy)
 
 
 LATEST_FAULT = 16
@@ -288,18 +294,26 @@ LATEST_FAULT = 16
 
 
 def _single_operations(case: Case) -> Iterator[Candidate]:
-    """One operation on one CPU; if the case has a fault, at any of its allocations."""
-    if case.operations < 2 or any(op.is_seamcall for op in _every_op(case)):
+    """One operation on one CPU, in these ranges or in the plainest; if the case has a fault, at
+    any of its allocations.
+    """
+    if case.operations < 1 or any(op.is_seamcall for op in _every_op(case)):
         return
     choices: list[tuple[Fault, ...]] = [()]
     if case.faults:
         kind = case.faults[0].kind
         choices += [(Fault(kind, index),) for index in range(LATEST_FAULT)]
-    for name in sorted(_FIRST, key=effort_of):
+    here = evolve(_with_areas(case.world, 0), cpus=1, tds=1, slots=1)
+    plain = World(cpus=1, tds=1, slots=1)
+    plainest = evolve(
+        here, guest_ranges=plain.guest_ranges, kernel_ranges=plain.kernel_ranges, fresh_ranges=()
+    )
+    singles = sorted(_SINGLE, key=lambda single: effort_of(single[0]))
+    for (name, before), world in product(singles, dict.fromkeys((here, plainest))):
         alone = evolve(
             case,
-            world=evolve(_with_areas(case.world, 0), cpus=1, tds=1, slots=1),
-            setup=tuple(_on_td(each, 0) for each in _FIRST[name]),
+            world=world,
+            setup=tuple(_on_td(each, 0) for each in before),
             programs=((_on_td(name, 0),),),
         )
         for faults in choices:

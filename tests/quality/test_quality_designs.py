@@ -62,7 +62,7 @@ MINIMA = {
     ("bias-minus-one", ADDED_LATE): (2, 1),
     ("bias-minus-one", NOT_EMPTY): (2, 1),
     ("bias-minus-one", ADDCX_BUSY): (2, 1),
-    ("bias-minus-one", REMOVED): (2, 2),
+    ("bias-minus-one", REMOVED): (2, 1),
     ("early-inc", NOT_CALLED): (2, 1),
     ("early-inc", ADDED_LATE): (2, 1),
     ("early-inc", ADDCX_BUSY): (2, 1),

@@ -95,3 +95,16 @@ def test_the_only_switch_is_left_out_too() -> None:
     assert bucket(interrupted) == "irq-safety/-/-/pamt_lock"
     shrunk = shrink(interrupted).run
     assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)
+
+
+def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> None:
+    """Heavy reading, but the pages that come and go need two preemptions."""
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
+    programs = ((Op.parse("zap 0 0"),), (Op.parse("map 1 0"),))
+    world = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
+    case = Case("bias-minus-one", world, setup, programs)
+    pages = run(case.with_schedule(Schedule.of([(66, 1), (164, 0)])))
+    assert bucket(pages) == "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+    tds = shrink(pages).run
+    assert (tds.case.operations, tds.preemptions) == (2, 1)
+    assert {op.name for program in tds.case.programs for op in program} == {"create", "destroy"}

@@ -339,6 +339,8 @@ def test_the_page_in_a_browser(
     assert least[0] >= 4.5, f"a contrast of {least[0]:.2f}: {least[1]!r}"
     dark = browser.ask("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")
+    long_word = "document.querySelector('h3').append('PAGE_'.repeat(40))"
+    assert browser.ask(f"{long_word} || document.documentElement.scrollWidth") == width
 
 
 def test_every_link_leads_somewhere(browser: Browser, data: Data) -> None:

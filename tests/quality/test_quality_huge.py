@@ -49,7 +49,7 @@ def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
     assert (best.case.operations, best.preemptions) <= (2, 3)
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [1, 4])
 def test_it_is_found_without_a_scenario(seed: int) -> None:
     """In v5 itself the softirq is found first."""
     found = hunt("v5-irqsave", ENGINES["portfolio"](), seed, BUDGET, huge=Huge.FEW).found

@@ -139,7 +139,7 @@ def test_a_page_freed_before_it_is_put_is_found(seed: int, monkeypatch: pytest.M
     assert first_bucket(Merged, seed).startswith("page-owner/-/-/freed before put")
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", [4])
 def test_a_flush_that_succeeded_reported_as_an_error_is_found(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

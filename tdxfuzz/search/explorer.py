@@ -202,6 +202,7 @@ class Explorer:
         told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
         if self._sleep:
             self._ear.transition.add(piece, access)
+        # Whoever passes a retry point is to know what it knew when it entered the loop.
         if not isinstance(cell, RelaxPoint):
             self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
 

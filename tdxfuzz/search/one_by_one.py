@@ -1,10 +1,10 @@
-"""Preemptions one by one: every window in which one makes a difference, none twice; then pairs.
+"""Preemptions one by one: every window in which one makes a difference; then pairs.
 
 Musuvathi and Qadeer, "Iterative context bounding for systematic testing of multithreaded
 programs" (PLDI 2007). Deviations: where a preemption makes a difference is found out on the way
 (:mod:`tdxfuzz.search.windows`), from a step drawn at random on and once around, for a hunt goes
-on to other programs long before all has been tried. To earn a verdict, see
-:mod:`tdxfuzz.search.systematic`.
+on to other programs long before all has been tried; the window with that step is tried at both
+ends. To earn a verdict, see :mod:`tdxfuzz.search.systematic`.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class OrderSearch:
         return None
 
     def _anywhere(self, case: Case, most: int, replays: int) -> Run | None:
-        """Try no preemption, then one, then two …, wherever they can matter.
+        """Try no preemption, then one, then two …, one in each window.
 
         Whoever goes first comes first in the list of programs, or is switched to at once.
         """

@@ -105,6 +105,7 @@ def _apply(search: OrderSearch, best: Run, simplify: Simplification) -> Run | No
     """The first candidate of one kind that is smaller and still has the bucket."""
     places = search.places(best)
     for candidate in simplify(best.case.with_schedule(EMPTY)):
+        # A guess is tried with one preemption at the most.
         if candidate.heavy and best.preemptions < 2:
             continue
         smaller = search.search(candidate, places, best.preemptions)

@@ -28,7 +28,7 @@ class Candidate:
     ``move`` and ``cpu`` say where a place and a CPU of the other are in this one (None:
     gone). ``thorough``: worth searching all schedules for, as an operation or a fault went.
     ``guessed``: nothing says that it shows the bug, so only little is tried. ``heavy``: it asks
-    so much of a reader that only a preemption less would make up for it.
+    so much of a reader that it is tried only where a preemption might go.
     """
 
     case: Case

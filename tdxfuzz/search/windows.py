@@ -3,9 +3,10 @@
 CPU a is preempted, b runs, a goes on. The first step of a's that does not commute with what was
 done in between closes the *window*: to preempt a at any other place up to that step leads to
 the same. The next window opens behind that step, and what b does then is known once it was
-tried. So each run but the last of a row shows something that no other does, and no bug that needs
-one preemption more is missed. A footprint of the order without it can miss one, for b may do
-more once a is halfway.
+tried. So no two runs of a row are the same but for steps that commute, and none is missing. A
+footprint of the order without the preemption can miss one, for b may do more once a is halfway.
+(Where calls begin and end is part of the order, but nothing that a call could see, and no step
+here.)
 
 Flanagan and Godefroid, "Dynamic partial-order reduction for model checking software" (POPL
 2005), whose races of a run are looked for here in one direction only: behind the preemption.
@@ -73,8 +74,8 @@ class _Window:
         self.place: int | None = None
         self.preempts = False
         self.closed: int | None = None
-        self.due = min(FollowSchedule(before).due, opening)
         self._follow = FollowSchedule(before)
+        self.due = min(self._follow.due, opening)
         self._target = target
         self._opening = opening
         self._preempted = -1

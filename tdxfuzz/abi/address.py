@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 PAGE_SHIFT = 12
 SIZE_4K = 1 << 12
@@ -50,10 +50,11 @@ class KeyIdBits:
 
     start: int = 40
     width: int = 6
+    mask: int = field(init=False, repr=False, eq=False)
+    """The HKID bits of an address."""
 
-    @property
-    def mask(self) -> int:
-        """The HKID bits of an address."""
+    @mask.default
+    def _mask(self) -> int:
         return ((1 << self.width) - 1) << self.start
 
     def hkid_of(self, pa: int) -> int:

@@ -161,7 +161,7 @@ class PamtPage(Page):
 
     def in_use(self) -> Iterator[PamtEntry]:
         """The entries that are not NDA, by address. Not a step."""
-        if self.fill_pt != PT.NDA:
+        if self.fill_pt != PT.NDA and len(self.entries) < self.size:
             for index in range(self.size):
                 self.entry(self.first + index * SIZE_4K)
         return (e for _, e in sorted(self.entries.items()) if e.pt != PT.NDA)

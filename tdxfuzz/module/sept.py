@@ -10,6 +10,8 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.memory import Memory, Page
 from tdxfuzz.module.sept_entry import (
     BASE,
+    ENCODING_MASK,
+    FREE,
     INIT_VALUE,
     RWX,
     TDEL,
@@ -216,11 +218,11 @@ class SecureEpt:
 
     def _below(self, page: SeptPage, level: int, base: int) -> Iterator[tuple[int, int, int]]:
         size = SIZE_4K << 9 * level
-        indices = sorted(page.entries) if page.fill == INIT_VALUE else range(512)
-        for index in indices:
-            raw = page.raw(index)
-            state = state_of(raw)
-            if state is SeptState.FREE:
+        entries, fill, stride = page.entries, page.fill, page.stride
+        for index in sorted(entries) if fill == INIT_VALUE else range(512):
+            entry = entries.get(index)
+            raw = fill + index * stride if entry is None else entry.raw
+            if raw & ENCODING_MASK == FREE:
                 continue
             yield base + index * size, level, without_accept_count(raw, level)
             if not is_leaf(raw):

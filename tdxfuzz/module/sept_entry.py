@@ -69,6 +69,7 @@ class SeptState(Enum):
 
 
 _BY_ENCODING = {state.encoding: state for state in SeptState}
+_NAMES = {state.encoding: state.name for state in SeptState}
 _BLOCKED_FORM = {
     SeptState.NL_MAPPED: SeptState.NL_BLOCKED,
     SeptState.MAPPED: SeptState.BLOCKED,
@@ -76,12 +77,18 @@ _BLOCKED_FORM = {
 }
 _UNBLOCKED = {blocked: state for state, blocked in _BLOCKED_FORM.items()}
 
-INIT_VALUE = SeptState.FREE.encoding | SUPPRESS_VE
+FREE = SeptState.FREE.encoding
+INIT_VALUE = FREE | SUPPRESS_VE
 
 
 def state_of(raw: int) -> SeptState:
     """The state of an entry's value."""
     return _BY_ENCODING[raw & ENCODING_MASK]
+
+
+def name_of(raw: int) -> str:
+    """The name of the state of an entry's value."""
+    return _NAMES[raw & ENCODING_MASK]
 
 
 def is_leaf(raw: int) -> bool:

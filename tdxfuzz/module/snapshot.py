@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.key_table import Kot
+from tdxfuzz.module.lock import HpLock
 from tdxfuzz.module.pamt import PT, PamtEntry
-from tdxfuzz.module.sept_entry import BASE, TDHP, state_of
+from tdxfuzz.module.sept_entry import BASE, TDHP, name_of
 from tdxfuzz.module.td import MIN_TDCS_PAGES, Lifecycle, OpState, Tdr
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def used_pages(m: TdxModule) -> Iterator[PamtEntry]:
 
 def all_tdrs(m: TdxModule) -> Iterator[Tdr]:
     """The TDRs that PAMT knows, by address."""
-    for entry in used_pages(m):
-        if entry.pt == PT.TDR:
-            yield m.tdr_at(entry.hpa)
+    for _, page in sorted(m.memory.pages.items()):
+        if isinstance(page, Tdr) and m.pamt.type_of(page.hpa) == PT.TDR:
+            yield page
 
 
 def host_priority_locks(m: TdxModule) -> Iterator[str]:
@@ -81,7 +82,7 @@ def host_priority_locks(m: TdxModule) -> Iterator[str]:
             yield node.name
         if m.pamt.dynamic and node.is_node:
             for page in node.backing:
-                yield from (e.name for e in page.entries.values() if e.host_priority)
+                yield from (e.name for e in page.entries.values() if e.word & HpLock.HP)
     if not m.pamt.dynamic:
         yield from (e.name for e in m.pamt.static_entries() if e.host_priority)
     for tdr in all_tdrs(m):
@@ -147,11 +148,9 @@ def _td(m: TdxModule, tdr: Tdr) -> Json:
 def _sept(m: TdxModule, tdr: Tdr) -> Iterator[Json]:
     """[gpa, level, state, hpa, n], high levels first; level-0 runs are merged."""
     assert tdr.tdcs.sept is not None
+    base = BASE & ~m.platform.key_bits.mask
     rows = sorted(
-        (
-            (-level, state_of(raw).name, gpa, m.platform.key_bits.strip(raw & BASE))
-            for gpa, level, raw in tdr.tdcs.sept.entries()
-        ),
+        ((-level, name_of(raw), gpa, raw & base) for gpa, level, raw in tdr.tdcs.sept.entries()),
     )
     run: list[Json] | None = None
     end = (0, 0)

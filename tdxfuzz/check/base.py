@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.module.module import ModuleWatch
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -22,7 +21,7 @@ def kind_of(lock: str) -> str:
     return re.sub(r"\d+|\[.*\]", "", lock)
 
 
-class Check(HostWatch, ModuleWatch):
+class Check(HostWatch):
     """One invariant. Subclasses override the hooks of host and module they need.
 
     ``source`` says where the rule comes from. ``witness`` describes the interesting

@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.module.module import ModuleWatch
+from tdxfuzz.module.watch import ModuleWatch
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
+    from tdxfuzz.host.host import Host
 
 WATCHES: tuple[type, ...] = (HostWatch, ModuleWatch)
 
@@ -28,10 +29,10 @@ class Tally(HostWatch):
         self.calls[leaf, status >> 32] += 1
 
 
-class Judge(HostWatch, ModuleWatch):
-    """Calls, for each hook, those listeners that override it; costs nothing for others."""
+class Judge(HostWatch):
+    """Calls, for each hook, those listeners that have it; costs nothing for others."""
 
-    def __init__(self, listeners: Sequence[HostWatch | ModuleWatch]) -> None:
+    def __init__(self, listeners: Sequence[ModuleWatch | Host]) -> None:
         for hook, numbers in _plan(tuple(map(type, listeners))):
             targets = [getattr(listeners[i], hook) for i in numbers]
             setattr(self, hook, targets[0] if len(targets) == 1 else _fan_out(targets))

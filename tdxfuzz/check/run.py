@@ -23,8 +23,7 @@ from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import HOSTILE, Hostile
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.op import Op
-from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.module.module import ModuleWatch
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import (
     End,
     FollowSchedule,
@@ -171,7 +170,7 @@ class Session:
         self.host.pages.arm()
         self._setup_steps = self.sim.clock
 
-    def overhear(self, *listeners: HostWatch | ModuleWatch) -> None:
+    def overhear(self, *listeners: ModuleWatch) -> None:
         """From now on host and module tell the checks, and in the coming run ``listeners``."""
         judge = Judge([self.host, *self._checks, self._tally, *listeners])
         self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge

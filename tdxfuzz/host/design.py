@@ -60,23 +60,6 @@ PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
 PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
 
 
-class RangeRefcount(AtomicT):
-    """The reference count of one 2MB range; whoever watches hears of every write."""
-
-    __slots__ = ("_host", "range_pfn")
-
-    def __init__(self, host: Host, range_pfn: int) -> None:
-        name = f"refcount[{host.layout.name_of_range(range_pfn << 12)}]"
-        super().__init__(host.sim, name, host.layer.initial_refcount)
-        self._host = host
-        self.range_pfn = range_pfn
-
-    def _put(self, value: int) -> int:
-        self.value = value
-        self._host.watch.refcount_changed(self.range_pfn, value)
-        return value
-
-
 def _contents(value: object) -> object:
     """A copy of containers all the way down; anything else stands for itself."""
     if isinstance(value, dict):

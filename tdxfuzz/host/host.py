@@ -10,7 +10,7 @@ from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.host.case import MAX_RANGES, Case
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
-from tdxfuzz.host.design import Pair, RangeRefcount, RefcountLayer
+from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.faults import ALLOC, SeamcallFaults
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.kernel.errno import errno_name
@@ -21,11 +21,12 @@ from tdxfuzz.host.kernel.page import PageAllocator, PageCache, PageList
 from tdxfuzz.host.kvm.rcu import RcuQueue, run_callbacks
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.layout import PARAMS_HPA, Layout
+from tdxfuzz.host.refcount import RangeRefcount
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module import td_params
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
-from tdxfuzz.module.module import ModuleWatch, TdxModule
+from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import READ, RMW, WRITE, Fault, HarnessError, Simulator
 
@@ -54,7 +55,7 @@ class Visits:
         self.puts = 0
 
 
-class Host(ModuleWatch):
+class Host:
     """Everything one run needs, built anew for each case.
 
     ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
@@ -282,6 +283,7 @@ class Host(ModuleWatch):
         self._leave(cpu)
 
     def pair_added(self, range_hpa: int) -> None:
+        """The module tells that a range got its pair."""
         if self.getting.count(range_hpa >> 21) > 1:
             self.adds_met = True
 

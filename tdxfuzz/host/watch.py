@@ -1,16 +1,19 @@
-"""What an observer of the host can be told. Each method does nothing by default."""
+"""What an observer of the host, and of the module below it, can be told."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from tdxfuzz.module.watch import ModuleWatch
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
     from tdxfuzz.host.kernel.held import Context, Hold
 
 
-class HostWatch:
-    """Overridden by the checks; the host calls it and does not care who listens.
+class HostWatch(ModuleWatch):
+    """Overridden by the checks; the host calls it and does not care who listens. Each method does
+    nothing by default.
 
     ``pfn`` arguments are 4KB page frame numbers, ``range_pfn`` the first one of a 2MB
     range, ``leaf`` a leaf number.

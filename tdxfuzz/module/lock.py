@@ -7,7 +7,7 @@ SUCCESS, OPERAND_BUSY, or OPERAND_BUSY_HOST_PRIORITY.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.module.codes import OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY, SUCCESS
 from tdxfuzz.module.errors import ModuleFatal
@@ -41,9 +41,9 @@ class HpLock(Cell):
 
     __slots__ = ("word",)
 
-    EX = 1
-    HP = 2
-    SHARER = 4
+    EX: ClassVar[int] = 1
+    HP: ClassVar[int] = 2
+    SHARER: ClassVar[int] = 4
 
     def __init__(self, sim: Simulator) -> None:
         super().__init__(sim)

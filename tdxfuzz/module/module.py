@@ -19,6 +19,7 @@ from tdxfuzz.module.system import SysState, System
 from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
 from tdxfuzz.module.variants import DEFAULT, Variant
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
@@ -35,25 +36,6 @@ _READY = SysState.SYS_READY
 
 class LeafNotModelledError(HarnessError):
     """The leaf exists in module 1.5.25, but this model does not have it yet."""
-
-
-class ModuleWatch:
-    """What an observer of the module can be told; each method does nothing by default."""
-
-    def fatal(self, lp: LogicalProcessor, call: Call, fatal: ModuleFatal) -> None:
-        """A sanity check failed during ``call``; the module is dead from now on."""
-
-    def pair_added(self, range_hpa: int) -> None:
-        """A range got its PAMT page pair: the instant at which it shows."""
-
-    def pair_removed(self, range_hpa: int) -> None:
-        """PAMT.REMOVE takes effect: at this instant the range has no page pair any more."""
-
-    def page_gone(self, hpa: int) -> None:
-        """A page was freed, and its call will not touch the range's page pair any more."""
-
-    def touched(self, backing_page: int, entry: str) -> None:
-        """The module wrote to ``entry``, in a page it has given back."""
 
 
 class TdxModule:

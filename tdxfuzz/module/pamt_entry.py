@@ -7,7 +7,7 @@ host adds and takes back. Source: src/common/memory_handlers/pamt_manager.h.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.lock import AtomicCount, HpLock
@@ -41,7 +41,7 @@ class PamtEntry(HpLock):
 
     __slots__ = ("bepoch", "hpa", "owner", "pt")
 
-    kind = "PAMT_4K"
+    kind: ClassVar[str] = "PAMT_4K"
 
     def __init__(self, sim: Simulator, hpa: int, pt: int = PT.NDA, owner: int = 0) -> None:
         super().__init__(sim)
@@ -69,7 +69,7 @@ class Pamt1G(PamtEntry):
 
     __slots__ = ()
 
-    kind = "PAMT_1G"
+    kind: ClassVar[str] = "PAMT_1G"
 
 
 class Pamt2M(PamtEntry):
@@ -80,7 +80,7 @@ class Pamt2M(PamtEntry):
 
     __slots__ = ("backing", "page_count")
 
-    kind = "PAMT_2M"
+    kind: ClassVar[str] = "PAMT_2M"
 
     def __init__(self, sim: Simulator, hpa: int) -> None:
         super().__init__(sim, hpa)

@@ -10,17 +10,16 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.memory import Memory, Page
 from tdxfuzz.module.sept_entry import (
     BASE,
-    ENCODING_MASK,
     FREE,
     INIT_VALUE,
     RWX,
     TDEL,
     TDHP,
-    SeptState,
     is_leaf,
     state_of,
     without_accept_count,
 )
+from tdxfuzz.module.sept_state import ENCODING_MASK, SeptState
 from tdxfuzz.sim import EVENT, READ, RMW, Cell
 
 if TYPE_CHECKING:

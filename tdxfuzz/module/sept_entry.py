@@ -1,15 +1,14 @@
-"""The value of a Secure EPT entry, bit for bit, and the states it encodes.
+"""The value of a Secure EPT entry, bit for bit.
 
-Source: src/common/memory_handlers/sept_manager.[ch], x86_defs.h for bit positions,
-auto_gen sept_state_lookup for encodings and public states.
+Source: src/common/memory_handlers/sept_manager.[ch], x86_defs.h for bit positions.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_2M
+from tdxfuzz.module.sept_state import BLOCKED_FORM, ENCODING_MASK, UNBLOCKED, SeptState
 
 if TYPE_CHECKING:
     from tdxfuzz.module.platform import Platform
@@ -29,53 +28,8 @@ _LEAF_ARCH = RWX | MT | BASE | TDMEM | PS | SUPPRESS_VE
 _NON_LEAF_ARCH = RWX | PS
 
 
-def _encoding(bits: int) -> int:
-    """State bits PS:TDMEM:TDP:TDB:TDBW:TDEX:D of the table, moved to their places."""
-    return (bits & 1) << 9 | (bits >> 1 & 0xF) << 53 | (bits >> 5 & 3) << 6
-
-
-ENCODING_MASK = _encoding(0x7F)
-
-
-class SeptState(Enum):
-    """The states that occur without migration: encoding, and the state RDX reports."""
-
-    FREE = (_encoding(0x0E), 0x00)
-    NL_MAPPED = (_encoding(0x00), 0x84)
-    NL_BLOCKED = (_encoding(0x08), 0x81)
-    MAPPED = (_encoding(0x60), 0x04)
-    BLOCKED = (_encoding(0x68), 0x01)
-    PENDING = (_encoding(0x70), 0x02)
-    PENDING_BLOCKED = (_encoding(0x78), 0x03)
-
-    def __init__(self, encoding: int, public: int) -> None:
-        self.encoding = encoding
-        self.public = public
-
-    @property
-    def is_blocked(self) -> bool:
-        """Any blocked state."""
-        return self in _UNBLOCKED
-
-    @property
-    def is_pending(self) -> bool:
-        """Not yet accepted by the guest."""
-        return self in (SeptState.PENDING, SeptState.PENDING_BLOCKED)
-
-    @property
-    def needs_tracking(self) -> bool:
-        """TLB tracking is required before the mapping goes (all states but FREE)."""
-        return self is not SeptState.FREE
-
-
 _BY_ENCODING = {state.encoding: state for state in SeptState}
 _NAMES = {state.encoding: state.name for state in SeptState}
-_BLOCKED_FORM = {
-    SeptState.NL_MAPPED: SeptState.NL_BLOCKED,
-    SeptState.MAPPED: SeptState.BLOCKED,
-    SeptState.PENDING: SeptState.PENDING_BLOCKED,
-}
-_UNBLOCKED = {blocked: state for state, blocked in _BLOCKED_FORM.items()}
 
 FREE = SeptState.FREE.encoding
 INIT_VALUE = FREE | SUPPRESS_VE
@@ -104,12 +58,12 @@ def _with_state(raw: int, state: SeptState) -> int:
 
 def blocked(raw: int) -> int:
     """The value of a mapped or pending entry once it is blocked."""
-    return _with_state(raw, _BLOCKED_FORM[state_of(raw)]) & ~RWX
+    return _with_state(raw, BLOCKED_FORM[state_of(raw)]) & ~RWX
 
 
 def unblocked(raw: int) -> int:
     """The value of a blocked entry as it was before; others unchanged."""
-    state = _UNBLOCKED.get(state_of(raw))
+    state = UNBLOCKED.get(state_of(raw))
     if state is None:
         return raw
     raw = _with_state(raw, state)

@@ -6,7 +6,7 @@ migration are left out: no modelled leaf leads there.
 
 from __future__ import annotations
 
-from tdxfuzz.module.sept_entry import SeptState as S
+from tdxfuzz.module.sept_state import SeptState as S
 from tdxfuzz.module.td import OpState as O
 
 _ANY_INITIALIZED = frozenset({O.INITIALIZED, O.RUNNABLE})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import frozen
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_4K
 from tdxfuzz.module.lock import MutexLock
@@ -26,7 +26,7 @@ class TdmrInfo:
     base: int
     size: int
     reserved: tuple[tuple[int, int], ...] = ()
-    initialized: int | None = field(default=None)
+    initialized: int | None = None
 
 
 class BitmapWord(Cell):

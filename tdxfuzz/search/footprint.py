@@ -8,8 +8,6 @@ part of the order, but nothing that a call could see.)
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
@@ -115,23 +113,29 @@ class Base:
     def __init__(self, case: Case, design: Design = None, worlds: Worlds | None = None) -> None:
         self.case = case.with_schedule(EMPTY)
         self.rerun = Rerun(case, design, worlds=worlds)
-
-    @cached_property
-    def _ran(self) -> tuple[Run, Footprint]:
-        footprint = Footprint()
-        return self.rerun.run(policy=footprint), footprint
+        self._ran: tuple[Run, Footprint] | None = None
+        self._conflicts: tuple[Places, ...] | None = None
 
     @property
     def run(self) -> Run:
         """The run in the default order."""
-        return self._ran[0]
+        return self._made()[0]
 
     @property
     def length(self) -> int:
         """Steps of the run in the default order, 1 at least."""
         return max(self.run.outcome.steps, 1)
 
-    @cached_property
+    @property
     def conflicts(self) -> tuple[Places, ...]:
         """For each cell that has any, the preemptions that can matter."""
-        return self._ran[1].conflicts()
+        if self._conflicts is None:
+            self._conflicts = self._made()[1].conflicts()
+        return self._conflicts
+
+    def _made(self) -> tuple[Run, Footprint]:
+        """The run, and what it touched; made the first time."""
+        if self._ran is None:
+            footprint = Footprint()
+            self._ran = self.rerun.run(policy=footprint), footprint
+        return self._ran

@@ -17,7 +17,6 @@ from attrs import define, field
 
 from tdxfuzz.check.judge import HOOKS
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.module.module import ModuleWatch
 from tdxfuzz.search.observed import CHANGES, bitmap_of, effect, types_of
 from tdxfuzz.sim import READ, RMW
 
@@ -75,7 +74,7 @@ def still_asleep(asleep: Asleep, made: Transition) -> dict[int, Transition]:
     return {cpu: own for cpu, own in asleep.items() if own.commutes(made)}
 
 
-class Ear(HostWatch, ModuleWatch):
+class Ear(HostWatch):
     """Hears what checks hear, and notes by what more than the pieces they may judge: who holds
     a range, whether it has a pair, what a page is used for. At a hook that is not listed here
     the transition under way is ``loud``.

@@ -32,6 +32,9 @@ BOUND = (MethodType, BuiltinFunctionType, BuiltinMethodType)
 MADE_IN_PYTHON = 1 << 9
 """``Py_TPFLAGS_HEAPTYPE``."""
 
+COMPILED = "__mypyc_attrs__"
+"""Where a class that mypyc compiled lists its slots."""
+
 
 class NotRewindableError(Exception):
     """The graph holds something of which nobody knows how to put it back."""
@@ -160,12 +163,14 @@ def _shape(kind: type) -> Shape:
     for base in kind.__mro__[:-1]:
         if not base.__flags__ & MADE_IN_PYTHON:
             raise NotRewindableError(f"a {kind.__name__}")
-        own = vars(base).get("__slots__", ())
+        members = vars(base)
+        own = members.get("__slots__", members.get(COMPILED, ()))
         names = (own,) if isinstance(own, str) else own
         for name in names:
-            if name not in ("__dict__", "__weakref__"):
-                mangled = _mangled(base, name)
-                slots.append((mangled, vars(base)[mangled].__set__))
+            mangled = _mangled(base, name)
+            # A compiled class lists what it inherits as well.
+            if name not in ("__dict__", "__weakref__") and mangled in members:
+                slots.append((mangled, members[mangled].__set__))
     return tuple(slots), "frozen" in kind.__setattr__.__name__
 
 

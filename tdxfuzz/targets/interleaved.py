@@ -8,8 +8,9 @@ from attrs import frozen
 
 from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.module.module import LeafNotModelledError, ModuleWatch
+from tdxfuzz.module.module import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Policy, StopRun
 from tdxfuzz.targets.count import (
     Count,

@@ -10,7 +10,8 @@ from tdxfuzz.abi import GUEST_BY_NAME, Registers
 from tdxfuzz.module.leaves.td_call import Guest
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.sept import SeptEntry
-from tdxfuzz.module.sept_entry import SeptState, state_of
+from tdxfuzz.module.sept_entry import state_of
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td_exit import EPT_VIOLATION, EXTERNAL_INTERRUPT
 from tdxfuzz.module.td_params import DEFAULT
 

@@ -17,7 +17,7 @@ from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.lock import HpLock, MutexLock, SharexLock
 from tdxfuzz.module.memory import RawPage
-from tdxfuzz.module.module import ModuleWatch, TdxModule
+from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.pamt import Block, Pamt2M, PamtEntry
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.sept_entry import TDEL
@@ -25,6 +25,7 @@ from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.module.td import Tdr
 from tdxfuzz.module.td_params import DEFAULT
 from tdxfuzz.module.tdmr import TdmrInfo
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Simulator
 
 BASE = 1 << 32

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tdxfuzz.module.leaves.td_call import Guest
-from tdxfuzz.module.sept_entry import TDHP, SeptState
+from tdxfuzz.module.sept_entry import TDHP
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td_exit import EPT_VIOLATION, EXTERNAL_INTERRUPT
 
 from .guests import (

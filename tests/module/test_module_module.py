@@ -10,8 +10,9 @@ from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.leaves.registry import leaf
-from tdxfuzz.module.module import LeafNotModelledError, ModuleWatch, TdxModule
+from tdxfuzz.module.module import LeafNotModelledError, TdxModule
 from tdxfuzz.module.tdmr import TdmrInfo
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Simulator
 
 from .lab import NEW, TDR, Lab, Stage, page

@@ -9,15 +9,8 @@ import pytest
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.sept import SecureEpt, SeptEntry, SeptPage
-from tdxfuzz.module.sept_entry import (
-    INIT_VALUE,
-    RWX,
-    TDEL,
-    TDHP,
-    SeptState,
-    leaf_value,
-    non_leaf_value,
-)
+from tdxfuzz.module.sept_entry import INIT_VALUE, RWX, TDEL, TDHP, leaf_value, non_leaf_value
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.sim import FollowSchedule, Schedule, Simulator
 
 from .lab import GPA, NEW, SEPT, TDR, Lab, Td, page

@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.sept_entry import (
-    ENCODING_MASK,
     INIT_VALUE,
     RWX,
     TDEL,
     TDHP,
-    SeptState,
     blocked,
     details,
     is_leaf,
@@ -22,6 +20,7 @@ from tdxfuzz.module.sept_entry import (
     state_of,
     unblocked,
 )
+from tdxfuzz.module.sept_state import ENCODING_MASK, SeptState
 
 S = SeptState
 HPA = 0x1_2345_6000

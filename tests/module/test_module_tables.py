@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.module.sept_entry import RWX, SeptState, leaf_value
+from tdxfuzz.module.sept_entry import RWX, leaf_value
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td import OpState
 
 from .lab import GPA, NEW, PARAMS, TDR, TDVPR, Lab, Stage, Td, page

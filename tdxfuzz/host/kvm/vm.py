@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock
@@ -35,10 +35,10 @@ class Spte(NamedCell):
 
     __slots__ = ("pfn", "value")
 
-    NOT_PRESENT = 0
-    FROZEN = 1
-    PRESENT = 2
-    HUGE = 3
+    NOT_PRESENT: ClassVar[int] = 0
+    FROZEN: ClassVar[int] = 1
+    PRESENT: ClassVar[int] = 2
+    HUGE: ClassVar[int] = 3
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)

@@ -39,13 +39,13 @@ from tdxfuzz.module.sept_entry import (
     INIT_VALUE,
     RWX,
     TDEL,
-    SeptState,
     is_leaf,
     leaf_value,
     state_of,
     unblocked,
     without_accept_count,
 )
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.tables import SEPT_STATES
 from tdxfuzz.sim import WRITE
 

@@ -31,7 +31,8 @@ from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.sept import SeptPage
-from tdxfuzz.module.sept_entry import BASE, INIT_VALUE, TDEL, SeptState, non_leaf_value, state_of
+from tdxfuzz.module.sept_entry import BASE, INIT_VALUE, TDEL, non_leaf_value, state_of
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.sim import WRITE
 
 if TYPE_CHECKING:

@@ -49,12 +49,12 @@ from tdxfuzz.module.sept_entry import (
     BASE,
     TDEL,
     TDHP,
-    SeptState,
     non_leaf_value,
     state_of,
     unblocked,
     without_accept_count,
 )
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.sim import READ, WRITE
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from tdxfuzz.module.codes import (
 )
 from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.leaves.registry import GUEST_HANDLERS
-from tdxfuzz.module.sept_entry import RWX, SeptState, is_leaf, state_of
+from tdxfuzz.module.sept_entry import RWX, is_leaf, state_of
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td_exit import (
     DATA_READ,
     DATA_WRITE,

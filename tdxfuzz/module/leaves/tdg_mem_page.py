@@ -20,7 +20,8 @@ from tdxfuzz.module.codes import (
 )
 from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.leaves.registry import tdcall
-from tdxfuzz.module.sept_entry import ACCEPT_COUNT, SeptState, accepted, is_leaf, state_of
+from tdxfuzz.module.sept_entry import ACCEPT_COUNT, accepted, is_leaf, state_of
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.tables import GUEST_SEPT_STATES
 from tdxfuzz.module.td import MAX_L2_VMS
 from tdxfuzz.module.td_exit import EPT_VIOLATION, Extended, TdExit, sept_violation

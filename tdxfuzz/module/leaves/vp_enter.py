@@ -23,7 +23,8 @@ from tdxfuzz.module.leaves.td_call import Guest
 from tdxfuzz.module.leaves.vp import has_all_pages
 from tdxfuzz.module.lock import SHARED
 from tdxfuzz.module.pamt import PT
-from tdxfuzz.module.sept_entry import BASE, RWX, SeptState, is_leaf, state_of
+from tdxfuzz.module.sept_entry import BASE, RWX, is_leaf, state_of
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td import NO_LP, LastExit, VcpuState
 from tdxfuzz.module.td_exit import (
     DATA_WRITE,

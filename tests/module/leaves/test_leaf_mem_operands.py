@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.abi.address import SIZE_4K
-from tdxfuzz.module.sept_entry import SeptState
+from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HKID_BIT, NEW, OUTSIDE, TDR, Lab, Stage, Td, page
 from ..rows import Before, Refusal, at, check_refused, nothing, read, then, written

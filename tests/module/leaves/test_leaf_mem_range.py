@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
-from tdxfuzz.module.sept_entry import SeptState
+from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HKID, NEW, SEPT, TDR, Lab, Stage, Td, page
 

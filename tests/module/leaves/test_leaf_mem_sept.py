@@ -7,7 +7,7 @@ from attrs import evolve
 
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.module.pamt import PT
-from tdxfuzz.module.sept_entry import SeptState
+from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HINT, HKID_BIT, NEW, OUTSIDE, SEPT, TDR, Lab, Stage, Td, page
 from ..rows import Before, Refusal, check_refused, read, then

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.abi.address import SIZE_4K
-from tdxfuzz.module.sept_entry import SUPPRESS_VE, SeptState
+from tdxfuzz.module.sept_entry import SUPPRESS_VE
+from tdxfuzz.module.sept_state import SeptState
 
 from ..guests import ACCEPT, DEBUG, answer_of, runnable, septe
 from ..lab import GPA, HKID_BIT, NEW, SEPT, TDR, Lab, Stage, Td, page

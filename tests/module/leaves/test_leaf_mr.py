@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.abi.address import SIZE_4K
-from tdxfuzz.module.sept_entry import SUPPRESS_VE, SeptState
+from tdxfuzz.module.sept_entry import SUPPRESS_VE
+from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, NEW, PARAMS, TDR, Lab, Stage, page
 from ..rows import Before, Refusal, at, check_refused, read, then

@@ -9,7 +9,8 @@ from attrs import evolve, field, frozen
 
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.module.memory import RawPage
-from tdxfuzz.module.sept_entry import ACCEPT_COUNT, RWX, TDEL, SeptState
+from tdxfuzz.module.sept_entry import ACCEPT_COUNT, RWX, TDEL
+from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.td_exit import EPT_VIOLATION, EXTERNAL_INTERRUPT
 from tdxfuzz.module.td_params import DEFAULT
 from tdxfuzz.sim import HarnessError

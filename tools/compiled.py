@@ -1,0 +1,140 @@
+"""``python -m tools.compiled``: the package once more, with its hot core compiled by mypyc.
+
+A copy of ``tdxfuzz`` goes to ``build/compiled``, and what runs at every step (simulator, module,
+host, checks) becomes C there. Python on which that folder comes first uses it::
+
+    PYTHONPATH=build/compiled python -m benchmarks
+
+Nothing depends on it: it does the same as the package, only faster, and
+``tests/tools/test_tools_compiled.py`` holds one against the other, step by step. Needs a C
+compiler, and mypy (extra ``[test]``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "build/compiled"
+
+COMPILED = (
+    "abi/registers.py",
+    "check/*.py",
+    "host/*.py",
+    "host/kernel/*.py",
+    "host/kvm/*.py",
+    "module/*.py",
+    "module/leaves/*.py",
+    "search/footprint.py",
+    "search/windows.py",
+    "sim/*.py",
+)
+
+INTERPRETED = (
+    # Values: attrs makes their methods, and mypyc would have to know how.
+    "check/finding.py",
+    "host/case.py",
+    "host/layout.py",
+    "host/memory_cost.py",
+    "host/op.py",
+    "host/refcount_table.py",
+    "host/scenarios.py",
+    "module/platform.py",
+    "module/sys_fields.py",
+    "module/td_fields.py",
+    "module/td_params.py",
+    "module/tdmr_config.py",
+    "module/variants.py",
+    "sim/fault.py",
+    "sim/schedule.py",
+    # An enum with a constructor.
+    "module/sept_state.py",
+    # What users write, and what makes sure that they keep to the rules.
+    "host/design.py",
+    "host/design_file.py",
+    # Puts methods together at run time.
+    "check/judge.py",
+    # Not hot, and much of it about values.
+    "check/linearizable.py",
+    "check/rerun.py",
+    "check/run.py",
+)
+
+OPEN = {
+    "sim/cell.py": ("Cell", "NamedCell"),
+    "module/watch.py": ("ModuleWatch",),
+    "host/watch.py": ("HostWatch",),
+    "check/base.py": ("Check",),
+}
+"""Compiled classes that interpreted ones derive from."""
+
+
+def sources(package: Path) -> Iterator[Path]:
+    """The files to be compiled."""
+    left = {package / name for name in INTERPRETED}
+    for pattern in COMPILED:
+        for path in sorted(package.glob(pattern)):
+            if path.name != "__init__.py" and path not in left:
+                yield path
+
+
+def open_up(path: Path, names: tuple[str, ...]) -> None:
+    """Let interpreted classes derive from those of a file.
+
+    Raises:
+        SystemExit: a class is not there.
+    """
+    text = path.read_text(encoding="utf-8")
+    for name in names:
+        text, found = re.subn(
+            rf"^class {name}\b", rf"@mypyc_attr(allow_interpreted_subclasses=True)\n\g<0>", text,
+            flags=re.MULTILINE,
+        )
+        if found != 1:
+            sys.exit(f"{path}: no class {name}")
+    future = "from __future__ import annotations\n"
+    text = text.replace(future, f"{future}\nfrom mypy_extensions import mypyc_attr\n", 1)
+    path.write_text(text, encoding="utf-8")
+
+
+def build(folder: Path = FOLDER) -> None:
+    """Copy and compile.
+
+    Raises:
+        SystemExit: mypyc failed; its output is shown.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    package = folder / "tdxfuzz"
+    shutil.copytree(ROOT / "tdxfuzz", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name, classes in OPEN.items():
+        open_up(package / name, classes)
+    files = [str(path.relative_to(folder)) for path in sources(package)]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypyc", *files],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"mypyc failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    print(f"{folder}: {len(files)} files compiled; put it first: PYTHONPATH={folder}")
+
+
+def main() -> None:
+    """Build it."""
+    parser = argparse.ArgumentParser(prog="python -m tools.compiled", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
+    build(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -40,12 +40,16 @@ class Footprint:
         cpu = sim.current
         cell = cpu.next_cell
         if cell is not None and not isinstance(cell, CallEdges):
-            _, accesses = self._touched.setdefault(id(cell), (cell, []))
-            accesses.append((sim.clock, cpu.id, cpu.next_access & 3 != READ))
-            touched = range_of(cell, cpu.next_access & 3 == READ)
-            if touched is not None:
-                index, scans = touched
-                self._entries.setdefault(index, []).append((sim.clock, cpu.id, scans))
+            seen = self._touched.get(id(cell))
+            if seen is None:
+                seen = self._touched[id(cell)] = cell, []
+            writes = cpu.next_access & 3 != READ
+            seen[1].append((sim.clock, cpu.id, writes))
+            if isinstance(cell, PamtEntry):
+                touched = range_of(cell, not writes)
+                if touched is not None:
+                    index, scans = touched
+                    self._entries.setdefault(index, []).append((sim.clock, cpu.id, scans))
         return None
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
@@ -66,14 +70,12 @@ class Footprint:
         return found
 
 
-def range_of(cell: Cell, reads: bool) -> tuple[int, bool] | None:
+def range_of(cell: PamtEntry, reads: bool) -> tuple[int, bool] | None:
     """The 2MB range of an access to one of its PAMT entries, and whether it scans them all.
 
     PAMT.REMOVE looks at all 4KB entries of a range in one step, announced at the 2MB entry,
     and takes them away: that does not commute with an access to any of them.
     """
-    if not isinstance(cell, PamtEntry):
-        return None
     scans = isinstance(cell, Pamt2M)
     return (cell.hpa >> 21, scans) if reads or not scans else None
 

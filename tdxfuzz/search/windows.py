@@ -22,6 +22,7 @@ from attrs import evolve
 from tdxfuzz.check.rerun import Rerun
 from tdxfuzz.check.run import Run
 from tdxfuzz.host.cells import CallEdges
+from tdxfuzz.module.pamt_entry import PamtEntry
 from tdxfuzz.search.footprint import range_of
 from tdxfuzz.search.observed import CHANGES, READS, effect
 from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
@@ -121,22 +122,27 @@ class _Window:
         assert cell is not None
         own = cpu.id == self._preempted
         if not isinstance(cell, CallEdges):
-            for piece, what in self._pieces(cell, cpu.next_access):
-                done = self._done.get(piece, 0)
-                if not own:
-                    self._done[piece] = done | what
-                elif done & ~(0 if what == CHANGES else what):
-                    assert self.place is not None
-                    self.closed = self.place + self._steps + 1
-                    self.due = self._follow.due
-                    return
+            self._cells[id(cell)] = cell  # or its id might be given to another
+            what = effect(cpu.next_access)
+            clashes = self._meets(("cell", id(cell)), what, own)
+            if isinstance(cell, PamtEntry):
+                touched = range_of(cell, what == READS)
+                if touched is not None:
+                    index, scans = touched
+                    clashes |= self._meets(("range", index), CHANGES if scans else READS, own)
+            if clashes:
+                assert self.place is not None
+                self.closed = self.place + self._steps + 1
+                self.due = self._follow.due
+                return
         self._steps += own
 
-    def _pieces(self, cell: Cell, access: int) -> Iterator[tuple[tuple[str, int], int]]:
-        self._cells[id(cell)] = cell  # or its id might be given to another
-        what = effect(access)
-        yield ("cell", id(cell)), what
-        touched = range_of(cell, what == READS)
-        if touched is not None:
-            index, scans = touched
-            yield ("range", index), CHANGES if scans else READS
+    def _meets(self, piece: tuple[str, int], what: int, own: bool) -> bool:
+        """Whether a step of who was preempted does not commute with what was done to a piece of
+        state; of another's step, that it was done.
+        """
+        done = self._done.get(piece, 0)
+        if own:
+            return bool(done & ~(0 if what == CHANGES else what))
+        self._done[piece] = done | what
+        return False

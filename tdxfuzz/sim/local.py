@@ -65,7 +65,7 @@ class LocalMemory:
 
     def retry(self, cpu: int) -> None:
         """A retry point: from the second time on, what was learnt since the first is dropped."""
-        site = _site(sys._getframe(2))
+        site = _site(sys._getframe())
         self.known[cpu] = self._retries[cpu].setdefault(site, self.known[cpu])
 
     def snapshot(self) -> Snapshot:

@@ -148,9 +148,11 @@ class Simulator:
             if target is None:
                 break
             self.go_on_with(target)
+        due = self.policy.due
         if self.trace is not None:
             self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
-        self.refresh()
+            due = -1
+        self.due = due if due < self.bound else self.bound
 
     def refresh(self) -> None:
         """Work out the next step that needs attention."""

@@ -59,9 +59,9 @@ def tdh_phymem_page_rdmd(m: TdxModule, call: Call) -> int:
 
     entry = walk.entry
     m.sim.step(entry, READ)  # BEPOCH is written by RANGE.BLOCK with no PAMT lock held
-    pt, owner, bepoch = entry.pt, entry.owner_hpa, entry.bepoch
+    pt, owner, bepoch = int(entry.pt), entry.owner_hpa, entry.bepoch
     if pamt.dynamic and level == LEVEL_4K and pt == PT.NDA and block.tdmr.bitmap.test(hpa):
-        regs.rcx = PT.PAMT
+        regs.rcx = int(PT.PAMT)
     else:
         regs.rcx = pt
         if pt == PT.PAMT:
@@ -92,7 +92,7 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
     if entry.pt in (PT.NDA, PT.RSVD):
         raise Refused(PAGE_METADATA_INCORRECT | RCX)
 
-    regs.rcx = entry.pt
+    regs.rcx = int(entry.pt)
     regs.rdx = entry.owner_hpa
     regs.r8 = walk.level
     if hpa & (SIZE_4K << 9 * walk.level) - 1:

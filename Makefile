@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench power spin fuzz kills docs mutants clean
+.PHONY: help hunt test lint types bench compiled power spin fuzz kills docs mutants clean
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
+	@echo "make compiled a second, faster build, held against this one (needs a C compiler)"
 	@echo "make power   how soon each engine finds each seeded bug (an hour)"
 	@echo "make spin    verify and Spin on the same scenarios (needs spin and gcc)"
 	@echo "make fuzz    how far the atheris targets get in ten minutes each"
@@ -37,6 +38,11 @@ types: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks
+
+compiled: $(VENV)/.installed-test
+	$(BIN)/python -m tools.compiled
+	$(BIN)/python -m tools.side_by_side
+	cd build/compiled && PYTHONPATH=$(CURDIR) $(abspath $(BIN))/python -m benchmarks
 
 power: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.power

@@ -1,18 +1,18 @@
 """``python -m tools.compiled``: the package once more, with its hot core compiled by mypyc.
 
 A copy of ``tdxfuzz`` goes to ``build/compiled``, and what runs at every step (simulator, module,
-host, checks) becomes C there. Python on which that folder comes first uses it::
+host, checks, searches) becomes C there. Python on whose path that folder comes first uses it::
 
-    PYTHONPATH=build/compiled python -m benchmarks
+    PYTHONPATH=build/compiled tdxfuzz hunt merged
 
-Nothing depends on it: it does the same as the package, only faster, and
-``tests/tools/test_tools_compiled.py`` holds one against the other, step by step. Needs a C
-compiler, and mypy (extra ``[test]``).
+Nothing depends on it: it does the same, only faster. ``python -m tools.side_by_side`` holds one
+against the other, step by step. Needs a C compiler, and mypy (extra ``[test]``).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -30,7 +30,13 @@ COMPILED = (
     "host/kernel/*.py",
     "module/*.py",
     "module/leaves/*.py",
+    "search/contents.py",
+    "search/explorer.py",
     "search/footprint.py",
+    "search/observed.py",
+    "search/packed.py",
+    "search/programs.py",
+    "search/source.py",
     "search/windows.py",
     "sim/*.py",
 )
@@ -66,9 +72,11 @@ INTERPRETED = (
     "check/judge.py",
     # Not hot, and much of it about values.
     "check/linearizable.py",
-    "check/rerun.py",
     "check/run.py",
 )
+
+MARK = "compiled-by-tools"
+"""A file in a folder that was made here, and may be made anew."""
 
 FUTURE = "from __future__ import annotations\n"
 
@@ -83,7 +91,7 @@ OPEN = {
 
 
 def sources(package: Path) -> Iterator[Path]:
-    """The files to be compiled."""
+    """The files of a copy of the package that are to be compiled."""
     left = {package / name for name in INTERPRETED}
     for pattern in COMPILED:
         for path in sorted(package.glob(pattern)):
@@ -119,13 +127,27 @@ def open_up(path: Path, names: tuple[str, ...]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def make_room(folder: Path) -> None:
+    """Make an empty folder, of an earlier build if need be.
+
+    Raises:
+        SystemExit: something else is there.
+    """
+    if (folder / MARK).exists():
+        shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        sys.exit(f"{folder}: is in use for something else; name another folder, or empty it")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
 def build(folder: Path = FOLDER) -> None:
     """Copy and compile.
 
     Raises:
-        SystemExit: mypyc failed; its output is shown.
+        SystemExit: there is no room, or mypyc failed; its output is shown.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    make_room(folder)
     package = folder / "tdxfuzz"
     shutil.copytree(ROOT / "tdxfuzz", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -138,13 +160,14 @@ def build(folder: Path = FOLDER) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mypyc", *files],
         cwd=folder,
+        env={"MYPYC_OPT_LEVEL": "2", **os.environ},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         sys.exit(f"mypyc failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    print(f"{folder}: {len(files)} files compiled; put it first: PYTHONPATH={folder}")
+    print(f"{len(files)} files compiled; to use them, PYTHONPATH={folder}")
 
 
 def main() -> None:

@@ -80,7 +80,11 @@ def lines_of(folder: Path, each: int) -> Iterator[str]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        yield from process.stdout
+        try:
+            yield from process.stdout
+        except GeneratorExit:
+            process.terminate()
+            raise
     if process.returncode:
         sys.exit(f"{folder}: ended with {process.returncode}")
 

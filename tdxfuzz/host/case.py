@@ -38,6 +38,12 @@ def _ranges_fit(
 def _fresh_fit(world: World, attribute: Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
     if value:
         _ranges_fit(world, attribute, value)
+    used = set(value) & set(world.kernel_ranges)
+    if used:
+        raise ValueError(
+            f"'fresh_ranges' must have none of 'kernel_ranges', which served the set-up: "
+            f"{sorted(used)}"
+        )
 
 
 def _power_of_two(world: World, attribute: object, value: int) -> None:

@@ -16,7 +16,7 @@ from attrs import evolve
 from tdxfuzz.abi import BY_NAME, LEAVES
 from tdxfuzz.host.case import DEFAULT_STEPS, MAX_OPERATIONS, Case, World
 from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
-from tdxfuzz.host.op import MAX_REGISTER, OPERATIONS, Op, arguments_of
+from tdxfuzz.host.op import AREA_OPERATIONS, MAX_REGISTER, OPERATIONS, Op, arguments_of
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.search.hostile import fitting_calls, kind_of, resources
 from tdxfuzz.search.packed import (
@@ -36,7 +36,6 @@ CPUS = (2, 3, 4, 1, 5, 6, 7, 8)
 
 _NAMES = tuple(SETUPS)
 _LEAVES = tuple(leaf.name for leaf in LEAVES if leaf.number in HANDLERS)
-_HOST_OPERATIONS = tuple(OPERATIONS)
 _SMALL = tuple(range(8))
 """What a register may hold that names no resource."""
 
@@ -73,7 +72,7 @@ def encode(case: Case) -> bytes:
         write_world(writer, case.world)
         writer.byte(len(case.setup))
         for op in case.setup:
-            _write_op(writer, op)
+            _write_op(writer, case.world, op)
     else:
         writer.byte(_NAMES.index(name))
         writer.byte(CPUS.index(case.world.cpus))
@@ -106,21 +105,27 @@ def _values(setup: str | None, leaf: str, argument: str) -> Sequence[int]:
     return resources(setup).all_of(kind)[:ESCAPE]
 
 
+def _possible(world: World) -> tuple[str, ...]:
+    """The host operations that a world has something to do for."""
+    return tuple(name for name in OPERATIONS if world.areas or name not in AREA_OPERATIONS)
+
+
 def _read_op(reader: Reader, world: World) -> Op:
     """A line of a set-up: a host operation, or a SEAMCALL spelled out."""
     first = reader.byte()
     if first == ESCAPE:
         return _spelled_out(reader, None)
-    name = _HOST_OPERATIONS[first % len(_HOST_OPERATIONS)]
+    possible = _possible(world)
+    name = possible[first % len(possible)]
     return Op(name, tuple(reader.byte() % world.most(what) for what in OPERATIONS[name]))
 
 
-def _write_op(writer: Writer, op: Op) -> None:
+def _write_op(writer: Writer, world: World, op: Op) -> None:
     if op.is_seamcall:
         writer.byte(ESCAPE)
         _spell_out(writer, None, op)
         return
-    writer.byte(_HOST_OPERATIONS.index(op.name))
+    writer.byte(_possible(world).index(op.name))
     for value in op.args:
         writer.byte(value)
 

@@ -156,6 +156,7 @@ def _with_areas(world: World, reader: Reader) -> World:
     """The world with 2MB areas: as many as there is room for."""
     areas, entries = reader.byte() % (MAX_AREAS + 1), 2 << reader.byte() % 9
     fresh = _read_ranges(reader) if reader.byte() % 2 else ()
+    fresh = tuple(r for r in fresh if r not in world.kernel_ranges)
     world = evolve(world, fresh_ranges=fresh, entries=entries)
     room = max(MAX_RANGES - world.first_area, 0) // world.tds
     return evolve(world, areas=min(areas, room))

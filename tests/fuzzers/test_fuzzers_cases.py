@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -45,6 +46,27 @@ def test_a_known_finding_is_passed_over(path: Path) -> None:
     Cases(HOSTILE, KNOWN_HOSTILE).test_one_input(data)
     with pytest.raises(Found):
         Cases(HOSTILE).test_one_input(data)
+
+
+@pytest.mark.parametrize(("design", "known"), [("merged", frozenset()), (HOSTILE, KNOWN_HOSTILE)])
+def test_fuzzing_for_a_while_shows_nothing_new(
+    design: str, known: frozenset[str], tmp_path: Path
+) -> None:
+    """As libFuzzer does, but for coverage: mutants, and mutants of them, all of them cases."""
+    write_seeds(tmp_path)
+    folder = tmp_path / ("hostile" if design == HOSTILE else "host_ops")
+    inputs = [path.read_bytes() for path in sorted(folder.iterdir())]
+    rng = Random(1)
+    cases = Cases(design, known)
+
+    def blindly(data: bytes, max_size: int) -> bytes:
+        return bytes(rng.randrange(256) if rng.random() < 0.05 else byte for byte in data)
+
+    for _ in range(400):
+        data = cases.mutated(rng.choice(inputs), 128, rng.randrange(1 << 30), blindly)
+        cases.test_one_input(data)
+        if rng.random() < 0.2:
+            inputs.append(data)
 
 
 @pytest.mark.parametrize("design", ["merged", HOSTILE])

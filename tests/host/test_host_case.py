@@ -43,6 +43,7 @@ def test_a_wrong_operation_says_what_is_wrong(text: str, complaint: str) -> None
         (lambda: World(slots=0), "slots"),
         (lambda: World(guest_ranges=()), "must be one or more of 0..7"),
         (lambda: World(guest_ranges=(1, 1)), "each once"),
+        (lambda: World(kernel_ranges=(1, 2), fresh_ranges=(3, 2)), r"the set-up: \[2\]"),
         (lambda: World(kernel_ranges=(8,)), "one or more of 0..7"),
     ],
 )

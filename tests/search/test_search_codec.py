@@ -14,9 +14,13 @@ from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.search.codec import decode, encode
 from tdxfuzz.search.hostile import hostile_case
+from tdxfuzz.search.packed import Reader, read_world
 from tdxfuzz.sim import Fault, Schedule, Switch
 from tdxfuzz.sim.schedule import MAX_STEP
 from tdxfuzz.strategies import operations, seamcalls, setups, worlds
+
+byte_strings = st.binary(max_size=64) | st.binary(max_size=64).map(lambda data: b"\xff" + data)
+"""At random, and some in which world and set-up are spelled out."""
 
 
 @st.composite
@@ -39,7 +43,7 @@ def any_case(draw: st.DrawFn) -> Case:
     )
 
 
-@given(st.binary(max_size=64))
+@given(byte_strings)
 def test_every_byte_string_is_a_case(data: bytes) -> None:
     case = decode(data, "hint")
     assert case.design == "hint"
@@ -50,10 +54,17 @@ def test_a_case_survives_the_way_to_bytes_and_back(case: Case) -> None:
     assert decode(encode(case), case.design) == case
 
 
-@given(st.binary(max_size=64))
+@given(byte_strings)
 def test_a_decoded_case_has_bytes_that_mean_the_same(data: bytes) -> None:
     case = decode(data, "merged")
     assert decode(encode(case), "merged") == case
+
+
+def test_fresh_memory_is_none_that_the_set_up_used() -> None:
+    guest, kernel, fresh = (0, 0), (1, 1, 1), (1, 1, 2, 2)
+    areas, of_entries = 1, 0
+    world = read_world(Reader(bytes((1, 1, 0, *guest, *kernel, 2, areas, of_entries, *fresh))))
+    assert (world.kernel_ranges, world.fresh_ranges) == ((1, 2), (3,))
 
 
 def test_no_bytes_are_a_case_too() -> None:
@@ -88,7 +99,7 @@ def any_hostile_case(draw: st.DrawFn) -> Case:
     return case.with_schedule(Schedule.of(draw(switches)))
 
 
-@given(st.binary(max_size=64))
+@given(byte_strings)
 def test_every_byte_string_is_a_hostile_case(data: bytes) -> None:
     case = decode(data, HOSTILE)
     assert decode(encode(case), HOSTILE) == case

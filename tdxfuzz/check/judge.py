@@ -30,7 +30,7 @@ class Tally(HostWatch):
 
 
 class Judge(HostWatch):
-    """Calls, for each hook, those listeners that have it; costs nothing for others."""
+    """Calls, for each hook, those listeners that do something in it; costs nothing for others."""
 
     def __init__(self, listeners: Sequence[ModuleWatch | Host]) -> None:
         for hook, numbers in _plan(tuple(map(type, listeners))):

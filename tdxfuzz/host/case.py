@@ -41,7 +41,7 @@ def _fresh_fit(world: World, attribute: Attribute[tuple[int, ...]], value: tuple
     used = set(value) & set(world.kernel_ranges)
     if used:
         raise ValueError(
-            f"'fresh_ranges' must have none of 'kernel_ranges', which served the set-up: "
+            "'fresh_ranges' must have none of 'kernel_ranges', which served the set-up: "
             f"{sorted(used)}"
         )
 

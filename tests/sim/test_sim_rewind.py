@@ -117,3 +117,21 @@ def test_a_counter_of_a_kind() -> None:
 def test_what_cannot_be_put_back_is_refused(thing: object) -> None:
     with pytest.raises(NotRewindableError, match=type(thing).__name__):
         Rewind({"key": [thing]})
+
+
+def test_a_compiled_class_lists_its_slots_elsewhere() -> None:
+    values: dict[str, object] = {"number": 1}
+
+    class Compiled:
+        """As mypyc makes them: each attribute a descriptor, and a list with inherited ones."""
+
+        __mypyc_attrs__ = ("number", "inherited")
+        number = property(
+            lambda _: values["number"], lambda _, value: values.__setitem__("number", value)
+        )
+
+    thing = Compiled()
+    rewind = Rewind(thing)
+    thing.number = 2
+    rewind()
+    assert values == {"number": 1}

@@ -2,8 +2,9 @@
 
 Cases of every design and of a hostile host, drawn at random, run in both, and so do some searches
 in full. Traces are compared by their hashes, searches by their counts. Exit 1 at the first that
-differs, with its number: ``--only N`` shows the trace of that case from here, or with
-``PYTHONPATH=build/compiled`` from there.
+differs, with its number: ``--only N`` shows the trace of that case, and of the other side with
+
+    cd build/compiled && PYTHONPATH=../.. python -m tools.side_by_side --only N
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.search.hostile import draw_hostile
+from tdxfuzz.search.huge_programs import Huge, draw_huge_case
 from tdxfuzz.search.programs import draw_case
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.search.systematic import verify
@@ -38,14 +40,18 @@ SEARCHES = ("map-zap", "zap-zap", "convert-map")
 
 
 def cases(each: int) -> Iterator[Case]:
-    """Cases of all designs in turn, each with four switches somewhere."""
+    """Cases of all designs in turn, every other one with 2MB pages, each with four switches."""
     rng = Random(SEED)
-    for _ in range(each):
+    source = RandomSource(rng)
+    for turn in range(each):
         for design in (*DESIGNS, HOSTILE):
             cpus = rng.choice((2, 2, 3))
-            source = RandomSource(rng)
-            hostile = design == HOSTILE
-            case = draw_hostile(source, cpus) if hostile else draw_case(source, design, cpus)
+            if design == HOSTILE:
+                case = draw_hostile(source, cpus)
+            elif turn % 2:
+                case = draw_huge_case(source, design, Huge.FEW, cpus)
+            else:
+                case = draw_case(source, design, cpus)
             switches = [(rng.randrange(400), rng.randrange(cpus)) for _ in range(4)]
             yield case.with_schedule(Schedule.of(switches))
 

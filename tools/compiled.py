@@ -150,15 +150,13 @@ def build(folder: Path = FOLDER) -> None:
     make_room(folder)
     package = folder / "tdxfuzz"
     shutil.copytree(ROOT / "tdxfuzz", package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
     for name, classes in OPEN.items():
         open_up(package / name, classes)
     for path in sources(package):
         settle(path)
     files = [str(path.relative_to(folder)) for path in sources(package)]
     done = subprocess.run(
-        [sys.executable, "-m", "mypyc", *files],
+        [sys.executable, "-m", "mypyc", f"--config-file={ROOT / 'pyproject.toml'}", *files],
         cwd=folder,
         env={"MYPYC_OPT_LEVEL": "2", **os.environ},
         capture_output=True,

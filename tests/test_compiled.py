@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tdxfuzz
+from tdxfuzz.host.designs import DESIGNS
 from tools import compiled, side_by_side
 
 PACKAGE = Path(tdxfuzz.__file__).parent
@@ -100,4 +101,4 @@ def test_one_that_ends_early_is_a_difference(
 def test_cases_are_of_every_design_and_the_same_each_time() -> None:
     once, again = list(side_by_side.cases(1)), list(side_by_side.cases(1))
     assert once == again
-    assert len({case.design for case in once}) == len(once) == 21
+    assert len({case.design for case in once}) == len(once) == len(DESIGNS) + 1

@@ -217,10 +217,8 @@ class SecureEpt:
 
     def _below(self, page: SeptPage, level: int, base: int) -> Iterator[tuple[int, int, int]]:
         size = SIZE_4K << 9 * level
-        entries, fill, stride = page.entries, page.fill, page.stride
-        for index in sorted(entries) if fill == INIT_VALUE else range(512):
-            entry = entries.get(index)
-            raw = fill + index * stride if entry is None else entry.raw
+        for index in sorted(page.entries) if page.fill == INIT_VALUE else range(512):
+            raw = page.raw(index)
             if raw & ENCODING_MASK == FREE:
                 continue
             yield base + index * size, level, without_accept_count(raw, level)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.key_table import Kot
-from tdxfuzz.module.lock import HpLock
 from tdxfuzz.module.pamt import PT, PamtEntry
 from tdxfuzz.module.sept_entry import BASE, TDHP, name_of
 from tdxfuzz.module.td import MIN_TDCS_PAGES, Lifecycle, OpState, Tdr
@@ -82,7 +81,7 @@ def host_priority_locks(m: TdxModule) -> Iterator[str]:
             yield node.name
         if m.pamt.dynamic and node.is_node:
             for page in node.backing:
-                yield from (e.name for e in page.entries.values() if e.word & HpLock.HP)
+                yield from (e.name for e in page.entries.values() if e.host_priority)
     if not m.pamt.dynamic:
         yield from (e.name for e in m.pamt.static_entries() if e.host_priority)
     for tdr in all_tdrs(m):

@@ -65,6 +65,7 @@ class LocalMemory:
 
     def retry(self, cpu: int) -> None:
         """A retry point: from the second time on, what was learnt since the first is dropped."""
+        # From here, for compiled code has no frames that could be counted.
         site = _site(sys._getframe())
         self.known[cpu] = self._retries[cpu].setdefault(site, self.known[cpu])
 

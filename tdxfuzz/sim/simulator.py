@@ -148,11 +148,9 @@ class Simulator:
             if target is None:
                 break
             self.go_on_with(target)
-        due = self.policy.due
         if self.trace is not None:
             self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
-            due = -1
-        self.due = due if due < self.bound else self.bound
+        self.refresh()
 
     def refresh(self) -> None:
         """Work out the next step that needs attention."""

@@ -34,6 +34,7 @@ from tdxfuzz.repro.replay import Result, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.search import ENGINES
+from tdxfuzz.search.footprint import Conflicts
 from tdxfuzz.search.huge_programs import Huge
 from tdxfuzz.search.hunt import attempts, drawn_cases
 from tdxfuzz.search.mutate import cross, mutate
@@ -142,12 +143,13 @@ class _Hunting:
     def _children(self, parents: list[Case]) -> Iterator[Run]:
         """Mutants of cases; one that reaches something new has children of its own."""
         pool = [self._heard(parent) for parent in parents]
+        conflicts = Conflicts(self._worlds)
         while True:
             parent = self._rng.choice(pool)
             if self._rng.random() < CROSS:
                 parent = cross(parent, self._rng.choice(pool), self._rng)
             try:
-                child = self._heard(mutate(parent, self._rng, self._worlds))
+                child = self._heard(mutate(parent, self._rng, conflicts))
                 attempt = self._worlds.run(child)
             except SetupError:
                 continue

@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from attrs import evolve
+
 from tdxfuzz.check.rerun import Worlds
 from tdxfuzz.check.run import SetupError
+from tdxfuzz.host.case import Case
 from tdxfuzz.host.faults import WHAT_IF
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.search.codec import decode, encode
+from tdxfuzz.search.footprint import Conflicts
 from tdxfuzz.search.mutate import cross, mutate
+from tdxfuzz.sim import Schedule
 
 BLIND = 0.2
 """How often libFuzzer mutates bytes without knowing what they mean."""
+
+MOST_CPUS = 4
+MOST_OPERATIONS = 8
+"""Of a case that is handed to libFuzzer, which keeps much longer ones for the sake of counts:
+ten short cases show more than one that takes ten times as long.
+"""
+
+MOST_WORLDS = 256
+"""Of 128 KB or so."""
+
+KEPT = 1024
+"""Cases whose bytes need not be decoded again."""
 
 ByteMutator = Callable[[bytes, int], bytes]
 
@@ -32,7 +49,9 @@ class Cases:
     def __init__(self, design: str, known: frozenset[str] = frozenset()) -> None:
         self.design = design
         self.known = known
-        self._worlds = Worlds()
+        self._worlds = Worlds(most=MOST_WORLDS)
+        self._conflicts = Conflicts(self._worlds)
+        self._met: dict[bytes, Case] = {}
 
     def test_one_input(self, data: bytes) -> None:
         """Run the case that the bytes stand for; one whose setup fails says nothing, nor does
@@ -41,7 +60,7 @@ class Cases:
         Raises:
             Found: with bucket and message.
         """
-        case = decode(data, self.design)
+        case = self._case(data)
         if case.world.module_variant != DEFAULT.name or any(f.kind in WHAT_IF for f in case.faults):
             return
         try:
@@ -52,21 +71,56 @@ class Cases:
             raise Found(f"{finding.bucket}: {finding.message}")
 
     def mutated(self, data: bytes, max_size: int, seed: int, blindly: ByteMutator) -> bytes:
-        """The bytes of a similar case; now and then ``blindly``, libFuzzer's own idea."""
+        """The bytes of a similar case; now and then of libFuzzer's own idea, ``blindly``."""
         rng = Random(seed)
         if rng.random() < BLIND:
-            return blindly(data, max_size)
+            return self._bytes(self._case(blindly(data, max_size)), data, max_size)
         try:
-            similar = encode(mutate(decode(data, self.design), rng, self._worlds))
-        except (SetupError, ValueError):
+            similar = mutate(self._case(data), rng, self._conflicts)
+        except SetupError:
             return data[:max_size]
-        return similar if len(similar) <= max_size else data[:max_size]
+        return self._bytes(similar, data, max_size)
 
     def crossed(self, data: bytes, other: bytes, max_size: int, seed: int) -> bytes:
         """The bytes of a child of two cases."""
-        rng = Random(seed)
+        child = cross(self._case(data), self._case(other), Random(seed))
+        return self._bytes(child, data, max_size)
+
+    def _bytes(self, case: Case, instead: bytes, max_size: int) -> bytes:
+        """Bytes of a small case like this one; others in their place if there are none."""
+        small = _small(case)
         try:
-            child = encode(cross(decode(data, self.design), decode(other, self.design), rng))
+            data = encode(small)
         except ValueError:
-            return data[:max_size]
-        return child if len(child) <= max_size else data[:max_size]
+            return instead[:max_size]
+        if len(data) > max_size:
+            return instead[:max_size]
+        self._remembered(data, small)
+        return data
+
+    def _case(self, data: bytes) -> Case:
+        case = self._met.get(data)
+        return self._remembered(data, decode(data, self.design)) if case is None else case
+
+    def _remembered(self, data: bytes, case: Case) -> Case:
+        """The case, kept for its bytes: what a mutation made is run next, and then mutated."""
+        if len(self._met) >= KEPT:
+            del self._met[next(iter(self._met))]
+        self._met[data] = case
+        return case
+
+
+def _small(case: Case) -> Case:
+    """The case with what is beyond the limits left out: CPUs, the ends of programs, and
+    switches to who is not there any more.
+    """
+    cpus = min(case.world.cpus, MOST_CPUS)
+    longest = MOST_OPERATIONS // cpus
+    if cpus == case.world.cpus and max(map(len, case.programs)) <= longest:
+        return case
+    world = evolve(case.world, cpus=cpus)
+    programs = tuple(program[:longest] for program in case.programs[:cpus])
+    switches = case.schedule
+    if world != case.world:
+        switches = Schedule(tuple(switch for switch in switches if switch.cpu < cpus))
+    return evolve(case, world=world, programs=programs, schedule=switches)

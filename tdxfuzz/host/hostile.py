@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from tdxfuzz.host.case import World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.hint import Hint
@@ -61,6 +63,7 @@ SETUPS: dict[str, tuple[str, ...]] = {
 first TD's TDR is page B128, and its first guest page, A0, is mapped at GPA 0."""
 
 
+@cache
 def setup_ops(name: str) -> tuple[Op, ...]:
     """The operations of a set-up."""
     return tuple(Op.parse(text) for text in SETUPS[name])

@@ -8,6 +8,8 @@ part of the order, but nothing that a call could see.)
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from tdxfuzz.check.rerun import Rerun, Worlds
 from tdxfuzz.check.run import Design, Run
 from tdxfuzz.host.case import Case
@@ -102,6 +104,41 @@ def conflicts_of(rerun: Rerun, schedule: Schedule = EMPTY) -> tuple[Places, ...]
     footprint = Footprint(schedule)
     rerun.run(policy=footprint)
     return footprint.conflicts()
+
+
+class Conflicts:
+    """The preemptions that can matter in cases' runs in the default order: looked for when
+    they are first asked for, and kept for the programs asked for last.
+
+    Args:
+        worlds: where cases that begin alike are run.
+        most: how many programs they are kept for.
+    """
+
+    def __init__(self, worlds: Worlds | None = None, most: int = 512) -> None:
+        self.worlds = worlds
+        self._most = most
+        self._kept: OrderedDict[Case, tuple[Places, ...]] = OrderedDict()
+
+    def of(self, case: Case) -> tuple[Places, ...]:
+        """For each cell that has any, the preemptions that can matter; whatever the schedule.
+
+        Raises:
+            HarnessError: as for :func:`tdxfuzz.check.run.run`.
+        """
+        programs = case.with_schedule(EMPTY)
+        found = self._kept.get(programs)
+        if found is not None:
+            self._kept.move_to_end(programs)
+            return found
+        found = self._kept[programs] = self.under(case, EMPTY)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return found
+
+    def under(self, case: Case, schedule: Schedule) -> tuple[Places, ...]:
+        """The same in the order of a schedule, which is not kept."""
+        return conflicts_of(Rerun(case, worlds=self.worlds), schedule)
 
 
 class Base:

@@ -8,7 +8,7 @@ and drawn again and again, so that calls meet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from random import Random
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from tdxfuzz.abi import LEAVES, Leaf
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.check.run import Session
 from tdxfuzz.host.case import Case
+from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.host.names import TDMR_BASE
@@ -154,33 +155,56 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
     source = RandomSource(Random(len(before)))
     there = resources(setup)
     found: dict[str, tuple[Op, ...]] = {}
-    host = Session(hostile_case(setup, 1, ((),))).host
-    for op in before:
-        seamcall(host, op)
-    put_back = Rewind(host)
+    host, put_back = _workbench(setup)
+
+    def begin() -> None:
+        put_back()
+        for op in before:
+            seamcall(host, op)
+
+    begin()
     for leaf in HOSTILE_LEAVES:
-        tried: set[Op] = set()
+        tried: set[tuple[int, ...]] = set()
         for _ in range(TRIES):
-            op = _draw_call(source, leaf, there, {})
-            if op in tried:
+            args = _draw_args(source, leaf, there, {})
+            if args in tried:
                 continue
-            tried.add(op)
+            tried.add(args)
+            op = Op(leaf.name, args)
             if seamcall(host, op).ok:
                 found[leaf.name] = (*found.get(leaf.name, ()), op)
-                put_back()
+                begin()
                 if len(found[leaf.name]) == ENOUGH:
                     break
     return found
 
 
-def draw_hostile(source: Source, cpus: int = 2) -> Case:
-    """A hostile case without a schedule: a set-up, and one to three calls per CPU.
+@lru_cache(maxsize=4096)
+def _succeeds(setup: str, op: Op) -> bool:
+    """Whether a call succeeds after a set-up."""
+    host, put_back = _workbench(setup)
+    put_back()
+    return seamcall(host, op).ok
 
-    The first CPU begins with a call that succeeds; the next most often with one that does
-    so before it, or only after it.
-    """
+
+@lru_cache
+def _workbench(setup: str) -> tuple[Host, Rewind]:
+    """Where calls are tried after a set-up, and what puts it back."""
+    host = Session(hostile_case(setup, 1, ((),))).host
+    return host, Rewind(host)
+
+
+def draw_hostile(source: Source, cpus: int = 2) -> Case:
+    """A hostile case without a schedule: a set-up, and one to three calls per CPU."""
     names = list(SETUPS)
     setup = source.pick(names, [1] * len(names))
+    return hostile_case(setup, cpus, draw_calls(source, setup, cpus))
+
+
+def draw_calls(source: Source, setup: str, cpus: int) -> tuple[tuple[Op, ...], ...]:
+    """One to three calls per CPU: most of them such that succeed after the set-up, or only
+    after the first call that did.
+    """
     there = resources(setup)
     focus = {kind: _any_of(source, there.all_of(kind)) for kind in there.kinds}
     programs: list[tuple[Op, ...]] = []
@@ -200,9 +224,10 @@ def draw_hostile(source: Source, cpus: int = 2) -> Case:
                 leaf = source.pick(HOSTILE_LEAVES, _LEAF_WEIGHTS)
                 op = _draw_call(source, leaf, there, focus)
             program.append(op)
-            enabling = enabling or (op,)
+            if not enabling and _succeeds(setup, op):
+                enabling = (op,)
         programs.append(tuple(program))
-    return hostile_case(setup, cpus, tuple(programs))
+    return tuple(programs)
 
 
 def draw_call(source: Source, leaf: Leaf, setup: str) -> Op:
@@ -211,19 +236,33 @@ def draw_call(source: Source, leaf: Leaf, setup: str) -> Op:
 
 
 def _draw_call(source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
+    return Op(leaf.name, _draw_args(source, leaf, there, focus))
+
+
+def _draw_args(
+    source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]
+) -> tuple[int, ...]:
     args = []
-    for register in arguments_of(leaf.name):
-        kind = kind_of(leaf, register)
-        if leaf.inputs.get(register, "").startswith("TD_PARAMS"):
-            args.append(PARAMS_HPA)
-        elif kind is None:
-            args.append(0)
+    for kind, fixed in _operands(leaf):
+        if kind is None:
+            args.append(fixed)
         elif focus and source.percent(IN_FOCUS):
             args.append(focus[kind])
         else:
             wanted = kind if source.percent(FITTING) else "any page"
             args.append(_any_of(source, there.all_of(wanted)))
-    return Op(leaf.name, tuple(args))
+    return tuple(args)
+
+
+@cache
+def _operands(leaf: Leaf) -> tuple[tuple[str | None, int], ...]:
+    """Of each argument the kind of value it wants, or None and the only one it is given."""
+    found: list[tuple[str | None, int]] = []
+    for register in arguments_of(leaf.name):
+        params = leaf.inputs.get(register, "").startswith("TD_PARAMS")
+        kind = None if params else kind_of(leaf, register)
+        found.append((kind, PARAMS_HPA if params else 0))
+    return tuple(found)
 
 
 def _any_of(source: Source, values: Sequence[T]) -> T:

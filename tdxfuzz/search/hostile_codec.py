@@ -49,7 +49,7 @@ def decode(data: bytes) -> Case:
         world = read_world(reader)
         setup = tuple(_read_op(reader, world) for _ in range(reader.byte() % (MAX_OPERATIONS + 1)))
     else:
-        world = evolve(WORLD, cpus=CPUS[reader.byte() % len(CPUS)])
+        world = _world(CPUS[reader.byte() % len(CPUS)])
         setup = setup_ops(name)
     programs = read_programs(reader, world.cpus, lambda _: _read_call(reader, name))
     schedule = read_schedule(reader, world.cpus)
@@ -83,9 +83,20 @@ def encode(case: Case) -> bytes:
 
 def setup_of(case: Case) -> str | None:
     """The name of the set-up that a case starts from, if it and its world are known."""
-    if case.world != evolve(WORLD, cpus=case.world.cpus):
+    if case.world != _world(case.world.cpus):
         return None
-    return next((name for name in _NAMES if setup_ops(name) == case.setup), None)
+    return _names().get(case.setup)
+
+
+@cache
+def _names() -> dict[tuple[Op, ...], str]:
+    """The library's set-ups, by what they do."""
+    return {setup_ops(name): name for name in _NAMES}
+
+
+@cache
+def _world(cpus: int) -> World:
+    return evolve(WORLD, cpus=cpus)
 
 
 @cache
@@ -94,6 +105,12 @@ def _menu(setup: str | None) -> tuple[Op, ...]:
     if setup is None:
         return ()
     return tuple(op for ops in fitting_calls(setup).values() for op in ops)[:ESCAPE]
+
+
+@cache
+def _bytes_of(setup: str | None) -> dict[Op, int]:
+    """The reverse of the menu."""
+    return {op: byte for byte, op in enumerate(_menu(setup))}
 
 
 @cache
@@ -142,11 +159,11 @@ def _read_call(reader: Reader, setup: str | None) -> Op:
 def _write_call(writer: Writer, setup: str | None, op: Op) -> None:
     if not op.is_seamcall:
         raise ValueError(f"{op}: a hostile program calls the module itself")
-    menu = _menu(setup)
-    if op in menu:
-        writer.byte(menu.index(op))
+    byte = _bytes_of(setup).get(op)
+    if byte is not None:
+        writer.byte(byte)
         return
-    if menu:
+    if _menu(setup):
         writer.byte(ESCAPE)
     _spell_out(writer, setup, op)
 

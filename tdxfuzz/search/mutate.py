@@ -7,18 +7,38 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.check.rerun import Rerun, Worlds
-from tdxfuzz.host.case import Case
-from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.case import Case, World
+from tdxfuzz.host.hostile import HOSTILE, SETUPS
 from tdxfuzz.host.op import AREA_OPERATIONS, OPERATIONS, Op
-from tdxfuzz.search.footprint import conflicts_of
-from tdxfuzz.search.hostile import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
+from tdxfuzz.search.codec import presets
+from tdxfuzz.search.footprint import Conflicts
+from tdxfuzz.search.hostile import (
+    HOSTILE_LEAVES,
+    draw_call,
+    draw_calls,
+    draw_hostile,
+    fitting_calls,
+    hostile_case,
+)
 from tdxfuzz.search.hostile_codec import setup_of
-from tdxfuzz.search.programs import draw_case
+from tdxfuzz.search.programs import ALIVE, draw_case, draw_programs
 from tdxfuzz.search.source import RandomSource
 from tdxfuzz.sim import EMPTY, Schedule
 
 MOST_PREEMPTIONS = 4
+
+CHANGES = (50, 20, 24, 6)
+"""Weights of another order, another operation, other programs, and a world that was perhaps not
+met before: to set one up takes as long as several runs.
+"""
+
+SAME_WORLD = 0.5
+"""How often other programs stay where the case was."""
+
+BEHIND = 0.1
+"""How often steps worth preempting are looked for behind the preemptions there are, which takes
+a run. Else those of the default order do, as they are known for programs that were met before.
+"""
 
 ANY_LEAF = 0.3
 """How often a SEAMCALL is one that need not succeed after the set-up."""
@@ -26,30 +46,31 @@ ANY_LEAF = 0.3
 _PROBE = Op.parse("TDH.PHYMEM.PAGE.RDMD rcx=A0")
 
 
-def mutate(case: Case, rng: Random, worlds: Worlds | None = None) -> Case:
-    """A case that differs from ``case`` in programs, in order, or in everything.
+def mutate(case: Case, rng: Random, conflicts: Conflicts | None = None) -> Case:
+    """A case that differs from ``case`` in order, in programs, or in everything.
 
     Most often in order: a preemption more, less or elsewhere, before a step that another
-    CPU can spoil. ``worlds`` are where cases that begin alike are run.
+    CPU can spoil. ``conflicts`` knows such steps of the cases it was asked about before.
 
     Raises:
         HarnessError: as for :func:`tdxfuzz.check.run.run`.
     """
-    change = rng.choices((_reorder, _reprogram, _afresh), (6, 2, 2))[0]
-    return change(case, rng, worlds)
+    change = rng.choices((_reorder, _reprogram, _renew, _afresh), CHANGES)[0]
+    return change(case, rng, conflicts or Conflicts())
 
 
-def _reorder(case: Case, rng: Random, worlds: Worlds | None) -> Case:
+def _reorder(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     pairs = [(switch.step, switch.cpu) for switch in case.schedule]
     if pairs and (len(pairs) >= MOST_PREEMPTIONS or rng.random() < 0.5):
         pairs.pop(rng.randrange(len(pairs)))
-    conflicts = conflicts_of(Rerun(case, worlds=worlds), Schedule.of(pairs))
-    if conflicts:
-        pairs.append(rng.choice(rng.choice(conflicts)))
+    behind = bool(pairs) and rng.random() < BEHIND
+    cells = conflicts.under(case, Schedule.of(pairs)) if behind else conflicts.of(case)
+    if cells:
+        pairs.append(rng.choice(rng.choice(cells)))
     return case.with_schedule(Schedule.of(pairs))
 
 
-def _reprogram(case: Case, rng: Random, worlds: Worlds | None) -> Case:
+def _reprogram(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     """Another operation somewhere, or the programs of two CPUs exchanged."""
     programs = [list(program) for program in case.programs]
     cpu = rng.randrange(len(programs))
@@ -89,13 +110,35 @@ def _drawn_call(case: Case, rng: Random) -> Op:
     return rng.choice(calls[rng.choice(list(calls))])
 
 
-def _afresh(case: Case, rng: Random, worlds: Worlds | None) -> Case:
+def _renew(case: Case, rng: Random, conflicts: Conflicts) -> Case:
+    """Other programs: in the same world, or in one that cases often begin in."""
+    source = RandomSource(rng)
+    same = rng.random() < SAME_WORLD
+    if case.design == HOSTILE:
+        setup = (setup_of(case) if same else None) or rng.choice(list(SETUPS))
+        cpus = case.world.cpus
+        fresh = hostile_case(setup, cpus, draw_calls(source, setup, cpus))
+    else:
+        world, begun = (case.world, case.setup) if same else _beginning(rng)
+        programs = draw_programs(source, world, begun)
+        fresh = evolve(case, world=world, setup=begun, programs=programs, schedule=EMPTY)
+    return _reorder(fresh, rng, conflicts)
+
+
+def _beginning(rng: Random) -> tuple[World, tuple[Op, ...]]:
+    """A world of two TDs, mostly alive, with what has been set up in it."""
+    world, setup = rng.choice(presets())
+    alive = [rng.random() * 100 < ALIVE for _ in range(world.tds)]
+    return world, tuple(op for op in setup if alive[op.args[0]])
+
+
+def _afresh(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     source = RandomSource(rng)
     if case.design == HOSTILE:
         fresh = draw_hostile(source, case.world.cpus)
     else:
         fresh = draw_case(source, case.design, case.world.cpus)
-    return _reorder(fresh.with_schedule(EMPTY), rng, worlds)
+    return _reorder(fresh, rng, conflicts)
 
 
 def cross(case: Case, other: Case, rng: Random) -> Case:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.op import Op
 from tdxfuzz.search.source import Source
@@ -63,24 +65,26 @@ def draw_case(source: Source, design: str, cpus: int = 2) -> Case:
     for _ in range(min(source.pick(*MAPPED_PAGES), len(pages))):
         mapped.add(pages.pop(source.below(len(pages))))
     setup += [Op("map", page) for page in sorted(mapped)]
-
-    lengths = [source.pick(*PROGRAM_LENGTHS) for _ in range(cpus)]
-    programs: list[list[Op]] = [[] for _ in range(cpus)]
-    for turn in range(max(lengths)):
-        for cpu in range(cpus):
-            if turn < lengths[cpu]:
-                td = cpu % tds if source.percent(OWN_TD) else source.below(tds)
-                programs[cpu].append(_draw_op(source, world, td, alive, mapped))
+    programs = draw_programs(source, world, setup)
     faults: tuple[Fault, ...] = ()
     if source.percent(ALLOC_FAILS):
         faults = (Fault("alloc", source.below(MOST_ALLOCATIONS)),)
-    return Case(
-        design=design,
-        world=world,
-        setup=tuple(setup),
-        programs=tuple(tuple(program) for program in programs),
-        faults=faults,
-    )
+    return Case(design, world, tuple(setup), programs, faults=faults)
+
+
+def draw_programs(source: Source, world: World, setup: Sequence[Op]) -> tuple[tuple[Op, ...], ...]:
+    """A short program for each CPU of a world, given what a set-up has made there."""
+    alive = {op.args[0] for op in setup if op.name == "create"}
+    mapped = {(op.args[0], op.args[1]) for op in setup if op.name == "map"}
+    lengths = [source.pick(*PROGRAM_LENGTHS) for _ in range(world.cpus)]
+    programs: list[list[Op]] = [[] for _ in range(world.cpus)]
+    for turn in range(max(lengths)):
+        for cpu in range(world.cpus):
+            if turn < lengths[cpu]:
+                own = source.percent(OWN_TD)
+                td = cpu % world.tds if own else source.below(world.tds)
+                programs[cpu].append(_draw_op(source, world, td, alive, mapped))
+    return tuple(map(tuple, programs))
 
 
 def _draw_op(

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden_files import HINT_RACE, REGRESSIONS
-from tdxfuzz.fuzzers.cases import Cases, Found
+from tdxfuzz.fuzzers.cases import MOST_CPUS, MOST_OPERATIONS, Cases, Found
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
+from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.op import Op
 from tdxfuzz.repro.read import read
 from tdxfuzz.search.codec import decode, encode
+from tdxfuzz.sim import Schedule
 from tools.seeds import write_seeds
 
 HOSTILE_REGRESSIONS = [path for path in REGRESSIONS if read(path).case.design == HOSTILE]
@@ -79,7 +82,32 @@ def test_mutants_and_children_are_cases_and_follow_from_the_seed(
     assert mutant == Cases(design).mutated(data, 4096, seed, lambda data, _: data)
     child = cases.crossed(mutant, other, 4096, seed)
     assert child == Cases(design).crossed(mutant, other, 4096, seed)
-    assert decode(encode(decode(child, design)), design) == decode(child, design)
+    for made in (mutant, child):
+        case = decode(made, design)
+        assert decode(encode(case), design) == case
+        assert case.world.cpus <= MOST_CPUS
+        assert case.operations <= MOST_OPERATIONS
+
+
+def test_a_case_that_is_too_large_keeps_its_beginning() -> None:
+    programs = ((Op("map", (0, 0)), *[Op("zap", (0, 0))] * 9), *[(Op("vcpu", (1,)),)] * 7)
+    switches = Schedule.of([(3, 1), (5, 7), (9, 8), (12, 2)])
+    large = Case("merged", World(cpus=8), (), programs, switches)
+    child = Cases("merged").crossed(encode(large), encode(large), 4096, 1)
+    shortened = tuple(program[:2] for program in programs[:4])
+    kept = Schedule.of([(3, 1), (12, 2)])
+    assert decode(child, "merged") == Case("merged", World(cpus=4), (), shortened, kept)
+
+
+def test_what_libfuzzer_makes_of_bytes_is_written_as_a_case_is() -> None:
+    """So that the same case does not come again and again as other bytes."""
+    cases = Cases("merged")
+    long = b"\x00\x01\x08" + bytes(range(60))
+    made = {cases.mutated(b"", 4096, seed, lambda *_: long) for seed in range(40)}
+    canonical = encode(decode(long, "merged"))
+    assert canonical != long
+    assert canonical in made
+    assert long not in made
 
 
 def test_what_does_not_fit_is_given_back() -> None:

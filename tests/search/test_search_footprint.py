@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tdxfuzz.check.rerun import Rerun
-from tdxfuzz.check.run import run
+from attrs import evolve
+
+from tdxfuzz.check.rerun import Rerun, Worlds
+from tdxfuzz.check.run import Session, run
 from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.op import Op
-from tdxfuzz.search.footprint import conflicts_of
-from tdxfuzz.sim import Schedule
+from tdxfuzz.search.footprint import Conflicts, conflicts_of
+from tdxfuzz.sim import Policy, Schedule
 
 SETUP = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
 WORLD = World(cpus=2, tds=2, slots=1)
@@ -42,3 +44,28 @@ def test_whatever_one_preemption_shows_a_conflict_shows_too() -> None:
         if finds(HINT, (step, 1)):
             later = min((s for s, _ in mattering if s >= step), default=None)
             assert later in conflicts_find, f"preempting at {step} shows the race"
+
+
+def test_conflicts_are_looked_for_once_for_programs_whatever_their_order() -> None:
+    worlds = Counted()
+    conflicts = Conflicts(worlds, most=1)
+    (place, *_), *_ = found = conflicts.of(HINT)
+    assert found == conflicts_of(Rerun(HINT))
+    preempted = HINT.with_schedule(Schedule.of([place]))
+    assert conflicts.of(preempted) is found
+    assert worlds.readied == 1
+    assert conflicts.under(preempted, preempted.schedule) != found
+    assert worlds.readied == 2
+    conflicts.of(evolve(HINT, programs=HINT.programs[::-1]))
+    assert conflicts.of(HINT) == found
+    assert worlds.readied == 4, "one was enough to keep"
+
+
+class Counted(Worlds):
+    """Counts how often something is run."""
+
+    readied = 0
+
+    def ready(self, case: Case, policy: Policy | None = None, traced: bool = False) -> Session:
+        self.readied += 1
+        return super().ready(case, policy, traced)

@@ -17,7 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -90,9 +90,9 @@ OPEN = {
 """Compiled classes that interpreted ones derive from."""
 
 
-def sources(package: Path) -> Iterator[Path]:
-    """The files of a copy of the package that are to be compiled."""
-    left = {package / name for name in INTERPRETED}
+def sources(package: Path, interpreted: Sequence[str] = ()) -> Iterator[Path]:
+    """The files of a copy of the package that are to be compiled: not those of some patterns."""
+    left = {path for name in (*INTERPRETED, *interpreted) for path in package.glob(name)}
     for pattern in COMPILED:
         for path in sorted(package.glob(pattern)):
             if path.name != "__init__.py" and path not in left:
@@ -141,8 +141,8 @@ def make_room(folder: Path) -> None:
     (folder / MARK).touch()
 
 
-def build(folder: Path = FOLDER) -> None:
-    """Copy and compile.
+def build(folder: Path = FOLDER, interpreted: Sequence[str] = ()) -> None:
+    """Copy and compile all but the files of some more patterns.
 
     Raises:
         SystemExit: there is no room, or mypyc failed; its output is shown.
@@ -152,9 +152,10 @@ def build(folder: Path = FOLDER) -> None:
     shutil.copytree(ROOT / "tdxfuzz", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, classes in OPEN.items():
         open_up(package / name, classes)
-    for path in sources(package):
+    paths = list(sources(package, interpreted))
+    for path in paths:
         settle(path)
-    files = [str(path.relative_to(folder)) for path in sources(package)]
+    files = [str(path.relative_to(folder)) for path in paths]
     done = subprocess.run(
         [sys.executable, "-m", "mypyc", f"--config-file={ROOT / 'pyproject.toml'}", *files],
         cwd=folder,
@@ -172,7 +173,16 @@ def main() -> None:
     """Build it."""
     parser = argparse.ArgumentParser(prog="python -m tools.compiled", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    build(parser.parse_args().folder)
+    parser.add_argument(
+        "--interpret",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave these files to the interpreter as well, such as 'module/leaves/*.py': "
+        "atheris sees what is interpreted",
+    )
+    arguments = parser.parse_args()
+    build(arguments.folder, arguments.interpret)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tdxfuzz.host.case import Case
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.snapshot import Snapshot, snapshot
-from tdxfuzz.sim import EMPTY, Simulator
+from tdxfuzz.sim import EMPTY, Rewind, Simulator
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
@@ -146,15 +146,23 @@ def _serially(
     """What each of some calls gives, one after another: its outputs, None if it is refused;
     and the final state. The runs of a case in many orders ask for the same few serial ones.
     """
-    host = Host(Simulator(beforehand.world.cpus), beforehand, Hostile())
-    for op in beforehand.setup:
-        operations.run(host, op)
+    host, put_back = _set_up(beforehand)
+    put_back()
     answers: list[tuple[int, ...] | None] = []
     for cpu, leaf, version, inputs in calls:
         regs = Registers.of(dict(inputs))
         status = host.module.seamcall(host.lps[cpu], leaf, regs, version)
         answers.append(regs.as_tuple() if status.ok else None)
     return tuple(answers), snapshot(host.module)
+
+
+@lru_cache(maxsize=64)
+def _set_up(beforehand: Case) -> tuple[Host, Rewind]:
+    """A host after its set-up, and the way back there."""
+    host = Host(Simulator(beforehand.world.cpus), beforehand, Hostile())
+    for op in beforehand.setup:
+        operations.run(host, op)
+    return host, Rewind(host)
 
 
 def _overlapped(a: Called, b: Called) -> bool:

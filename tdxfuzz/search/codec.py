@@ -9,7 +9,7 @@ out behind the escape byte 255.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from tdxfuzz.host.case import (
     DEFAULT_STEPS,
@@ -57,6 +57,12 @@ def presets() -> tuple[tuple[World, tuple[Op, ...]], ...]:
     )
 
 
+@cache
+def _preset_bytes() -> dict[tuple[World, tuple[Op, ...]], int]:
+    """The reverse of the presets."""
+    return {preset: byte for byte, preset in enumerate(presets())}
+
+
 def decode(data: bytes, design: str) -> Case:
     """The case that a byte string stands for under a design, or "hostile" without one."""
     if design == HOSTILE:
@@ -89,17 +95,17 @@ def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: the case has too many switches or faults to be written; for a hostile one
-            see :func:`tdxfuzz.search.hostile_codec.encode`.
+        ValueError: the case has too many switches or faults to be written, or an operation that
+            its world has not; for a hostile one see :func:`tdxfuzz.search.hostile_codec.encode`.
     """
     if case.design == HOSTILE:
         return hostile_codec.encode(case)
     if len(case.faults) > MAX_FAULTS:
         raise ValueError("too many faults")
     writer = Writer()
-    known = presets()
-    if (case.world, case.setup) in known:
-        writer.byte(known.index((case.world, case.setup)))
+    preset = _preset_bytes().get((case.world, case.setup))
+    if preset is not None:
+        writer.byte(preset)
     else:
         writer.byte(ESCAPE)
         write_world(writer, case.world)
@@ -132,15 +138,26 @@ def _operations(world: World) -> tuple[Op, ...]:
     return tuple(found)
 
 
+FITTING = 8
+"""How often a fitting operation is on the menu; each other one is there once."""
+
+
+@lru_cache(maxsize=1024)
+def _menu_of(
+    world: World, td: int, mapped: tuple[bool, ...]
+) -> tuple[tuple[Op, ...], dict[Op, int]]:
+    """What bytes stand for on a CPU of a TD, whose slots are mapped or not; and the reverse."""
+    fitting = tuple(Op("zap" if full else "map", (td, i)) for i, full in enumerate(mapped))
+    menu = fitting * FITTING + _operations(world)
+    return menu, {op: byte for byte, op in reversed(list(enumerate(menu)))}
+
+
 class _Menu:
     """What a byte means as the next operation of a CPU: more often than not one that fits.
 
     A CPU mostly works on its own TD (``cpu % tds``), and zaps what is mapped or maps
     what is not, as far as the operations before tell.
     """
-
-    FITTING = 8
-    """How often a fitting operation is on the menu; each other one is there once."""
 
     def __init__(self, world: World, before: tuple[Op, ...] = ()) -> None:
         self._world = world
@@ -149,19 +166,19 @@ class _Menu:
             self._note(op)
 
     def op(self, cpu: int, byte: int) -> Op:
-        menu = self._menu(cpu)
+        menu, _ = self._menu(cpu)
         return self._note(menu[byte % len(menu)])
 
     def byte(self, cpu: int, op: Op) -> int:
-        place = self._menu(cpu).index(op)
-        self._note(op)
-        return place
+        _, bytes_of = self._menu(cpu)
+        if op not in bytes_of:
+            raise ValueError(f"{op}: programs of a design are host operations of its world")
+        return bytes_of[self._note(op)]
 
-    def _menu(self, cpu: int) -> tuple[Op, ...]:
+    def _menu(self, cpu: int) -> tuple[tuple[Op, ...], dict[Op, int]]:
         td = cpu % self._world.tds
         pages = [(td, slot) for slot in range(self._world.slots)]
-        fitting = tuple(Op("zap" if page in self._mapped else "map", page) for page in pages)
-        return fitting * self.FITTING + _operations(self._world)
+        return _menu_of(self._world, td, tuple(page in self._mapped for page in pages))
 
     def _note(self, op: Op) -> Op:
         if op.name == "map":

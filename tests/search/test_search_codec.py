@@ -124,3 +124,6 @@ def test_what_has_no_bytes_is_refused() -> None:
         encode(evolve(case, programs=((Op("map", (0, 0)),), ())))
     with pytest.raises(ValueError, match="BIND is not modelled"):
         encode(evolve(case, programs=((Op.parse("TDH.SERVTD.BIND"),), ())))
+    raw = Case("merged", World(), (), ((Op.parse("TDH.PHYMEM.PAGE.RDMD"),), ()))
+    with pytest.raises(ValueError, match="RDMD rcx=0x0: programs of a design are host operations"):
+        encode(raw)

@@ -12,6 +12,7 @@ import argparse
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -84,8 +85,9 @@ def _fuzz(target: str, seeds: Path, seconds: int, design: str) -> int:
     )
     runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     if done.returncode == CRASHED and runs is not None:
-        found = [line for line in done.stdout.splitlines() if line.startswith("Found: ")]
-        print(f"{target} stopped at a finding: {found[:1]}", file=sys.stderr)
+        print(f"{target} stopped early:\n{done.stdout[-2000:]}", file=sys.stderr)
+        for crash in seeds.glob("crash-*"):
+            print(f"kept as {shutil.copy(crash, '.')}", file=sys.stderr)
     elif done.returncode or runs is None:
         sys.exit(f"{target} ended with {done.returncode}:\n{done.stdout}{done.stderr[-3000:]}")
     return int(runs[1])

@@ -74,20 +74,21 @@ class Cases:
         """The bytes of a similar case; now and then of libFuzzer's own idea, ``blindly``."""
         rng = Random(seed)
         if rng.random() < BLIND:
-            return self._bytes(self._case(blindly(data, max_size)), data, max_size)
-        try:
-            similar = mutate(self._case(data), rng, self._conflicts)
-        except SetupError:
-            return data[:max_size]
+            similar = self._small_case(blindly(data, max_size))
+        else:
+            try:
+                similar = mutate(self._small_case(data), rng, self._conflicts)
+            except SetupError:
+                return data[:max_size]
         return self._bytes(similar, data, max_size)
 
     def crossed(self, data: bytes, other: bytes, max_size: int, seed: int) -> bytes:
         """The bytes of a child of two cases."""
-        child = cross(self._case(data), self._case(other), Random(seed))
+        child = cross(self._small_case(data), self._small_case(other), Random(seed))
         return self._bytes(child, data, max_size)
 
     def _bytes(self, case: Case, instead: bytes, max_size: int) -> bytes:
-        """Bytes of a small case like this one; others in their place if there are none."""
+        """Bytes of a case, or of its beginning if it has grown; others if there are none."""
         small = _small(case)
         try:
             data = encode(small)
@@ -101,6 +102,9 @@ class Cases:
     def _case(self, data: bytes) -> Case:
         case = self._met.get(data)
         return self._remembered(data, decode(data, self.design)) if case is None else case
+
+    def _small_case(self, data: bytes) -> Case:
+        return _small(self._case(data))
 
     def _remembered(self, data: bytes, case: Case) -> Case:
         """The case, kept for its bytes: what a mutation made is run next, and then mutated."""

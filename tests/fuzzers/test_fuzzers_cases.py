@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,16 @@ def test_a_case_that_is_too_large_keeps_its_beginning() -> None:
     shortened = tuple(program[:2] for program in programs[:4])
     kept = Schedule.of([(3, 1), (12, 2)])
     assert decode(child, "merged") == Case("merged", World(cpus=4), (), shortened, kept)
+
+
+def test_two_cases_that_are_too_large_together_have_children() -> None:
+    """Crossed before they were cut, they had more operations than a case may have."""
+    most = Case("merged", World(cpus=2), (), ((Op("vcpu", (0,)),) * 63, ()))
+    last = evolve(most, programs=most.programs[::-1])
+    cases = Cases("merged")
+    for seed in range(8):
+        child = decode(cases.crossed(encode(most), encode(last), 4096, seed), "merged")
+        assert child.operations <= MOST_OPERATIONS
 
 
 def test_what_libfuzzer_makes_of_bytes_is_written_as_a_case_is() -> None:

@@ -131,11 +131,15 @@ class _Hunting:
     def _cases(self) -> Iterator[Case]:
         task = self._task
         if task.scenario:
-            return repeat(SCENARIOS[task.scenario].case(task.design).on_module(task.variant))
+            return repeat(self._on_module(SCENARIOS[task.scenario].case(task.design)))
         drawn = drawn_cases(
             self._rng, task.design, task.cpus, Huge(task.huge) if task.huge else None
         )
-        return (case.on_module(task.variant) for case in drawn)
+        return map(self._on_module, drawn)
+
+    def _on_module(self, case: Case) -> Case:
+        asked = self._task.variant
+        return case if case.world.module_variant == asked else case.on_module(asked)
 
     def _heard(self, case: Case) -> Case:
         return evolve(case, checks=self._listening) if self._task.muted else case
@@ -149,7 +153,8 @@ class _Hunting:
             if self._rng.random() < CROSS:
                 parent = cross(parent, self._rng.choice(pool), self._rng)
             try:
-                child = self._heard(mutate(parent, self._rng, conflicts))
+                mutant = mutate(parent, self._rng, conflicts)
+                child = self._heard(self._on_module(mutant))
                 attempt = self._worlds.run(child)
             except SetupError:
                 continue

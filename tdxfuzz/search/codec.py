@@ -146,7 +146,9 @@ FITTING = 8
 def _menu_of(
     world: World, td: int, mapped: tuple[bool, ...]
 ) -> tuple[tuple[Op, ...], dict[Op, int]]:
-    """What bytes stand for on a CPU of a TD, whose slots are mapped or not; and the reverse."""
+    """What bytes stand for on a CPU of a TD, whose slots are mapped or not; and the reverse,
+    of which the first byte counts.
+    """
     fitting = tuple(Op("zap" if full else "map", (td, i)) for i, full in enumerate(mapped))
     menu = fitting * FITTING + _operations(world)
     return menu, {op: byte for byte, op in reversed(list(enumerate(menu)))}

@@ -20,6 +20,7 @@ from tdxfuzz.campaign.task import (
     to_text,
 )
 from tdxfuzz.campaign.work import Bench
+from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import Result, replay
 
@@ -94,6 +95,17 @@ def test_mutants_come_from_their_parents_alone() -> None:
     first, again = hunted(task), hunted(task)
     assert evolve(first, seconds=0) == evolve(again, seconds=0)
     assert first.cases == 150
+
+
+def test_mutants_stay_on_the_module_that_was_asked_for() -> None:
+    variant = next(name for name in VARIANTS if name != DEFAULT.name)
+    task = evolve(HINT, design="merged", variant=variant, cases=150)
+    first = hunted(task)
+    parents = tuple(entry.text for entry in first.interesting[:4])
+    answer = hunted(evolve(task, parents=parents))
+    entries = [*first.interesting, *answer.interesting]
+    assert answer.interesting
+    assert {parse_case(entry.text).world.module_variant for entry in entries} == {variant}
 
 
 def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:

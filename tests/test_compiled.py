@@ -29,6 +29,16 @@ def test_what_users_derive_from_is_not_compiled_or_left_open() -> None:
     assert set(compiled.OPEN) <= files
 
 
+def test_more_files_can_be_left_to_the_interpreter(tmp_path: Path) -> None:
+    leaves = set(PACKAGE.glob("module/leaves/*.py"))
+    usual = set(compiled.sources(PACKAGE))
+    assert usual & leaves
+    assert set(compiled.sources(PACKAGE, ["module/leaves/*.py"])) == usual - leaves
+    with pytest.raises(SystemExit, match=r"--interpret leafs/\*: no such file in .*tdxfuzz"):
+        compiled.build(tmp_path / "new", ["leafs/*"])
+    assert not (tmp_path / "new").exists()
+
+
 def test_classes_are_opened_by_name(tmp_path: Path) -> None:
     path = tmp_path / "some.py"
     path.write_text(f"{compiled.FUTURE}\n\nclass Cell:\n    pass\n\n\nclass CellCount:\n    pass\n")

@@ -145,8 +145,12 @@ def build(folder: Path = FOLDER, interpreted: Sequence[str] = ()) -> None:
     """Copy and compile all but the files of some more patterns.
 
     Raises:
-        SystemExit: there is no room, or mypyc failed; its output is shown.
+        SystemExit: a pattern names no file, there is no room, or mypyc failed; its output is
+            shown.
     """
+    for pattern in interpreted:
+        if not any((ROOT / "tdxfuzz").glob(pattern)):
+            sys.exit(f"--interpret {pattern}: no such file in {ROOT / 'tdxfuzz'}")
     make_room(folder)
     package = folder / "tdxfuzz"
     shutil.copytree(ROOT / "tdxfuzz", package, ignore=shutil.ignore_patterns("__pycache__"))

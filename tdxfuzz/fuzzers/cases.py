@@ -20,6 +20,11 @@ from tdxfuzz.sim import Schedule
 BLIND = 0.2
 """How often libFuzzer mutates bytes without knowing what they mean."""
 
+MOST_BYTES = 256
+"""What is longer libFuzzer cuts off: the longest cases have a set-up of their own, and all calls
+spelled out.
+"""
+
 MOST_CPUS = 4
 MOST_OPERATIONS = 8
 """Of a case that is handed to libFuzzer, which keeps much longer ones for the sake of counts:

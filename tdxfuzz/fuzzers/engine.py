@@ -19,11 +19,10 @@ import tdxfuzz.module.access
 with atheris.instrument_imports(include=["tdxfuzz"]):
     import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
 
-from tdxfuzz.fuzzers.cases import Cases
+from tdxfuzz.fuzzers.cases import MOST_BYTES, Cases
 
-USUAL = ("-len_control=0", "-max_len=128")
-"""The length limit that libFuzzer grows slowly is for inputs that it mutates itself; a case of
-128 bytes has a dozen calls for each CPU, and longer ones only take longer."""
+USUAL = ("-len_control=0", f"-max_len={MOST_BYTES}")
+"""The length limit that libFuzzer grows slowly is for inputs that it mutates itself."""
 
 ByteTest = Callable[[bytes], None]
 

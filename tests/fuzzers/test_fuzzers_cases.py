@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden_files import HINT_RACE, REGRESSIONS
-from tdxfuzz.fuzzers.cases import MOST_CPUS, MOST_OPERATIONS, Cases, Found
+from tdxfuzz.fuzzers.cases import MOST_BYTES, MOST_CPUS, MOST_OPERATIONS, Cases, Found
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.host.case import Case, World
@@ -88,6 +88,13 @@ def test_mutants_and_children_are_cases_and_follow_from_the_seed(
         assert decode(encode(case), design) == case
         assert case.world.cpus <= MOST_CPUS
         assert case.operations <= MOST_OPERATIONS
+
+
+def test_no_seed_is_cut_off(tmp_path: Path) -> None:
+    write_seeds(tmp_path)
+    for target in ("hostile", "host_ops"):
+        lengths = [path.stat().st_size for path in (tmp_path / target).iterdir()]
+        assert 0 < max(lengths) <= MOST_BYTES
 
 
 def test_a_case_that_is_too_large_keeps_its_beginning() -> None:

@@ -27,8 +27,8 @@ spelled out.
 
 MOST_CPUS = 4
 MOST_OPERATIONS = 8
-"""Of a case that is handed to libFuzzer, which keeps much longer ones for the sake of counts:
-ten short cases show more than one that takes ten times as long.
+"""Of a case that is handed to libFuzzer. For the sake of counts it would keep cases of eight CPUs
+and twenty operations, which take several times as long.
 """
 
 MOST_WORLDS = 256

@@ -116,7 +116,7 @@ class Conflicts:
     """
 
     def __init__(self, worlds: Worlds | None = None, most: int = 512) -> None:
-        self.worlds = worlds
+        self._worlds = worlds
         self._most = most
         self._kept: OrderedDict[Case, tuple[Places, ...]] = OrderedDict()
 
@@ -138,7 +138,7 @@ class Conflicts:
 
     def under(self, case: Case, schedule: Schedule) -> tuple[Places, ...]:
         """The same in the order of a schedule, which is not kept."""
-        return conflicts_of(Rerun(case, worlds=self.worlds), schedule)
+        return conflicts_of(Rerun(case, worlds=self._worlds), schedule)
 
 
 class Base:

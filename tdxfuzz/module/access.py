@@ -242,3 +242,13 @@ def check_shared_hpa(m: TdxModule, hpa: int, operand: int, size: int) -> None:
         or m.platform.key_bits.hkid_of(hpa) >= m.platform.private_hkid_min
     ):
         raise Refused(OPERAND_INVALID | operand)
+
+
+def write_shared(m: TdxModule, hpa: int, content: bytes) -> None:
+    """A leaf answers in memory of the host's; a page that the module uses stays as it is.
+
+    In truth such a page is corrupt, as after any write of the host's without its key, and
+    the module's next look at it a machine check. Memory integrity is not modelled.
+    """
+    if not m.pamt.is_taken(hpa):
+        m.memory.write(hpa, content)

@@ -289,6 +289,19 @@ class Pamt:
         node = block.entry_2m(hpa)
         return self.backing_of(hpa, node).peek(hpa) if node.is_node else PT.NDA
 
+    def is_taken(self, hpa: int) -> bool:
+        """Whether the module uses a page, or a call is about to take it. Not a step."""
+        block = self.blocks.get(hpa >> 30)
+        if block is None:
+            return False
+        node = block.entry_2m(hpa)
+        if node.pt == PT.REG or (self.dynamic and block.tdmr.bitmap.peek(hpa)):
+            return True
+        if self.dynamic and not node.is_node:
+            return False
+        entry = self.entry_4k(hpa, node)
+        return entry.pt not in (PT.NDA, PT.RSVD) or entry.is_held
+
     def backing_of(self, hpa: int, node: Pamt2M) -> PamtPage:
         """The page of a range's pair that holds the entry of ``hpa``."""
         return node.backing[hpa % SIZE_2M // self._backs]

@@ -12,7 +12,7 @@ from tdxfuzz.module.lock import EXCLUSIVE
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.tdmr import TdmrInfo
 
-from .lab import BASE, OUTSIDE, TDR, Lab, page
+from .lab import BASE, DONORS, NEW, OUTSIDE, SEPT, TDR, Lab, page
 from .rows import nothing
 
 
@@ -162,6 +162,27 @@ def test_the_type_of_a_static_page_is_in_its_own_entry() -> None:
     lab.td()
     types = [lab.module.pamt.type_of(hpa) for hpa in (TDR, page(8, 1), page(0), OUTSIDE)]
     assert types == [PT.TDR, PT.TDCX, PT.NDA, PT.NDA]
+
+
+@pytest.mark.parametrize("dynamic", [True, False], ids=["dynamic", "static"])
+def test_a_page_is_taken_while_the_module_uses_it_or_is_about_to(dynamic: bool) -> None:
+    lab = Lab(dynamic=dynamic)
+    td = lab.td()
+    td.aug(page(4), level=1)
+    before, pamt = lab.sim.clock, lab.module.pamt
+    taken = [TDR, page(8, 1), SEPT, page(4), page(4, 511)]
+    assert [pamt.is_taken(hpa) for hpa in taken] == [True] * 5
+    assert [pamt.is_taken(hpa) for hpa in (NEW, page(0), OUTSIDE)] == [False] * 3
+    assert pamt.is_taken(page(DONORS)) is dynamic, "a page of a pair"
+    assert lab.sim.clock == before
+    lab.entry(NEW).acquire_ex()
+    assert pamt.is_taken(NEW)
+
+
+def test_the_page_of_a_reserved_area_is_the_hosts() -> None:
+    lab = Lab(dynamic=False, tdmrs=[TdmrInfo(BASE, SIZE_1G, reserved=((page(0), page(1)),))])
+    assert lab.module.pamt.type_of(page(0, 5)) == PT.RSVD
+    assert not lab.module.pamt.is_taken(page(0, 5))
 
 
 def test_nodes_are_listed_by_address(lab: Lab) -> None:

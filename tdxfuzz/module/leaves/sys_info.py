@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import SIZE_4K
-from tdxfuzz.module.access import check_shared_hpa
+from tdxfuzz.module.access import check_shared_hpa, write_shared
 from tdxfuzz.module.codes import (
     METADATA_FIELD_ID_INCORRECT,
     METADATA_FIRST_FIELD_ID_IN_CONTEXT,
@@ -59,19 +59,19 @@ def tdh_sys_info(m: TdxModule, call: Call) -> int:
     Left zero: build date and number, CPUID configuration. TDSYSINFO is cleared before the
     operands of the CMR list are looked at.
     """
-    regs, memory = call.regs, m.memory
+    regs = call.regs
     room, entries = regs.rdx, regs.r9
     regs.rdx = regs.r9 = 0
     _check_lp(m, call)
     check_shared_hpa(m, regs.rcx, RCX, TDSYSINFO_SIZE)
     if room < TDSYSINFO_SIZE:
         raise Refused(OPERAND_INVALID | RDX)
-    memory.write(regs.rcx, bytes(TDSYSINFO_SIZE))
+    write_shared(m, regs.rcx, bytes(TDSYSINFO_SIZE))
     check_shared_hpa(m, regs.r8, R8, MAX_CMRS * _CMR.size)
     if entries < MAX_CMRS:
         raise Refused(OPERAND_INVALID | R9)
-    memory.write(regs.rcx, tdsysinfo())
-    memory.write(regs.r8, cmr_list(m.platform))
+    write_shared(m, regs.rcx, tdsysinfo())
+    write_shared(m, regs.r8, cmr_list(m.platform))
     regs.rdx, regs.r9 = TDSYSINFO_SIZE, MAX_CMRS
     return SUCCESS
 
@@ -137,7 +137,7 @@ def tdh_sys_rdall(m: TdxModule, call: Call) -> int:
     if start is None or (field_id ^ id_at(start)) & ELEMENT_SIZE:
         raise Refused(METADATA_FIELD_ID_INCORRECT)
     content, end = field_list(m.platform, start, SIZE_4K)
-    m.memory.write(regs.rdx, content)
+    write_shared(m, regs.rdx, content)
     regs.r8 = id_at(end)
     return SUCCESS if regs.r8 == NO_FIELD else METADATA_LIST_OVERFLOW
 

@@ -6,14 +6,17 @@ import struct
 
 import pytest
 
+from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.leaves.sys_info import field_list
+from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.sys_fields import ELEMENTS, FEATURES0, FIELDS, id_at, index_of, sequences
 from tdxfuzz.module.td_fields import NO_FIELD
 
 from ..boot import BootLab, Row, check_refused, row
-from ..lab import Lab
+from ..lab import DONORS, NEW, SEPT, TDR, TDVPR, Lab, Stage, page
+from ..races import Ending, all_orders, call
 
 OUT, CMRS = 1 << 26, (1 << 26) + 4096
 ASK = {"rcx": OUT, "rdx": 1024, "r8": CMRS, "r9": 32}
@@ -190,6 +193,50 @@ def test_info_clears_its_structure_before_it_looks_at_the_list(
     lab.module.memory.write(OUT, b"\xff" * 2048)
     assert lab.call("SYS.INFO", **{**ASK, **change}).status.is_error
     assert lab.module.memory.read(OUT, 2048) == bytes(1024) + b"\xff" * 1024
+
+
+ANSWERS = [
+    pytest.param("SYS.INFO", {"rcx": 0, "rdx": 1024, "r8": CMRS, "r9": 32}, "rcx", id="info"),
+    pytest.param("SYS.INFO", {"rcx": OUT, "rdx": 1024, "r8": 0, "r9": 32}, "r8", id="cmrs"),
+    pytest.param("SYS.RDALL", {"rdx": 0, "r8": NO_FIELD}, "rdx", id="rdall"),
+]
+
+
+@pytest.mark.parametrize("where", [TDR, SEPT, TDVPR, page(DONORS)], ids=hex)
+@pytest.mark.parametrize(("leaf", "registers", "operand"), ANSWERS)
+def test_an_answer_leaves_the_pages_of_the_module_alone(
+    lab: Lab, leaf: str, registers: dict[str, int], operand: str, where: int
+) -> None:
+    td = lab.td(Stage.RUNNABLE)
+    td.tables()
+    before, content = lab.state(), lab.module.memory.at(where)
+    lab.ok(leaf, **{**registers, operand: where})
+    assert lab.module.memory.at(where) is content
+    assert lab.state() == before
+    td.aug(NEW)
+
+
+@pytest.mark.parametrize(("leaf", "registers", "operand"), ANSWERS)
+def test_an_answer_may_go_where_a_td_was(
+    lab: Lab, leaf: str, registers: dict[str, int], operand: str
+) -> None:
+    td = lab.td(Stage.CREATED)
+    td.teardown()
+    lab.ok("PHYMEM.PAGE.RECLAIM", rcx=TDR)
+    lab.ok(leaf, **{**registers, operand: TDR})
+    assert isinstance(lab.module.memory.at(TDR), RawPage)
+
+
+def test_an_answer_beside_a_page_that_is_being_taken() -> None:
+    def set_up(lab: Lab) -> None:
+        lab.td()
+
+    def judge(ending: Ending) -> None:
+        ending.lab.ok("VP.ADDCX", rcx=TDVPR + SIZE_4K, rdx=TDVPR)
+
+    info = call("SYS.INFO", rcx=TDVPR, rdx=1024, r8=CMRS, r9=32)
+    create = call("VP.CREATE", rcx=TDVPR, rdx=TDR)
+    assert set(all_orders(set_up, info, create, judge)) == {("SUCCESS", "SUCCESS")}
 
 
 def parse(content: bytes) -> list[tuple[int, tuple[int, ...]]]:

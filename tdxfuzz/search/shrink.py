@@ -39,8 +39,11 @@ class Shrunk:
 
 
 def size(found: Run) -> Size:
-    """CPUs at work, operations, preemptions, switches, faults, what operations ask of a
-    reader, set-up, world, arguments, disorder of the set-up, arguments in their order.
+    """CPUs at work, operations and faults, preemptions, switches, faults, what operations ask
+    of a reader, set-up, world, arguments, disorder of the set-up, arguments in their order.
+
+    A fault has to happen as an operation has, and is rarer: a case with an operation more is
+    smaller than one in which memory must run out instead.
     """
     case = found.case
     programs = [program for program in case.programs if program]
@@ -48,7 +51,7 @@ def size(found: Run) -> Size:
     world = case.world
     return (
         len(programs),
-        case.operations,
+        case.operations + len(case.faults),
         found.preemptions,
         len(found.schedule),
         len(case.faults),

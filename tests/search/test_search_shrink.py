@@ -12,7 +12,7 @@ from tdxfuzz.search import ENGINES
 from tdxfuzz.search.hunt import Budget, hunt
 from tdxfuzz.search.orders import OrderSearch
 from tdxfuzz.search.shrink import shrink, size
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import Fault, Schedule
 
 SEEDS = (1, 2, 7)
 
@@ -108,3 +108,27 @@ def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> Non
     tds = shrink(pages).run
     assert (tds.case.operations, tds.preemptions) == (2, 1)
     assert {op.name for program in tds.case.programs for op in program} == {"create", "destroy"}
+
+
+def test_an_operation_more_is_less_than_memory_that_runs_out() -> None:
+    """Two ways to v4's put of a range that has no pair any more."""
+    world = World(slots=1, kernel_ranges=(2,))
+    zap_and_map = Case(
+        "v4",
+        world,
+        (Op("create", (0,)), Op("create", (1,)), Op("map", (0, 0))),
+        ((Op("zap", (0, 0)),), (Op("map", (1, 0)), Op("zap", (1, 0)))),
+        Schedule.of([(64, 1)]),
+    )
+    failing = Case(
+        "v4",
+        world,
+        (Op("create", (0,)),),
+        ((Op("destroy", (0,)),), (Op("create", (1,)),)),
+        Schedule.of([(133, 1)]),
+        faults=(Fault("alloc", 3),),
+    )
+    plain, memory_out = run(zap_and_map), run(failing)
+    assert bucket(plain) == bucket(memory_out)
+    assert size(plain) < size(memory_out)
+    assert shrink(memory_out).run.case.faults, "without the failing allocation nothing is wrong"

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tdxfuzz.assertions import assert_clean
-from tdxfuzz.host.case import Case
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.drawn import forget
-from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.case.case import Case
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.sim import FollowSchedule, Schedule, Simulator, Variable
 from tdxfuzz.strategies import cases, programs
 from tdxfuzz.targets import sequential
 from tdxfuzz.targets.count import Count
 from tdxfuzz.targets.recording import lines_of, mapping, read_params
+from tdxfuzz.testing.run_cache import forget
 
 REFERENCE = "greenlet switches"
 HYPOTHESIS_FLOOR = "Hypothesis draws alone"

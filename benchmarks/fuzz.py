@@ -24,10 +24,10 @@ from coverage import Coverage
 
 import tdxfuzz.module
 from tdxfuzz.abi import BY_NUMBER, status
-from tdxfuzz.check.run import SetupError, run
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
+from tdxfuzz.generate.codec import decode
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.search.codec import decode
+from tdxfuzz.run.session import SetupError, run
 from tools.seeds import write_seeds
 from tools.statuses import producible
 

@@ -21,14 +21,14 @@ from statistics import median
 
 from attrs import asdict, frozen
 
-from tdxfuzz.check.run import Run
-from tdxfuzz.host.case import Case
-from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.hunt import Budget, Hunted, hunt
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.case.case import Case
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, Hunted, hunt
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import Run
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Cpu, Simulator, Why
+from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
 DESIGNS = (
     "hint",

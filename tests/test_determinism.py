@@ -11,14 +11,14 @@ from random import Random
 import pytest
 
 from golden_files import ROOT, check_golden
-from tdxfuzz.host.case import Case
-from tdxfuzz.search.programs import draw_case
-from tdxfuzz.search.source import RandomSource
+from tdxfuzz.case.case import Case
+from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.sim import Schedule
 
 SCRIPT = """
 from random import Random
-from tdxfuzz.check.run import run
+from tdxfuzz.run.session import run
 from test_determinism import some_cases
 for case in some_cases():
     print(run(case, traced=True).trace.hash())

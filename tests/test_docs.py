@@ -13,8 +13,8 @@ import pytest
 from golden_files import FOLDER, ROOT
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]

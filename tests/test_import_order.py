@@ -1,4 +1,4 @@
-"""Dependencies point one way: abi <- sim <- module <- host <- check <- search <- ..."""
+"""Dependencies point one way: down the list of rooms."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ ORDER = [
     "abi",
     "sim",
     "module",
+    "case",
     "host",
     "check",
-    "search",
+    "run",
+    "generate",
+    "engines",
+    "verify",
+    "shrink",
     "repro",
+    "survey",
     "targets",
+    "testing",
     "strategies",
-    "live",
     "assertions",
     "stateful",
     "pytest_plugin",
-    "hypothesis_hunt",
     "fuzzers",
     "campaign",
     "cli",

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.spin import __main__ as spin
 from benchmarks.spin.start import macros
-from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
-from tdxfuzz.search.systematic import verify
+from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.verify.search import verify
 
 needs_spin = pytest.mark.skipif(
     sys.platform != "linux" or not (shutil.which("spin") and shutil.which("gcc")),

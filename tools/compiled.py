@@ -26,30 +26,27 @@ FOLDER = ROOT / "build/compiled"
 COMPILED = (
     "abi/registers.py",
     "check/*.py",
+    "engines/each_window.py",
+    "generate/byte_format.py",
+    "generate/choices.py",
+    "generate/programs.py",
     "host/*.py",
     "host/kernel/*.py",
     "module/*.py",
     "module/leaves/*.py",
-    "search/contents.py",
-    "search/explorer.py",
-    "search/footprint.py",
-    "search/observed.py",
-    "search/packed.py",
-    "search/programs.py",
-    "search/source.py",
-    "search/windows.py",
+    "run/effects.py",
+    "run/footprint.py",
+    "run/shared_state.py",
+    "run/worlds.py",
     "sim/*.py",
+    "verify/explorer.py",
 )
 
 INTERPRETED = (
     # Values: attrs makes their methods, and mypyc would have to know how.
     "check/finding.py",
-    "host/case.py",
     "host/layout.py",
-    "host/memory_cost.py",
-    "host/op.py",
     "host/refcount_table.py",
-    "host/scenarios.py",
     "module/platform.py",
     "module/sys_fields.py",
     "module/td_fields.py",
@@ -68,11 +65,8 @@ INTERPRETED = (
     "host/design.py",
     "host/design_file.py",
     "host/hostile.py",
-    # Puts methods together at run time.
-    "check/judge.py",
     # Not hot, and much of it about values.
     "check/linearizable.py",
-    "check/run.py",
 )
 
 MARK = "compiled-by-tools"

@@ -19,17 +19,17 @@ from pathlib import Path
 from random import Random
 
 import tdxfuzz.module.lock
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.hostile_calls import draw_hostile
+from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
+from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.search.hostile import draw_hostile
-from tdxfuzz.search.huge_programs import Huge, draw_huge_case
-from tdxfuzz.search.programs import draw_case
-from tdxfuzz.search.source import RandomSource
-from tdxfuzz.search.systematic import verify
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
+from tdxfuzz.verify.search import verify
 from tools.compiled import FOLDER, ROOT
 
 SEED = 20

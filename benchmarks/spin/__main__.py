@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from attrs import frozen
 
 from benchmarks.spin.start import macros
-from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 
 HERE = Path(__file__).parent
 DESIGNS = ("hint", "v6")

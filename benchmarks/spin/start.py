@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdxfuzz.abi.address import SIZE_2M, hpa_of
-from tdxfuzz.check.run import Session
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kernel.page import FIRST_KERNEL_PAGE
 from tdxfuzz.host.kvm.mmu import TOP_LEVEL
 from tdxfuzz.host.kvm.vm import Spte, Vm
-from tdxfuzz.host.op import Op
-from tdxfuzz.host.scenarios import Scenario
+from tdxfuzz.run.session import Session
 
 RANGES = 4
 SPARE_PAGES = 20

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from tdxfuzz.check.run import Run
 from tdxfuzz.host.host import Host
 from tdxfuzz.module.td import Tdr
+from tdxfuzz.run.session import Run
 
 MANY = 3
 """From here on counts are alike."""

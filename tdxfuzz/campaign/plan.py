@@ -16,10 +16,10 @@ from attrs import evolve
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Hunt
-from tdxfuzz.check.run import checks_of
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.search.huge_programs import Huge
+from tdxfuzz.run.session import checks_of
 
 CORPUS = "corpus"
 SCENARIO = "scenario"

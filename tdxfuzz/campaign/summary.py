@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.store import Finding, Store
-from tdxfuzz.check.run import checks_of
+from tdxfuzz.run.session import checks_of
 
 PASS, FAIL, UNKNOWN, ERROR = "pass", "fail", "unknown", "error"
 NOT_WATCHED = "-"

@@ -25,21 +25,21 @@ from tdxfuzz.campaign.task import (
     Sighting,
     Task,
 )
-from tdxfuzz.check.rerun import Worlds
-from tdxfuzz.check.run import Design, Run, SetupError, checks_of, run
-from tdxfuzz.host.case import Case
-from tdxfuzz.host.scenarios import SCENARIOS
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import attempts, drawn_cases
+from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.generate.huge_programs import Huge
+from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import Result, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.footprint import Conflicts
-from tdxfuzz.search.huge_programs import Huge
-from tdxfuzz.search.hunt import attempts, drawn_cases
-from tdxfuzz.search.mutate import cross, mutate
-from tdxfuzz.search.shrink import shrink
-from tdxfuzz.search.statistics import Statistics
+from tdxfuzz.run.footprint import Conflicts
+from tdxfuzz.run.session import Design, Run, SetupError, checks_of, run
+from tdxfuzz.run.worlds import Worlds
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import HarnessError, Schedule
 
 CROSS = 0.2
@@ -215,7 +215,7 @@ def features_in(case: Case, design: Design) -> tuple[int, ...]:
     """The features of one case, in order.
 
     Raises:
-        HarnessError: as for :func:`tdxfuzz.check.run.run`.
+        HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
     alone = Worlds(design, most=1, fingerprint=end_state).run(evolve(case, checks=()))
     return tuple(sorted(set(features_of(alone))))

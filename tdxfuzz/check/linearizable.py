@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve
 
 from tdxfuzz.abi import BY_NUMBER, Registers
+from tdxfuzz.case.case import Case
 from tdxfuzz.check.base import NOBODY, Check
 from tdxfuzz.host import operations
-from tdxfuzz.host.case import Case
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.snapshot import Snapshot, snapshot

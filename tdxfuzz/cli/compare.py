@@ -8,10 +8,10 @@ from pathlib import Path
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
+from tdxfuzz.engines.hunt import Budget
 from tdxfuzz.repro.save import save
-from tdxfuzz.search.compare import Comparison, Side, compare
-from tdxfuzz.search.hunt import Budget
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.shrink.shrink import shrink
+from tdxfuzz.survey.compare import Comparison, Side, compare
 
 SEED = 1
 PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.check.run import SetupError, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
-from tdxfuzz.search.codec import decode
+from tdxfuzz.generate.codec import decode
+from tdxfuzz.run.session import SetupError, run
 
 MAX_BYTES = 1 << 20
 

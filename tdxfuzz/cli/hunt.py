@@ -9,24 +9,24 @@ from pathlib import Path
 import click
 from attrs import frozen
 
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
+from tdxfuzz.engines.hunt import Budget, Hunted, hunt
+from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.faults import KINDS
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.scenarios import SCENARIOS, Scenario
-from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.events import CaseRun, Found, HuntEvent
-from tdxfuzz.search.huge_programs import Huge
-from tdxfuzz.search.hunt import Budget, Hunted, hunt
-from tdxfuzz.search.statistics import Statistics
+from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
 HYPOTHESIS = "hypothesis"
 DEFAULT_SECONDS = 60.0

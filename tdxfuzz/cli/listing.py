@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 import click
 
 from tdxfuzz.abi import LEAVES
+from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.hunt import HYPOTHESIS
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.engines import ENGINES
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.search import ENGINES
 
 Row = dict[str, object]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.check.run import run
+from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
@@ -17,10 +17,10 @@ from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.scenarios import SCENARIOS
 from tdxfuzz.repro.save import save
-from tdxfuzz.search.matrix import COLUMNS, Cell, Effort, Entry, markdown, row
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.run.session import run
+from tdxfuzz.shrink.shrink import shrink
+from tdxfuzz.survey.matrix import COLUMNS, Cell, Effort, Entry, markdown, row
 
 SIGNS = {Cell.CLEAN: "clean", Cell.FOUND: "FOUND", Cell.UNKNOWN: "?"}
 HUNT_SHARE = 0.5

@@ -11,7 +11,7 @@ from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.host.memory_cost import PAIR, Cost, Td, Tdmr, cost
+from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, Tdmr, cost
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
 BAR = 48

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.repro.words import counted
-from tdxfuzz.search.frontier import Explored
-from tdxfuzz.search.shrink import shrink
-from tdxfuzz.search.systematic import Verdict
+from tdxfuzz.run.session import Run, run
+from tdxfuzz.shrink.shrink import shrink
+from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.worklist import Explored
 
 SYSTEMATIC = "systematic"
 """What reproducers of ``verify`` name as the engine that found them."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.options import design_option
 from tdxfuzz.cli.replay import design_for
@@ -17,6 +16,7 @@ from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.svg import svg
+from tdxfuzz.run.session import Run, run
 
 RENDER: dict[str, Callable[[Run], str]] = {
     "steps": steps,

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from tdxfuzz.check.run import Run, run
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
@@ -18,7 +17,8 @@ from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.run.session import Run, run
+from tdxfuzz.shrink.shrink import shrink
 
 
 @click.command("shrink", epilog="Example: tdxfuzz shrink bug.tdx.toml")

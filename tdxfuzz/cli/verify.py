@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 from attrs import evolve, frozen
 
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
@@ -21,15 +23,13 @@ from tdxfuzz.cli.report import (
     write_finding,
 )
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, HostileResult, verify_hostile
-from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.host.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
-from tdxfuzz.search.checkpoint import CheckpointError, load, save
-from tdxfuzz.search.frontier import DEFAULT_STATES, Bounds, Explored, Frontier
-from tdxfuzz.search.systematic import Verdict, Verified, verify
+from tdxfuzz.verify.checkpoint import CheckpointError, load, save
+from tdxfuzz.verify.search import Verdict, Verified, verify
+from tdxfuzz.verify.worklist import DEFAULT_STATES, Bounds, Explored, Frontier
 
 
 @frozen

@@ -20,9 +20,9 @@ from tdxfuzz.cli.report import (
 from tdxfuzz.host.hostile import SETUPS
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
-from tdxfuzz.search.frontier import Bounds
-from tdxfuzz.search.overlaps import MOST_CALLS, Swept, overlaps, sweep
-from tdxfuzz.search.systematic import Verdict
+from tdxfuzz.verify.hostile_pairs import MOST_CALLS, Swept, overlaps, sweep
+from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.worklist import Bounds
 
 PREEMPTIONS = 2
 """The bound if none is asked for: within it all set-ups are swept in twenty minutes."""

@@ -7,14 +7,14 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.check.rerun import Worlds
-from tdxfuzz.check.run import SetupError
-from tdxfuzz.host.case import Case
+from tdxfuzz.case.case import Case
+from tdxfuzz.generate.codec import decode, encode
+from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.host.faults import WHAT_IF
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.search.codec import decode, encode
-from tdxfuzz.search.footprint import Conflicts
-from tdxfuzz.search.mutate import cross, mutate
+from tdxfuzz.run.footprint import Conflicts
+from tdxfuzz.run.session import SetupError
+from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule
 
 BLIND = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdxfuzz.abi import CODES, status
-from tdxfuzz.host.op import Op
+from tdxfuzz.case.operation import Op
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.write import case_to_toml, file_name, to_toml

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.host.case import MAX_RANGES, Case
+from tdxfuzz.case.case import MAX_RANGES, Case
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.faults import ALLOC, SeamcallFaults

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from tdxfuzz.host.case import World
+from tdxfuzz.case.case import World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.hint import Hint
-from tdxfuzz.host.op import Op
 
 HOSTILE = "hostile"
 """The name that cases give in place of a design's."""

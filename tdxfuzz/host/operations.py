@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import BY_NAME
+from tdxfuzz.case.operation import OPERATIONS, Op
 from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
 from tdxfuzz.host.kvm import control, huge, mmu, vcpu
 from tdxfuzz.host.kvm.vm import Vcpu, Vm, VmState
-from tdxfuzz.host.op import OPERATIONS, Op
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status

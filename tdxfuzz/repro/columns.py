@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from tdxfuzz.check.run import Run
-from tdxfuzz.host.names import TDMR_BASE
+from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.repro.lines import Line, describe_op, lines_of
+from tdxfuzz.run.session import Run
 
 STEP = 6
 TEXT = 44

@@ -8,10 +8,10 @@ from attrs import evolve, frozen
 
 from tdxfuzz.abi import BY_NUMBER, Status, status
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.check.run import Run
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.layout import Layout
-from tdxfuzz.host.op import Op
 from tdxfuzz.module.codes import REMOVAL_HINT
+from tdxfuzz.run.session import Run
 from tdxfuzz.sim import Record
 
 ADDRESS = 0x0000_FFFF_FFFF_F000

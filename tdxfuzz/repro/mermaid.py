@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tdxfuzz.check.run import Run
 from tdxfuzz.repro.lines import describe_op, lines_of
+from tdxfuzz.run.session import Run
 
 
 def mermaid(run: Run) -> str:

@@ -10,9 +10,9 @@ from typing import TypeVar
 import cattrs
 from attrs import field, frozen, validators
 
+from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.check import ALL_CHECKS
-from tdxfuzz.host.case import DEFAULT_STEPS, Case, CaseError, World
-from tdxfuzz.host.op import Op
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit

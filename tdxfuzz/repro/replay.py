@@ -6,8 +6,8 @@ from enum import Enum
 
 from attrs import frozen
 
-from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.repro.reproducer import Reproducer
+from tdxfuzz.run.session import Design, Run, run
 
 
 class Result(Enum):
@@ -36,7 +36,7 @@ def replay(reproducer: Reproducer, design: Design = None) -> Replayed:
     """Run a reproducer within its own bounds.
 
     Raises:
-        HarnessError: as for :func:`tdxfuzz.check.run.run`.
+        HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
     again = run(reproducer.case, design, traced=True)
     assert again.trace is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import Attribute, field, frozen, validators
 
-from tdxfuzz.host.case import Case
+from tdxfuzz.case.case import Case
 
 FORMAT = 1
 SUFFIX = ".tdx.toml"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tdxfuzz.check.run import Design, Run, run
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, write
+from tdxfuzz.run.session import Design, Run, run
 
 
 @frozen

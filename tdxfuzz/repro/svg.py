@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-from tdxfuzz.check.run import Run
 from tdxfuzz.repro.lines import Line, describe_op, lines_of
+from tdxfuzz.run.session import Run
 
 GUTTER = 56
 LANE = 380

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdxfuzz.host.case import ALL_ENTRIES, Case
+from tdxfuzz.case.case import ALL_ENTRIES, Case
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from broken_designs import AllocatesUnderLock
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import run
 
 ALONE = World(cpus=1, tds=1, slots=1)
 

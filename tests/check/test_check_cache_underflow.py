@@ -5,10 +5,10 @@ from __future__ import annotations
 from attrs import evolve
 
 from broken_designs import TopsUpTooLittle
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 
 CASE = Case(

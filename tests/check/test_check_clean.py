@@ -8,13 +8,13 @@ import pytest
 from attrs import evolve
 
 from broken_designs import LosesBitmapBit
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.check import CHECKS
-from tdxfuzz.check.run import Contention, SetupError, run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.op import Op
-from tdxfuzz.search.programs import draw_case
-from tdxfuzz.search.source import RandomSource
+from tdxfuzz.run.session import Contention, SetupError, run
 from tdxfuzz.sim import End, Schedule
 
 WORLD = World(cpus=2, tds=2, slots=2)

@@ -9,8 +9,8 @@ from attrs import evolve
 
 from golden_files import REGRESSIONS
 from tdxfuzz.check import HOSTILE_CHECKS
-from tdxfuzz.check.run import run
 from tdxfuzz.repro.read import read
+from tdxfuzz.run.session import run
 
 FATAL = [path for path in REGRESSIONS if path.name.startswith("hostile-module-fatal")]
 

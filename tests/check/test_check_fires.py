@@ -23,13 +23,13 @@ from broken_designs import (
     RemovesEarly,
     Warns,
 )
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.check import CHECKS
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm import control
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
 
 ALONE = World(cpus=1, tds=1, slots=1)

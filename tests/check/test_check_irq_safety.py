@@ -6,16 +6,16 @@ from contextlib import nullcontext
 
 import pytest
 
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v5 import V5
 from tdxfuzz.host.designs.v5_irqsave import V5Irqsave
-from tdxfuzz.host.op import Op
-from tdxfuzz.search.frontier import Bounds
-from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.run.session import Run, run
 from tdxfuzz.sim import End, Schedule
+from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
 
 ALONE = World(cpus=1, tds=2, slots=1)
 SETUP = tuple(map(Op.parse, ("create 0", "map 0 0")))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
 from tdxfuzz.check.linearizable import Called, serial_orders
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case
 from tdxfuzz.host.hostile import HOSTILE, WORLD, setup_ops
-from tdxfuzz.host.op import Op
 from tdxfuzz.module.lock import AtomicCount
+from tdxfuzz.run.session import Run, run
 from tdxfuzz.sim import READ, WRITE, Schedule
 
 TWO_VCPUS = Case(

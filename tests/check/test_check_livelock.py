@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from broken_designs import GoesRound
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import Run, run
 from tdxfuzz.sim import End, Schedule
 
 FAULTS = Case(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from broken_designs import LocksBothWays
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.check.lock_order import Edge, edges_of, shortest_cycle
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.kernel.held import HeldLocks, Hold
 from tdxfuzz.host.kernel.lock import Reading, Rwlock, Spinlock
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import Simulator
 
 LIFE = Case(

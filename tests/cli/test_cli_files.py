@@ -9,8 +9,8 @@ import pytest
 
 from cli.conftest import Invoke
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
+from tdxfuzz.generate.codec import encode
 from tdxfuzz.repro.read import read
-from tdxfuzz.search.codec import encode
 
 FIRST = HINT_RACE
 TEXT = FIRST.read_text(encoding="utf-8")

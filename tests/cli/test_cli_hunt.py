@@ -9,8 +9,8 @@ import pytest
 
 from cli.conftest import Invoke
 from golden_files import check_golden
-from tdxfuzz.check.run import Run
-from tdxfuzz.search.statistics import Statistics
+from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.run.session import Run
 
 RACY = dedent(
     '''

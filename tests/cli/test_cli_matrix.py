@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Invoke
-from tdxfuzz.search.matrix import COLUMNS
+from tdxfuzz.survey.matrix import COLUMNS
 
 QUICK = ("--scenario", "zap-remap", "--time", "4s")
 

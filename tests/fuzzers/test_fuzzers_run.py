@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import tdxfuzz
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.generate.codec import encode
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.search.codec import encode
 from tdxfuzz.sim import Schedule
 from tools.seeds import write_seeds
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.check.run import DesignError, Session, UnknownDesignError, run
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host import design
-from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
-from tdxfuzz.host.op import Op
+from tdxfuzz.run.session import DesignError, Session, UnknownDesignError, run
 from tdxfuzz.sim import HarnessError
 
 CASE = Case("Mine", World(cpus=1), (), ((Op("create", (0,)),),))

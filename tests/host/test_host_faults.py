@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from tdxfuzz.check.run import Run, run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.faults import ENTROPY, ENTROPY_RETRIES, INTERRUPT, KINDS, REFUSE, WHAT_IF
 from tdxfuzz.host.kvm.mmu import PAGE_AUG
-from tdxfuzz.host.op import Op
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.frontier import Bounds
-from tdxfuzz.search.hunt import Budget, hunt
-from tdxfuzz.search.shrink import shrink
-from tdxfuzz.search.systematic import Until, Verdict, verify
+from tdxfuzz.run.session import Run, run
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import End, Fault
+from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
 
 WORLD = World(cpus=1, tds=2, slots=1, areas=1, entries=4)
 LIFE = tuple(

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.host.case import World
+from tdxfuzz.case.case import World
+from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
@@ -14,7 +15,6 @@ from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache
 from tdxfuzz.host.layout import Layout
-from tdxfuzz.host.op import MAX_SLOTS, MAX_TDS
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
 from tdxfuzz.sim import FollowSchedule, LocalMemory, Schedule, Simulator

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.check.run import Session
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
 from tdxfuzz.host import operations
-from tdxfuzz.host.case import Case, World
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kernel.errno import EEXIST, ENOENT, ENOMEM, ENOSPC
-from tdxfuzz.host.op import Op
 from tdxfuzz.module.snapshot import used_pages
+from tdxfuzz.run.session import Session
 from tdxfuzz.sim import Fault
 
 WORLD = World(cpus=1, tds=2, slots=4, guest_ranges=(0,), kernel_ranges=(1, 2))

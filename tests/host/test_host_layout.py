@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from tdxfuzz.host.case import World
+from tdxfuzz.case.case import World
+from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.host.layout import Layout
-from tdxfuzz.host.names import TDMR_BASE
 from tdxfuzz.strategies import worlds
 
 

@@ -10,7 +10,6 @@ from hypothesis import example, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from tdxfuzz.host.memory_cost import ATOMIC_T
 from tdxfuzz.host.refcount_table import (
     COUNTERS_PER_PAGE,
     PAGES_PER_RANGE,
@@ -21,6 +20,7 @@ from tdxfuzz.host.refcount_table import (
     TableFaultError,
     may_go_online,
 )
+from tdxfuzz.survey.memory_cost import ATOMIC_T
 
 SPAN = COUNTERS_PER_PAGE * PAGES_PER_RANGE
 """PFNs that one page of the table serves."""

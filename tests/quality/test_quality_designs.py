@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.check.run import Run, Session, run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.op import Op
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.hunt import Budget, hunt
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.run.session import Run, Session, run
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
 
 BUDGET = Budget(cases=12_000)

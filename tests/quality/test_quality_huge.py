@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.design import Pair
 from tdxfuzz.host.designs.v5 import V5
 from tdxfuzz.host.kernel.lock import Spinlock
-from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.frontier import Bounds
-from tdxfuzz.search.huge_programs import Huge
-from tdxfuzz.search.hunt import Budget, hunt
-from tdxfuzz.search.shrink import shrink
-from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.shrink.shrink import shrink
+from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
 
 BUDGET = Budget(cases=12_000)
 

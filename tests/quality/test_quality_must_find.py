@@ -7,14 +7,14 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tdxfuzz.assertions import Broken
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v6 import V6
-from tdxfuzz.hypothesis_hunt import hunt_with_hypothesis
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.hunt import Budget, hunt
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.stateful import concurrent_machine
+from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
 HINT = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 BUDGET = Budget(cases=8_000)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.hunt import Budget, hunt
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 
 
 @pytest.mark.parametrize("cpus", [2, 3])

@@ -8,8 +8,11 @@ import pytest
 
 from tdxfuzz.abi import Status
 from tdxfuzz.abi.address import LEVEL_4K
-from tdxfuzz.check.run import run
-from tdxfuzz.host.case import Case, World
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v4 import V4
@@ -17,15 +20,12 @@ from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm import control, mmu, tdx_call, vcpu
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
-from tdxfuzz.host.op import Op
-from tdxfuzz.host.scenarios import SCENARIOS
-from tdxfuzz.search import ENGINES
-from tdxfuzz.search.footprint import Base
-from tdxfuzz.search.frontier import Bounds
-from tdxfuzz.search.hunt import Budget, hunt
-from tdxfuzz.search.shrink import shrink
-from tdxfuzz.search.systematic import Verdict, verify
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import run
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
+from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
 
 BUDGET = Budget(cases=8_000)
 

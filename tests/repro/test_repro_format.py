@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden_files import HINT_RACE
-from tdxfuzz.host.case import Case
+from tdxfuzz.case.case import Case
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import MAX_BYTES, parse, read
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from golden_files import HINT_RACE, MATRIX, REGRESSIONS, check_golden
-from tdxfuzz.check.run import run
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Result, replay
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.write import to_toml
-from tdxfuzz.search.shrink import shrink
+from tdxfuzz.run.session import run
+from tdxfuzz.shrink.shrink import shrink
 
 each = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name.split(".")[0])
 

@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
-from tdxfuzz.check.run import run
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.lines import lines_of
@@ -18,6 +17,7 @@ from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.repro.svg import svg
+from tdxfuzz.run.session import run
 
 NAMES = [path.name for path in REGRESSIONS]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,11 +12,11 @@ from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Finding, Store
 from tdxfuzz.campaign.summary import Summary, summary
-from tdxfuzz.check.run import checks_of, run
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse
 from tdxfuzz.repro.svg import svg
+from tdxfuzz.run.session import checks_of, run
 from tdxfuzz.sim import HarnessError
 
 MOST_EVENTS = 60

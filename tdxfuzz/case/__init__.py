@@ -1,0 +1,1 @@
+"""A case: everything that determines a run, as values."""

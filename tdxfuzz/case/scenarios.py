@@ -1,0 +1,215 @@
+"""Scenarios: small worlds with programs and a name, to be tried in many orders."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+
+
+@frozen
+class Scenario:
+    """What CPUs do, without saying in which order.
+
+    ``preemptions`` is the bound within which a verdict is earned in minutes; None: all
+    orders are.
+    """
+
+    name: str
+    about: str
+    world: World
+    setup: tuple[Op, ...]
+    programs: tuple[tuple[Op, ...], ...]
+    preemptions: int | None = None
+
+    def case(self, design: str) -> Case:
+        """The scenario under a design, in the default order."""
+        return Case(design, self.world, self.setup, self.programs)
+
+
+def _scenario(
+    name: str,
+    about: str,
+    world: World,
+    setup: str,
+    *programs: str,
+    preemptions: int | None = None,
+) -> Scenario:
+    return Scenario(name, about, world, _ops(setup), tuple(map(_ops, programs)), preemptions)
+
+
+def _ops(text: str) -> tuple[Op, ...]:
+    return tuple(Op.parse(part) for part in text.split(";") if part.strip())
+
+
+HEAVY = 2
+"""Preemptions in the scenarios with hundreds of steps a CPU."""
+
+_APART = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
+_TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
+_WARM = World(slots=2, guest_ranges=(0, 3), kernel_ranges=(1, 2))
+"""Slot 1 lies in a range of its own: mapping it first brings the S-EPT pages of slot 0."""
+
+FEW = 4
+"""4KB pages of a 2MB page, where all orders are to be tried."""
+
+_SPLIT = World(
+    tds=2,
+    slots=1,
+    guest_ranges=(0,),
+    kernel_ranges=(1, 2),
+    areas=1,
+    fresh_ranges=(3, 4),
+    entries=FEW,
+)
+_SPLIT_WARM = World(
+    tds=2,
+    slots=2,
+    guest_ranges=(0, 3),
+    kernel_ranges=(1,),
+    areas=1,
+    fresh_ranges=(2,),
+    entries=FEW,
+)
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        _scenario(
+            "map-zap",
+            "one TD maps a page of a 2MB range while another zaps the last one there",
+            _APART,
+            "create 0; create 1; map 0 0",
+            "map 1 0",
+            "zap 0 0",
+        ),
+        _scenario(
+            "map-map",
+            "two TDs map the first pages of a 2MB range at once",
+            _WARM,
+            "create 0; create 1; map 0 1; map 1 1",
+            "map 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "fault-fault",
+            "two TDs map the first pages of a 2MB range at once, and need S-EPT pages first",
+            _APART,
+            "create 0; create 1",
+            "map 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "zap-zap",
+            "two TDs zap the last two pages of a 2MB range at once",
+            _APART,
+            "create 0; create 1; map 0 0; map 1 0",
+            "zap 0 0",
+            "zap 1 0",
+        ),
+        _scenario(
+            "zap-remap",
+            "a 2MB range empties while another TD maps a page there and zaps it again",
+            _WARM,
+            "create 0; create 1; map 0 0; map 1 1",
+            "zap 0 0",
+            "map 1 0; zap 1 0",
+        ),
+        _scenario(
+            "convert-map",
+            "a page becomes shared and private again while another TD maps its neighbour",
+            _WARM,
+            "create 0; create 1; map 0 0; map 0 1; map 1 1",
+            "convert 0 0; convert 0 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "create-create",
+            "two TDs are created at once, each with pages of the same two 2MB ranges",
+            _APART,
+            "create 0; destroy 0",
+            "create 0",
+            "create 1",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "destroy-create",
+            "a TD goes while another is created, both with pages of the same two 2MB ranges",
+            _APART,
+            "create 0",
+            "destroy 0",
+            "create 1",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "vcpu-map",
+            "a vCPU is added to one TD while another TD maps a page of the same 2MB range",
+            _TOGETHER,
+            "create 0; create 1",
+            "vcpu 0",
+            "map 1 0",
+        ),
+        _scenario(
+            "create-destroy",
+            "a TD is created while another goes, all pages being of one 2MB range",
+            _TOGETHER,
+            "create 0",
+            "create 1",
+            "destroy 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "split-map",
+            "a 2MB page is split while another TD maps a page with S-EPT pages of fresh memory",
+            _SPLIT,
+            "create 0; create 1; map2m 0 0",
+            "map 1 0",
+            "accept4k 0 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "split-fault",
+            "a 2MB page is split while another vCPU faults there, and another TD elsewhere",
+            _SPLIT_WARM,
+            "create 0; create 1; map 0 1; map2m 0 0",
+            "map2m 0 0; map 1 0",
+            "accept4k 0 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "zap2m-fault",
+            "split pages are zapped, and the last of a range, while others fault in both places",
+            _SPLIT_WARM,
+            "create 0; create 1; map 0 0; map 1 1; map2m 0 0; accept4k 0 0",
+            "zap2m 0 0; zap 0 0",
+            "map2m 0 0; map 1 0",
+            preemptions=HEAVY,
+        ),
+    )
+}
+"""By name."""
+
+
+def with_cpus(scenario: Scenario, cpus: int) -> Scenario:
+    """The scenario for more CPUs: each further one does what the first of two does, with
+    a TD of its own.
+
+    Its TD is made beforehand as that of the first.
+    """
+    extra = cpus - scenario.world.cpus
+    if extra <= 0:
+        return scenario
+    world = evolve(scenario.world, cpus=cpus, tds=scenario.world.tds + extra)
+    setup, programs = list(scenario.setup), list(scenario.programs)
+    for i in range(extra):
+        td = scenario.world.tds + i
+        first = scenario.programs[0]
+        own = {op.args[0] for op in first}
+        setup += [_for_td(op, td) for op in scenario.setup if op.args[0] in own]
+        programs.append(tuple(_for_td(op, td) for op in first))
+    return evolve(scenario, world=world, setup=tuple(setup), programs=tuple(programs))
+
+
+def _for_td(op: Op, td: int) -> Op:
+    return Op(op.name, (td, *op.args[1:]))

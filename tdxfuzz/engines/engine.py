@@ -1,0 +1,18 @@
+"""What an engine is: it tries another order of a program."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import Run
+
+
+class Engine(Protocol):
+    """One way to choose orders."""
+
+    name: str
+
+    def attempt(self, rng: Random, base: Base) -> Run:
+        """Run the programs of ``base`` in another order; the result replays by itself."""

@@ -1,0 +1,30 @@
+"""What happens in a hunt, as typed events. Who listens knows nobody else who does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.run.session import Run
+
+
+@frozen
+class CaseRun:
+    """A case was run and counted; the statistics go on changing."""
+
+    statistics: Statistics
+
+
+@frozen
+class Found:
+    """A bucket was met for the first time: the run, and how many cases and seconds it took."""
+
+    run: Run
+    cases: int
+    seconds: float
+
+
+HuntEvent = CaseRun | Found
+HuntListener = Callable[[HuntEvent], None]

@@ -1,0 +1,27 @@
+"""The default of ``hunt``: several engines in turn."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from random import Random
+
+from tdxfuzz.engines.fair_pct import FairPct
+from tdxfuzz.engines.pct import Pct
+from tdxfuzz.engines.random_walk import RandomWalk
+from tdxfuzz.engines.windows import OneByOne
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import Run
+
+
+class Portfolio:
+    """Preemptions one by one at every other attempt, random ones and PCT between."""
+
+    name = "portfolio"
+
+    def __init__(self) -> None:
+        one_by_one, walk = OneByOne(), RandomWalk()
+        between = (walk, Pct(), walk, FairPct())
+        self._turns = cycle(engine for other in between for engine in (one_by_one, other))
+
+    def attempt(self, rng: Random, base: Base) -> Run:
+        return next(self._turns).attempt(rng, base)

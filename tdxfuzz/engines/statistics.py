@@ -1,0 +1,92 @@
+"""What a search did, counted honestly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
+from tdxfuzz.case.operation import OPERATIONS
+from tdxfuzz.check import CHECKS
+from tdxfuzz.run.session import Run
+from tdxfuzz.sim import End
+
+BUSY = CODES["OPERAND_BUSY"]
+
+
+_NUMBER = {name: i for i, name in enumerate((*OPERATIONS, *BY_NAME))}
+"""Numbers for names: the hash of a string differs from process to process."""
+
+
+def _fingerprint(run: Run) -> int:
+    """A number that tells one order of one set of programs from another."""
+    case, world = run.case, run.case.world
+    lines = (case.setup, *case.programs)
+    operations = tuple(tuple((_NUMBER[op.name], *op.args) for op in line) for line in lines)
+    return hash((operations, world.guest_ranges, world.kernel_ranges, run.outcome.switches))
+
+
+class Statistics:
+    """Counts over the runs of one search.
+
+    ``discarded`` runs were cut off by their step bound: they say nothing about their
+    end. ``seen`` counts, for each check, the runs in which its witness occurred.
+    """
+
+    def __init__(self, checks: Iterable[str] = CHECKS) -> None:
+        self.checks = tuple(checks)
+        self.cases = 0
+        self.steps = 0
+        self.discarded = 0
+        self.seconds = 0.0
+        self.calls: Counter[tuple[int, int]] = Counter()
+        self.seen: Counter[str] = Counter()
+        self.waited = 0
+        self.adds_met = 0
+        self.busy = 0
+        self._schedules: set[int] = set()
+
+    def add(self, run: Run) -> None:
+        """Count one run."""
+        self.cases += 1
+        self.steps += run.setup_steps + run.outcome.steps
+        if run.outcome.end is End.BOUND:
+            self.discarded += 1
+        self.calls.update(run.calls)
+        self.seen.update(run.seen)
+        self.waited += run.waits > 0
+        self.adds_met += run.adds_met
+        self.busy += any(code == BUSY for _, code in run.calls)
+        self._schedules.add(_fingerprint(run))
+
+    @property
+    def distinct_schedules(self) -> int:
+        """Different orders, each program counted apart."""
+        return len(self._schedules)
+
+    @property
+    def steps_per_second(self) -> int:
+        """Atomic steps a second, set-ups included where they were made and not put back."""
+        return round(self.steps / self.seconds) if self.seconds else 0
+
+    def unseen(self) -> list[str]:
+        """The checks whose witness never occurred: about them the search says nothing."""
+        return [check for check in self.checks if not self.seen[check]]
+
+    def witnesses(self) -> dict[str, int]:
+        """In how many runs each interesting thing happened."""
+        return {
+            "BUSY seen": self.busy,
+            "a CPU waited for a lock": self.waited,
+            "both CPUs in get or put of one range": self.seen["refcount"],
+            "pair added while another CPU used its range": self.adds_met,
+            "pair removed while another CPU used its range": self.seen["pamt-in-use"],
+            "SEAMCALLs of two CPUs overlapped": self.seen["module-fatal"],
+        }
+
+    def table(self) -> dict[str, dict[str, int]]:
+        """SEAMCALLs by leaf and status."""
+        table: dict[str, dict[str, int]] = {}
+        for (leaf, code), count in sorted(self.calls.items()):
+            table.setdefault(BY_NUMBER[leaf].name, {})[status(code << 32).name] = count
+        return table

@@ -1,0 +1,49 @@
+"""Preemptions one by one: every window in which one makes a difference; then pairs.
+
+Musuvathi and Qadeer, "Iterative context bounding for systematic testing of multithreaded
+programs" (PLDI 2007). Deviations: where a preemption makes a difference is found out on the way
+(:mod:`tdxfuzz.engines.each_window`), from a step drawn at random on and once around, for a hunt
+goes on to other programs long before all has been tried; the window with that step is tried at both
+ends. To earn a verdict, see :mod:`tdxfuzz.verify.search`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from tdxfuzz.engines.each_window import windows
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import Run
+from tdxfuzz.sim import EMPTY
+
+
+class OneByOne:
+    """One preemption in every window, then one more after each of those, none twice."""
+
+    name = "systematic"
+
+    def __init__(self) -> None:
+        self._base: Base | None = None
+        self._left: Iterator[Run] = iter(())
+
+    def attempt(self, rng: Random, base: Base) -> Run:
+        if base is not self._base:
+            self._base, self._left = base, _orders(rng, base)
+        return next(self._left, None) or base.rerun.run()
+
+
+def _orders(rng: Random, base: Base) -> Iterator[Run]:
+    singles: list[Run] = []
+    start = rng.randrange(base.length)
+    targets = list(range(base.run.contexts))
+    rng.shuffle(targets)
+    for first, last in ((start, None), (0, start - 1)):
+        for target in targets:
+            for found in windows(base.rerun, base.run, EMPTY, target, first, last):
+                singles.append(found)
+                yield found
+    for single in singles:
+        schedule = single.case.schedule
+        for target in targets:
+            yield from windows(base.rerun, single, schedule, target, schedule.switches[-1].step + 1)

@@ -1,0 +1,1 @@
+"""A case in, a run out: sessions, worlds put back, what a run touched."""

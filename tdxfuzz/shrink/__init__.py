@@ -1,0 +1,1 @@
+"""The shrinker: the smallest case that shows the same bug."""

@@ -1,0 +1,206 @@
+"""Finding an order under which given programs show a given bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.engines.each_window import windows
+from tdxfuzz.run.session import Design, Run, SetupError
+from tdxfuzz.run.worlds import Rerun, Worlds
+from tdxfuzz.shrink.passes import Candidate
+from tdxfuzz.shrink.program_point import Place, Progress
+from tdxfuzz.sim import EMPTY, Schedule, Switch
+
+MOST_REPLAYS = 400
+FEW_REPLAYS = 120
+"""Schedules tried for one set of programs, and for one that was merely guessed."""
+
+NEAR = 3
+"""How many steps around an old place the last preemption is looked for."""
+
+Reading = tuple[tuple[bool, int], ...]
+
+
+class OrderSearch:
+    """Finds schedules under which programs show a bucket, and counts replays.
+
+    Remembers which programs it has searched in vain.
+    """
+
+    def __init__(self, bucket: str, design: Design) -> None:
+        self._bucket = bucket
+        self._design = design
+        self._in_vain: set[tuple[Case, int]] = set()
+        self._worlds = Worlds(design)
+        self.replays = 0
+
+    def places(self, found: Run) -> list[tuple[Place, int]]:
+        """Where the schedule of ``found`` switches, in terms that survive a change."""
+        progress = self._progress(found.case)
+        wanted = {(switch.step, switch.cpu) for switch in found.schedule}
+        places = []
+        for place, target in progress.switches:
+            step = progress.step_of(place)
+            if step is not None and (step, target) in wanted:
+                places.append((place, target))
+        return places
+
+    def search(
+        self, candidate: Candidate, places: list[tuple[Place, int]], most: int
+    ) -> Run | None:
+        """A run of a candidate in the bucket, with ``most`` preemptions at the most.
+
+        First with the preemptions at ``places``; then near there, or wherever they can
+        matter if that is worth the effort.
+        """
+        replays = MOST_REPLAYS
+        if candidate.guessed:
+            most, replays = min(most, 1), FEW_REPLAYS
+        try:
+            hit = self._near(candidate, places)
+            if hit is not None or not candidate.thorough:
+                return hit
+            if (candidate.case, most) in self._in_vain:
+                return None
+            hit = self._anywhere(candidate.case, most, replays)
+        except SetupError:
+            return None
+        if hit is None:
+            self._in_vain.add((candidate.case, most))
+        return hit
+
+    def with_fewer_switches(self, found: Run) -> Run:
+        """The same programs with a schedule from which nothing can be left out: all of its
+        switches, half of them, a quarter …, one (Zeller and Hildebrandt, "Simplifying and
+        isolating failure-inducing input", TSE 2002).
+        """
+        best = found
+        length = len(best.schedule)
+        while length:
+            at = 0
+            while at < len(best.schedule):
+                switches = best.schedule.switches
+                fewer = Schedule(switches[:at] + switches[at + length :])
+                hit = self._try(best.case, fewer)
+                if hit is not None and hit.preemptions < best.preemptions:
+                    best = hit
+                else:
+                    at += length
+            length = (length + 1) // 2 if length > 1 else 0
+        return best
+
+    def easiest_to_read(self, found: Run) -> Run:
+        """The same programs in an equivalent order, switching between SEAMCALLs if possible.
+
+        Each switch moves back and forth for as far as the bug still shows; of all those
+        places the first outside of a SEAMCALL is taken.
+        """
+        best, key = found, self._reading(found)
+        for i in range(len(found.schedule)):
+            for moved in self._moved(best, i):
+                reading = self._reading(moved)
+                if reading < key:
+                    best, key = moved, reading
+        return best
+
+    def _moved(self, found: Run, i: int) -> Iterator[Run]:
+        """Runs like ``found``, its ``i``-th switch elsewhere: in both directions while it
+        shows the bug, and not past another switch.
+        """
+        switches = list(found.schedule)
+        here = switches[i].step
+        first = switches[i - 1].step + 1 if i else 0
+        last = switches[i + 1].step - 1 if i + 1 < len(switches) else found.outcome.steps
+        for steps in (range(here - 1, first - 1, -1), range(here + 1, last + 1)):
+            for step in steps:
+                switches[i] = evolve(switches[i], step=step)
+                hit = self._try(found.case, Schedule(tuple(switches)))
+                if hit is None or hit.schedule.switches != tuple(switches):
+                    break
+                yield hit
+
+    def without_noops(self, found: Run) -> Run:
+        """The same run, its schedule without the switches that did nothing."""
+        return evolve(found, case=found.case.with_schedule(found.schedule))
+
+    def _near(self, candidate: Candidate, places: list[tuple[Place, int]]) -> Run | None:
+        case = candidate.case
+        switches: list[Switch] = []
+        for place, target in places:
+            moved, cpu = candidate.move(place), candidate.cpu(target)
+            if moved is None or cpu is None:
+                continue
+            step = self._progress(case.with_schedule(Schedule(tuple(switches)))).step_of(moved)
+            if step is not None and not (switches and step <= switches[-1].step):
+                switches.append(Switch(step, cpu))
+        hit = self._try(case, Schedule(tuple(switches)))
+        if hit is not None or not switches or candidate.thorough:
+            return hit
+        *before, last = switches
+        first = before[-1].step + 1 if before else 0
+        for distance in range(1, NEAR + 1):
+            for step in (last.step - distance, last.step + distance):
+                if step >= first:
+                    hit = self._try(case, Schedule((*before, Switch(step, last.cpu))))
+                    if hit is not None:
+                        return hit
+        return None
+
+    def _anywhere(self, case: Case, most: int, replays: int) -> Run | None:
+        """Try no preemption, then one, then two …, one in each window.
+
+        Whoever goes first comes first in the list of programs, or is switched to at once.
+        """
+        at_work = [cpu for cpu, program in enumerate(case.programs) if program]
+        starts = [Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work)]
+        limit = self.replays + replays
+        for count in range(most + 1):
+            for start in starts:
+                for found in self._orders(case, start, count):
+                    self.replays += 1
+                    if found.finding is not None and found.finding.bucket == self._bucket:
+                        return self._try(case, found.case.schedule)
+                    if self.replays >= limit or len(at_work) < 2:
+                        return None
+        return None
+
+    def _orders(self, case: Case, before: Schedule, count: int) -> Iterator[Run]:
+        """Runs whose schedules begin with ``before`` and have ``count`` more switches."""
+        rerun = self._rerun(case)
+        if count == 0:
+            yield rerun.run(before)
+            return
+        for base in self._orders(case, before, count - 1):
+            schedule = base.case.schedule
+            first = schedule.switches[-1].step + 1 if schedule else 0
+            for target in range(base.contexts):
+                yield from windows(rerun, base, schedule, target, first)
+
+    def _try(self, case: Case, schedule: Schedule) -> Run | None:
+        """The run, if it has the bucket."""
+        self.replays += 1
+        try:
+            hit = self._rerun(case).run(schedule)
+        except SetupError:
+            return None
+        if hit.finding is None or hit.finding.bucket != self._bucket:
+            return None
+        return self.without_noops(hit)
+
+    def _reading(self, found: Run) -> Reading:
+        """How a schedule reads: a switch inside a SEAMCALL is worse, a late one too."""
+        inside = self._progress(found.case).inside_call
+        return tuple((switch.step in inside, switch.step) for switch in found.schedule)
+
+    def _progress(self, case: Case) -> Progress:
+        self.replays += 1
+        trace = self._rerun(case).run(case.schedule, traced=True).trace
+        assert trace is not None
+        return Progress(trace)
+
+    def _rerun(self, case: Case) -> Rerun:
+        """For the programs of a case; worlds that were set up lately are kept."""
+        return Rerun(case, self._design, worlds=self._worlds)

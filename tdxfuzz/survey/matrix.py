@@ -1,0 +1,254 @@
+"""Designs x checks: for each cell clean, found or unknown, and what earned it.
+
+A design is put through every standard scenario in all orders at two CPUs (with every check
+listening, so that one finding does not hide another), through each allocation of a TD's life
+failing once and each SEAMCALL having to be repeated, and through a hunt with three CPUs. A cell
+is *clean* if all of that was done to its end, found nothing, and the interesting situation
+occurred; it is *unknown* if a bound was hit or nothing interesting happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.check import CHECKS
+from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.portfolio import Portfolio
+from tdxfuzz.host.faults import ALLOC, ENTROPY, INTERRUPT
+from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.run.session import Design, Run, Session, run
+from tdxfuzz.sim import Fault
+from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
+
+LIFE = tuple(
+    map(
+        Op.parse,
+        (
+            "create 0",
+            "vcpu 0",
+            "map 0 0",
+            "convert 0 0",
+            "map2m 0 0",
+            "accept4k 0 0",
+            "zap2m 0 0",
+            "destroy 0",
+        ),
+    )
+)
+WORLD = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+FAULTS = {ALLOC: 80, ENTROPY: 160, INTERRUPT: 160}
+"""Kinds of faults, and up to which occasion of a TD's life each strikes once."""
+
+HUGE_PAGES = "2MB pages"
+"""A column of its own: what any check found in the scenarios that split 2MB pages."""
+
+COLUMNS = (*CHECKS, HUGE_PAGES)
+LEGEND = (
+    "**found**: there is an order in which the check fires, and a reproducer that shows it. "
+    "**clean**: all of the above was done to its end, nothing fired, and what the check "
+    "watches for did happen. **?**: a bound was hit, or it never happened; see below."
+)
+HUNT_CPUS = 3
+
+
+class Cell(Enum):
+    """What is known of one check under one design."""
+
+    CLEAN = "clean"
+    FOUND = "found"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Entry:
+    """One cell, of a check or of :data:`HUGE_PAGES`; ``found`` is a case that shows it,
+    ``bounds`` says what was done, ``why`` what is missing.
+    """
+
+    design: str
+    check: str
+    cell: Cell
+    bounds: str
+    why: str = ""
+    found: Case | None = None
+
+
+@frozen
+class Effort:
+    """How much to do for each design: seconds for each scenario, and for the hunt; the
+    scenarios, by name; the module variant.
+    """
+
+    scenario_seconds: float
+    hunt_seconds: float
+    scenarios: tuple[str, ...] = tuple(SCENARIOS)
+    seed: int = 1
+    variant: str = DEFAULT.name
+
+
+def row(
+    design_name: str,
+    design: Design,
+    effort: Effort,
+    progress: Callable[[str], None] | None = None,
+) -> list[Entry]:
+    """All cells of one design.
+
+    The hunt stops at its first finding, so that it adds at most one.
+
+    Args:
+        design_name: as it stands in cases.
+        design: the class behind it, if not built in.
+        effort: how much to do.
+        progress: told what is being done.
+
+    Raises:
+        HarnessError: the design misused the harness, or raised.
+    """
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            progress(f"{design_name}: {text}")
+
+    found: dict[str, Run] = {}
+    seen: set[str] = set()
+    unfinished: dict[str, str] = {}
+    for name in effort.scenarios:
+        tell(f"all orders of {name}")
+        scenario = SCENARIOS[name]
+        bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
+        case = scenario.case(design_name)
+        verified = verify(case.on_module(effort.variant), design, bounds, until=Until.EVERY_CHECK)
+        seen |= verified.explored.seen
+        for check, shown in verified.firsts.items():
+            found.setdefault(check, shown)
+            if scenario.world.areas:
+                found.setdefault(HUGE_PAGES, shown)
+        if scenario.world.areas:
+            seen.add(HUGE_PAGES)
+        if verified.verdict is not Verdict.PASS and verified.why:
+            unfinished[name] = verified.why
+    tell("each allocation failing once")
+    for shown in _with_each_fault(design_name, design, effort):
+        for finding in shown.findings:
+            if finding.check not in found:
+                alone = run(evolve(shown.case, checks=(finding.check,)), design)
+                if alone.finding is not None:
+                    found[finding.check] = alone
+    tell(f"a hunt with {HUNT_CPUS} CPUs")
+    budget = Budget(seconds=effort.hunt_seconds)
+    hunted = hunt(
+        design_name,
+        Portfolio(),
+        effort.seed,
+        budget,
+        HUNT_CPUS,
+        design,
+        variant=effort.variant,
+    )
+    seen |= set(hunted.statistics.seen)
+    if hunted.found is not None and hunted.found.finding is not None:
+        found.setdefault(hunted.found.finding.check, hunted.found)
+    text = _bounds_text(effort)
+    whole = [f"{name}: {why}" for name, why in unfinished.items()]
+    huge = [f"{name}: {why}" for name, why in unfinished.items() if SCENARIOS[name].world.areas]
+    return [
+        _entry(
+            design_name,
+            column,
+            found.get(column),
+            text,
+            huge if column == HUGE_PAGES else whole,
+            column in seen,
+        )
+        for column in COLUMNS
+    ]
+
+
+def _entry(
+    design: str, check: str, shown: Run | None, bounds: str, unfinished: list[str], seen: bool
+) -> Entry:
+    if shown is not None:
+        case = shown.case.with_schedule(shown.schedule)
+        return Entry(design, check, Cell.FOUND, bounds, found=case)
+    if unfinished:
+        return Entry(design, check, Cell.UNKNOWN, bounds, "; ".join(unfinished))
+    if not seen:
+        never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
+        return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {never}")
+    return Entry(design, check, Cell.CLEAN, bounds)
+
+
+def _bounds_text(effort: Effort) -> str:
+    whole = [name for name in effort.scenarios if SCENARIOS[name].preemptions is None]
+    parts = [f"at 2 CPUs all orders of {', '.join(whole)}"] if whole else []
+    for name in effort.scenarios:
+        most = SCENARIOS[name].preemptions
+        if most is not None:
+            parts.append(f"of {name} those with up to {most} preemption{'s' if most > 1 else ''}")
+    if effort.variant != DEFAULT.name:
+        parts.insert(0, f"on the module variant {effort.variant}")
+    parts.append(
+        "each allocation of a TD's life failing once, each SEAMCALL interrupted once, each "
+        "without entropy once"
+    )
+    parts.append(f"{effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs")
+    return "; ".join(parts)
+
+
+def _with_each_fault(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
+    """A TD's life on one CPU with one allocation after the other failing, and so on."""
+    for kind, most in FAULTS.items():
+        for index in range(most):
+            case = Case(design_name, WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
+            yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
+
+
+def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, str], str]) -> str:
+    """The matrix as a page.
+
+    Args:
+        entries: all cells.
+        command: what made it.
+        links: for (design, check), where the reproducer is.
+    """
+    designs = list(dict.fromkeys(entry.design for entry in entries))
+    checks = list(dict.fromkeys(entry.check for entry in entries))
+    by_cell = {(entry.design, entry.check): entry for entry in entries}
+    lines = [
+        "# Which design breaks how",
+        "",
+        f"Made by `{command}`.",
+        "",
+        f"Each design: {entries[0].bounds}.",
+        "",
+        LEGEND,
+        "",
+        "| design | " + " | ".join(checks) + " |",
+        "|---" * (len(checks) + 1) + "|",
+    ]
+    for design in designs:
+        cells = [_cell(by_cell[design, check], links) for check in checks]
+        lines.append(f"| {design} | " + " | ".join(cells) + " |")
+    reasons = dict.fromkeys(
+        f"- {entry.design}: {entry.why}"
+        for entry in entries
+        if entry.cell is Cell.UNKNOWN and entry.why
+    )
+    if reasons:
+        lines += ["", "## Unknown, and why", "", *reasons]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry: Entry, links: Mapping[tuple[str, str], str]) -> str:
+    if entry.cell is Cell.FOUND:
+        link = links.get((entry.design, entry.check))
+        return f"[**found**]({link})" if link else "**found**"
+    return "clean" if entry.cell is Cell.CLEAN else "?"

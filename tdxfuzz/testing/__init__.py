@@ -1,0 +1,1 @@
+"""What tests import: Hypothesis strategies, state machines, assertions, a pytest plugin."""

@@ -1,0 +1,180 @@
+"""Hypothesis profiles for pytest, and reproducer files as tests.
+
+In the root ``conftest.py``::
+
+    pytest_plugins = ["tdxfuzz.pytest_plugin"]
+
+``dev``: quick, a new seed each time. ``ci``: a gate, the same examples each time.
+``nightly``: many examples, kept in a database; what fails goes to our shrinker alone, for
+Hypothesis's own would run as many cases again to end in the same reproducer. Choose with
+``--hypothesis-profile=ci``.
+
+``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
+``tdxfuzz``: it passes when nothing shows any more. ``--tdx-design FILE.py:Class`` names the
+design of those that are of a user's; without it they fail, and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+MARKER = "tdxfuzz"
+
+
+def register_profiles() -> None:
+    """Make ``dev``, ``ci`` and ``nightly`` known to Hypothesis.
+
+    Each says itself whether it is random and what it remembers: on a CI machine
+    Hypothesis takes its own ``ci`` profile as the default, and whatever is left unsaid
+    would come from there.
+    """
+    settings.register_profile(
+        "dev",
+        max_examples=50,
+        derandomize=False,
+        database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.register_profile(
+        "ci",
+        parent=settings.get_profile("ci"),
+        max_examples=200,
+        derandomize=True,
+        database=None,
+        print_blob=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.register_profile(
+        "nightly",
+        max_examples=5_000,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target],
+        derandomize=False,
+        database=DirectoryBasedExampleDatabase(".hypothesis/nightly"),
+        print_blob=True,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+register_profiles()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the module's docstring."""
+    group = parser.getgroup("tdxfuzz")
+    group.addoption(
+        "--tdx-regressions",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="run the reproducer files (*.tdx.toml) of a folder as tests; may be repeated",
+    )
+    group.addoption(
+        "--tdx-design",
+        metavar="FILE.py:Class",
+        help="the design of reproducers that are of a user's design",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the folders as well."""
+    config.addinivalue_line("markers", f"{MARKER}: a reproducer file, run again")
+    for folder in config.getoption("--tdx-regressions"):
+        if not Path(folder).is_dir():
+            raise pytest.UsageError(f"--tdx-regressions {folder}: no such folder")
+        if folder not in config.args:
+            config.args.append(folder)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Reproducer files are collected where they were asked for, and nowhere else."""
+    folders = parent.config.getoption("--tdx-regressions")
+    if not any(Path(folder).resolve() in file_path.resolve().parents for folder in folders):
+        return None
+    from tdxfuzz.repro.reproducer import SUFFIX
+
+    if not file_path.name.endswith(SUFFIX):
+        return None
+    collected: pytest.Collector = ReproducerFile.from_parent(parent, path=file_path)
+    return collected
+
+
+class ReproducerFile(pytest.File):
+    """One reproducer file: one test."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from tdxfuzz.repro.reproducer import SUFFIX
+
+        item: ReproducerItem = ReproducerItem.from_parent(
+            self, name=self.path.name.removesuffix(SUFFIX)
+        )
+        item.add_marker(MARKER)
+        yield item
+
+
+class StillShows(Exception):
+    """The bug of a reproducer still shows, or it cannot be told; the text is for people."""
+
+
+class ReproducerItem(pytest.Item):
+    """Passes when nothing shows: the bug is fixed, in this order of steps."""
+
+    def runtest(self) -> None:
+        # What a run needs is imported where it runs: the profiles cost nothing else.
+        from tdxfuzz.host.design_file import DesignFileError
+        from tdxfuzz.repro.errors import ReproducerError
+        from tdxfuzz.sim import HarnessError
+
+        try:
+            problem = self._problem()
+        except (ReproducerError, DesignFileError, HarnessError) as error:
+            problem = str(error)
+        if problem:
+            raise StillShows(problem)
+
+    def _problem(self) -> str:
+        from tdxfuzz.host.design_file import class_in, split
+        from tdxfuzz.repro.columns import columns
+        from tdxfuzz.repro.read import read
+        from tdxfuzz.repro.replay import Result, replay
+
+        reproducer = read(self.path)
+        design = None
+        if reproducer.design_file is not None:
+            argument = self.config.getoption("--tdx-design")
+            user = reproducer.design_file
+            if argument is None:
+                return (
+                    f"{self.path}: design.name: it is of a user's design; give --tdx-design "
+                    f"{user.file}:{user.class_name}"
+                )
+            design = class_in(*split(argument))
+        replayed = replay(reproducer, design)
+        if replayed.result is Result.FIXED:
+            return ""
+        folder = self.path.parent
+        return (
+            f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
+            f"{columns(replayed.run)}\n"
+            f"Reproduce with: tdxfuzz replay {self.path}\n"
+            f"            or: pytest -p {__name__} --tdx-regressions {folder} -k {self.name}"
+        )
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        """The text alone, where it is ours."""
+        if isinstance(excinfo.value, StillShows):
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where it is from, for reports."""
+        return self.path, None, self.name

@@ -1,0 +1,1 @@
+"""All orders of a case: the search, what commutes, what is left to do."""

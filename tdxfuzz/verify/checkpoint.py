@@ -1,0 +1,146 @@
+"""Where a systematic search stopped, in a file: so that it can go on another day.
+
+Packed text. The first line is a JSON object that says what was being searched, the rest is
+what is left to do (one line a branch, as JSON) and what is remembered (a state's key, and how
+it was explored).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+from attrs import astuple
+
+from tdxfuzz.verify.sleep_sets import Transition
+from tdxfuzz.verify.worklist import Accesses, Branch, Explored, Frontier
+
+FORMAT = 4
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the text names file and field."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> None:
+    """Write a checkpoint; an older one is replaced only when the new one is complete.
+
+    Args:
+        path: the file.
+        identity: what is being searched: design, scenario, bounds.
+        frontier: what is left and remembered.
+        explored: the counts so far.
+    """
+    header = {
+        "format": FORMAT,
+        "identity": identity,
+        "counts": {
+            name: getattr(explored, name)
+            for name in ("states", "transitions", "schedules", "depth", "passes", "seconds")
+        },
+        "finals": sorted(digest.hex() for digest in explored.finals),
+        "seen": sorted(explored.seen),
+        "accesses": {piece: astuple(done) for piece, done in frontier.accesses.items()},
+        "spoilt": sorted(frontier.spoilt),
+        "began": frontier.began,
+        "todo": len(frontier.todo),
+        "remembered": len(frontier.remembered),
+    }
+    beside = path.with_name(path.name + ".part")
+    with gzip.open(beside, "wt", encoding="ascii", compresslevel=1) as file:
+        file.write(json.dumps(header) + "\n")
+        for branch in frontier.todo:
+            file.write(json.dumps(None if branch is None else _parts(branch)) + "\n")
+        for key, how in frontier.remembered.items():
+            file.write(f"{key.hex()} {how}\n")
+    beside.replace(path)
+
+
+def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
+    """Read a checkpoint of the same search.
+
+    Raises:
+        CheckpointError: it cannot be read, or belongs to another search.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            header = json.loads(file.readline())
+            if header["format"] != FORMAT:
+                raise CheckpointError(path, f"format: {header['format']!r} is not {FORMAT}")
+            if header["identity"] != identity:
+                raise CheckpointError(
+                    path, f"identity: it is of {header['identity']!r}, not of {identity!r}"
+                )
+            lines = file.read().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise CheckpointError(path, f"cannot be read: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(path, f"not a checkpoint: {error!r}") from None
+    try:
+        todo, remembered = int(header["todo"]), int(header["remembered"])
+        if len(lines) != todo + remembered:
+            raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
+        frontier = Frontier(
+            todo=[_branch(json.loads(line)) for line in lines[:todo]],
+            remembered={
+                bytes.fromhex(key): int(how) for key, how in (line.split() for line in lines[todo:])
+            },
+            accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
+            spoilt=set(header["spoilt"]),
+            began=_two(header["began"]),
+        )
+        explored = Explored(
+            **header["counts"],
+            finals={bytes.fromhex(digest) for digest in header["finals"]},
+            seen=set(header["seen"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(path, f"not a checkpoint: {error}") from None
+    return frontier, explored
+
+
+def _parts(branch: Branch) -> tuple[object, ...]:
+    """A branch for JSON. A sleeper of whom it is not known yet what it does is not kept: it
+    will be tried once more than need be.
+    """
+    asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.is_known}
+    return branch.switches, branch.budget, branch.local, branch.yielded, asleep
+
+
+def _branch(data: object) -> Branch | None:
+    """A branch from JSON: lists become tuples, all the way down."""
+    if data is None:
+        return None
+    if not isinstance(data, list) or len(data) != 5:
+        raise ValueError("a branch has five parts")
+    *plain, sleepers = data
+    switches, budget, local, yielded = (_tuples(part) for part in plain)
+    if not (isinstance(switches, tuple) and isinstance(budget, int)):
+        raise TypeError("a branch begins with its switches and its budget")
+    if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
+        raise TypeError("a branch ends with what the CPUs know and who yielded")
+    asleep = {
+        int(cpu): Transition({str(piece): int(how) for piece, how in own.items()}, over=True)
+        for cpu, own in sleepers.items()
+    }
+    return Branch(switches, budget, local, yielded, asleep)
+
+
+def _two(data: object) -> tuple[int, int]:
+    match data:
+        case [int(one), int(other)]:
+            return one, other
+    raise ValueError(f"began: two numbers are needed, not {data!r}")
+
+
+def _tuples(data: object) -> object:
+    if isinstance(data, list):
+        return tuple(_tuples(item) for item in data)
+    if isinstance(data, int):
+        return data
+    raise TypeError(f"a number is needed, not {data!r}")

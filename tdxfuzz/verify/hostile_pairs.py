@@ -1,0 +1,122 @@
+"""Hostile calls that overlap, systematically: pairs of calls that fit, or triples.
+
+Of each leaf up to four calls are taken that succeed, with different operands. A pair is a
+call that succeeds after a set-up, and one that succeeds after it too, or only once the first
+has been made. A triple adds a call that succeeds after both, or after the set-up, one of each
+leaf. The calls of one case overlap in every order that :mod:`tdxfuzz.verify.search`
+distinguishes. Calls that are refused wherever they come change nothing for good; what they
+show meanwhile is left to the hunts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from attrs import define, evolve, field
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
+from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
+from tdxfuzz.run.session import Run
+from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.worklist import Bounds, Explored
+
+MOST_CALLS = 3
+"""Calls that :func:`overlaps` combines at most."""
+
+
+@define
+class Swept:
+    """What a sweep over many cases did: its counts grow while it goes on.
+
+    ``cases`` have been searched; ``explored`` adds up what that took. ``firsts`` has the
+    first run for each bucket, ``unfinished`` says why a case was not searched to its end.
+    """
+
+    cases: int = 0
+    explored: Explored = field(factory=Explored)
+    firsts: dict[str, Run] = field(factory=dict)
+    unfinished: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail if anything was found, else unknown if anything was left out."""
+        if self.firsts:
+            return Verdict.FAIL
+        return Verdict.UNKNOWN if self.unfinished or not self.cases else Verdict.PASS
+
+
+def overlaps(setup: str, calls: int) -> Iterator[Case]:
+    """Cases in which so many calls overlap, one on each CPU, after a set-up.
+
+    Args:
+        setup: a name in :data:`tdxfuzz.host.hostile.SETUPS`.
+        calls: 2 or 3.
+    """
+    seen: set[tuple[Op, ...]] = set()
+    for chosen in _chains(setup, (), calls):
+        # The CPUs differ in nothing but their number.
+        together = tuple(sorted(chosen))
+        if together not in seen:
+            seen.add(together)
+            yield hostile_case(setup, calls, tuple((op,) for op in chosen))
+
+
+def _chains(setup: str, before: tuple[Op, ...], calls: int) -> Iterator[tuple[Op, ...]]:
+    """Calls of which each succeeds after those before it, or would without them too.
+
+    From the third call on, one call of each leaf has to do.
+    """
+    if len(before) == calls:
+        yield before
+        return
+    beside = fitting_calls(setup) if before else {}
+    after = fitting_calls(setup, before)
+    most = None if len(before) < 2 else 1
+    for leaf in sorted({*beside, *after}):
+        fitting = dict.fromkeys((*after.get(leaf, ()), *beside.get(leaf, ())))
+        for op in list(fitting)[:most]:
+            yield from _chains(setup, (*before, op), calls)
+
+
+def sweep(
+    cases: Iterator[Case],
+    bounds: Bounds,
+    progress: Callable[[Swept], None] | None = None,
+) -> Swept:
+    """Search all orders of many cases within common bounds; go on after findings.
+
+    Args:
+        cases: what to search.
+        bounds: ``states`` bounds each case, ``seconds`` all of them together.
+        progress: called after every case.
+    """
+    swept = Swept()
+    began = time.monotonic()
+    for case in cases:
+        left = None if bounds.seconds is None else bounds.seconds - (time.monotonic() - began)
+        if left is not None and left <= 0:
+            swept.unfinished = f"more than {bounds.seconds:g} s"
+            break
+        verified = verify(case, bounds=evolve(bounds, seconds=left), until=Until.EVERY_BUCKET)
+        _add(swept.explored, verified.explored)
+        swept.explored.seconds = time.monotonic() - began
+        for bucket, run in verified.firsts.items():
+            swept.firsts.setdefault(bucket, run)
+        if verified.why == "interrupted":
+            swept.unfinished = verified.why
+            break
+        swept.cases += 1
+        swept.unfinished = swept.unfinished or verified.why
+        if progress is not None:
+            progress(swept)
+    return swept
+
+
+def _add(total: Explored, more: Explored) -> None:
+    total.states += more.states
+    total.transitions += more.transitions
+    total.schedules += more.schedules
+    total.depth = max(total.depth, more.depth)
+    total.seen |= more.seen

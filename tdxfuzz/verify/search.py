@@ -1,0 +1,186 @@
+"""All orders of a scenario, states remembered: depth first, by replaying prefixes.
+
+Before each step that another CPU can spoil, every CPU that could go on is tried. A state
+that was met before is not explored again: its key is all that shared state holds, what each
+CPU can still know, and where it stands. Steps that commute with everything the other CPUs
+do are taken at once. ``docs/verify.md`` says why that loses nothing.
+
+Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems" (1996), for
+persistent sets of one CPU; Holzmann's Spin for remembering states by their hash. Deviations:
+which steps commute is found out by exploring, again from the start until nothing new turns
+up; states are reached by replay, for worlds are not copied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from attrs import evolve, field, frozen
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.run.session import Design, Run, run
+from tdxfuzz.run.worlds import Rerun
+from tdxfuzz.sim import End, Nondeterminism, Schedule
+from tdxfuzz.verify.explorer import Explorer
+from tdxfuzz.verify.worklist import Bounds, Explored, Frontier
+
+WITNESS = "refcount"
+WITNESS_IF_HOSTILE = "module-fatal"
+"""The check whose witness must have occurred, or the search has shown nothing."""
+
+
+FEW = 1
+"""A search of all orders begins with those of so few preemptions: they are soon gone through,
+most bugs show in them, and what commutes is found out meanwhile."""
+
+
+class Until(Enum):
+    """What ends a search before all orders have been tried."""
+
+    FINDING = "the first finding"
+    EVERY_CHECK = "nothing: each run goes on after a finding, for what other checks find"
+    EVERY_BUCKET = "nothing: each run ends with its first finding"
+
+
+class Verdict(Enum):
+    """What can be said of a scenario under a design."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Verified:
+    """The end of a search: ``found`` is the first run with a finding; ``why`` says what
+    keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
+    that found something, or for each bucket, where the search went on for those.
+    """
+
+    verdict: Verdict
+    bounds: Bounds
+    explored: Explored
+    found: Run | None = None
+    why: str = ""
+    firsts: Mapping[str, Run] = field(factory=dict)
+
+
+def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
+    """The run once more, its order written down as a schedule.
+
+    Raises:
+        HarnessError: it shows something else then.
+    """
+    schedule = Schedule.of(found.outcome.switches)
+    again = run(evolve(found.case, checks=checks).with_schedule(schedule), design)
+    wanted = {finding.bucket for finding in found.findings}
+    if again.finding is None or again.finding.bucket not in wanted:
+        raise Nondeterminism(f"a run that showed {sorted(wanted)} does not show it again")
+    return again
+
+
+def verify(
+    case: Case,
+    design: Design = None,
+    bounds: Bounds | None = None,
+    progress: Callable[[Explored, int], None] | None = None,
+    frontier: Frontier | None = None,
+    explored: Explored | None = None,
+    until: Until = Until.FINDING,
+) -> Verified:
+    """Search all orders of a case's programs, its schedule left aside.
+
+    Args:
+        case: world, design, setup and programs.
+        design: the class behind its design, if not built in.
+        bounds: how far to go; everything by default.
+        progress: called after every run, with what was done and what is left to do.
+        frontier: where an earlier search stopped; it is changed.
+        explored: the counts of that search.
+        until: what ends it before all orders were tried.
+
+    Raises:
+        HarnessError: the design misused the harness, or raised.
+    """
+    bounds = bounds or Bounds()
+    frontier = Frontier() if frontier is None else frontier
+    explored = explored or Explored()
+    why = ""
+    firsts: dict[str, Run] = {}
+    if bounds.preemptions is None and until is Until.FINDING and not explored.schedules:
+        few = Frontier()
+        within = evolve(bounds, preemptions=FEW)
+        why, firsts = _search(case, design, within, progress, few, explored, until)
+        if not firsts:
+            explored.begin_again()
+            frontier.accesses, frontier.spoilt = few.accesses, few.spoilt
+            frontier.begin_again(explored.schedules)
+    if not why and not firsts:
+        why, firsts = _search(case, design, bounds, progress, frontier, explored, until)
+    found = next(iter(firsts.values()), None)
+    if found is not None:
+        return Verified(Verdict.FAIL, bounds, explored, found, why, firsts)
+    witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
+    if not why and witness not in explored.seen:
+        why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
+    if why:
+        return Verified(Verdict.UNKNOWN, bounds, explored, why=why)
+    return Verified(Verdict.PASS, bounds, explored)
+
+
+def _search(
+    case: Case,
+    design: Design,
+    bounds: Bounds,
+    progress: Callable[[Explored, int], None] | None,
+    frontier: Frontier,
+    explored: Explored,
+    until: Until,
+) -> tuple[str, dict[str, Run]]:
+    """Until nothing is left to do, or something ends it: what did, and the first runs that
+    found something. ``frontier`` and ``explored`` are changed.
+    """
+    began = time.monotonic() - explored.seconds
+    firsts: dict[str, Run] = {}
+    every_check = until is Until.EVERY_CHECK
+    why = ""
+    rerun = Rerun(case, design, every_check)
+    while frontier.todo and not why:
+        branch = frontier.todo.pop()
+        explorer = Explorer(branch, frontier, explored, bounds)
+        session = rerun.ready(policy=explorer)
+        explorer.attach(session)
+        try:
+            ended = session.run_programs()
+        except KeyboardInterrupt:
+            frontier.todo.append(branch)
+            return "interrupted", firsts
+        explored.schedules += 1
+        explored.seen |= ended.seen
+        explored.seconds = time.monotonic() - began
+        if progress is not None:
+            progress(explored, len(frontier.todo))
+        if every_check:
+            for finding in ended.findings:
+                if finding.check not in firsts:
+                    firsts[finding.check] = _as_case(ended, design, (finding.check,))
+        elif ended.finding is not None and ended.finding.bucket not in firsts:
+            firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
+        if firsts and until is Until.FINDING:
+            break
+        if ended.outcome.end is End.REST:
+            explored.finals.add(explorer.digest())
+        elif ended.outcome.end is End.BOUND:
+            why = f"a run took more than {case.steps} steps"
+        if frontier.must_begin_again(explored.schedules):
+            frontier.begin_again(explored.schedules)
+            explored.begin_again()
+        if explored.states > bounds.states:
+            why = f"more than {bounds.states:,} states"
+        if bounds.seconds is not None and explored.seconds >= bounds.seconds and frontier.todo:
+            why = f"more than {bounds.seconds:g} s"
+    return why, firsts

@@ -1,0 +1,203 @@
+"""Engines: the same seed gives the same hunt, and only their own freedom differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import permutations, product
+from math import sqrt
+from random import Random
+
+import pytest
+
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines import ENGINES, Engine
+from tdxfuzz.engines.each_window import windows
+from tdxfuzz.engines.fair_pct import FairPct, FairPolicy
+from tdxfuzz.engines.hunt import Budget, Hunted, hunt
+from tdxfuzz.engines.pct import Pct, PriorityPolicy
+from tdxfuzz.engines.portfolio import Portfolio
+from tdxfuzz.engines.random_walk import ANYWHERE, RandomWalk
+from tdxfuzz.engines.windows import OneByOne
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import run
+from tdxfuzz.sim import EMPTY, Counter, End, Schedule, Simulator
+
+CASE = Case(
+    "merged",
+    World(cpus=2, tds=2, slots=1),
+    tuple(map(Op.parse, ("create 0", "create 1", "map 0 0"))),
+    ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),)),
+)
+
+
+def short_hunt(engine: str, seed: int) -> Hunted:
+    return hunt("merged", ENGINES[engine](), seed, Budget(cases=120))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_seed_and_cases_determine_the_hunt(engine: str) -> None:
+    one, other = short_hunt(engine, 7).statistics, short_hunt(engine, 7).statistics
+    assert one.cases == 120
+    assert (one.steps, one.distinct_schedules, one.table(), one.witnesses()) == (
+        other.steps,
+        other.distinct_schedules,
+        other.table(),
+        other.witnesses(),
+    )
+    assert one.steps != short_hunt(engine, 8).statistics.steps
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
+    base = Base(CASE)
+    rng = Random(1)
+    chooser = ENGINES[engine]()
+    preempted = 0
+    for _ in range(30):
+        attempt = chooser.attempt(rng, base)
+        if attempt.case.schedule.switches:
+            again = run(attempt.case)
+            assert again.outcome == attempt.outcome
+        preempted += len(attempt.outcome.switches) > 2
+    assert preempted > 10
+
+
+def test_a_budget_of_time_ends_a_hunt() -> None:
+    hunted = hunt("merged", ENGINES["random"](), 1, Budget(seconds=0.0))
+    assert hunted.statistics.cases == 1
+
+
+def test_the_first_finding_ends_a_hunt() -> None:
+    hunted = hunt("hint", ENGINES["portfolio"](), 1, Budget(cases=5_000))
+    assert hunted.found is not None
+    assert hunted.statistics.cases < 5_000
+    again = run(hunted.found.case.with_schedule(hunted.found.schedule))
+    assert again.finding is not None
+    assert hunted.found.finding is not None
+    assert again.finding.bucket == hunted.found.finding.bucket
+
+
+def run_with_priorities(priorities: list[int], points: list[int]) -> list[int]:
+    sim = Simulator(2, PriorityPolicy(priorities, points))
+    cell = Counter(sim, "x", 0)
+    order: list[int] = []
+
+    def body() -> None:
+        for _ in range(3):
+            cell.add(1)
+            order.append(sim.current.id)
+
+    sim.run([body, body])
+    return order
+
+
+@pytest.mark.parametrize(
+    ("priorities", "points", "order"),
+    [
+        ([2, 1], [], [0, 0, 0, 1, 1, 1]),
+        ([1, 2], [], [1, 1, 1, 0, 0, 0]),
+        ([2, 1], [1], [0, 1, 1, 1, 0, 0]),
+        ([2, 1], [1, 2], [0, 1, 0, 0, 1, 1]),
+    ],
+)
+def test_pct_runs_the_highest_priority_and_drops_it_at_a_change_point(
+    priorities: list[int], points: list[int], order: list[int]
+) -> None:
+    assert run_with_priorities(priorities, points) == order
+
+
+def test_a_fair_suffix_lets_everybody_go_on() -> None:
+    """Under priorities alone a CPU that spins without saying so keeps the others out."""
+
+    def run_to(bound: int, policy: PriorityPolicy) -> End:
+        sim = Simulator(2, policy, bound=bound)
+        flag, ready = Counter(sim, "flag", 0), Counter(sim, "ready", 0)
+
+        def spins() -> None:
+            while not flag.read():
+                ready.read()
+
+        def sets() -> None:
+            flag.add(1)
+
+        return sim.run([spins, sets]).end
+
+    assert run_to(2_000, PriorityPolicy([2, 1], [])) is End.BOUND
+    assert run_to(2_000, FairPolicy([2, 1], [], 10, Random(1))) is End.REST
+    assert run_to(10, FairPolicy([2, 1], [], 10, Random(1))) is End.BOUND
+
+
+def test_one_by_one_tries_every_window_once_then_pairs() -> None:
+    base = Base(CASE)
+    engine, rng = OneByOne(), Random(3)
+    every = {run.schedule for run in windows(base.rerun, base.run, EMPTY, 1, 0)}
+    tried = [engine.attempt(rng, base).case.schedule for _ in range(len(every) + 20)]
+    single = [schedule for schedule in tried if len(schedule) == 1]
+    assert tried[: len(single)] == single
+    assert single != sorted(single, key=lambda schedule: schedule.switches), "from anywhere on"
+    assert set(single) >= every, "once around"
+    assert len(single) <= len(every) + 1, "the one in which it begins has two parts"
+    assert all(len(schedule) == 2 for schedule in tried[len(single) :])
+    assert len(set(tried)) == len(tried)
+
+
+RACE = SCENARIOS["map-zap"].case("hint")
+"""Its bug needs one preemption, and two CPUs take some hundred steps."""
+
+ATTEMPTS = 1_200
+
+
+def rate(engine: Engine, seed: int) -> float:
+    """How often an engine finds the race."""
+    base, rng = Base(RACE), Random(seed)
+    found = sum(engine.attempt(rng, base).finding is not None for _ in range(ATTEMPTS))
+    return found / ATTEMPTS
+
+
+def assert_drawn_with(chance: float, rates: list[float]) -> None:
+    """Four standard deviations: a fair source misses that once in 16,000 times."""
+    assert 0.02 < chance < 0.98, "or the test says nothing"
+    deviation = sqrt(chance * (1 - chance) / ATTEMPTS)
+    for each in rates:
+        assert abs(each - chance) < 4 * deviation, (chance, rates)
+
+
+def finds(policy: PriorityPolicy, base: Base) -> bool:
+    return base.rerun.run(policy=policy).finding is not None
+
+
+def test_pct_finds_as_often_as_its_probability_says() -> None:
+    base = Base(RACE)
+    draws = [
+        finds(PriorityPolicy(list(priorities), [point]), base)
+        for priorities in permutations((1, 2))
+        for point in range(base.length)
+    ]
+    chance = sum(draws) / len(draws)
+    assert chance >= 1 / (2 * base.length), "the paper's bound for depth 2"
+    assert_drawn_with(chance, [rate(Pct(depth=2), seed) for seed in (1, 2)])
+    assert_drawn_with(chance, [rate(FairPct(depth=2), 3)])
+
+
+def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
+    base = Base(RACE)
+
+    def hits(places: Iterable[tuple[int, int]]) -> float:
+        found = [base.rerun.run(Schedule.of([place])).finding is not None for place in places]
+        return sum(found) / len(found)
+
+    anywhere = hits(product(range(base.length), range(2)))
+    spoiling = [hits(places) for places in base.conflicts]
+    chance = ANYWHERE * anywhere + (1 - ANYWHERE) * sum(spoiling) / len(spoiling)
+    assert_drawn_with(chance, [rate(RandomWalk(((1,), (1,))), seed) for seed in (1, 2)])
+
+
+def test_the_portfolio_takes_its_engines_in_turn() -> None:
+    def drawn(engine: Engine, attempts: int) -> list[Schedule]:
+        base, rng = Base(CASE), Random(5)
+        return [engine.attempt(rng, base).schedule for _ in range(attempts)]
+
+    assert drawn(Portfolio(), 1) == drawn(OneByOne(), 1)
+    assert len(set(drawn(Portfolio(), 40))) > 10

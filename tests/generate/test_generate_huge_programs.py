@@ -1,0 +1,60 @@
+"""Programs with 2MB pages: what is drawn, and what a hunt of them sees."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tdxfuzz.case.case import ALL_ENTRIES
+from tdxfuzz.case.operation import OPERATIONS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.codec import decode, encode
+from tdxfuzz.generate.huge_programs import LAYOUTS, Huge, draw_huge_case
+from tdxfuzz.run.footprint import Base
+
+
+def test_every_layout_and_operation_occurs() -> None:
+    source = RandomSource(Random(2))
+    cases = [draw_huge_case(source, "merged", Huge.FEW) for _ in range(300)]
+    worlds = [case.world for case in cases]
+    assert {(w.guest_ranges, w.kernel_ranges, w.fresh_ranges) for w in worlds} == set(LAYOUTS)
+    names = {op.name for case in cases for ops in case.programs for op in ops}
+    assert names == set(OPERATIONS) - {"create"}
+    assert {op.name for case in cases for op in case.setup} == {
+        "create",
+        "map",
+        "map2m",
+        "accept4k",
+    }
+
+
+def test_a_case_survives_bytes() -> None:
+    source = RandomSource(Random(3))
+    for huge in Huge:
+        for _ in range(50):
+            case = draw_huge_case(source, "v6", huge, cpus=3)
+            assert decode(encode(case), "v6") == case
+
+
+def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
+    seen = []
+    for _ in range(2):
+        hunted = hunt("v6", ENGINES["portfolio"](), 4, Budget(cases=500), huge=Huge.FEW)
+        seen.append((hunted.statistics.steps, hunted.statistics.table()))
+    assert seen[0] == seen[1]
+    assert {"TDH.MEM.PAGE.DEMOTE", "TDH.MEM.PAGE.PROMOTE"} <= set(seen[0][1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_page_of_the_real_size_is_split_and_zapped(seed: int) -> None:
+    source = RandomSource(Random(seed))
+    longest = 0
+    for _ in range(4):
+        ran = Base(draw_huge_case(source, "merged", Huge.REAL)).run
+        assert ran.case.world.entries == ALL_ENTRIES
+        assert ran.finding is None
+        longest = max(longest, ran.outcome.steps)
+    assert longest > 0

@@ -1,0 +1,135 @@
+"""The shrinker keeps its contract: same bucket, never larger, idempotent, deterministic."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.run.session import Run, run
+from tdxfuzz.shrink.order_search import OrderSearch
+from tdxfuzz.shrink.shrink import shrink, size
+from tdxfuzz.sim import Fault, Schedule
+
+SEEDS = (1, 2, 7)
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def found(request: pytest.FixtureRequest) -> Run:
+    cpus = 2 + request.param % 2
+    hunted = hunt("hint", ENGINES["portfolio"](), request.param, Budget(cases=20_000), cpus)
+    assert hunted.found is not None
+    return hunted.found
+
+
+@pytest.fixture(scope="module")
+def shrunk(found: Run) -> Run:
+    return shrink(found).run
+
+
+def bucket(of: Run) -> str:
+    assert of.finding is not None
+    return of.finding.bucket
+
+
+def test_the_bucket_stays(found: Run, shrunk: Run) -> None:
+    assert bucket(shrunk) == bucket(found)
+
+
+def test_nothing_gets_larger(found: Run, shrunk: Run) -> None:
+    assert size(shrunk) <= size(found)
+
+
+def test_the_result_replays_by_itself(shrunk: Run) -> None:
+    again = run(shrunk.case)
+    assert bucket(again) == bucket(shrunk)
+    assert again.schedule == shrunk.case.schedule, "no switch of it does nothing"
+
+
+def test_shrinking_again_changes_nothing(shrunk: Run) -> None:
+    assert shrink(shrunk).run.case == shrunk.case
+
+
+def test_the_same_run_shrinks_to_the_same_case(found: Run, shrunk: Run) -> None:
+    assert shrink(found).run.case == shrunk.case
+
+
+def test_two_operations_and_two_preemptions_are_enough_for_the_hint_race(shrunk: Run) -> None:
+    assert shrunk.case.operations == 2
+    assert shrunk.preemptions <= 2
+
+
+def test_progress_only_ever_gets_smaller(found: Run) -> None:
+    sizes = [size(found)]
+    shrink(found, progress=lambda run, replays: sizes.append(size(run)))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_clean_run_cannot_be_shrunk() -> None:
+    with pytest.raises(ValueError, match="no finding"):
+        shrink(run(Case("merged", World())))
+
+
+def test_switches_that_the_bug_does_not_need_are_left_out() -> None:
+    case = SCENARIOS["map-zap"].case("hint")
+    idle = [(step + i, (i + 1) % 2) for step in (3, 12, 30, 52, 71) for i in (0, 1)]
+    tried = (run(case.with_schedule(Schedule.of([*idle, (step, 1)]))) for step in range(80, 200))
+    crowded = next(each for each in tried if each.finding is not None)
+    assert crowded.preemptions > 5
+    search = OrderSearch(bucket(crowded), None)
+    fewer = search.with_fewer_switches(search.without_noops(crowded))
+    assert bucket(fewer) == bucket(crowded)
+    assert fewer.preemptions <= 2
+    assert fewer.case.programs == case.programs
+
+
+def test_the_only_switch_is_left_out_too() -> None:
+    """What a softirq does it does in the default order as well."""
+    setup = (Op.parse("create 0"), Op.parse("map 0 0"))
+    alone = Case("v5", World(cpus=1, tds=1, slots=1), setup, ((Op.parse("destroy 0"),),))
+    tried = (run(alone.with_schedule(Schedule.of([(step, 1)]))) for step in range(400))
+    interrupted = next(each for each in tried if each.finding and each.preemptions)
+    assert bucket(interrupted) == "irq-safety/-/-/pamt_lock"
+    shrunk = shrink(interrupted).run
+    assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)
+
+
+def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> None:
+    """Heavy reading, but the pages that come and go need two preemptions."""
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
+    programs = ((Op.parse("zap 0 0"),), (Op.parse("map 1 0"),))
+    world = World(slots=1, guest_ranges=(0,), kernel_ranges=(1, 2))
+    case = Case("bias-minus-one", world, setup, programs)
+    pages = run(case.with_schedule(Schedule.of([(66, 1), (164, 0)])))
+    assert bucket(pages) == "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+    tds = shrink(pages).run
+    assert (tds.case.operations, tds.preemptions) == (2, 1)
+    assert {op.name for program in tds.case.programs for op in program} == {"create", "destroy"}
+
+
+def test_an_operation_more_is_less_than_memory_that_runs_out() -> None:
+    """Two ways to v4's put of a range that has no pair any more."""
+    world = World(slots=1, kernel_ranges=(2,))
+    zap_and_map = Case(
+        "v4",
+        world,
+        (Op("create", (0,)), Op("create", (1,)), Op("map", (0, 0))),
+        ((Op("zap", (0, 0)),), (Op("map", (1, 0)), Op("zap", (1, 0)))),
+        Schedule.of([(64, 1)]),
+    )
+    failing = Case(
+        "v4",
+        world,
+        (Op("create", (0,)),),
+        ((Op("destroy", (0,)),), (Op("create", (1,)),)),
+        Schedule.of([(133, 1)]),
+        faults=(Fault("alloc", 3),),
+    )
+    plain, memory_out = run(zap_and_map), run(failing)
+    assert bucket(plain) == bucket(memory_out)
+    assert size(plain) < size(memory_out)
+    assert run(evolve(failing, faults=())).finding is None, "two operations alone are not enough"

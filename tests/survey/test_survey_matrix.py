@@ -1,0 +1,76 @@
+"""The matrix: each kind of cell, and why."""
+
+from __future__ import annotations
+
+from tdxfuzz.run.session import run
+from tdxfuzz.survey.matrix import COLUMNS, HUGE_PAGES, Cell, Effort, Entry, markdown, row
+
+BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
+
+
+def cells(design: str, effort: Effort = BRIEF) -> dict[str, Entry]:
+    return {entry.check: entry for entry in row(design, None, effort)}
+
+
+def test_one_finding_does_not_hide_another() -> None:
+    entries = cells("v4")
+    assert list(entries) == list(COLUMNS)
+    assert {"unexpected-status", "refcount"} <= {
+        check for check, entry in entries.items() if entry.cell is Cell.FOUND
+    }
+    for check, entry in entries.items():
+        if entry.found is not None:
+            finding = run(entry.found).finding
+            assert finding is not None
+            assert finding.check == check
+
+
+def test_a_sound_design_has_nothing_found() -> None:
+    entries = cells("v6")
+    assert {entry.cell for entry in entries.values()} <= {Cell.CLEAN, Cell.UNKNOWN}
+    assert entries["pamt-in-use"].cell is Cell.CLEAN
+    assert entries["refcount"].bounds == (
+        "at 2 CPUs all orders of zap-remap; each allocation of a TD's life failing once, "
+        "each SEAMCALL interrupted once, each without entropy once; 1 s of hunting at 3 CPUs"
+    )
+
+
+def test_a_search_cut_short_leaves_all_unknown() -> None:
+    effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=("zap-remap", "split-map"))
+    entries = cells("v6", effort)
+    assert entries.pop(HUGE_PAGES).why == "split-map: more than 0 s"
+    for entry in entries.values():
+        assert entry.cell is Cell.UNKNOWN
+        assert entry.why == "zap-remap: more than 0 s; split-map: more than 0 s"
+
+
+def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
+    effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("split-map",))
+    v5, v6 = cells("v5", effort), cells("v6", effort)
+    assert v5[HUGE_PAGES].cell is v5["irq-safety"].cell is Cell.FOUND
+    assert v6[HUGE_PAGES].cell is v6["irq-safety"].cell is Cell.CLEAN
+    found = v5[HUGE_PAGES].found
+    assert found is not None
+    assert run(found).finding is not None
+    assert "never" in cells("v6")[HUGE_PAGES].why
+
+
+def test_a_failed_allocation_is_tried_at_every_place() -> None:
+    entries = cells("v3", Effort(30, 0, scenarios=("zap-zap",)))
+    found = entries["page-leak"].found
+    assert found is not None
+    assert [fault.kind for fault in found.faults] == ["alloc"]
+
+
+def test_the_page_shows_cells_links_and_reasons() -> None:
+    entries = [
+        Entry("good", "refcount", Cell.CLEAN, "some bounds"),
+        Entry("good", "livelock", Cell.UNKNOWN, "some bounds", "never: a loop"),
+        Entry("bad", "refcount", Cell.FOUND, "some bounds"),
+        Entry("bad", "livelock", Cell.CLEAN, "some bounds"),
+    ]
+    page = markdown(entries, "tdxfuzz matrix", {("bad", "refcount"): "bad.tdx.toml"})
+    assert "| design | refcount | livelock |" in page
+    assert "| good | clean | ? |" in page
+    assert "| bad | [**found**](bad.tdx.toml) | clean |" in page
+    assert page.endswith("## Unknown, and why\n\n- good: never: a loop\n")

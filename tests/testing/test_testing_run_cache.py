@@ -1,0 +1,65 @@
+"""Cases that are drawn one by one: what comes again is looked up, each thread for itself."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.kernel.page import PageCache
+from tdxfuzz.run.session import run
+from tdxfuzz.sim import Schedule
+from tdxfuzz.testing.run_cache import Drawn, drawn, forget
+
+CASE = SCENARIOS["map-zap"].case("hint")
+
+
+class Counted(Merged):
+    """A design that counts how often it was asked for a page."""
+
+    gets = 0
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        type(self).gets += 1
+        return super().get(pfn, cache)
+
+
+def test_a_case_is_run_once_and_another_order_again() -> None:
+    cases = Drawn(Counted)
+    Counted.gets = 0
+    case = Case("Counted", setup=CASE.setup, programs=CASE.programs)
+    first = cases.run(case)
+    gets = Counted.gets
+    assert gets > 0
+    assert cases.run(case) is first
+    assert Counted.gets == gets
+    other = cases.run(case.with_schedule(Schedule.of([(40, 1)])))
+    assert Counted.gets > gets
+    assert other.outcome.switches != first.outcome.switches
+
+
+def test_a_run_is_as_by_itself_and_so_are_the_places_that_can_matter() -> None:
+    cases = Drawn(None)
+    found: list[Finding] = []
+    for places in cases.base(CASE).conflicts:
+        for place in places:
+            case = CASE.with_schedule(Schedule.of([place]))
+            assert cases.run(case).findings == run(case).findings
+            found += cases.run(case).findings
+    assert found
+    assert cases.base(CASE) is cases.base(CASE)
+
+
+def test_each_thread_and_each_design_has_its_own() -> None:
+    forget()
+    mine, others = drawn(), []
+    thread = Thread(target=lambda: others.append(drawn()))
+    thread.start()
+    thread.join()
+    assert drawn() is mine
+    assert drawn(Counted) is not mine
+    assert others[0] is not mine
+    forget()
+    assert drawn() is not mine

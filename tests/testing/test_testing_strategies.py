@@ -1,0 +1,66 @@
+"""What Hypothesis draws is valid, crowded and runs."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tdxfuzz.abi import Status
+from tdxfuzz.assertions import assert_clean
+from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.operation import Op
+from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.session import run
+from tdxfuzz.strategies import (
+    bases,
+    cases,
+    operations,
+    schedules,
+    seamcalls,
+    setups,
+    status_words,
+    worlds,
+)
+
+
+@given(cases("merged"))
+def test_the_merged_design_is_clean(case: Case) -> None:
+    assert_clean(case)
+
+
+@given(cases("v6", cpus=3))
+def test_the_v6_design_is_clean_on_three_cpus(case: Case) -> None:
+    assert_clean(case)
+
+
+@given(st.integers(1, 8).flatmap(worlds), st.data())
+def test_an_operation_fits_its_world(world: World, data: st.DataObject) -> None:
+    Case("merged", world, programs=((),) * world.cpus, setup=(data.draw(operations(world)),))
+
+
+@given(bases("hint"), st.data())
+def test_a_schedule_has_no_more_preemptions_than_asked_for(base: Base, data: st.DataObject) -> None:
+    schedule = data.draw(schedules(base, most=2))
+    assert len(schedule) <= 2
+    assert run(base.run.case.with_schedule(schedule)).preemptions <= 2
+
+
+@given(cases("hostile", cpus=3))
+def test_hostile_cases_call_the_module_from_every_cpu(case: Case) -> None:
+    assert len(case.programs) == 3
+    assert all(op.is_seamcall for program in case.programs for op in program)
+    run(case)
+
+
+@given(setups(), st.data())
+def test_a_seamcall_is_written_and_read_back(setup: str, data: st.DataObject) -> None:
+    op = data.draw(seamcalls(setup))
+    assert op.is_seamcall
+    assert Op.parse(str(op)) == op
+
+
+@given(status_words())
+def test_a_status_word_has_a_name_and_a_class(word: Status) -> None:
+    assert 0 <= word < 1 << 64
+    assert str(word)
+    assert word.ok == (word >> 63 == 0)

@@ -24,9 +24,9 @@ from coverage import Coverage
 
 import tdxfuzz.module
 from tdxfuzz.abi import BY_NUMBER, status
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.generate.codec import decode
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.run.session import SetupError, run
 from tools.seeds import write_seeds
 from tools.statuses import producible

@@ -25,7 +25,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, Hunted, hunt
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Cpu, Simulator, Why
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis

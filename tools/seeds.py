@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tdxfuzz.abi import CODES, LEAVES, OPERANDS
 from tdxfuzz.abi.registers import NAMES
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.generate.codec import encode
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.read import parse_case, read, read_text
 
 CORPUS = Path(__file__).parent.parent / "corpus"

@@ -20,13 +20,13 @@ from random import Random
 
 import tdxfuzz.module.lock
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
 from tdxfuzz.verify.search import verify

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from tdxfuzz.host.host import Host
 from tdxfuzz.module.td import Tdr
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 MANY = 3
 """From here on counts are alike."""

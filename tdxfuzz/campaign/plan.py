@@ -16,9 +16,9 @@ from attrs import evolve
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Hunt
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.generate.huge_programs import Huge
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.run.session import checks_of
 
 CORPUS = "corpus"

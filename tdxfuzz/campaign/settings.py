@@ -10,9 +10,9 @@ from pathlib import Path
 import cattrs
 from attrs import asdict, fields, frozen
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design_file import DesignFileError, class_in, split
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design

@@ -37,7 +37,8 @@ from tdxfuzz.repro.replay import Result, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.run.footprint import Conflicts
-from tdxfuzz.run.session import Design, Run, SetupError, checks_of, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, SetupError, checks_of, run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import HarnessError, Schedule

@@ -21,6 +21,7 @@ from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summary
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
@@ -29,7 +30,6 @@ from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.design_file import split
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
 

@@ -6,10 +6,10 @@ import hashlib
 
 from attrs import frozen
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.host.design_file import DesignFileError, class_in, split
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
 

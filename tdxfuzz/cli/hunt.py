@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 from attrs import frozen
 
+from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
@@ -22,8 +24,6 @@ from tdxfuzz.engines.hunt import Budget, Hunted, hunt
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.faults import KINDS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, Result, replay

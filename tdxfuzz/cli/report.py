@@ -9,7 +9,8 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.repro.words import counted
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import Explored

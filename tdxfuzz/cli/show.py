@@ -16,7 +16,8 @@ from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.svg import svg
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 
 RENDER: dict[str, Callable[[Run], str]] = {
     "steps": steps,

@@ -17,7 +17,8 @@ from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 
 

@@ -9,6 +9,7 @@ import click
 from attrs import evolve, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
@@ -23,7 +24,6 @@ from tdxfuzz.cli.report import (
     write_finding,
 )
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, HostileResult, verify_hostile
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output
@@ -17,7 +18,6 @@ from tdxfuzz.cli.report import (
     finding_document,
     write_finding,
 )
-from tdxfuzz.host.hostile import SETUPS
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.verify.hostile_pairs import MOST_CALLS, Swept, overlaps, sweep

@@ -23,7 +23,7 @@ from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import PamtEntry
 from tdxfuzz.run.effects import CHANGES, READS, effect
 from tdxfuzz.run.footprint import range_of
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol
 
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 
 class Engine(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 
 @frozen

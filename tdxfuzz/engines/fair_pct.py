@@ -13,7 +13,7 @@ from random import Random
 
 from tdxfuzz.engines.pct import DEFAULT_DEPTH, PriorityPolicy, draw_priorities
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Cpu, Simulator, Why
 
 TURN = 16

@@ -10,6 +10,7 @@ from random import Random
 from attrs import evolve, field, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.events import CaseRun, Found, HuntListener
@@ -18,10 +19,10 @@ from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Contention, Design, Run, checks_of, run
+from tdxfuzz.run.result import Contention, Run
+from tdxfuzz.run.session import Design, checks_of, run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Fault, HarnessError, Trace, check_determinism
 

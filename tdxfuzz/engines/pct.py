@@ -12,7 +12,7 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Cpu, Simulator, Why
 from tdxfuzz.sim.scheduler import NEVER
 

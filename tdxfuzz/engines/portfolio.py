@@ -10,7 +10,7 @@ from tdxfuzz.engines.pct import Pct
 from tdxfuzz.engines.random_walk import RandomWalk
 from tdxfuzz.engines.windows import OneByOne
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 
 class Portfolio:

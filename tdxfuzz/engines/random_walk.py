@@ -12,7 +12,7 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Schedule
 
 COUNTS = ((1, 2, 3, 4), (60, 25, 10, 5))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
 from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.check import CHECKS
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import End
 
 BUSY = CODES["OPERAND_BUSY"]

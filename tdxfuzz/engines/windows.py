@@ -14,7 +14,7 @@ from random import Random
 
 from tdxfuzz.engines.each_window import windows
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import EMPTY
 
 

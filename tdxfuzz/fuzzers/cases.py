@@ -8,9 +8,9 @@ from random import Random
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import WHAT_IF
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.mutate import cross, mutate
-from tdxfuzz.host.faults import WHAT_IF
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Conflicts
 from tdxfuzz.run.session import SetupError

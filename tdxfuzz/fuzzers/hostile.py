@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.fuzzers.engine import fuzz_cases
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
-from tdxfuzz.host.hostile import HOSTILE
 
 if __name__ == "__main__":
     everything = os.environ.get("TDXFUZZ_ALL", "") not in ("", "0")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
-from tdxfuzz.case.case import ALL_ENTRIES, MAX_CPUS, MAX_OPERATIONS, MAX_RANGES, World
+from tdxfuzz.case.case import MAX_OPERATIONS
 from tdxfuzz.case.operation import MAX_AREAS, MAX_SLOTS, MAX_TDS, Op
+from tdxfuzz.case.world import ALL_ENTRIES, MAX_CPUS, MAX_RANGES, World
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import Schedule
 

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from tdxfuzz.case.case import (
-    DEFAULT_STEPS,
-    MAX_OPERATIONS,
-    MAX_STEPS,
-    Case,
-    World,
-)
+from tdxfuzz.case.case import DEFAULT_STEPS, MAX_OPERATIONS, MAX_STEPS, Case
+from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate import hostile_codec
 from tdxfuzz.generate.byte_format import (
     ESCAPE,
@@ -32,8 +29,6 @@ from tdxfuzz.generate.byte_format import (
     write_world,
 )
 from tdxfuzz.generate.programs import LAYOUTS
-from tdxfuzz.host.faults import KINDS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.sim import Fault
 
 MAX_FAULTS = 16

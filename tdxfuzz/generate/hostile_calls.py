@@ -17,11 +17,11 @@ from attrs import evolve, frozen
 from tdxfuzz.abi import LEAVES, Leaf
 from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.case.operation import Op, arguments_of
 from tdxfuzz.generate.choices import RandomSource, Source
 from tdxfuzz.host.host import Host
-from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.host.operations import seamcall
 from tdxfuzz.module.leaves import HANDLERS

@@ -14,8 +14,10 @@ from functools import cache
 from attrs import evolve
 
 from tdxfuzz.abi import BY_NAME, LEAVES
-from tdxfuzz.case.case import DEFAULT_STEPS, MAX_OPERATIONS, Case, World
+from tdxfuzz.case.case import DEFAULT_STEPS, MAX_OPERATIONS, Case
+from tdxfuzz.case.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.case.operation import AREA_OPERATIONS, MAX_REGISTER, OPERATIONS, Op, arguments_of
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.byte_format import (
     ESCAPE,
     Reader,
@@ -28,7 +30,6 @@ from tdxfuzz.generate.byte_format import (
     write_world,
 )
 from tdxfuzz.generate.hostile_calls import fitting_calls, kind_of, resources
-from tdxfuzz.host.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.module.leaves import HANDLERS
 
 CPUS = (2, 3, 4, 1, 5, 6, 7, 8)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from tdxfuzz.case.case import ALL_ENTRIES, DEFAULT_STEPS, Case, World
+from tdxfuzz.case.case import DEFAULT_STEPS, Case
 from tdxfuzz.case.operation import AREA_OPERATIONS, Op
+from tdxfuzz.case.world import ALL_ENTRIES, World
 from tdxfuzz.generate.choices import Source
 
 

@@ -7,8 +7,10 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.codec import presets
 from tdxfuzz.generate.hostile_calls import (
@@ -21,7 +23,6 @@ from tdxfuzz.generate.hostile_calls import (
 )
 from tdxfuzz.generate.hostile_codec import setup_of
 from tdxfuzz.generate.programs import ALIVE, draw_case, draw_programs
-from tdxfuzz.host.hostile import HOSTILE, SETUPS
 from tdxfuzz.run.footprint import Conflicts
 from tdxfuzz.sim import EMPTY, Schedule
 

@@ -1,17 +1,4 @@
-"""SEAMCALLs that go wrong because the case says so.
-
-=============  ==========================================================================
-``alloc``      the allocator has no page (see :mod:`tdxfuzz.host.kernel.page`)
-``busy``       a PAMT.ADD or REMOVE is refused as busy, though nobody is in its way
-``refuse``     so is any SEAMCALL
-``entropy``    a SEAMCALL answers RND_NO_ENTROPY; Linux repeats it at once, ten times at most
-``interrupt``  an interrupt is pending while a SEAMCALL runs
-=============  ==========================================================================
-
-An index counts the SEAMCALLs that the programs make (for ``busy`` those of PAMT pages alone),
-attempts that are repeated included. A design need not survive ``busy`` and ``refuse``: they ask
-what if.
-"""
+"""SEAMCALLs that go wrong because the case says so: the kinds are in :mod:`tdxfuzz.case.faults`."""
 
 from __future__ import annotations
 
@@ -19,18 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import OPERANDS, code, find, status
+from tdxfuzz.case.faults import BUSY, ENTROPY, INTERRUPT, KINDS, REFUSE
 from tdxfuzz.sim import RMW, Fault, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
     from tdxfuzz.module.call import LogicalProcessor
     from tdxfuzz.sim import Simulator
-
-ALLOC, BUSY, REFUSE, ENTROPY, INTERRUPT = "alloc", "busy", "refuse", "entropy", "interrupt"
-KINDS = (ALLOC, BUSY, REFUSE, ENTROPY, INTERRUPT)
-
-WHAT_IF = frozenset({BUSY, REFUSE})
-"""Kinds that nothing brings about but the case."""
 
 PAMT_LEAVES = (find("TDH.PHYMEM.PAMT.ADD").number, find("TDH.PHYMEM.PAMT.REMOVE").number)
 ENTROPY_RETRIES = 10

@@ -8,11 +8,13 @@ from typing import TypeVar
 
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.case.case import MAX_RANGES, Case
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import ALLOC
+from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.case.world import MAX_RANGES
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.design import Pair, RefcountLayer
-from tdxfuzz.host.faults import ALLOC, SeamcallFaults
-from tdxfuzz.host.hostile import HOSTILE
+from tdxfuzz.host.faults import SeamcallFaults
 from tdxfuzz.host.kernel.errno import errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida

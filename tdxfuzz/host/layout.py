@@ -8,9 +8,9 @@ from functools import lru_cache
 from attrs import frozen
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
-from tdxfuzz.case.case import World
 from tdxfuzz.case.names import TDMR_BASE, name_of_page, name_of_range
 from tdxfuzz.case.operation import MAX_SLOTS
+from tdxfuzz.case.world import World
 from tdxfuzz.module.pamt import ALL_SMALL
 from tdxfuzz.module.tdmr import TdmrInfo
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.repro.lines import Line, describe_op, lines_of
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 STEP = 6
 TEXT = 44

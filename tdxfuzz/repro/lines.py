@@ -11,7 +11,7 @@ from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.module.codes import REMOVAL_HINT
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Record
 
 ADDRESS = 0x0000_FFFF_FFFF_F000

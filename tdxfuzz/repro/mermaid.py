@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tdxfuzz.repro.lines import describe_op, lines_of
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 
 def mermaid(run: Run) -> str:

@@ -10,8 +10,9 @@ from typing import TypeVar
 import cattrs
 from attrs import field, frozen, validators
 
-from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError, World
+from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.errors import ReproducerError

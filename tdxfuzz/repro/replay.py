@@ -7,7 +7,8 @@ from enum import Enum
 from attrs import frozen
 
 from tdxfuzz.repro.reproducer import Reproducer
-from tdxfuzz.run.session import Design, Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, run
 
 
 class Result(Enum):

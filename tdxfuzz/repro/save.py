@@ -8,7 +8,8 @@ from attrs import frozen
 
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, write
-from tdxfuzz.run.session import Design, Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, run
 
 
 @frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tdxfuzz.abi import BY_NUMBER, status
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Record
 
 

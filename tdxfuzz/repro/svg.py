@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from attrs import frozen
 
 from tdxfuzz.repro.lines import Line, describe_op, lines_of
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 GUTTER = 56
 LANE = 380

@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdxfuzz.case.case import ALL_ENTRIES, Case
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer

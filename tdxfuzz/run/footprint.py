@@ -13,7 +13,8 @@ from collections import OrderedDict
 from tdxfuzz.case.case import Case
 from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
-from tdxfuzz.run.session import Design, Run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design
 from tdxfuzz.run.worlds import Rerun, Worlds
 from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
 

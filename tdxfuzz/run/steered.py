@@ -11,11 +11,13 @@ from collections.abc import Callable
 from attrs import evolve
 from greenlet import getcurrent, greenlet
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host import operations
-from tdxfuzz.run.session import Design, Run, Session
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, Session
 from tdxfuzz.sim import Cpu, Schedule, Simulator, Why
 from tdxfuzz.sim.scheduler import NEVER, default_choice
 

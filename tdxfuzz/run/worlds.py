@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.run.session import Design, Fingerprint, Run, Session
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, Fingerprint, Session
 from tdxfuzz.sim import EMPTY, NotRewindableError, Policy, Schedule
 
 

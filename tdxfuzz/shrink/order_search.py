@@ -8,7 +8,8 @@ from attrs import evolve
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines.each_window import windows
-from tdxfuzz.run.session import Design, Run, SetupError
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, SetupError
 from tdxfuzz.run.worlds import Rerun, Worlds
 from tdxfuzz.shrink.passes import Candidate
 from tdxfuzz.shrink.program_point import Place, Progress

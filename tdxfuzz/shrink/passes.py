@@ -7,8 +7,9 @@ from itertools import product
 
 from attrs import evolve, field, frozen
 
-from tdxfuzz.case.case import ALL_ENTRIES, Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.world import ALL_ENTRIES, World
 from tdxfuzz.shrink.program_point import Place
 from tdxfuzz.sim import Fault
 

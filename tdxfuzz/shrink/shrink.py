@@ -22,7 +22,8 @@ from itertools import combinations
 
 from attrs import frozen
 
-from tdxfuzz.run.session import Design, Run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.passes import SIMPLIFICATIONS, Simplification, effort, setup_order
 from tdxfuzz.sim import EMPTY

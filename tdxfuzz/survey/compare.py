@@ -22,7 +22,8 @@ from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Design, Run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design
 
 
 @define

@@ -14,15 +14,17 @@ from enum import Enum
 
 from attrs import evolve, frozen
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.engines.portfolio import Portfolio
-from tdxfuzz.host.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.run.session import Design, Run, Session, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, Session, run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Until, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds

@@ -15,7 +15,8 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
-from tdxfuzz.run.session import Design, Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.testing.run_cache import drawn
 

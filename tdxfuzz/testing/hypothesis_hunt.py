@@ -8,14 +8,15 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.engines.events import HuntListener
 from tdxfuzz.engines.hunt import Budget, Hunted, Noted, orders_of
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Design, Run, checks_of
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, checks_of
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.testing.strategies import programs, schedules
 

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.run.footprint import Base
-from tdxfuzz.run.session import Design, Run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design
 from tdxfuzz.run.worlds import Worlds
 
 MOST = 512

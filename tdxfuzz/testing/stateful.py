@@ -20,8 +20,9 @@ from hypothesis import event, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tdxfuzz.case.case import MAX_CPUS, MAX_OPERATIONS
+from tdxfuzz.case.case import MAX_OPERATIONS
 from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
+from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.check.lock_leak import module_locks
 from tdxfuzz.check.module_state import inconsistencies
 from tdxfuzz.generate.hostile_calls import hostile_case

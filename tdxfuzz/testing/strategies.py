@@ -19,12 +19,13 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from tdxfuzz.abi import CODES, OPERANDS, Status, status
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.choices import Source
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
-from tdxfuzz.host.hostile import HOSTILE, SETUPS
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Base
 from tdxfuzz.run.session import Design

@@ -6,8 +6,8 @@ import marshal
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.cells import RelaxPoint
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.run.effects import learnt, touched
 from tdxfuzz.run.session import Session
 from tdxfuzz.run.shared_state import Contents

@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.verify.search import Until, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds, Explored
 

@@ -20,9 +20,10 @@ from enum import Enum
 from attrs import evolve, field, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
-from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.run.session import Design, Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, Nondeterminism, Schedule
 from tdxfuzz.verify.explorer import Explorer

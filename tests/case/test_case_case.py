@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.case.case import MAX_OPERATIONS, Case, World
+from tdxfuzz.case.case import MAX_OPERATIONS, Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.sim import Schedule
 
 

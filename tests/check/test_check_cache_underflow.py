@@ -5,8 +5,9 @@ from __future__ import annotations
 from attrs import evolve
 
 from broken_designs import TopsUpTooLittle
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault

@@ -8,13 +8,15 @@ import pytest
 from attrs import evolve
 
 from broken_designs import LosesBitmapBit
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.run.session import Contention, SetupError, run
+from tdxfuzz.run.result import Contention
+from tdxfuzz.run.session import SetupError, run
 from tdxfuzz.sim import End, Schedule
 
 WORLD = World(cpus=2, tds=2, slots=2)

@@ -23,8 +23,9 @@ from broken_designs import (
     RemovesEarly,
     Warns,
 )
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.host import Host

@@ -6,13 +6,15 @@ from contextlib import nullcontext
 
 import pytest
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v5 import V5
 from tdxfuzz.host.designs.v5_irqsave import V5Irqsave
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE, WORLD, setup_ops
 from tdxfuzz.case.operation import Op
 from tdxfuzz.check.linearizable import Called, serial_orders
-from tdxfuzz.host.hostile import HOSTILE, WORLD, setup_ops
 from tdxfuzz.module.lock import AtomicCount
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import READ, WRITE, Schedule
 
 TWO_VCPUS = Case(

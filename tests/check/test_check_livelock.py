@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from broken_designs import GoesRound
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import End, Schedule
 
 FAULTS = Case(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from broken_designs import LocksBothWays
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.check.lock_order import Edge, edges_of, shortest_cycle
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged

@@ -10,7 +10,7 @@ import pytest
 from cli.conftest import Invoke
 from golden_files import check_golden
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 
 RACY = dedent(
     '''

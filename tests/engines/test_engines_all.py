@@ -9,9 +9,10 @@ from random import Random
 
 import pytest
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES, Engine
 from tdxfuzz.engines.each_window import windows
 from tdxfuzz.engines.fair_pct import FairPct, FairPolicy

@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.engines.each_window import windows
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.run.footprint import conflicts_of
-from tdxfuzz.run.session import Run
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import EMPTY, Schedule
 

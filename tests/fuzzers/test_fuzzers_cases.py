@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden_files import HINT_RACE, REGRESSIONS
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.fuzzers.cases import MOST_BYTES, MOST_CPUS, MOST_OPERATIONS, Cases, Found
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.generate.codec import decode, encode
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.read import read
 from tdxfuzz.sim import Schedule
 from tools.seeds import write_seeds

@@ -7,13 +7,14 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.byte_format import Reader, read_world
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.hostile_calls import hostile_case
-from tdxfuzz.host.faults import KINDS
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.sim import Fault, Schedule, Switch
 from tdxfuzz.sim.schedule import MAX_STEP

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
+from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_hostile, fitting_calls
-from tdxfuzz.host.hostile import SETUPS
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from tdxfuzz.case.case import ALL_ENTRIES
 from tdxfuzz.case.operation import OPERATIONS
+from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.generate.choices import RandomSource

@@ -8,7 +8,8 @@ from random import Random
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
-from tdxfuzz.run.session import Contention, SetupError, run
+from tdxfuzz.run.result import Contention
+from tdxfuzz.run.session import SetupError, run
 
 
 def test_a_seed_gives_the_same_program_each_time() -> None:

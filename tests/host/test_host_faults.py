@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import ENTROPY, INTERRUPT, KINDS, REFUSE, WHAT_IF
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
-from tdxfuzz.host.faults import ENTROPY, ENTROPY_RETRIES, INTERRUPT, KINDS, REFUSE, WHAT_IF
+from tdxfuzz.host.faults import ENTROPY_RETRIES
 from tdxfuzz.host.kvm.mmu import PAGE_AUG
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import End, Fault
 from tdxfuzz.verify.search import Until, Verdict, verify

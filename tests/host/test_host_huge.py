@@ -6,8 +6,9 @@ import pytest
 from attrs import evolve
 
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.case.case import ALL_ENTRIES, Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import ALL_ENTRIES, World
 from tdxfuzz.host.design import ENOMEM, Pair
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
@@ -16,7 +17,8 @@ from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.host.operations import run as perform
 from tdxfuzz.module.pamt import PT, Pamt2M
-from tdxfuzz.run.session import Run, Session, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Session, run
 from tdxfuzz.sim import End, Fault, Schedule
 
 FEW = World(cpus=1, tds=2, slots=1, areas=1, entries=4)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.case.case import World
 from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS
+from tdxfuzz.case.world import World
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
 from tdxfuzz.host.kernel.held import HeldLocks

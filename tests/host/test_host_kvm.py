@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.host import operations
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host

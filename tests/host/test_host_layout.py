@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from tdxfuzz.case.case import World
 from tdxfuzz.case.names import TDMR_BASE
+from tdxfuzz.case.world import World
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.strategies import worlds
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.run.session import Run, Session, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Session, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
 

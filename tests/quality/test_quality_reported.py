@@ -8,9 +8,10 @@ import pytest
 
 from tdxfuzz.abi import Status
 from tdxfuzz.abi.address import LEVEL_4K
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
 from tdxfuzz.host.design import Pair, RefcountLayer

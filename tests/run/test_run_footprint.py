@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.run.footprint import Conflicts, conflicts_of
 from tdxfuzz.run.session import run
 from tdxfuzz.run.worlds import Rerun

@@ -9,6 +9,8 @@ import pytest
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.pct import PriorityPolicy
 from tdxfuzz.generate.choices import RandomSource
@@ -16,9 +18,8 @@ from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.faults import KINDS
-from tdxfuzz.host.hostile import HOSTILE
-from tdxfuzz.run.session import Run, run
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.run.worlds import Rerun, Worlds
 from tdxfuzz.sim import Fault, Schedule
 

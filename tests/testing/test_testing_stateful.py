@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tdxfuzz import strategies
-from tdxfuzz.case.case import World
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.hostile_calls import fitting_calls
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tdxfuzz.abi import Status
 from tdxfuzz.assertions import assert_clean
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.run.footprint import Base
 from tdxfuzz.run.session import run
 from tdxfuzz.strategies import (

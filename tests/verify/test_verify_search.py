@@ -8,9 +8,10 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from tdxfuzz.case.case import Case, World
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.case.world import World
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import Contents
 from tdxfuzz.sim import End, Schedule

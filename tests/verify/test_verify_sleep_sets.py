@@ -10,11 +10,11 @@ from attrs import evolve
 
 from golden_files import REGRESSIONS
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.generate.choices import RandomSource
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.programs import draw_case
-from tdxfuzz.host.hostile import HOSTILE
 from tdxfuzz.repro.read import parse, read_text
 from tdxfuzz.run.judge import HOOKS, overridden
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE

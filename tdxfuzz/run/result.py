@@ -1,0 +1,61 @@
+"""What a run was: how it ended, what the checks found, and what it has seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum
+
+from attrs import frozen
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.host.layout import Layout
+from tdxfuzz.sim import Outcome, Schedule, Trace
+
+
+class Contention(IntEnum):
+    """How much the programs have to do with each other."""
+
+    NONE = 0
+    """No 2MB range was got or put by more than one CPU."""
+    SHARED = 1
+    """Some range was."""
+    EDGE = 2
+    """And in some order that range is empty: its pair comes and goes."""
+
+
+@frozen
+class Run:
+    """What a case did.
+
+    ``schedule`` is the case's without its no-ops; ``calls`` counts SEAMCALLs by leaf
+    number and status code, and ``setup_steps`` the steps of the set-up, neither of a set-up
+    that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
+    how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
+    used its range; ``contention`` whether the programs met at all; ``longest`` the most
+    steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there
+    are to switch to, CPUs and their softirqs; ``state`` is what the
+    session's ``fingerprint``, if it had one, made of the state at the end.
+    """
+
+    case: Case
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    schedule: Schedule
+    preemptions: int
+    calls: Counter[tuple[int, int]]
+    seen: frozenset[str]
+    setup_steps: int
+    waits: int
+    adds_met: bool
+    contention: Contention
+    longest: int
+    contexts: int
+    layout: Layout
+    trace: Trace | None = None
+    state: int | None = None
+
+    @property
+    def finding(self) -> Finding | None:
+        """The first finding, of which later ones may be consequences."""
+        return self.findings[0] if self.findings else None

@@ -23,8 +23,8 @@ from attrs import asdict, frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, Hunted, hunt
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Cpu, Simulator, Why
@@ -77,7 +77,7 @@ class Uniform:
 
     name = UNIFORM
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         return base.rerun.run_as(UniformPolicy(rng))
 
 
@@ -147,7 +147,7 @@ def _in_words(case: Case) -> str:
     return " | ".join([*("; ".join(map(str, part)) for part in parts), " ".join(switches)])
 
 
-def _hunt(job: Job) -> Hunted:
+def _hunt(job: Job) -> HuntResult:
     budget = Budget(seconds=job.limit)
     if job.engine == HYPOTHESIS:
         return hunt_with_hypothesis(job.design, job.seed, budget)

@@ -13,8 +13,8 @@ from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
-from tdxfuzz.campaign.work import Bench
-from tdxfuzz.campaign.workers import Done, Workers
+from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.campaign.workers import FinishedTask, Workers
 
 SMALL = Settings((Subject("hint"), Subject("merged")), seed=6, batch=80)
 
@@ -28,9 +28,9 @@ class InlineWorkers:
     def __init__(
         self, settings: Settings, spoil: Callable[[Task], Answer | str | None] | None = None
     ) -> None:
-        self._bench = Bench(settings)
+        self._bench = TaskRunner(settings)
         self._spoil = spoil
-        self._done: list[Done] = []
+        self._done: list[FinishedTask] = []
         self.asked: list[Task] = []
 
     def free(self) -> int:
@@ -41,14 +41,14 @@ class InlineWorkers:
 
     def submit(self, task: Task) -> None:
         self.asked.append(task)
-        spoilt = None if self._spoil is None else self._spoil(task)
-        if isinstance(spoilt, str):
-            self._done.append(Done(task, None, spoilt))
+        contended = None if self._spoil is None else self._spoil(task)
+        if isinstance(contended, str):
+            self._done.append(FinishedTask(task, None, contended))
             return
-        answer = spoilt or self._bench.do(task_of(to_text(task)))
-        self._done.append(Done(task, answer_of(to_text(answer))))
+        answer = contended or self._bench.do(task_of(to_text(task)))
+        self._done.append(FinishedTask(task, answer_of(to_text(answer))))
 
-    def wait(self, seconds: float) -> Sequence[Done]:
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
         done, self._done = self._done, []
         return done
 

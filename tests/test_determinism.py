@@ -12,7 +12,7 @@ import pytest
 
 from golden_files import ROOT, check_golden
 from tdxfuzz.case.case import Case
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.sim import Schedule
 
@@ -32,7 +32,7 @@ def some_cases() -> list[Case]:
     for design in ("hint", "v4", "v6", "merged"):
         for cpus in (2, 3):
             for _ in range(4):
-                case = draw_case(RandomSource(rng), design, cpus)
+                case = draw_case(RandomChoices(rng), design, cpus)
                 pairs = [(rng.randrange(400), rng.randrange(cpus)) for _ in range(3)]
                 found.append(case.with_schedule(Schedule.of(pairs)))
     return found

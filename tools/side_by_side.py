@@ -22,7 +22,7 @@ import tdxfuzz.module.lock
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
@@ -42,7 +42,7 @@ SEARCHES = ("map-zap", "zap-zap", "convert-map")
 def cases(each: int) -> Iterator[Case]:
     """Cases of all designs in turn, every other one with 2MB pages, each with four switches."""
     rng = Random(SEED)
-    source = RandomSource(rng)
+    source = RandomChoices(rng)
     for turn in range(each):
         for design in (*DESIGNS, HOSTILE):
             cpus = rng.choice((2, 2, 3))

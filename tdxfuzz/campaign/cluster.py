@@ -18,8 +18,8 @@ from distributed.client import FutureCancelledError
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Task, answer_of, task_of, to_text
-from tdxfuzz.campaign.work import Bench
-from tdxfuzz.campaign.workers import Done
+from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.campaign.workers import FinishedTask
 
 
 class ClusterWorkers:
@@ -48,7 +48,7 @@ class ClusterWorkers:
         future = self._client.submit(_do, self._settings, to_text(task), pure=False)
         self._running[future] = (task, time.monotonic())
 
-    def wait(self, seconds: float) -> Sequence[Done]:
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
         if not self._running:
             # No worker is there yet, or none any more.
             time.sleep(seconds)
@@ -67,17 +67,17 @@ class ClusterWorkers:
         self._client.cancel(list(self._running), force=True)
         self._client.close()
 
-    def _finished(self) -> list[Done]:
+    def _finished(self) -> list[FinishedTask]:
         done = []
         for future in [future for future in self._running if future.done()]:
             task, _ = self._running.pop(future)
             if future.status == "finished":
-                done.append(Done(task, answer_of(future.result())))
+                done.append(FinishedTask(task, answer_of(future.result())))
             else:
-                done.append(Done(task, None, _problem(future)))
+                done.append(FinishedTask(task, None, _problem(future)))
         return done
 
-    def _overdue(self) -> list[Done]:
+    def _overdue(self) -> list[FinishedTask]:
         """Tasks given out too long ago: their workers are restarted."""
         now = time.monotonic()
         late = [f for f, (_, began) in self._running.items() if now - began >= self._patience]
@@ -89,7 +89,7 @@ class ClusterWorkers:
         done = []
         for future in late:
             task, _ = self._running.pop(future)
-            done.append(Done(task, None, f"no answer within {self._patience:g} s"))
+            done.append(FinishedTask(task, None, f"no answer within {self._patience:g} s"))
         self._client.cancel(late, force=True)
         # A worker may have left of its own accord meanwhile.
         with suppress(KeyError):
@@ -106,8 +106,8 @@ def _problem(future: Future) -> str:
 
 
 @lru_cache(maxsize=4)
-def _bench(settings: str) -> Bench:
-    return Bench(Settings.of_text(settings))
+def _bench(settings: str) -> TaskRunner:
+    return TaskRunner(Settings.of_text(settings))
 
 
 def _do(settings: str, task: str) -> str:

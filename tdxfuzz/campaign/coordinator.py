@@ -34,15 +34,15 @@ from tdxfuzz.campaign.store import Store, Totals
 from tdxfuzz.campaign.task import (
     ATTEMPTS,
     REPLAYS,
-    Hunt,
-    Hunted,
-    Measure,
-    Measured,
-    Shrink,
-    Shrunk,
+    HuntAnswer,
+    HuntTask,
+    MeasureAnswer,
+    MeasureTask,
+    ShrinkAnswer,
+    ShrinkTask,
     Task,
 )
-from tdxfuzz.campaign.workers import Done, Workers, rss_of
+from tdxfuzz.campaign.workers import FinishedTask, Workers, rss_of
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
 
@@ -95,8 +95,8 @@ class Coordinator:
         self._problems: Counter[object] = Counter()
         self._cut_off = store.cut_offs()
         self._buckets = {(found.design, found.bucket) for found in store.findings()}
-        self._to_measure: deque[Measure] = deque()
-        self._to_shrink: deque[Shrink] = deque()
+        self._to_measure: deque[MeasureTask] = deque()
+        self._to_shrink: deque[ShrinkTask] = deque()
         self._running: list[Task] = []
         self._corpus = Corpus(folder, store, settings, self._emit)
         self._plan = Plan(settings, store.counted(), self._corpus.parents)
@@ -175,41 +175,41 @@ class Coordinator:
         return hunt
 
     def _may_shrink(self) -> bool:
-        shrinking = sum(isinstance(one, Shrink) for one in self._running)
+        shrinking = sum(isinstance(one, ShrinkTask) for one in self._running)
         return shrinking < max(self._workers.size() // 2, 1)
 
-    def _take(self, done: Done) -> None:
+    def _take(self, done: FinishedTask) -> None:
         task = done.task
         self._running.remove(task)
         if done.answer is None:
             self._lost(task, done.problem)
-        elif isinstance(task, Hunt):
-            assert isinstance(done.answer, Hunted)
+        elif isinstance(task, HuntTask):
+            assert isinstance(done.answer, HuntAnswer)
             self._count(task, done.answer)
-        elif isinstance(task, Measure):
-            assert isinstance(done.answer, Measured)
+        elif isinstance(task, MeasureTask):
+            assert isinstance(done.answer, MeasureAnswer)
             self._corpus.merge(task, done.answer)
         else:
-            assert isinstance(done.answer, Shrunk)
+            assert isinstance(done.answer, ShrinkAnswer)
             self._shrunk(task, done.answer)
 
     def _lost(self, task: Task, problem: str) -> None:
         self._emit(WorkerLost(f"{task.design}: {_what(task)}", problem))
         self._problems[task] += 1
-        if isinstance(task, Hunt):
+        if isinstance(task, HuntTask):
             if self._problems[task] < ATTEMPTS:
                 self._plan.again(task)
             else:
                 self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
-        elif isinstance(task, Measure):
+        elif isinstance(task, MeasureTask):
             if self._problems[task] < ATTEMPTS:
                 self._to_measure.append(task)
             else:
-                self._corpus.merge(task, Measured(error=problem))
+                self._corpus.merge(task, MeasureAnswer(error=problem))
         elif self._problems[task] < ATTEMPTS:
             self._to_shrink.append(task)
         else:
-            self._shrunk(task, Shrunk(error=problem))
+            self._shrunk(task, ShrinkAnswer(error=problem))
 
     def _cut(self, design: str, why: str) -> None:
         with self._store.transaction():
@@ -217,7 +217,7 @@ class Coordinator:
         self._cut_off[design] = why
         self._emit(DesignCutOff(design, why))
 
-    def _count(self, task: Hunt, hunted: Hunted) -> None:
+    def _count(self, task: HuntTask, hunted: HuntAnswer) -> None:
         """Count an answer. Entries of the corpus are on disk before the store knows them."""
         names = self._corpus.write(task.design, hunted.interesting)
         met = []
@@ -246,7 +246,7 @@ class Coordinator:
             path = self._folder.original(task.design, seen.bucket)
             write_whole(seen.text, path)
             write_whole(seen.text, self._folder.finding(task.design, seen.bucket))
-            self._to_shrink.append(Shrink(task.design, seen.bucket, seen.text))
+            self._to_shrink.append(ShrinkTask(task.design, seen.bucket, seen.text))
             self._emit(
                 FindingMet(
                     task.design, seen.bucket, seen.message, str(path), before.cases + seen.cases
@@ -255,7 +255,7 @@ class Coordinator:
         if hunted.error:
             self._cut(task.design, hunted.error)
 
-    def _shrunk(self, task: Shrink, done: Shrunk) -> None:
+    def _shrunk(self, task: ShrinkTask, done: ShrinkAnswer) -> None:
         with self._store.transaction():
             self._store.shrunk(task.design, task.bucket, done)
         if done.error:
@@ -285,7 +285,7 @@ class Coordinator:
                 if not path.is_file() or path.read_text("utf-8", "replace") != text:
                     write_whole(text, path)
             if found.shrunk is None and found.kept_because is None:
-                self._to_shrink.append(Shrink(found.design, found.bucket, found.original))
+                self._to_shrink.append(ShrinkTask(found.design, found.bucket, found.original))
 
     def _muted(self, design: str) -> Sequence[str]:
         return sorted({b.partition("/")[0] for d, b in self._buckets if d == design})
@@ -321,6 +321,6 @@ class Coordinator:
 
 
 def _what(task: Task) -> str:
-    if isinstance(task, Hunt):
+    if isinstance(task, HuntTask):
         return kind_of(task)
-    return f"shrinking {task.bucket}" if isinstance(task, Shrink) else f"running {task.name}"
+    return f"shrinking {task.bucket}" if isinstance(task, ShrinkTask) else f"running {task.name}"

@@ -15,11 +15,11 @@ from random import Random
 
 from attrs import frozen
 
-from tdxfuzz.campaign.events import EntrySetAside, Event, Merged
+from tdxfuzz.campaign.events import CorpusMerged, EntrySetAside, Event
 from tdxfuzz.campaign.folder import Folder, entry_name
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store
-from tdxfuzz.campaign.task import ATTEMPTS, Interesting, Measure, Measured
+from tdxfuzz.campaign.task import ATTEMPTS, Interesting, MeasureAnswer, MeasureTask
 from tdxfuzz.campaign.workers import Workers
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse_case, read_text
@@ -49,7 +49,7 @@ class Corpus:
         self._unknown = 0
         self._merged = 0
 
-    def take_up(self) -> list[Measure]:
+    def take_up(self) -> list[MeasureTask]:
         """Make folder and store agree: read each file; the tasks that tell what those reach
         which the store does not know, for :meth:`merge`.
 
@@ -63,7 +63,7 @@ class Corpus:
                 case = parse_case(text, path)
                 self._settings.subject(case.design)
                 if path.name not in known:
-                    unknown.append(Measure(case.design, path.name, text))
+                    unknown.append(MeasureTask(case.design, path.name, text))
                 elif path.name != entry_name(text):
                     raise ReproducerError(path, 0, "", "changed since it was written")
             except (ReproducerError, HarnessError) as error:
@@ -77,7 +77,7 @@ class Corpus:
         self._unknown = len(unknown)
         return unknown
 
-    def merge(self, task: Measure, measured: Measured) -> None:
+    def merge(self, task: MeasureTask, measured: MeasureAnswer) -> None:
         """Take in a file by what it reaches; one that could not be run is moved aside."""
         if measured.error:
             self._set_aside(task.design, self._folder.corpus / task.name, measured.error)
@@ -85,9 +85,9 @@ class Corpus:
             self._add(task, measured)
         self._unknown -= 1
         if self._unknown == 0 and self._merged:
-            self._emit(Merged(self._merged))
+            self._emit(CorpusMerged(self._merged))
 
-    def _add(self, task: Measure, measured: Measured) -> None:
+    def _add(self, task: MeasureTask, measured: MeasureAnswer) -> None:
         name = self._folder.add_entry(task.text)
         with self._store.transaction():
             self._store.new_features(task.design, measured.features)
@@ -169,7 +169,7 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
     for path in folder.entries():
         if path.name not in tasks:
             text = read_text(path)
-            tasks[path.name] = Measure(parse_case(text, path).design, path.name, text)
+            tasks[path.name] = MeasureTask(parse_case(text, path).design, path.name, text)
     reached: dict[str, dict[str, set[int]]] = {}
     for task, measured in _measured(list(tasks.values()), workers):
         corpus.merge(task, measured)
@@ -185,24 +185,26 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
     return Minimised(before, len(kept), tuple(aside))
 
 
-def _measured(tasks: Sequence[Measure], workers: Workers) -> list[tuple[Measure, Measured]]:
+def _measured(
+    tasks: Sequence[MeasureTask], workers: Workers
+) -> list[tuple[MeasureTask, MeasureAnswer]]:
     """Each task with its answer; the error says it if every worker that tried was lost."""
     todo = deque(tasks)
-    answers: list[tuple[Measure, Measured]] = []
+    answers: list[tuple[MeasureTask, MeasureAnswer]] = []
     lost: Counter[str] = Counter()
     while len(answers) < len(tasks):
         for _ in range(min(workers.free(), len(todo))):
             workers.submit(todo.popleft())
         for done in workers.wait(TICK):
-            assert isinstance(done.task, Measure)
-            if isinstance(done.answer, Measured):
+            assert isinstance(done.task, MeasureTask)
+            if isinstance(done.answer, MeasureAnswer):
                 answers.append((done.task, done.answer))
                 continue
             lost[done.task.name] += 1
             if lost[done.task.name] < ATTEMPTS:
                 todo.append(done.task)
             else:
-                answers.append((done.task, Measured(error=done.problem)))
+                answers.append((done.task, MeasureAnswer(error=done.problem)))
     return answers
 
 

@@ -92,7 +92,7 @@ class EntrySetAside:
 
 
 @frozen
-class Merged:
+class CorpusMerged:
     """Files that were put into the corpus folder have been run and counted."""
 
     entries: int
@@ -115,7 +115,7 @@ Event = (
     | WorkerLost
     | DesignCutOff
     | EntrySetAside
-    | Merged
+    | CorpusMerged
     | Stopped
 )
 Listener = Callable[[Event], None]

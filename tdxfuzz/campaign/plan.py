@@ -15,7 +15,7 @@ from random import Random
 from attrs import evolve
 
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.task import Hunt
+from tdxfuzz.campaign.task import HuntTask
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.generate.huge_programs import Huge
@@ -52,13 +52,15 @@ class Plan:
         self._counted = set(counted)
         self._parents = parents
         self._next = 0
-        self._again: list[Hunt] = []
+        self._again: list[HuntTask] = []
 
-    def again(self, hunt: Hunt) -> None:
+    def again(self, hunt: HuntTask) -> None:
         """A hunt got lost: give it out once more."""
         self._again.append(hunt)
 
-    def next(self, muted: Callable[[str], Sequence[str]], without: Collection[str]) -> Hunt | None:
+    def next(
+        self, muted: Callable[[str], Sequence[str]], without: Collection[str]
+    ) -> HuntTask | None:
         """The next hunt, None if no design is left.
 
         Args:
@@ -79,12 +81,12 @@ class Plan:
             if number not in self._counted and design not in without:
                 return self._hunt(number, design, muted(design))
 
-    def _hunt(self, number: int, design: str, found: Sequence[str]) -> Hunt:
+    def _hunt(self, number: int, design: str, found: Sequence[str]) -> HuntTask:
         settings = self._settings
         turn = number // len(settings.subjects)
         kind = CYCLE[turn % len(CYCLE)]
         cycle = turn // len(CYCLE)
-        hunt = Hunt(
+        hunt = HuntTask(
             number=number,
             design=design,
             engine=kind if kind not in (CORPUS, HUGE, SCENARIO) else "portfolio",
@@ -107,7 +109,7 @@ class Plan:
         return hunt
 
 
-def kind_of(hunt: Hunt) -> str:
+def kind_of(hunt: HuntTask) -> str:
     """What a hunt is made of, in a word."""
     if hunt.parents:
         return CORPUS

@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 
 from tdxfuzz.campaign.events import Event
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.task import Hunt, Hunted, Shrunk, Sighting
+from tdxfuzz.campaign.task import HuntAnswer, HuntTask, ShrinkAnswer, Sighting
 
 FORMAT = 1
 MOST_EVENTS = 10_000
@@ -27,7 +27,7 @@ class StoreError(Exception):
 
 
 @frozen
-class Finding:
+class StoredFinding:
     """A row: a bucket under a design. ``shrunk`` is None until that is done; ``kept_because``
     says why it will not be.
     """
@@ -160,7 +160,7 @@ class Store:
 
     # What is counted
 
-    def count(self, task: Hunt, hunted: Hunted, kind: str) -> bool:
+    def count(self, task: HuntTask, hunted: HuntAnswer, kind: str) -> bool:
         """Count a hunt, unless it was counted before. Within a transaction."""
         db, design = self._db, task.design
         row = (task.number, design, kind, task.cpus, task.seed)
@@ -235,7 +235,7 @@ class Store:
         )
         return bool(first)
 
-    def shrunk(self, design: str, bucket: str, done: Shrunk) -> None:
+    def shrunk(self, design: str, bucket: str, done: ShrinkAnswer) -> None:
         """What shrinking came to, or why it came to nothing."""
         if done.error:
             self._db.execute(
@@ -304,12 +304,12 @@ class Store:
         seconds = float(self.meta("seconds") or 0)
         return Totals(seconds, cases, steps, features, findings, unshrunk)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[StoredFinding]:
         """All, by design and bucket."""
-        names = ", ".join(Finding.__annotations__)
+        names = ", ".join(StoredFinding.__annotations__)
         rows = self.query(f"SELECT {names} FROM findings ORDER BY design, bucket")
         # SQLite's columns have the types of the schema, which mypy cannot see.
-        return [Finding(*row) for row in rows]  # type: ignore[arg-type]
+        return [StoredFinding(*row) for row in rows]  # type: ignore[arg-type]
 
     def counted(self) -> set[int]:
         """The numbers of the hunts that were counted."""

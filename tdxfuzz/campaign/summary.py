@@ -8,7 +8,7 @@ from functools import cached_property
 from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
-from tdxfuzz.campaign.store import Finding, Store
+from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.run.session import checks_of
 
 PASS, FAIL, UNKNOWN, ERROR = "pass", "fail", "unknown", "error"
@@ -31,7 +31,7 @@ class DesignSummary:
     features: int
     seen: Mapping[str, int]
     witnesses: Mapping[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[StoredFinding, ...]
     cut_off: str = ""
 
     @property
@@ -87,7 +87,7 @@ class Summary:
         return self.cases / self.seconds if self.seconds else 0.0
 
     @cached_property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[StoredFinding, ...]:
         """Of all designs."""
         return tuple(finding for design in self.designs for finding in design.findings)
 

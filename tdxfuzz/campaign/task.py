@@ -22,7 +22,7 @@ ATTEMPTS = 3
 
 
 @frozen
-class Hunt:
+class HuntTask:
     """So many cases of one design.
 
     ``number`` tells tasks apart and is counted once; ``engine`` chooses the orders; ``scenario``
@@ -45,7 +45,7 @@ class Hunt:
 
 
 @frozen
-class Shrink:
+class ShrinkTask:
     """A finding, as the text of its reproducer, to be shrunk and replayed."""
 
     design: str
@@ -54,7 +54,7 @@ class Shrink:
 
 
 @frozen
-class Measure:
+class MeasureTask:
     """A case, as text, whose features are asked for; ``name`` is the file it came from."""
 
     design: str
@@ -62,7 +62,7 @@ class Measure:
     text: str
 
 
-Task = Hunt | Shrink | Measure
+Task = HuntTask | ShrinkTask | MeasureTask
 
 
 @frozen
@@ -87,7 +87,7 @@ class Interesting:
 
 
 @frozen
-class Hunted:
+class HuntAnswer:
     """What came of a hunt. ``calls`` has (leaf, status code, how often); ``seen`` and
     ``witnesses`` count cases; ``error`` says why it ended early, if the design is to blame.
     """
@@ -107,7 +107,7 @@ class Hunted:
 
 
 @frozen
-class Shrunk:
+class ShrinkAnswer:
     """What came of shrinking: the smaller reproducer, and of how many replays it failed."""
 
     text: str = ""
@@ -119,17 +119,20 @@ class Shrunk:
 
 
 @frozen
-class Measured:
+class MeasureAnswer:
     """The features of a case."""
 
     features: tuple[int, ...] = ()
     error: str = ""
 
 
-Answer = Hunted | Shrunk | Measured
+Answer = HuntAnswer | ShrinkAnswer | MeasureAnswer
 
 
-_KINDS = {kind.__name__: kind for kind in (Hunt, Shrink, Measure, Hunted, Shrunk, Measured)}
+_KINDS = {
+    kind.__name__: kind
+    for kind in (HuntTask, ShrinkTask, MeasureTask, HuntAnswer, ShrinkAnswer, MeasureAnswer)
+}
 
 
 def to_text(message: Task | Answer) -> str:

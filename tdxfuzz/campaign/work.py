@@ -15,13 +15,13 @@ from tdxfuzz.campaign.settings import Settings, Subject, load
 from tdxfuzz.campaign.task import (
     REPLAYS,
     Answer,
-    Hunt,
-    Hunted,
+    HuntAnswer,
+    HuntTask,
     Interesting,
-    Measure,
-    Measured,
-    Shrink,
-    Shrunk,
+    MeasureAnswer,
+    MeasureTask,
+    ShrinkAnswer,
+    ShrinkTask,
     Sighting,
     Task,
 )
@@ -33,7 +33,7 @@ from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.repro.read import parse, parse_case
-from tdxfuzz.repro.replay import Result, replay
+from tdxfuzz.repro.replay import ReplayResult, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.run.footprint import Conflicts
@@ -50,7 +50,7 @@ MOST_ENTRIES = 64
 """Interesting cases that one answer carries; more come with the hunts after it."""
 
 
-class Bench:
+class TaskRunner:
     """A worker's place: the designs of the campaign, loaded when they are first asked for."""
 
     def __init__(self, settings: Settings) -> None:
@@ -64,26 +64,26 @@ class Bench:
             if task.design not in self._loaded:
                 self._loaded[task.design] = load(subject)
             design = self._loaded[task.design]
-            if isinstance(task, Shrink):
+            if isinstance(task, ShrinkTask):
                 return _shrunk(task, subject, design)
-            if isinstance(task, Measure):
-                return Measured(features_in(parse_case(task.text), design))
-            return _Hunting(task, subject, design).hunted()
+            if isinstance(task, MeasureTask):
+                return MeasureAnswer(features_in(parse_case(task.text), design))
+            return _HuntCounts(task, subject, design).hunted()
         except (HarnessError, MemoryError, OSError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
             return _failed(task, why)
 
 
 def _failed(task: Task, why: str) -> Answer:
-    if isinstance(task, Hunt):
-        return Hunted(task.number, error=why)
-    return Shrunk(error=why) if isinstance(task, Shrink) else Measured(error=why)
+    if isinstance(task, HuntTask):
+        return HuntAnswer(task.number, error=why)
+    return ShrinkAnswer(error=why) if isinstance(task, ShrinkTask) else MeasureAnswer(error=why)
 
 
-class _Hunting:
+class _HuntCounts:
     """One hunt under way."""
 
-    def __init__(self, task: Hunt, subject: Subject, design: Design) -> None:
+    def __init__(self, task: HuntTask, subject: Subject, design: Design) -> None:
         self._task = task
         self._subject = subject
         self._rng = Random(task.seed)
@@ -96,7 +96,7 @@ class _Hunting:
         self._sightings: OrderedDict[str, tuple[Run, int]] = OrderedDict()
         self._times: Counter[str] = Counter()
 
-    def hunted(self) -> Hunted:
+    def hunted(self) -> HuntAnswer:
         """Hunt to the end, or until the design raises."""
         began = time.monotonic()
         error = ""
@@ -106,7 +106,7 @@ class _Hunting:
         except HarnessError as raised:
             error = str(raised)
         done = self._statistics
-        return Hunted(
+        return HuntAnswer(
             number=self._task.number,
             cases=done.cases,
             steps=done.steps,
@@ -222,12 +222,12 @@ def features_in(case: Case, design: Design) -> tuple[int, ...]:
     return tuple(sorted(set(features_of(alone))))
 
 
-def _shrunk(task: Shrink, subject: Subject, design: Design) -> Shrunk:
+def _shrunk(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     before = parse(task.text)
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket
-        return Shrunk(error=f"replayed, it showed {shown}")
+        return ShrinkAnswer(error=f"replayed, it showed {shown}")
     best = shrink(found, design).run
     assert best.finding is not None
     after = Reproducer(
@@ -238,8 +238,8 @@ def _shrunk(task: Shrink, subject: Subject, design: Design) -> Shrunk:
     )
     text = to_toml(after)
     again = [replay(parse(text), design) for _ in range(REPLAYS)]
-    hashes = Counter(one.trace_hash for one in again if one.result is Result.FAILED)
-    return Shrunk(
+    hashes = Counter(one.trace_hash for one in again if one.result is ReplayResult.FAILED)
+    return ShrinkAnswer(
         text=text,
         message=best.finding.message,
         operations=best.case.operations,

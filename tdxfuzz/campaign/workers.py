@@ -21,14 +21,14 @@ from attrs import define, frozen
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
-from tdxfuzz.campaign.work import Bench
+from tdxfuzz.campaign.work import TaskRunner
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LEAVE_SECONDS = 5.0
 
 
 @frozen
-class Done:
+class FinishedTask:
     """A task with its answer, or with what became of the worker instead."""
 
     task: Task
@@ -48,7 +48,7 @@ class Workers(Protocol):
     def submit(self, task: Task) -> None:
         """Have a task done."""
 
-    def wait(self, seconds: float) -> Sequence[Done]:
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
         """What is done by now, or within so many seconds."""
 
     def rss(self) -> int:
@@ -100,7 +100,7 @@ class LocalWorkers:
         except OSError:
             return
 
-    def wait(self, seconds: float) -> Sequence[Done]:
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
         now = time.monotonic()
         busy = [worker for worker in self._workers if worker.task is not None]
         for worker in busy:
@@ -138,7 +138,7 @@ class LocalWorkers:
         theirs.close()
         return _Worker(process, ours)
 
-    def _finished(self, worker: _Worker) -> Done | None:
+    def _finished(self, worker: _Worker) -> FinishedTask | None:
         """What a busy worker has to say by now; one that is lost gets a successor."""
         task = worker.task
         assert task is not None
@@ -147,7 +147,7 @@ class LocalWorkers:
             if worker.pipe.poll():
                 answer = answer_of(worker.pipe.recv_bytes().decode())
                 worker.task = None
-                return Done(task, answer)
+                return FinishedTask(task, answer)
         except (EOFError, OSError):
             worker.process.join(LEAVE_SECONDS)
             code = worker.process.exitcode
@@ -161,7 +161,7 @@ class LocalWorkers:
         worker.process.join(LEAVE_SECONDS)
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
-        return Done(task, None, problem)
+        return FinishedTask(task, None, problem)
 
 
 def rss_of(pid: int | None) -> int:
@@ -175,7 +175,7 @@ def rss_of(pid: int | None) -> int:
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until nobody is at the other end of the pipe."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    bench = Bench(Settings.of_text(settings))
+    bench = TaskRunner(Settings.of_text(settings))
     while True:
         try:
             task = task_of(pipe.recv_bytes().decode())

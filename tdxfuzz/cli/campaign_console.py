@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tdxfuzz.campaign.events import (
+    CorpusMerged,
     DesignCutOff,
     EntrySetAside,
     Event,
     FindingKept,
     FindingMet,
     FindingShrunk,
-    Merged,
     Progressed,
     Started,
     Stopped,
@@ -80,7 +80,7 @@ def _line(event: Event) -> tuple[str, str]:
             return f"cut off {event.design}: {event.why}", "magenta"
         case EntrySetAside():
             return f"set aside {event.path}: {event.why}", "yellow"
-        case Merged():
+        case CorpusMerged():
             return f"merged {counted(event.entries, 'corpus file')}", ""
         case Stopped():
             rest = "" if event.complete else "; the same command goes on with what is left"

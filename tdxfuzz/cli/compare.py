@@ -11,7 +11,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.engines.hunt import Budget
 from tdxfuzz.repro.save import save
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.compare import Comparison, Side, compare
+from tdxfuzz.survey.compare import ComparedDesign, Comparison, compare
 
 SEED = 1
 PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")
@@ -34,7 +34,7 @@ def run_comparison(
     def progress(comparison: Comparison) -> None:
         output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
 
-    sides = [Side(design.name, design.design) for design in chosen]
+    sides = [ComparedDesign(design.name, design.design) for design in chosen]
     comparison = compare(sides, SEED, Budget(seconds), variant=variant, progress=progress)
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
@@ -60,7 +60,7 @@ def run_comparison(
     return 1 if buckets else 0
 
 
-def costs_of(side: Side) -> dict[str, int]:
+def costs_of(side: ComparedDesign) -> dict[str, int]:
     """What a design did in all of its runs, set-ups included."""
     statistics = side.statistics
     table = statistics.table()
@@ -81,7 +81,7 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
         yield ", ".join(name for name in order if name in broken) or "none", count
 
 
-def _save_first(chosen: list[Chosen], sides: list[Side], out: Path) -> dict[str, str]:
+def _save_first(chosen: list[Chosen], sides: list[ComparedDesign], out: Path) -> dict[str, str]:
     """A reproducer of the bug each broken design shows most often."""
     files = {}
     for design, side in zip(chosen, sides, strict=True):

@@ -20,7 +20,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
-from tdxfuzz.engines.hunt import Budget, Hunted, hunt
+from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
@@ -114,10 +114,10 @@ def hunt_command(
         )
     if faults and (HOSTILE in designs or engine == HYPOTHESIS):
         raise UsageProblem(f"--faults does not go with {HOSTILE} or --engine {HYPOTHESIS}")
-    drawn = Drawn(None if huge is None else Huge(huge), faults)
+    drawn = DrawOptions(None if huge is None else Huge(huge), faults)
     used_seed = secrets.randbelow(1 << 32) if seed is None else seed
     output = Output(as_json)
-    results: list[tuple[Chosen, Hunted]] = []
+    results: list[tuple[Chosen, HuntResult]] = []
     found: list[Saved] = []
     for design in chosen:
         output.line(
@@ -143,7 +143,7 @@ def hunt_command(
 
 
 @frozen
-class Drawn:
+class DrawOptions:
     """What is drawn besides the usual programs."""
 
     huge: Huge | None
@@ -165,9 +165,9 @@ def _hunt(
     cpus: int,
     scenario: Scenario | None,
     variant: str,
-    drawn: Drawn,
+    drawn: DrawOptions,
     output: Output,
-) -> Hunted:
+) -> HuntResult:
     def listen(event: HuntEvent) -> None:
         match event:
             case CaseRun(statistics):
@@ -205,7 +205,7 @@ def _hunt(
     )
 
 
-def _report_statistics(design: Chosen, hunted: Hunted, output: Output) -> None:
+def _report_statistics(design: Chosen, hunted: HuntResult, output: Output) -> None:
     statistics = hunted.statistics
     buckets = counted(len(hunted.findings), "bucket") if hunted.findings else "nothing"
     output.line(
@@ -231,7 +231,7 @@ def _report_statistics(design: Chosen, hunted: Hunted, output: Output) -> None:
         output.line(f"vacuous: nothing happened that {check} could have failed on")
 
 
-def _verdict(results: list[tuple[Chosen, Hunted]]) -> str:
+def _verdict(results: list[tuple[Chosen, HuntResult]]) -> str:
     if any(hunted.found is not None for _, hunted in results):
         return "fail"
     if any(hunted.interrupted or hunted.statistics.unseen() for _, hunted in results):
@@ -243,7 +243,7 @@ def _document(
     verdict: str,
     seed: int,
     engine: str,
-    results: list[tuple[Chosen, Hunted]],
+    results: list[tuple[Chosen, HuntResult]],
     found: list[Saved],
 ) -> Mapping[str, object]:
     return {

@@ -20,9 +20,9 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.matrix import COLUMNS, Cell, Effort, Entry, markdown, row
+from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, markdown, row
 
-SIGNS = {Cell.CLEAN: "clean", Cell.FOUND: "FOUND", Cell.UNKNOWN: "?"}
+SIGNS = {MatrixCell.CLEAN: "clean", MatrixCell.FOUND: "FOUND", MatrixCell.UNKNOWN: "?"}
 HUNT_SHARE = 0.5
 """Seconds of hunting for each second a scenario may take."""
 
@@ -87,7 +87,7 @@ def matrix_command(
         if names or page is not None:
             raise UsageProblem("--compare goes with neither --scenario nor --markdown")
         return run_comparison(chosen, seconds, variant, out, output)
-    entries: list[Entry] = []
+    entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
     for design, cells in _rows(chosen, effort, workers, output):
         for cell in cells:
@@ -111,12 +111,12 @@ def matrix_command(
         output.line(f"written: {page}")
     output.json({"cells": [_document(entry, links) for entry in entries]})
     verdicts = {entry.cell for entry in entries}
-    return 1 if Cell.FOUND in verdicts else 3 if Cell.UNKNOWN in verdicts else 0
+    return 1 if MatrixCell.FOUND in verdicts else 3 if MatrixCell.UNKNOWN in verdicts else 0
 
 
 def _rows(
     chosen: list[Chosen], effort: Effort, workers: int, output: Output
-) -> Iterator[tuple[Chosen, list[Entry]]]:
+) -> Iterator[tuple[Chosen, list[MatrixEntry]]]:
     """The rows in order; built-in designs may be worked on side by side."""
     if workers == 1 or any(design.design is not None for design in chosen):
         for design in chosen:
@@ -128,9 +128,9 @@ def _rows(
             yield design, future.result()
 
 
-def _summary(cells: list[Entry]) -> str:
-    found = [cell.check for cell in cells if cell.cell is Cell.FOUND]
-    unknown_cells = sum(cell.cell is Cell.UNKNOWN for cell in cells)
+def _summary(cells: list[MatrixEntry]) -> str:
+    found = [cell.check for cell in cells if cell.cell is MatrixCell.FOUND]
+    unknown_cells = sum(cell.cell is MatrixCell.UNKNOWN for cell in cells)
     parts = [f"found {', '.join(found)}" if found else "nothing found"]
     if unknown_cells:
         parts.append(f"{unknown_cells} unknown")
@@ -146,7 +146,7 @@ def _relative(path: str, page: Path) -> str:
     return "../" * up + str(target.relative_to(folder))
 
 
-def _document(entry: Entry, links: dict[tuple[str, str], str]) -> dict[str, object]:
+def _document(entry: MatrixEntry, links: dict[tuple[str, str], str]) -> dict[str, object]:
     return {
         "design": entry.design,
         "check": entry.check,

@@ -11,13 +11,13 @@ from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, Tdmr, cost
+from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, TdmrSize, cost
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
 BAR = 48
 
 
-class Size(click.ParamType[int]):
+class ByteSize(click.ParamType[int]):
     """Bytes, as in 512MiB, 256GB or 1T; all of them powers of 1024, as memory is counted."""
 
     name = "size"
@@ -31,25 +31,25 @@ class Size(click.ParamType[int]):
         return int(float(match.group(1)) * (1 << _UNITS[match.group(2).upper()]))
 
 
-class Range(click.ParamType[Tdmr]):
+class Range(click.ParamType[TdmrSize]):
     """BASE:SIZE of a TDMR: whole GB, as the module wants it."""
 
     name = "base:size"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Tdmr:
+    ) -> TdmrSize:
         base, colon, size = str(value).partition(":")
         if not colon:
             self.fail(f"{value!r} is no TDMR; write BASE:SIZE, as in 4GiB:60GiB", param, ctx)
-        tdmr = Tdmr(Size().convert(base, param, ctx), Size().convert(size, param, ctx))
+        tdmr = TdmrSize(ByteSize().convert(base, param, ctx), ByteSize().convert(size, param, ctx))
         if tdmr.base % SIZE_1G or tdmr.size % SIZE_1G or not tdmr.size:
             self.fail(f"{value!r}: base and size of a TDMR are multiples of 1GiB", param, ctx)
         return tdmr
 
 
 @click.command("memory", epilog="Example: tdxfuzz memory --ram 1TiB --tds 10 --td-memory 16GiB")
-@click.option("--ram", type=Size(), required=True, help="Of the machine: 256GB, 1TiB.")
+@click.option("--ram", type=ByteSize(), required=True, help="Of the machine: 256GB, 1TiB.")
 @click.option(
     "--tdmr",
     "tdmrs",
@@ -64,7 +64,7 @@ class Range(click.ParamType[Tdmr]):
     help="Reference counts up to this many address bits [default: to the end of memory].",
 )
 @click.option("--tds", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--td-memory", type=Size(), help="Of each TD, all of it mapped.")
+@click.option("--td-memory", type=ByteSize(), help="Of each TD, all of it mapped.")
 @click.option(
     "--huge",
     type=click.FloatRange(0, 1),
@@ -78,7 +78,7 @@ class Range(click.ParamType[Tdmr]):
 @format_option
 def memory_command(
     ram: int,
-    tdmrs: tuple[Tdmr, ...],
+    tdmrs: tuple[TdmrSize, ...],
     max_pa: int | None,
     tds: int,
     td_memory: int | None,

@@ -14,7 +14,7 @@ from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
-from tdxfuzz.repro.replay import Replayed, Result, replay
+from tdxfuzz.repro.replay import Replayed, ReplayResult, replay
 from tdxfuzz.repro.reproducer import SUFFIX, Reproducer
 from tdxfuzz.sim import HarnessError
 
@@ -52,17 +52,17 @@ def _replay_one(path: Path, chosen: Chosen | None, output: Output) -> tuple[dict
         replayed = replay(reproducer, design_for(reproducer, chosen, path).design)
     except (ReproducerError, UsageProblem, HarnessError) as error:
         print_error(str(error), getattr(error, "details", ""))
-        row |= {"result": Result.ERROR.value, "error": str(error)}
-        output.line(f"{Result.ERROR.value:8} {path}", style="magenta")
+        row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
+        output.line(f"{ReplayResult.ERROR.value:8} {path}", style="magenta")
         return row, 2
     row |= {"result": replayed.result.value, "trace_hash": replayed.trace_hash}
     shown = _shown(replayed)
-    if replayed.result is Result.CHANGED:
+    if replayed.result is ReplayResult.CHANGED:
         row["shown"] = shown
-    style = "green" if replayed.result is Result.FIXED else "red"
+    style = "green" if replayed.result is ReplayResult.FIXED else "red"
     output.line(f"{replayed.result.value:8} {path}  {shown}", style=style)
     output.line(f"         trace {replayed.trace_hash}")
-    return row, 0 if replayed.result is Result.FIXED else 1
+    return row, 0 if replayed.result is ReplayResult.FIXED else 1
 
 
 def _shown(replayed: Replayed) -> str:

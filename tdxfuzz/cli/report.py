@@ -13,7 +13,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict
-from tdxfuzz.verify.worklist import Explored
+from tdxfuzz.verify.worklist import SearchCounts
 
 SYSTEMATIC = "systematic"
 """What reproducers of ``verify`` name as the engine that found them."""
@@ -22,7 +22,7 @@ STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
 
 
-def explored_document(done: Explored) -> dict[str, object]:
+def explored_document(done: SearchCounts) -> dict[str, object]:
     """What a systematic search did, as commands report it."""
     return {
         "states": done.states,

@@ -28,17 +28,17 @@ from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
-from tdxfuzz.verify.search import Verdict, Verified, verify
-from tdxfuzz.verify.worklist import DEFAULT_STATES, Bounds, Explored, Frontier
+from tdxfuzz.verify.search import Verdict, VerifyResult, verify
+from tdxfuzz.verify.worklist import DEFAULT_STATES, Bounds, SearchCounts, Worklist
 
 
 @frozen
-class Result:
+class ScenarioResult:
     """One scenario under one design."""
 
     design: Chosen
     scenario: str
-    verified: Verified
+    verified: VerifyResult
     saved: Saved | None
 
     @property
@@ -133,7 +133,7 @@ def verify_command(
         raise UsageProblem("--full and --preemptions exclude each other")
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
-    results: list[Result | HostileResult] = []
+    results: list[ScenarioResult | HostileResult] = []
     chosen = [choose(argument, hostile=True) for argument in designs]
     for design in chosen:
         if design.name == HOSTILE:
@@ -156,7 +156,7 @@ def verify_command(
             _report(design, name, verified, output)
             if verified.found is not None:
                 saved = write_finding(verified.found, design, SYSTEMATIC, 0, out, output)
-            results.append(Result(design, name, verified, saved))
+            results.append(ScenarioResult(design, name, verified, saved))
             if verified.why == "interrupted":
                 break
     verdict = overall([result.verdict for result in results])
@@ -178,8 +178,8 @@ def _search(
     bounds: Bounds,
     checkpoint: Path | None,
     output: Output,
-) -> Verified:
-    def progress(explored: Explored, todo: int) -> None:
+) -> VerifyResult:
+    def progress(explored: SearchCounts, todo: int) -> None:
         output.progress(
             f"{design.name} {name}: {explored.states:,} states, {explored.transitions:,} "
             f"transitions, {explored.schedules:,} schedules, {todo:,} to do"
@@ -191,7 +191,7 @@ def _search(
     variant = case.world.module_variant
     identity = f"{design.name} {digest} {name} {case.world.cpus} CPUs, {bounds}, {variant}"
     path = checkpoint / f"{design.name}-{name}-{case.world.cpus}.verify.gz"
-    frontier, explored = Frontier(), Explored()
+    frontier, explored = Worklist(), SearchCounts()
     if path.exists():
         try:
             frontier, explored = load(path, identity)
@@ -210,7 +210,7 @@ def _search(
     return verified
 
 
-def _report(design: Chosen, name: str, verified: Verified, output: Output) -> None:
+def _report(design: Chosen, name: str, verified: VerifyResult, output: Output) -> None:
     done = verified.explored
     why = f" ({verified.why})" if verified.why else ""
     output.line(

@@ -20,7 +20,7 @@ from tdxfuzz.cli.report import (
 )
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
-from tdxfuzz.verify.hostile_pairs import MOST_CALLS, Swept, overlaps, sweep
+from tdxfuzz.verify.hostile_pairs import MOST_CALLS, SweepResult, overlaps, sweep
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import Bounds
 
@@ -34,7 +34,7 @@ class HostileResult:
 
     setup: str
     bounds: Bounds
-    swept: Swept
+    swept: SweepResult
     saved: Sequence[Saved]
 
     @property
@@ -85,14 +85,14 @@ def verify_hostile(
             break
 
 
-def _sweep(name: str, cpus: int, bounds: Bounds, output: Output) -> Swept:
-    def progress(swept: Swept) -> None:
+def _sweep(name: str, cpus: int, bounds: Bounds, output: Output) -> SweepResult:
+    def progress(swept: SweepResult) -> None:
         output.progress(f"hostile {name}: {_counts(cpus, swept)}")
 
     return sweep(overlaps(name, cpus), bounds, progress)
 
 
-def _summary(name: str, cpus: int, bounds: Bounds, swept: Swept) -> str:
+def _summary(name: str, cpus: int, bounds: Bounds, swept: SweepResult) -> str:
     why = f" ({swept.unfinished})" if swept.unfinished else ""
     buckets = f", {counted(len(swept.firsts), 'bucket')}" if swept.firsts else ""
     return (
@@ -101,7 +101,7 @@ def _summary(name: str, cpus: int, bounds: Bounds, swept: Swept) -> str:
     )
 
 
-def _counts(cpus: int, swept: Swept) -> str:
+def _counts(cpus: int, swept: SweepResult) -> str:
     together = "pair" if cpus == 2 else "triple"
     done = swept.explored
     return (

@@ -7,14 +7,14 @@ from tdxfuzz.engines.fair_pct import FairPct
 from tdxfuzz.engines.pct import Pct
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.engines.random_walk import RandomWalk
-from tdxfuzz.engines.windows import OneByOne
+from tdxfuzz.engines.windows import Windows
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "portfolio": Portfolio,
     "random": RandomWalk,
     "pct": Pct,
     "fair-pct": FairPct,
-    "systematic": OneByOne,
+    "windows": Windows,
 }
 """The native engines by name; ``hypothesis`` is driven from ``tdxfuzz.testing.strategies``."""
 

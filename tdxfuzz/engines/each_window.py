@@ -28,7 +28,7 @@ from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
 
 
-def windows(
+def each_window(
     rerun: Rerun, base: Run, before: Schedule, target: int, first: int, last: int | None = None
 ) -> Iterator[Run]:
     """Runs with one switch more than ``before``, to the CPU ``target``: one for each window

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Protocol
 
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 
 
@@ -14,5 +14,5 @@ class Engine(Protocol):
 
     name: str
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         """Run the programs of ``base`` in another order; the result replays by itself."""

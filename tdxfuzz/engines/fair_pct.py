@@ -12,7 +12,7 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.engines.pct import DEFAULT_DEPTH, PriorityPolicy, draw_priorities
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Cpu, Simulator, Why
 
@@ -67,6 +67,6 @@ class FairPct:
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
         self.depth = depth
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         priorities, points = draw_priorities(rng, base, self.depth)
         return base.rerun.run_as(FairPolicy(priorities, points, base.length, rng))

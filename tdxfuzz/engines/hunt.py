@@ -15,12 +15,12 @@ from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.events import CaseRun, Found, HuntListener
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.run.session import Design, checks_of, run
 from tdxfuzz.run.worlds import Worlds
@@ -51,7 +51,7 @@ class Budget:
 
 
 @frozen
-class Hunted:
+class HuntResult:
     """The end of a hunt. ``findings`` has what showed each bucket first; ``interrupted`` tells
     that the user stopped it.
     """
@@ -79,7 +79,7 @@ def hunt(
     variant: str = DEFAULT.name,
     huge: Huge | None = None,
     faults: Sequence[str] = (),
-) -> Hunted:
+) -> HuntResult:
     """Search one design for a bug, or raw SEAMCALLs for all that they can break.
 
     The cases depend on design, engine and seed alone: a longer budget only tries more.
@@ -104,7 +104,7 @@ def hunt(
     """
     hostile = design_name == HOSTILE
     statistics = Statistics(checks_of(design_name))
-    noted = Noted(statistics, listeners)
+    noted = HuntLog(statistics, listeners)
     interrupted = False
     try:
         rng = Random(seed)
@@ -127,7 +127,7 @@ def hunt(
     return noted.hunted(interrupted)
 
 
-class Noted:
+class HuntLog:
     """What a hunt has seen by now; tells its listeners."""
 
     def __init__(self, statistics: Statistics, listeners: Sequence[HuntListener]) -> None:
@@ -150,17 +150,17 @@ class Noted:
             for listener in self._listeners:
                 listener(found)
 
-    def hunted(self, interrupted: bool) -> Hunted:
+    def hunted(self, interrupted: bool) -> HuntResult:
         """The end."""
         self._statistics.seconds = time.monotonic() - self._began
-        return Hunted(self._statistics, self._findings, interrupted)
+        return HuntResult(self._statistics, self._findings, interrupted)
 
 
 def drawn_cases(
     rng: Random, design_name: str, cpus: int, huge: Huge | None = None
 ) -> Iterator[Case]:
     """Programs at random, without end."""
-    source = RandomSource(rng)
+    source = RandomChoices(rng)
     while True:
         if design_name == HOSTILE:
             yield draw_hostile(source, cpus)
@@ -189,13 +189,13 @@ def attempts(rng: Random, cases: Iterable[Case], engine: Engine, worlds: Worlds)
         HarnessError: the design misused the harness, or raised.
     """
     for case in cases:
-        base = Base(case, worlds.design, worlds)
+        base = BaseRun(case, worlds.design, worlds)
         yield base.run
         for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)
 
 
-def orders_of(base: Base) -> int:
+def orders_of(base: BaseRun) -> int:
     """How many orders of a program are worth trying."""
     if base.run.case.design == HOSTILE:
         return HOSTILE_ORDERS if base.conflicts else 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Cpu, Simulator, Why
 from tdxfuzz.sim.scheduler import NEVER
@@ -63,7 +63,7 @@ class PriorityPolicy:
         return max(runnable, key=lambda cpu: self._priorities[cpu.id], default=None)
 
 
-def draw_priorities(rng: Random, base: Base, depth: int) -> tuple[list[int], list[int]]:
+def draw_priorities(rng: Random, base: BaseRun, depth: int) -> tuple[list[int], list[int]]:
     """Priorities and change points for a bug of a depth: one point fewer than that."""
     cpus = base.run.contexts
     priorities = rng.sample(range(1, cpus + 1), cpus)
@@ -78,5 +78,5 @@ class Pct:
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
         self.depth = depth
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         return base.rerun.run_as(PriorityPolicy(*draw_priorities(rng, base, self.depth)))

@@ -8,8 +8,8 @@ from random import Random
 from tdxfuzz.engines.fair_pct import FairPct
 from tdxfuzz.engines.pct import Pct
 from tdxfuzz.engines.random_walk import RandomWalk
-from tdxfuzz.engines.windows import OneByOne
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.engines.windows import Windows
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 
 
@@ -19,9 +19,9 @@ class Portfolio:
     name = "portfolio"
 
     def __init__(self) -> None:
-        one_by_one, walk = OneByOne(), RandomWalk()
+        one_by_one, walk = Windows(), RandomWalk()
         between = (walk, Pct(), walk, FairPct())
         self._turns = cycle(engine for other in between for engine in (one_by_one, other))
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         return next(self._turns).attempt(rng, base)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.sim import Schedule
 
@@ -30,13 +30,13 @@ class RandomWalk:
     def __init__(self, counts: tuple[tuple[int, ...], tuple[int, ...]] = COUNTS) -> None:
         self.counts = counts
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         count = rng.choices(*self.counts)[0]
         pairs = [_preemption(rng, base) for _ in range(count)]
         return base.rerun.run(Schedule.of(pairs))
 
 
-def _preemption(rng: Random, base: Base) -> tuple[int, int]:
+def _preemption(rng: Random, base: BaseRun) -> tuple[int, int]:
     if base.conflicts and rng.random() >= ANYWHERE:
         return rng.choice(rng.choice(base.conflicts))
     return rng.randrange(base.length), rng.randrange(base.run.contexts)

@@ -12,38 +12,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from tdxfuzz.engines.each_window import windows
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.engines.each_window import each_window
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.sim import EMPTY
 
 
-class OneByOne:
+class Windows:
     """One preemption in every window, then one more after each of those, none twice."""
 
-    name = "systematic"
+    name = "windows"
 
     def __init__(self) -> None:
-        self._base: Base | None = None
+        self._base: BaseRun | None = None
         self._left: Iterator[Run] = iter(())
 
-    def attempt(self, rng: Random, base: Base) -> Run:
+    def attempt(self, rng: Random, base: BaseRun) -> Run:
         if base is not self._base:
             self._base, self._left = base, _orders(rng, base)
         return next(self._left, None) or base.rerun.run()
 
 
-def _orders(rng: Random, base: Base) -> Iterator[Run]:
+def _orders(rng: Random, base: BaseRun) -> Iterator[Run]:
     singles: list[Run] = []
     start = rng.randrange(base.length)
     targets = list(range(base.run.contexts))
     rng.shuffle(targets)
     for first, last in ((start, None), (0, start - 1)):
         for target in targets:
-            for found in windows(base.rerun, base.run, EMPTY, target, first, last):
+            for found in each_window(base.rerun, base.run, EMPTY, target, first, last):
                 singles.append(found)
                 yield found
     for single in singles:
         schedule = single.case.schedule
         for target in targets:
-            yield from windows(base.rerun, single, schedule, target, schedule.switches[-1].step + 1)
+            yield from each_window(
+                base.rerun, single, schedule, target, schedule.switches[-1].step + 1
+            )

@@ -40,7 +40,7 @@ KEPT = 1024
 ByteMutator = Callable[[bytes, int], bytes]
 
 
-class Found(Exception):
+class FoundByFuzzing(Exception):
     """An invariant is broken."""
 
 
@@ -73,7 +73,7 @@ class Cases:
         except SetupError:
             return
         if finding is not None and finding.bucket not in self.known:
-            raise Found(f"{finding.bucket}: {finding.message}")
+            raise FoundByFuzzing(f"{finding.bucket}: {finding.message}")
 
     def mutated(self, data: bytes, max_size: int, seed: int, blindly: ByteMutator) -> bytes:
         """The bytes of a similar case; now and then of libFuzzer's own idea, ``blindly``."""

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Source(Protocol):
+class Choices(Protocol):
     """Makes choices. The same answers give the same case."""
 
     def pick(self, values: Sequence[T], weights: Sequence[int]) -> T:
@@ -22,7 +22,7 @@ class Source(Protocol):
         """True in ``chance`` of 100 cases."""
 
 
-class RandomSource:
+class RandomChoices:
     """Choices of a pseudo-random generator."""
 
     def __init__(self, rng: Random) -> None:

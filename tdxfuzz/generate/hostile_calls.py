@@ -20,7 +20,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE, SETUPS, WORLD, setup_ops
 from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.case.operation import Op, arguments_of
-from tdxfuzz.generate.choices import RandomSource, Source
+from tdxfuzz.generate.choices import Choices, RandomChoices
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.host.operations import seamcall
@@ -152,7 +152,7 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
 
     Found by trying, from the same state each time: a call that is refused changes nothing.
     """
-    source = RandomSource(Random(len(before)))
+    source = RandomChoices(Random(len(before)))
     there = resources(setup)
     found: dict[str, tuple[Op, ...]] = {}
     host, put_back = _workbench(setup)
@@ -194,14 +194,14 @@ def _workbench(setup: str) -> tuple[Host, Rewind]:
     return host, Rewind(host)
 
 
-def draw_hostile(source: Source, cpus: int = 2) -> Case:
+def draw_hostile(source: Choices, cpus: int = 2) -> Case:
     """A hostile case without a schedule: a set-up, and one to three calls per CPU."""
     names = list(SETUPS)
     setup = source.pick(names, [1] * len(names))
     return hostile_case(setup, cpus, draw_calls(source, setup, cpus))
 
 
-def draw_calls(source: Source, setup: str, cpus: int) -> tuple[tuple[Op, ...], ...]:
+def draw_calls(source: Choices, setup: str, cpus: int) -> tuple[tuple[Op, ...], ...]:
     """One to three calls per CPU: most of them such that succeed after the set-up, or only
     after the first call that did.
     """
@@ -230,17 +230,17 @@ def draw_calls(source: Source, setup: str, cpus: int) -> tuple[tuple[Op, ...], .
     return tuple(programs)
 
 
-def draw_call(source: Source, leaf: Leaf, setup: str) -> Op:
+def draw_call(source: Choices, leaf: Leaf, setup: str) -> Op:
     """A call of a leaf with operands drawn from what there is after a set-up."""
     return _draw_call(source, leaf, resources(setup), {})
 
 
-def _draw_call(source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
+def _draw_call(source: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
     return Op(leaf.name, _draw_args(source, leaf, there, focus))
 
 
 def _draw_args(
-    source: Source, leaf: Leaf, there: Resources, focus: dict[str, int]
+    source: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]
 ) -> tuple[int, ...]:
     args = []
     for kind, fixed in _operands(leaf):
@@ -265,7 +265,7 @@ def _operands(leaf: Leaf) -> tuple[tuple[str | None, int], ...]:
     return tuple(found)
 
 
-def _any_of(source: Source, values: Sequence[T]) -> T:
+def _any_of(source: Choices, values: Sequence[T]) -> T:
     return values[source.below(len(values))]
 
 

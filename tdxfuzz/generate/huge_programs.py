@@ -7,7 +7,7 @@ from enum import Enum
 from tdxfuzz.case.case import DEFAULT_STEPS, Case
 from tdxfuzz.case.operation import AREA_OPERATIONS, Op
 from tdxfuzz.case.world import ALL_ENTRIES, World
-from tdxfuzz.generate.choices import Source
+from tdxfuzz.generate.choices import Choices
 
 
 class Huge(Enum):
@@ -42,7 +42,7 @@ FITTING = 75
 STATES = ("map2m", "accept4k", "none")
 
 
-def draw_huge_case(source: Source, design: str, huge: Huge, cpus: int = 2) -> Case:
+def draw_huge_case(source: Choices, design: str, huge: Huge, cpus: int = 2) -> Case:
     """A case without a schedule: two TDs, some with a 2MB page, whole or split.
 
     As in :func:`tdxfuzz.generate.programs.draw_case` anything may occur.
@@ -72,7 +72,7 @@ def draw_huge_case(source: Source, design: str, huge: Huge, cpus: int = 2) -> Ca
     return Case(design, world, tuple(setup), tuple(programs), steps=STEPS[huge])
 
 
-def _draw_op(source: Source, own: int, state: list[str]) -> Op:
+def _draw_op(source: Choices, own: int, state: list[str]) -> Op:
     td = own if source.percent(70) else 1 - own
     if not source.percent(OF_AREAS):
         name = source.pick(("map", "zap", "convert", "vcpu", "destroy"), (5, 4, 2, 1, 1))

@@ -11,7 +11,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.codec import presets
 from tdxfuzz.generate.hostile_calls import (
     HOSTILE_LEAVES,
@@ -106,14 +106,14 @@ def _drawn_call(case: Case, rng: Random) -> Op:
     if setup is None:
         return rng.choice([op for program in case.programs for op in program] or [_PROBE])
     if rng.random() < ANY_LEAF:
-        return draw_call(RandomSource(rng), rng.choice(HOSTILE_LEAVES), setup)
+        return draw_call(RandomChoices(rng), rng.choice(HOSTILE_LEAVES), setup)
     calls = fitting_calls(setup)
     return rng.choice(calls[rng.choice(list(calls))])
 
 
 def _renew(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     """Other programs: in the same world, or in one that cases often begin in."""
-    source = RandomSource(rng)
+    source = RandomChoices(rng)
     same = rng.random() < SAME_WORLD
     if case.design == HOSTILE:
         setup = (setup_of(case) if same else None) or rng.choice(list(SETUPS))
@@ -134,7 +134,7 @@ def _beginning(rng: Random) -> tuple[World, tuple[Op, ...]]:
 
 
 def _afresh(case: Case, rng: Random, conflicts: Conflicts) -> Case:
-    source = RandomSource(rng)
+    source = RandomChoices(rng)
     if case.design == HOSTILE:
         fresh = draw_hostile(source, case.world.cpus)
     else:

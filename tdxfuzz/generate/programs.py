@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.generate.choices import Source
+from tdxfuzz.generate.choices import Choices
 from tdxfuzz.sim import Fault
 
 LAYOUTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
@@ -45,7 +45,7 @@ LIKELY = 85
 """Percent of operations that fit: zap what is mapped, map what is not."""
 
 
-def draw_case(source: Source, design: str, cpus: int = 2) -> Case:
+def draw_case(source: Choices, design: str, cpus: int = 2) -> Case:
     """A case without a schedule: a few TDs, a page or two mapped, a short program per CPU.
 
     Anything may occur: an operation that does not apply ends at once.
@@ -73,7 +73,7 @@ def draw_case(source: Source, design: str, cpus: int = 2) -> Case:
     return Case(design, world, tuple(setup), programs, faults=faults)
 
 
-def draw_programs(source: Source, world: World, setup: Sequence[Op]) -> tuple[tuple[Op, ...], ...]:
+def draw_programs(source: Choices, world: World, setup: Sequence[Op]) -> tuple[tuple[Op, ...], ...]:
     """A short program for each CPU of a world, given what a set-up has made there."""
     alive = {op.args[0] for op in setup if op.name == "create"}
     mapped = {(op.args[0], op.args[1]) for op in setup if op.name == "map"}
@@ -89,7 +89,7 @@ def draw_programs(source: Source, world: World, setup: Sequence[Op]) -> tuple[tu
 
 
 def _draw_op(
-    source: Source, world: World, td: int, alive: set[int], mapped: set[tuple[int, int]]
+    source: Choices, world: World, td: int, alive: set[int], mapped: set[tuple[int, int]]
 ) -> Op:
     """One operation on a TD, given what the operations drawn so far may have made."""
     if td not in alive:
@@ -107,7 +107,7 @@ def _draw_op(
 
 
 def _rare_op(
-    source: Source,
+    source: Choices,
     world: World,
     name: str,
     td: int,

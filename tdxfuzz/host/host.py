@@ -93,7 +93,7 @@ class Host:
             self.layout.tdmrs,
             world.dynamic_pamt,
             variant=VARIANTS[world.module_variant],
-            small=self.layout.small,
+            split_indices=self.layout.split_indices,
         )
         self.pair_pages = self.module.variant.pair_pages
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))

@@ -58,12 +58,12 @@ class Layout:
         return gpa // SIZE_2M * _SLOTS_PER_TABLE + gpa % SIZE_2M // SIZE_4K
 
     @property
-    def small(self) -> Sequence[int]:
+    def split_indices(self) -> Sequence[int]:
         """The indices of the 4KB pages that a 2MB page is split into.
 
         Where a range has few entries, half of them lie on each side of its middle.
         """
-        return _small(self.world.entries)
+        return _split_indices(self.world.entries)
 
     def area_pfn(self, td: int, area: int) -> int:
         """The first page of the 2MB range behind a TD's area."""
@@ -85,6 +85,6 @@ class Layout:
 
 
 @lru_cache(maxsize=16)
-def _small(entries: int) -> Sequence[int]:
+def _split_indices(entries: int) -> Sequence[int]:
     half = entries // 2
     return ALL_SMALL if entries == 512 else (*range(half), *range(256, 256 + half))

@@ -48,7 +48,7 @@ class TdxModule:
         platform: the machine.
         memory: physical memory; a new, empty one by default.
         variant: what is otherwise than in 1.5.25.
-        small: the indices of the 4KB pages that a 2MB page is split into; all 512, or a few.
+        split_indices: which 4KB pages a 2MB page is split into; all 512, or a few.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class TdxModule:
         platform: Platform | None = None,
         memory: Memory | None = None,
         variant: Variant = DEFAULT,
-        small: Sequence[int] = ALL_SMALL,
+        split_indices: Sequence[int] = ALL_SMALL,
     ) -> None:
         self.sim = sim
         self.platform = platform or Platform()
@@ -67,7 +67,7 @@ class TdxModule:
         self.hkid_mask = self.platform.key_bits.mask
         self.all_packages = (1 << self.platform.packages) - 1
         self.variant = variant
-        self.small = small
+        self.split_indices = split_indices
         self.set_pamt(tdmrs, dynamic_pamt)
         self.keys = KeyTable(sim, self.platform)
         self.system = System(sim, len(sim.cpus), _READY)
@@ -100,7 +100,7 @@ class TdxModule:
         """Begin with the PAMT of these TDMRs: what SYS.CONFIG does once all is checked."""
         sim = self.sim
         numbered = [Tdmr(sim, info, i) for i, info in enumerate(tdmrs)]
-        self.pamt = Pamt(sim, self.memory, numbered, dynamic_pamt, self.variant, self.small)
+        self.pamt = Pamt(sim, self.memory, numbered, dynamic_pamt, self.variant, self.split_indices)
 
     def seamcall(
         self, lp: LogicalProcessor, leaf: int, regs: Registers, version: int = 0
@@ -161,7 +161,7 @@ class TdxModule:
         assert isinstance(page, Tdvps), f"no TDVPR at {hpa:#x}"
         return page
 
-    def uncount(self, node: Pamt2M | None) -> int:
+    def dec_page_count_and_get_hint(self, node: Pamt2M | None) -> int:
         """A page was freed: one page less in its range; the hint bit if it was the last.
 
         pamt_dec_nl_page_count_and_get_hint.

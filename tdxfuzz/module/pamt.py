@@ -101,7 +101,7 @@ class Pamt:
         tdmrs: sorted by base.
         dynamic: dynamic PAMT, as enabled by TDH.SYS.CONFIG.
         variant: what is otherwise than in 1.5.25.
-        small: the indices of the 4KB pages that a 2MB page is split into; all 512, or a few.
+        split_indices: which 4KB pages a 2MB page is split into; all 512, or a few.
 
     ``pages`` are all pages that ever were backing pages, by PFN.
     """
@@ -114,7 +114,7 @@ class Pamt:
         "memory",
         "pages",
         "sim",
-        "small",
+        "split_indices",
         "tdmrs",
         "variant",
     )
@@ -126,9 +126,9 @@ class Pamt:
         tdmrs: Sequence[Tdmr],
         dynamic: bool,
         variant: Variant = DEFAULT,
-        small: Sequence[int] = ALL_SMALL,
+        split_indices: Sequence[int] = ALL_SMALL,
     ) -> None:
-        self.small = small
+        self.split_indices = split_indices
         self._backs = SIZE_2M // variant.pair_pages
         self.variant = variant
         self.sim = sim
@@ -308,7 +308,7 @@ class Pamt:
 
     def pages_at(self, level: int) -> int:
         """How many 4KB pages a page of this level is split into, by and by."""
-        return int(len(self.small) ** level)
+        return int(len(self.split_indices) ** level)
 
     def nodes(self) -> Iterator[Pamt2M]:
         """All 2MB entries that were ever touched, by address. Not a step."""

@@ -31,14 +31,14 @@ def as_pytest(reproducer: Reproducer) -> str:
             "from tdxfuzz.repro.columns import columns",
             *imports,
             "from tdxfuzz.repro.read import parse",
-            "from tdxfuzz.repro.replay import Result, replay",
+            "from tdxfuzz.repro.replay import ReplayResult, replay",
             "",
             f"REPRODUCER = {literal}",
             "",
             "",
             f"def test_{name}() -> None:",
             f"    replayed = replay(parse(REPRODUCER){argument})",
-            "    assert replayed.result is Result.FIXED, columns(replayed.run)",
+            "    assert replayed.result is ReplayResult.FIXED, columns(replayed.run)",
             "",
         ]
     )

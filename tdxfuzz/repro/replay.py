@@ -11,7 +11,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 
 
-class Result(Enum):
+class ReplayResult(Enum):
     """What a replay showed."""
 
     FAILED = "FAILED"
@@ -24,11 +24,15 @@ class Result(Enum):
     """The file, the design or the harness is at fault."""
 
 
+Result = ReplayResult
+"""The name that tests import which ``show --as pytest`` of 0.1 wrote."""
+
+
 @frozen
 class Replayed:
     """The result, the run behind it, and the hash of its trace."""
 
-    result: Result
+    result: ReplayResult
     run: Run
     trace_hash: str
 
@@ -42,9 +46,9 @@ def replay(reproducer: Reproducer, design: Design = None) -> Replayed:
     again = run(reproducer.case, design, traced=True)
     assert again.trace is not None
     if again.finding is None:
-        result = Result.FIXED
+        result = ReplayResult.FIXED
     elif again.finding.bucket == reproducer.expect.bucket:
-        result = Result.FAILED
+        result = ReplayResult.FAILED
     else:
-        result = Result.CHANGED
+        result = ReplayResult.CHANGED
     return Replayed(result, again, again.trace.hash())

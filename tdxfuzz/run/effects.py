@@ -26,7 +26,7 @@ from tdxfuzz.module.pamt import Pamt2M, PamtEntry
 from tdxfuzz.module.sept import SeptEntry
 from tdxfuzz.module.td import TdEpoch
 from tdxfuzz.module.tdmr import BitmapWord, Tdmr
-from tdxfuzz.run.shared_state import Contents
+from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
 
 READS, SHARES, CHANGES = 1, 2, 4
@@ -77,7 +77,7 @@ def _is_about_its_range(cell: PamtEntry, access: int, entries_may_go: bool, hint
     return entries_may_go or (hints and access & (BLIND | SHARED) == BLIND)
 
 
-def learnt(cell: Cell, access: int, contents: Contents) -> object:
+def learnt(cell: Cell, access: int, contents: SharedState) -> object:
     """What the access about to be performed tells its CPU: ints, and tuples of them.
 
     Raises:
@@ -89,7 +89,7 @@ def learnt(cell: Cell, access: int, contents: Contents) -> object:
 
 
 @singledispatch
-def _look(cell: Cell, access: int, contents: Contents) -> object:
+def _look(cell: Cell, access: int, contents: SharedState) -> object:
     raise TypeError(f"what an access to a {type(cell).__name__} tells is not known")
 
 
@@ -101,7 +101,7 @@ def _word(word: int, access: int) -> int:
 
 
 @_look.register
-def _pamt_entry(cell: PamtEntry, access: int, contents: Contents) -> object:
+def _pamt_entry(cell: PamtEntry, access: int, contents: SharedState) -> object:
     guarded = contents.of_entry(cell)
     if access & 3 != READ:
         return _word(cell.word, access), guarded
@@ -110,65 +110,65 @@ def _pamt_entry(cell: PamtEntry, access: int, contents: Contents) -> object:
 
 
 @_look.register
-def _hp_lock(cell: HpLock, access: int, contents: Contents) -> object:
+def _hp_lock(cell: HpLock, access: int, contents: SharedState) -> object:
     if access & SHARED:
         return cell.word & 3
     return _word(cell.word, access), contents.protected_by(cell)
 
 
 @_look.register
-def _sharex_lock(cell: SharexLock, access: int, contents: Contents) -> object:
+def _sharex_lock(cell: SharexLock, access: int, contents: SharedState) -> object:
     held = cell.word & 1 if access & SHARED else int(cell.word == 0)
     return held, contents.protected_by(cell)
 
 
 @_look.register
-def _mutex_lock(cell: MutexLock, access: int, contents: Contents) -> object:
+def _mutex_lock(cell: MutexLock, access: int, contents: SharedState) -> object:
     return cell.word, contents.protected_by(cell)
 
 
 @_look.register
-def _count(cell: AtomicCount, access: int, contents: Contents) -> object:
+def _count(cell: AtomicCount, access: int, contents: SharedState) -> object:
     return cell.value
 
 
 @_look.register
-def _bitmap_word(cell: BitmapWord, access: int, contents: Contents) -> object:
+def _bitmap_word(cell: BitmapWord, access: int, contents: SharedState) -> object:
     return cell.value
 
 
 @_look.register
-def _tdmr(cell: Tdmr, access: int, contents: Contents) -> object:
+def _tdmr(cell: Tdmr, access: int, contents: SharedState) -> object:
     return cell.last_initialized
 
 
 @_look.register
-def _sept_entry(cell: SeptEntry, access: int, contents: Contents) -> object:
+def _sept_entry(cell: SeptEntry, access: int, contents: SharedState) -> object:
     return cell.raw
 
 
 @_look.register
-def _wait_lock(cell: WaitLock, access: int, contents: Contents) -> object:
+def _wait_lock(cell: WaitLock, access: int, contents: SharedState) -> object:
     return contents.protected_by(cell)
 
 
 @_look.register
-def _atomic(cell: AtomicT, access: int, contents: Contents) -> object:
+def _atomic(cell: AtomicT, access: int, contents: SharedState) -> object:
     return cell.value, contents.protected_by(cell)
 
 
 @_look.register
-def _spte(cell: Spte, access: int, contents: Contents) -> object:
+def _spte(cell: Spte, access: int, contents: SharedState) -> object:
     return cell.value, cell.pfn
 
 
 @_look.register
-def _epoch(cell: TdEpoch, access: int, contents: Contents) -> object:
+def _epoch(cell: TdEpoch, access: int, contents: SharedState) -> object:
     return cell.value, tuple(cell.refcount)
 
 
 @_look.register
-def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
+def _vcpu(cell: NamedCell, access: int, contents: SharedState) -> object:
     """TDVPS management fields are the only cell of no kind of its own."""
     if type(cell) is not NamedCell:
         return _look.dispatch(object)(cell, access, contents)
@@ -176,51 +176,51 @@ def _vcpu(cell: NamedCell, access: int, contents: Contents) -> object:
 
 
 @_look.register  # dispatches on the bare class: Variable[object] cannot be registered
-def _variable(cell: Variable, access: int, contents: Contents) -> object:  # type: ignore[type-arg]
+def _variable(cell: Variable, access: int, contents: SharedState) -> object:  # type: ignore[type-arg]
     value = cell.value
     return value if isinstance(value, int) else contents.protected_by(cell)
 
 
 @_look.register
-def _allocator(cell: PageAllocator, access: int, contents: Contents) -> object:
+def _allocator(cell: PageAllocator, access: int, contents: SharedState) -> object:
     return contents.next_page_or_fault()
 
 
 @_look.register
-def _pcp(cell: PcpList, access: int, contents: Contents) -> object:
+def _pcp(cell: PcpList, access: int, contents: SharedState) -> object:
     return contents.next_page(cell)
 
 
 @_look.register
-def _page_list(cell: PageList, access: int, contents: Contents) -> object:
+def _page_list(cell: PageList, access: int, contents: SharedState) -> object:
     return cell.pages[-1] if cell.pages else -1
 
 
 @_look.register
-def _counter(cell: CallCounter, access: int, contents: Contents) -> object:
+def _counter(cell: CallCounter, access: int, contents: SharedState) -> object:
     return contents.calls_made()
 
 
 @_look.register
-def _rcu(cell: RcuQueue, access: int, contents: Contents) -> object:
+def _rcu(cell: RcuQueue, access: int, contents: SharedState) -> object:
     return len(cell.callbacks)
 
 
 @_look.register
-def _ida(cell: Ida, access: int, contents: Contents) -> object:
+def _ida(cell: Ida, access: int, contents: SharedState) -> object:
     return cell.free_ids[0] if cell.free_ids else -1
 
 
 @_look.register
-def _holders(cell: Holders, access: int, contents: Contents) -> object:
+def _holders(cell: Holders, access: int, contents: SharedState) -> object:
     return 0
 
 
 @_look.register
-def _edges(cell: CallEdges, access: int, contents: Contents) -> object:
+def _edges(cell: CallEdges, access: int, contents: SharedState) -> object:
     return 0
 
 
 @_look.register
-def _relax(cell: RelaxPoint, access: int, contents: Contents) -> object:
+def _relax(cell: RelaxPoint, access: int, contents: SharedState) -> object:
     return 0

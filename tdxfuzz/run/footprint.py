@@ -142,7 +142,7 @@ class Conflicts:
         return conflicts_of(Rerun(case, worlds=self._worlds), schedule)
 
 
-class Base:
+class BaseRun:
     """Programs to be tried in many orders, with their run in the default order; that happens
     when it is first asked for.
 

@@ -1,6 +1,6 @@
 """What shared state holds, as plain numbers: all of it, or what one lock protects.
 
-Looking at it is not a step. Two states with equal :meth:`Contents.everything`, whose CPUs
+Looking at it is not a step. Two states with equal :meth:`SharedState.everything`, whose CPUs
 also know the same and stand at the same places, go on in the same way.
 """
 
@@ -34,7 +34,7 @@ _KOT = {state: i for i, state in enumerate(Kot)}
 _VM_STATE = {state: i for i, state in enumerate(VmState)}
 
 
-class Contents:
+class SharedState:
     """The state of one host."""
 
     def __init__(self, host: Host) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.each_window import windows
+from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, SetupError
 from tdxfuzz.run.worlds import Rerun, Worlds
 from tdxfuzz.shrink.passes import Candidate
-from tdxfuzz.shrink.program_point import Place, Progress
+from tdxfuzz.shrink.program_point import ProgramPoint, ProgramPoints
 from tdxfuzz.sim import EMPTY, Schedule, Switch
 
 MOST_REPLAYS = 400
@@ -22,7 +22,7 @@ FEW_REPLAYS = 120
 NEAR = 3
 """How many steps around an old place the last preemption is looked for."""
 
-Reading = tuple[tuple[bool, int], ...]
+ReadingCost = tuple[tuple[bool, int], ...]
 
 
 class OrderSearch:
@@ -38,7 +38,7 @@ class OrderSearch:
         self._worlds = Worlds(design)
         self.replays = 0
 
-    def places(self, found: Run) -> list[tuple[Place, int]]:
+    def places(self, found: Run) -> list[tuple[ProgramPoint, int]]:
         """Where the schedule of ``found`` switches, in terms that survive a change."""
         progress = self._progress(found.case)
         wanted = {(switch.step, switch.cpu) for switch in found.schedule}
@@ -50,7 +50,7 @@ class OrderSearch:
         return places
 
     def search(
-        self, candidate: Candidate, places: list[tuple[Place, int]], most: int
+        self, candidate: Candidate, places: list[tuple[ProgramPoint, int]], most: int
     ) -> Run | None:
         """A run of a candidate in the bucket, with ``most`` preemptions at the most.
 
@@ -58,7 +58,7 @@ class OrderSearch:
         matter if that is worth the effort.
         """
         replays = MOST_REPLAYS
-        if candidate.guessed:
+        if candidate.speculative:
             most, replays = min(most, 1), FEW_REPLAYS
         try:
             hit = self._near(candidate, places)
@@ -127,7 +127,7 @@ class OrderSearch:
         """The same run, its schedule without the switches that did nothing."""
         return evolve(found, case=found.case.with_schedule(found.schedule))
 
-    def _near(self, candidate: Candidate, places: list[tuple[Place, int]]) -> Run | None:
+    def _near(self, candidate: Candidate, places: list[tuple[ProgramPoint, int]]) -> Run | None:
         case = candidate.case
         switches: list[Switch] = []
         for place, target in places:
@@ -178,7 +178,7 @@ class OrderSearch:
             schedule = base.case.schedule
             first = schedule.switches[-1].step + 1 if schedule else 0
             for target in range(base.contexts):
-                yield from windows(rerun, base, schedule, target, first)
+                yield from each_window(rerun, base, schedule, target, first)
 
     def _try(self, case: Case, schedule: Schedule) -> Run | None:
         """The run, if it has the bucket."""
@@ -191,16 +191,16 @@ class OrderSearch:
             return None
         return self.without_noops(hit)
 
-    def _reading(self, found: Run) -> Reading:
+    def _reading(self, found: Run) -> ReadingCost:
         """How a schedule reads: a switch inside a SEAMCALL is worse, a late one too."""
         inside = self._progress(found.case).inside_call
         return tuple((switch.step in inside, switch.step) for switch in found.schedule)
 
-    def _progress(self, case: Case) -> Progress:
+    def _progress(self, case: Case) -> ProgramPoints:
         self.replays += 1
         trace = self._rerun(case).run(case.schedule, traced=True).trace
         assert trace is not None
-        return Progress(trace)
+        return ProgramPoints(trace)
 
     def _rerun(self, case: Case) -> Rerun:
         """For the programs of a case; worlds that were set up lately are kept."""

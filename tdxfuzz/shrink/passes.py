@@ -10,11 +10,11 @@ from attrs import evolve, field, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import OPERATIONS, Op
 from tdxfuzz.case.world import ALL_ENTRIES, World
-from tdxfuzz.shrink.program_point import Place
+from tdxfuzz.shrink.program_point import ProgramPoint
 from tdxfuzz.sim import Fault
 
 
-def _same_place(place: Place) -> Place | None:
+def _same_place(place: ProgramPoint) -> ProgramPoint | None:
     return place
 
 
@@ -28,15 +28,15 @@ class Candidate:
 
     ``move`` and ``cpu`` say where a place and a CPU of the other are in this one (None:
     gone). ``thorough``: worth searching all schedules for, as an operation or a fault went.
-    ``guessed``: nothing says that it shows the bug, so only little is tried. ``heavy``: it asks
+    ``speculative``: nothing says that it shows the bug, so only little is tried. ``heavy``: it asks
     so much of a reader that it is tried only where a preemption might go.
     """
 
     case: Case
-    move: Callable[[Place], Place | None] = field(default=_same_place)
+    move: Callable[[ProgramPoint], ProgramPoint | None] = field(default=_same_place)
     cpu: Callable[[int], int | None] = field(default=_same_cpu)
     thorough: bool = False
-    guessed: bool = False
+    speculative: bool = False
     heavy: bool = False
 
 
@@ -51,7 +51,7 @@ def _without_cpus(case: Case) -> Iterator[Candidate]:
             softirq, at = divmod(cpu, case.world.cpus)
             return None if at == gone else at - (at > gone) + softirq * world.cpus
 
-        def moved(place: Place, gone: int = gone) -> Place | None:
+        def moved(place: ProgramPoint, gone: int = gone) -> ProgramPoint | None:
             cpu = cpu_now(place.cpu, gone)
             return None if cpu is None else evolve(place, cpu=cpu)
 
@@ -71,7 +71,7 @@ def _other_cpus(case: Case) -> Iterator[Candidate]:
             def cpu_now(cpu: int, exchanged: dict[int, int] = exchanged) -> int:
                 return exchanged.get(cpu, cpu)
 
-            def moved(place: Place, exchanged: dict[int, int] = exchanged) -> Place:
+            def moved(place: ProgramPoint, exchanged: dict[int, int] = exchanged) -> ProgramPoint:
                 return evolve(place, cpu=exchanged.get(place.cpu, place.cpu))
 
             yield Candidate(evolve(case, programs=tuple(programs)), moved, cpu_now, thorough=True)
@@ -101,10 +101,10 @@ def _with_program(case: Case, cpu: int, program: tuple[Op, ...]) -> tuple[tuple[
     return (*case.programs[:cpu], program, *case.programs[cpu + 1 :])
 
 
-def _shifted(cpu: int, gone: int) -> Callable[[Place], Place | None]:
+def _shifted(cpu: int, gone: int) -> Callable[[ProgramPoint], ProgramPoint | None]:
     """Where places are once operation ``gone`` of ``cpu`` is gone."""
 
-    def move(place: Place) -> Place | None:
+    def move(place: ProgramPoint) -> ProgramPoint | None:
         if place.cpu != cpu or place.op < gone:
             return place
         return None if place.op == gone else evolve(place, op=place.op - 1)
@@ -287,7 +287,7 @@ def _smallest_programs(case: Case) -> Iterator[Candidate]:
             faults=(),
         )
         if smaller != case:
-            yield Candidate(smaller, _nowhere, thorough=True, guessed=True, heavy=heavy)
+            yield Candidate(smaller, _nowhere, thorough=True, speculative=True, heavy=heavy)
 
 
 LATEST_FAULT = 16
@@ -318,10 +318,10 @@ def _single_operations(case: Case) -> Iterator[Candidate]:
             programs=((_on_td(name, 0),),),
         )
         for faults in choices:
-            yield Candidate(evolve(alone, faults=faults), _nowhere, guessed=True)
+            yield Candidate(evolve(alone, faults=faults), _nowhere, speculative=True)
 
 
-def _nowhere(place: Place) -> None:
+def _nowhere(place: ProgramPoint) -> None:
     return None
 
 

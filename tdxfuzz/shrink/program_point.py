@@ -12,7 +12,7 @@ from tdxfuzz.sim import Trace
 
 
 @frozen
-class Place:
+class ProgramPoint:
     """CPU ``cpu`` is in its ``op``-th operation (from 0) and has done ``steps`` of it."""
 
     cpu: int
@@ -20,35 +20,35 @@ class Place:
     steps: int
 
 
-class Progress:
+class ProgramPoints:
     """How far each CPU was at each point of a traced run."""
 
     def __init__(self, trace: Trace) -> None:
-        self._step_of: dict[Place, int] = {}
-        self.switches: list[tuple[Place, int]] = []
+        self._step_of: dict[ProgramPoint, int] = {}
+        self.switches: list[tuple[ProgramPoint, int]] = []
         """Where the run changed CPU, and to which."""
         self.inside_call: set[int] = set()
         """Steps that are inside a SEAMCALL: preempting there cuts the call in two."""
         self._read(trace)
 
-    def step_of(self, place: Place) -> int | None:
+    def step_of(self, place: ProgramPoint) -> int | None:
         """The number of the step that comes next when the CPU has got to ``place``."""
         return self._step_of.get(place)
 
     def _read(self, trace: Trace) -> None:
-        at: dict[int, Place] = {}
+        at: dict[int, ProgramPoint] = {}
         began: dict[int, int] = {}
         steps = 0
         for record in trace:
             here = at.get(record.cpu)
             if record.kind == "op":
                 op = 0 if here is None else here.op + 1
-                at[record.cpu] = Place(record.cpu, op, 0)
+                at[record.cpu] = ProgramPoint(record.cpu, op, 0)
                 self._step_of.setdefault(at[record.cpu], record.step)
             elif record.kind == "step":
                 steps += 1
                 if here is not None:
-                    at[record.cpu] = Place(here.cpu, here.op, here.steps + 1)
+                    at[record.cpu] = ProgramPoint(here.cpu, here.op, here.steps + 1)
                     self._step_of.setdefault(at[record.cpu], record.step + 1)
             elif record.kind == "switch":
                 target = record.data[0]

@@ -28,18 +28,18 @@ from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.passes import SIMPLIFICATIONS, Simplification, effort, setup_order
 from tdxfuzz.sim import EMPTY
 
-Size = tuple[int, ...]
+CaseSize = tuple[int, ...]
 
 
 @frozen
-class Shrunk:
+class ShrinkResult:
     """The result: the run of the smallest case, and how many replays it took."""
 
     run: Run
     replays: int
 
 
-def size(found: Run) -> Size:
+def size(found: Run) -> CaseSize:
     """CPUs at work, operations and faults, preemptions, switches, faults, what operations ask
     of a reader, set-up, world, arguments, disorder of the set-up, arguments in their order.
 
@@ -74,7 +74,7 @@ def size(found: Run) -> Size:
 
 def shrink(
     found: Run, design: Design = None, progress: Callable[[Run, int], None] | None = None
-) -> Shrunk:
+) -> ShrinkResult:
     """Shrink a run that has a finding.
 
     Args:
@@ -102,7 +102,7 @@ def shrink(
         if best is before:
             best = search.easiest_to_read(best)
             if best.case == before.case:
-                return Shrunk(best, search.replays)
+                return ShrinkResult(best, search.replays)
 
 
 def _apply(search: OrderSearch, best: Run, simplify: Simplification) -> Run | None:

@@ -221,16 +221,16 @@ class FairRwLock(WaitLock):
                 self.readers.append(cpu)
             self.sim.wake(cpu)
 
-    def read(self) -> Side:
+    def read(self) -> LockSide:
         """For ``with lock.read():``."""
-        return Side(self.read_acquire, self.read_release)
+        return LockSide(self.read_acquire, self.read_release)
 
-    def write(self) -> Side:
+    def write(self) -> LockSide:
         """For ``with lock.write():``."""
-        return Side(self.write_acquire, self.write_release)
+        return LockSide(self.write_acquire, self.write_release)
 
 
-class Side:
+class LockSide:
     """One side of a :class:`FairRwLock` as a context manager."""
 
     __slots__ = ("_acquire", "_release")

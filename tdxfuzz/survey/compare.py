@@ -18,16 +18,16 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.engines.hunt import ORDERS, Budget
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
 
 
 @define
-class Side:
+class ComparedDesign:
     """One design of a comparison: ``broken`` counts the programs that showed each bucket,
     ``first`` is the first run with each.
     """
@@ -43,7 +43,7 @@ class Side:
 class Comparison:
     """``programs`` counts the programs by the designs they broke, none included."""
 
-    sides: Sequence[Side]
+    sides: Sequence[ComparedDesign]
     programs: Counter[frozenset[str]] = field(factory=Counter)
     seconds: float = 0.0
 
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare(
-    sides: Sequence[Side],
+    sides: Sequence[ComparedDesign],
     seed: int,
     budget: Budget,
     cpus: int = 2,
@@ -78,7 +78,7 @@ def compare(
     source = Random(seed)
     began = time.monotonic()
     while not _spent(comparison, budget):
-        case = draw_case(RandomSource(source), sides[0].name, cpus).on_module(variant)
+        case = draw_case(RandomChoices(source), sides[0].name, cpus).on_module(variant)
         comparison.programs[_put_through(case, sides, source.getrandbits(64))] += 1
         comparison.seconds = time.monotonic() - began
         if progress is not None:
@@ -86,9 +86,9 @@ def compare(
     return comparison
 
 
-def _put_through(case: Case, sides: Sequence[Side], seed: int) -> frozenset[str]:
+def _put_through(case: Case, sides: Sequence[ComparedDesign], seed: int) -> frozenset[str]:
     """One program under each design; the names of those that it broke."""
-    bases = [Base(evolve(case, design=side.name), side.design) for side in sides]
+    bases = [BaseRun(evolve(case, design=side.name), side.design) for side in sides]
     orders = max(ORDERS[base.run.contention] for base in bases)
     broken = set()
     for side, base in zip(sides, bases, strict=True):

@@ -26,7 +26,7 @@ from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, Session, run
 from tdxfuzz.sim import Fault
-from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.search import StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
 LIFE = tuple(
@@ -44,7 +44,7 @@ LIFE = tuple(
         ),
     )
 )
-WORLD = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+SMALL_WORLD = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
 FAULTS = {ALLOC: 80, ENTROPY: 160, INTERRUPT: 160}
 """Kinds of faults, and up to which occasion of a TD's life each strikes once."""
 
@@ -60,7 +60,7 @@ LEGEND = (
 HUNT_CPUS = 3
 
 
-class Cell(Enum):
+class MatrixCell(Enum):
     """What is known of one check under one design."""
 
     CLEAN = "clean"
@@ -69,14 +69,14 @@ class Cell(Enum):
 
 
 @frozen
-class Entry:
+class MatrixEntry:
     """One cell, of a check or of :data:`HUGE_PAGES`; ``found`` is a case that shows it,
     ``bounds`` says what was done, ``why`` what is missing.
     """
 
     design: str
     check: str
-    cell: Cell
+    cell: MatrixCell
     bounds: str
     why: str = ""
     found: Case | None = None
@@ -100,7 +100,7 @@ def row(
     design: Design,
     effort: Effort,
     progress: Callable[[str], None] | None = None,
-) -> list[Entry]:
+) -> list[MatrixEntry]:
     """All cells of one design.
 
     The hunt stops at its first finding, so that it adds at most one.
@@ -127,7 +127,9 @@ def row(
         scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
         case = scenario.case(design_name)
-        verified = verify(case.on_module(effort.variant), design, bounds, until=Until.EVERY_CHECK)
+        verified = verify(
+            case.on_module(effort.variant), design, bounds, until=StopRule.EVERY_CHECK
+        )
         seen |= verified.explored.seen
         for check, shown in verified.firsts.items():
             found.setdefault(check, shown)
@@ -176,16 +178,16 @@ def row(
 
 def _entry(
     design: str, check: str, shown: Run | None, bounds: str, unfinished: list[str], seen: bool
-) -> Entry:
+) -> MatrixEntry:
     if shown is not None:
         case = shown.case.with_schedule(shown.schedule)
-        return Entry(design, check, Cell.FOUND, bounds, found=case)
+        return MatrixEntry(design, check, MatrixCell.FOUND, bounds, found=case)
     if unfinished:
-        return Entry(design, check, Cell.UNKNOWN, bounds, "; ".join(unfinished))
+        return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
         never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
-        return Entry(design, check, Cell.UNKNOWN, bounds, f"never: {never}")
-    return Entry(design, check, Cell.CLEAN, bounds)
+        return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, f"never: {never}")
+    return MatrixEntry(design, check, MatrixCell.CLEAN, bounds)
 
 
 def _bounds_text(effort: Effort) -> str:
@@ -209,11 +211,13 @@ def _with_each_fault(design_name: str, design: Design, effort: Effort) -> Iterat
     """A TD's life on one CPU with one allocation after the other failing, and so on."""
     for kind, most in FAULTS.items():
         for index in range(most):
-            case = Case(design_name, WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
+            case = Case(design_name, SMALL_WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
             yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
 
 
-def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, str], str]) -> str:
+def markdown(
+    entries: Sequence[MatrixEntry], command: str, links: Mapping[tuple[str, str], str]
+) -> str:
     """The matrix as a page.
 
     Args:
@@ -242,15 +246,15 @@ def markdown(entries: Sequence[Entry], command: str, links: Mapping[tuple[str, s
     reasons = dict.fromkeys(
         f"- {entry.design}: {entry.why}"
         for entry in entries
-        if entry.cell is Cell.UNKNOWN and entry.why
+        if entry.cell is MatrixCell.UNKNOWN and entry.why
     )
     if reasons:
         lines += ["", "## Unknown, and why", "", *reasons]
     return "\n".join(lines) + "\n"
 
 
-def _cell(entry: Entry, links: Mapping[tuple[str, str], str]) -> str:
-    if entry.cell is Cell.FOUND:
+def _cell(entry: MatrixEntry, links: Mapping[tuple[str, str], str]) -> str:
+    if entry.cell is MatrixCell.FOUND:
         link = links.get((entry.design, entry.check))
         return f"[**found**]({link})" if link else "**found**"
-    return "clean" if entry.cell is Cell.CLEAN else "?"
+    return "clean" if entry.cell is MatrixCell.CLEAN else "?"

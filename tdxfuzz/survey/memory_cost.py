@@ -21,7 +21,7 @@ LEVELS = (LEVEL_4K, LEVEL_2M, LEVEL_1G)
 
 
 @frozen
-class Tdmr:
+class TdmrSize:
     """A range of memory that the module may use: address and size in bytes."""
 
     base: int
@@ -85,7 +85,7 @@ class Cost:
 
 
 def cost(
-    ram: int, tdmrs: tuple[Tdmr, ...] = (), max_pa: int = 0, tds: int = 0, td: Td | None = None
+    ram: int, tdmrs: tuple[TdmrSize, ...] = (), max_pa: int = 0, tds: int = 0, td: Td | None = None
 ) -> Cost:
     """What a machine pays.
 
@@ -96,7 +96,7 @@ def cost(
         tds: how many TDs run.
         td: what each of them is like.
     """
-    tdmrs = tdmrs or (Tdmr(0, _up(ram, SIZE_1G)),)
+    tdmrs = tdmrs or (TdmrSize(0, _up(ram, SIZE_1G)),)
     end = 1 << max_pa if max_pa else max(tdmr.base + tdmr.size for tdmr in tdmrs)
     regions = [Region(tdmr.base >> 12, tdmr.base + tdmr.size >> 12) for tdmr in tdmrs]
     least = most = 0
@@ -115,7 +115,7 @@ def cost(
     )
 
 
-def _pamt(tdmrs: tuple[Tdmr, ...], level: int, dynamic: bool) -> int:
+def _pamt(tdmrs: tuple[TdmrSize, ...], level: int, dynamic: bool) -> int:
     """Each TDMR's region is a whole number of pages."""
     return sum(_up(required_pamt_size(tdmr.size, level, dynamic)) for tdmr in tdmrs)
 

@@ -21,10 +21,10 @@ from tdxfuzz.targets.count import Count, event_differences, replay_setup
 from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.interleaved import Driven, Fatal, drive, fatal_of
 from tdxfuzz.targets.recording import (
+    CallResult,
     Config,
-    Event,
+    LockEvent,
     RecordedCall,
-    Result,
     call_of,
     calls_of,
     config_of,
@@ -43,18 +43,18 @@ Class = tuple[str, str, str, str]
 
 
 @frozen
-class Outcome:
+class PairOutcome:
     """One recorded class."""
 
     key: Class
     count: int
     equivalent_serial: tuple[str, ...]
     hp_sets: Mapping[tuple[str, ...], int]
-    example: tuple[tuple[int, Event], ...]
+    example: tuple[tuple[int, LockEvent], ...]
 
 
 @frozen
-class Pair:
+class CallPair:
     """Two calls, the state they start from, and the classes of their outcomes."""
 
     id: str
@@ -64,10 +64,10 @@ class Pair:
     calls: Mapping[int, RecordedCall]
     events: Mapping[int, int]
     interleavings: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PairOutcome, ...]
 
 
-def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Pair:
+def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> CallPair:
     """One line of the file."""
     alone = mapping(data["alone"])
     events = {}
@@ -79,7 +79,7 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Pair:
     interleavings = data["interleavings"]
     if not isinstance(interleavings, int):
         raise TypeError("'interleavings' must be a number")
-    return Pair(
+    return CallPair(
         id=str(data["id"]),
         name=str(data["name"]),
         config=config_of(mapping(data["config"]), params),
@@ -97,7 +97,7 @@ def _started(data: object, cpu: int) -> RecordedCall:
     return call_of(call, cpu)
 
 
-def _outcome(data: Mapping[str, object]) -> Outcome:
+def _outcome(data: Mapping[str, object]) -> PairOutcome:
     count = data["count"]
     if not isinstance(count, int):
         raise TypeError("'count' must be a number")
@@ -109,7 +109,7 @@ def _outcome(data: Mapping[str, object]) -> Outcome:
         hp_sets[tuple(sorted(map(str, sequence(names))))] = number
     result_a, result_b = (_result_text(_result(data[name])) for name in ("A", "B"))
     fatal = fatal_of(data.get("fatal"))
-    return Outcome(
+    return PairOutcome(
         key=(result_a, result_b, str(data.get("final_sha256_16", "")), str(fatal or "")),
         count=count,
         equivalent_serial=tuple(map(str, sequence(data["equivalent_serial"]))),
@@ -118,14 +118,14 @@ def _outcome(data: Mapping[str, object]) -> Outcome:
     )
 
 
-def _result(data: object) -> Result | None:
+def _result(data: object) -> CallResult | None:
     if data is None:
         return None
     result = mapping(data)
-    return Result(status(hex_of(result["status"])), outputs_of(mapping(result["out"])))
+    return CallResult(status(hex_of(result["status"])), outputs_of(mapping(result["out"])))
 
 
-def compare(pair: Pair, count: Count) -> None:
+def compare(pair: CallPair, count: Count) -> None:
     """All orders of a pair: one item."""
     where = f"pair {pair.id} ({pair.name})"
     try:
@@ -141,7 +141,7 @@ def compare(pair: Pair, count: Count) -> None:
     count.add(f"{pair.calls[A].name} / {pair.calls[B].name}", 1, text is None, text)
 
 
-def _trouble(pair: Pair) -> list[str]:
+def _trouble(pair: CallPair) -> list[str]:
     """How the model's classes differ from the recorded ones; empty if they do not."""
     counts: Counter[Class] = Counter()
     hp_sets: dict[Class, Counter[tuple[str, ...]]] = {}
@@ -179,7 +179,7 @@ def _trouble(pair: Pair) -> list[str]:
     return lines
 
 
-def _example_trouble(pair: Pair, outcome: Outcome) -> list[str]:
+def _example_trouble(pair: CallPair, outcome: PairOutcome) -> list[str]:
     """The recorded example order, driven: same events, same class."""
     order = [cpu for cpu, _ in outcome.example]
     key, _, driven = _run(pair, EventOrder(order, early=True))
@@ -190,7 +190,7 @@ def _example_trouble(pair: Pair, outcome: Outcome) -> list[str]:
     return lines
 
 
-def _orders(pair: Pair) -> Iterator[tuple[list[int], tuple[int, int]]]:
+def _orders(pair: CallPair) -> Iterator[tuple[list[int], tuple[int, int]]]:
     """First i events of one, j of the other, then the first to its end, then the other."""
     for first, second in ((A, B), (B, A)):
         for i in range(pair.events[first] + 1):
@@ -198,7 +198,7 @@ def _orders(pair: Pair) -> Iterator[tuple[list[int], tuple[int, int]]]:
                 yield [first] * i + [second] * j, (first, second)
 
 
-def _run(pair: Pair, policy: EventOrder) -> tuple[Class, tuple[str, ...], Driven]:
+def _run(pair: CallPair, policy: EventOrder) -> tuple[Class, tuple[str, ...], Driven]:
     """One order on the model: its class, the host-priority bits left, and the events."""
     bench = pair.config.build(cpus=3)
     for call in pair.setup:
@@ -221,7 +221,7 @@ def _state_hash(state: Snapshot) -> str:
     return hashlib.sha256(json.dumps(without_hp, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _result_text(result: Result | None) -> str:
+def _result_text(result: CallResult | None) -> str:
     if result is None:
         return "never returned"
     outputs = " ".join(f"{name}={value:#x}" for name, value in result.outputs.items() if value)

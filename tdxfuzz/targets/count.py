@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tdxfuzz.check.module_state import inconsistencies
-from tdxfuzz.targets.recording import Bench, Event, RecordedCall
+from tdxfuzz.targets.recording import LockEvent, ModelUnderTest, RecordedCall
 
 
 class Count:
@@ -46,7 +46,7 @@ def explain(
     return "\n".join(lines)
 
 
-def event_differences(wanted: Sequence[Event], got: Sequence[Event]) -> list[str]:
+def event_differences(wanted: Sequence[LockEvent], got: Sequence[LockEvent]) -> list[str]:
     """The first event that differs, with those around it."""
     if list(wanted) == list(got):
         return []
@@ -67,7 +67,7 @@ def first_difference(wanted: Sequence[object], got: Sequence[object]) -> int:
     return next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
 
 
-def event_text(event: Event) -> str:
+def event_text(event: LockEvent) -> str:
     """One event on one line."""
     op, mode, what, ok = event
     result = {True: "", False: " FAILED", None: " DIED"}[ok]
@@ -90,12 +90,12 @@ def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -
     return lines
 
 
-def self_contradictions(bench: Bench) -> list[str]:
+def self_contradictions(bench: ModelUnderTest) -> list[str]:
     """Where the model's tables do not agree with each other; no call may be in flight."""
     return [f"model, {part}: {message}" for part, message in inconsistencies(bench.module)]
 
 
-def replay_setup(setup: Sequence[RecordedCall], bench: Bench, where: str) -> str | None:
+def replay_setup(setup: Sequence[RecordedCall], bench: ModelUnderTest, where: str) -> str | None:
     """Make the calls that lead up to what is compared; the first divergence, if any.
 
     Raises:

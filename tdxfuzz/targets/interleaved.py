@@ -23,11 +23,11 @@ from tdxfuzz.targets.count import (
 )
 from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.recording import (
-    Bench,
+    CallResult,
     Config,
-    Event,
+    LockEvent,
+    ModelUnderTest,
     RecordedCall,
-    Result,
     calls_of,
     config_of,
     cpu_of,
@@ -53,7 +53,7 @@ class Interleaved:
     config: Config
     setup: tuple[RecordedCall, ...]
     programs: Mapping[int, tuple[RecordedCall, ...]]
-    order: tuple[tuple[int, Event], ...]
+    order: tuple[tuple[int, LockEvent], ...]
     placement: str
     final: Mapping[str, object] | None
     fatal: Fatal | None = None
@@ -63,8 +63,8 @@ class Interleaved:
 class Driven:
     """What the model did when it was driven."""
 
-    events: list[tuple[int, Event]]
-    results: Mapping[tuple[int, int], Result]
+    events: list[tuple[int, LockEvent]]
+    results: Mapping[tuple[int, int], CallResult]
     fatal: Fatal | None
 
 
@@ -112,15 +112,17 @@ def fatal_of(data: object) -> Fatal | None:
     return cpu, fatal_id
 
 
-def drive(bench: Bench, programs: Mapping[int, Sequence[RecordedCall]], policy: Policy) -> Driven:
+def drive(
+    bench: ModelUnderTest, programs: Mapping[int, Sequence[RecordedCall]], policy: Policy
+) -> Driven:
     """Run a program per CPU on the model as the policy says.
 
     Raises:
         LeafNotModelledError: a program calls a leaf the model lacks.
     """
     sim = bench.sim
-    events: list[tuple[int, Event]] = []
-    results: dict[tuple[int, int], Result] = {}
+    events: list[tuple[int, LockEvent]] = []
+    results: dict[tuple[int, int], CallResult] = {}
     watch = _StopAtFatal()
 
     def log(op: str, mode: str, what: str, ok: bool) -> None:
@@ -198,7 +200,7 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
     return trouble is None
 
 
-def _ending(run: Interleaved, driven: Driven, bench: Bench) -> list[str]:
+def _ending(run: Interleaved, driven: Driven, bench: ModelUnderTest) -> list[str]:
     """How the ends differ: in who died, or in the final state."""
     if run.fatal != driven.fatal:
         return [f"  fatal (CPU, id): recorded {run.fatal}, model {driven.fatal}"]
@@ -208,6 +210,6 @@ def _ending(run: Interleaved, driven: Driven, bench: Bench) -> list[str]:
     return differences + self_contradictions(bench)
 
 
-def _with_cpu(entry: tuple[int, Event]) -> Event:
+def _with_cpu(entry: tuple[int, LockEvent]) -> LockEvent:
     cpu, (op, mode, what, ok) = entry
     return f"CPU {cpu} {op}", mode, what, ok

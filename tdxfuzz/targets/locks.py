@@ -18,7 +18,7 @@ from tdxfuzz.targets.count import (
 )
 from tdxfuzz.targets.recording import (
     Config,
-    Event,
+    LockEvent,
     RecordedCall,
     call_of,
     calls_of,
@@ -38,7 +38,7 @@ class LockCase:
     config: Config
     setup: tuple[RecordedCall, ...]
     call: RecordedCall
-    events: tuple[Event, ...]
+    events: tuple[LockEvent, ...]
     final: Mapping[str, object]
 
 
@@ -64,7 +64,7 @@ def compare(case: LockCase, count: Count) -> None:
         if trouble is not None:
             count.add(case.call.name, 1, 0, trouble)
             return
-        events: list[Event] = []
+        events: list[LockEvent] = []
         bench.sim.log = lambda op, mode, what, ok: events.append((op, mode, what, ok))
         result = case.call.on(bench)
     except LeafNotModelledError as error:

@@ -25,7 +25,7 @@ COMPARED = ("rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "rbx", "rdi", 
 PROCESSORS = 8
 PARAMS_FILE = "td_params.json"
 
-Event = tuple[str, str, str, bool | None]
+LockEvent = tuple[str, str, str, bool | None]
 """Operation, mode, resource, success (None: the module died inside it)."""
 
 
@@ -44,14 +44,14 @@ class Config:
     dynamic_pamt: bool
     params: tuple[tuple[int, bytes], ...]
 
-    def build(self, cpus: int = 1) -> Bench:
+    def build(self, cpus: int = 1) -> ModelUnderTest:
         """A model in the state the recording starts from."""
         sim = Simulator(cpus)
         memory = Memory()
         for hpa, content in self.params:
             memory.put(RawPage(hpa, content))
         module = TdxModule(sim, self.tdmrs, self.dynamic_pamt, memory=memory)
-        return Bench(sim, module, [LogicalProcessor(i) for i in range(PROCESSORS)])
+        return ModelUnderTest(sim, module, [LogicalProcessor(i) for i in range(PROCESSORS)])
 
 
 @frozen
@@ -70,7 +70,7 @@ class RecordedCall:
     outputs: Mapping[str, int]
     cpu: int = 0
 
-    def on(self, bench: Bench) -> Result:
+    def on(self, bench: ModelUnderTest) -> CallResult:
         """Make the same call on the model.
 
         Raises:
@@ -80,9 +80,9 @@ class RecordedCall:
         lp.interrupt_pending = self.interrupted
         regs = Registers.of(self.inputs)
         word = bench.module.seamcall(lp, self.leaf, regs, self.version)
-        return Result(word, {name: getattr(regs, name) for name in COMPARED})
+        return CallResult(word, {name: getattr(regs, name) for name in COMPARED})
 
-    def differences(self, result: Result) -> list[str]:
+    def differences(self, result: CallResult) -> list[str]:
         """Where the model differs, one line each: status, registers."""
         lines: list[str] = []
         if self.status is None:
@@ -96,10 +96,10 @@ class RecordedCall:
         return lines
 
     @property
-    def result(self) -> Result:
+    def result(self) -> CallResult:
         """What the real module returned."""
         assert self.status is not None
-        return Result(self.status, self.outputs)
+        return CallResult(self.status, self.outputs)
 
     def __str__(self) -> str:
         operands = ", ".join(f"{name}={value:#x}" for name, value in self.inputs.items())
@@ -108,7 +108,7 @@ class RecordedCall:
 
 
 @frozen
-class Result:
+class CallResult:
     """Status and registers of a call on the model."""
 
     status: Status
@@ -116,7 +116,7 @@ class Result:
 
 
 @frozen
-class Bench:
+class ModelUnderTest:
     """A model under test: its simulator, and eight logical processors."""
 
     sim: Simulator
@@ -227,13 +227,13 @@ def calls_of(data: object, cpu: int = 0) -> tuple[RecordedCall, ...]:
     return tuple(call_of(mapping(item), cpu) for item in sequence(data))
 
 
-def event_of(data: object) -> Event:
+def event_of(data: object) -> LockEvent:
     """An event as ``[op, mode, resource, ok]``."""
     op, mode, what, ok = sequence(data)
     return str(op), str(mode), str(what), None if ok is None else bool(ok)
 
 
-def order_of(data: object) -> tuple[tuple[int, Event], ...]:
+def order_of(data: object) -> tuple[tuple[int, LockEvent], ...]:
     """A list of ``[cpu, op, mode, resource, ok]``."""
     entries = []
     for item in sequence(data):

@@ -13,7 +13,7 @@ from tdxfuzz.targets.recording import Config, RecordedCall, calls_of, config_of,
 
 
 @frozen
-class Trace:
+class CallSequence:
     """Calls from reset, and the state they end in."""
 
     id: str
@@ -23,9 +23,9 @@ class Trace:
     final: Mapping[str, object]
 
 
-def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Trace:
+def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> CallSequence:
     """One line of the file."""
-    return Trace(
+    return CallSequence(
         id=str(data["id"]),
         kind=str(data.get("kind", "")),
         config=config_of(mapping(data["config"]), params),
@@ -34,7 +34,7 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Trace:
     )
 
 
-def compare(trace: Trace, count: Count, self_check: bool = True) -> None:
+def compare(trace: CallSequence, count: Count, self_check: bool = True) -> None:
     """Call by call; a trace is left at its first divergence, for the rest follows from it.
 
     An item is a call; a final state that differs counts against the last one. With

@@ -18,7 +18,7 @@ from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.testing.run_cache import drawn
+from tdxfuzz.testing.run_cache import run_cache
 
 OUT = "TDXFUZZ_OUT"
 """Environment variable: the folder for reproducers; by default ``reproducers``."""
@@ -41,7 +41,7 @@ def assert_clean(case: Case, design: Design = None) -> Run:
         Broken: a check has found something.
         HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
-    found = drawn(design).run(case)
+    found = run_cache(design).run(case)
     finding = found.finding
     in_hypothesis = currently_in_test_context()
     if in_hypothesis:

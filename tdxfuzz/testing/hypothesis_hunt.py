@@ -11,10 +11,10 @@ from hypothesis.errors import Flaky
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.engines.events import HuntListener
-from tdxfuzz.engines.hunt import Budget, Hunted, Noted, orders_of
+from tdxfuzz.engines.hunt import Budget, HuntLog, HuntResult, orders_of
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, checks_of
 from tdxfuzz.run.worlds import Worlds
@@ -36,7 +36,7 @@ def hunt_with_hypothesis(
     listeners: Sequence[HuntListener] = (),
     scenario: Scenario | None = None,
     variant: str = DEFAULT.name,
-) -> Hunted:
+) -> HuntResult:
     """As :func:`tdxfuzz.engines.hunt.hunt`, with Hypothesis as the source of cases.
 
     Raises:
@@ -44,7 +44,7 @@ def hunt_with_hypothesis(
     """
     hostile = design_name == HOSTILE
     statistics = Statistics(checks_of(design_name))
-    noted = Noted(statistics, listeners)
+    noted = HuntLog(statistics, listeners)
     enough = False
     worlds = Worlds(design)
     choices = programs(design_name, cpus)
@@ -69,7 +69,7 @@ def hunt_with_hypothesis(
     @seed(hunt_seed)
     @given(st.data())
     def body(data: st.DataObject) -> None:
-        base = Base(data.draw(choices).on_module(variant), design, worlds)
+        base = BaseRun(data.draw(choices).on_module(variant), design, worlds)
         count(base.run)
         for _ in range(orders_of(base)):
             count(base.rerun.run(data.draw(schedules(base))))

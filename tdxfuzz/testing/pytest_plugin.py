@@ -143,7 +143,7 @@ class ReproducerItem(pytest.Item):
         from tdxfuzz.host.design_file import class_in, split
         from tdxfuzz.repro.columns import columns
         from tdxfuzz.repro.read import read
-        from tdxfuzz.repro.replay import Result, replay
+        from tdxfuzz.repro.replay import ReplayResult, replay
 
         reproducer = read(self.path)
         design = None
@@ -157,14 +157,14 @@ class ReproducerItem(pytest.Item):
                 )
             design = class_in(*split(argument))
         replayed = replay(reproducer, design)
-        if replayed.result is Result.FIXED:
+        if replayed.result is ReplayResult.FIXED:
             return ""
         folder = self.path.parent
         return (
             f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
             f"{columns(replayed.run)}\n"
             f"Reproduce with: tdxfuzz replay {self.path}\n"
-            f"            or: pytest -p {__name__} --tdx-regressions {folder} -k {self.name}"
+            f"            or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {folder} -k {self.name}"
         )
 
     def repr_failure(

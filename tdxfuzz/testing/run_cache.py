@@ -10,7 +10,7 @@ import threading
 from functools import lru_cache
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
 from tdxfuzz.run.worlds import Worlds
@@ -19,7 +19,7 @@ MOST = 512
 """How many runs, and how many programs with their run in the default order, are remembered."""
 
 
-class Drawn:
+class RunCache:
     """The drawn cases of one design.
 
     Args:
@@ -29,13 +29,13 @@ class Drawn:
     def __init__(self, design: Design) -> None:
         worlds = Worlds(design)
         self._run = lru_cache(MOST)(worlds.run)
-        self._base = lru_cache(MOST)(lambda case: Base(case, design, worlds))
+        self._base = lru_cache(MOST)(lambda case: BaseRun(case, design, worlds))
 
     def run(self, case: Case) -> Run:
         """What :func:`tdxfuzz.run.session.run` gives, and raises."""
         return self._run(case)
 
-    def base(self, case: Case) -> Base:
+    def base(self, case: Case) -> BaseRun:
         """The case's programs with their run in the default order."""
         return self._base(case)
 
@@ -44,17 +44,17 @@ class _OfThread(threading.local):
     """A world serves one run at a time, so each thread has its own."""
 
     def __init__(self) -> None:
-        self.by_design: dict[Design, Drawn] = {}
+        self.by_design: dict[Design, RunCache] = {}
 
 
 _of_thread = _OfThread()
 
 
-def drawn(design: Design = None) -> Drawn:
+def run_cache(design: Design = None) -> RunCache:
     """The cases drawn by now for a design."""
     known = _of_thread.by_design.get(design)
     if known is None:
-        known = _of_thread.by_design[design] = Drawn(design)
+        known = _of_thread.by_design[design] = RunCache(design)
     return known
 
 

@@ -23,14 +23,14 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import OPERATIONS, Op
 from tdxfuzz.case.world import World
-from tdxfuzz.generate.choices import Source
+from tdxfuzz.generate.choices import Choices
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import Design
 from tdxfuzz.sim import Schedule
-from tdxfuzz.testing.run_cache import drawn
+from tdxfuzz.testing.run_cache import run_cache
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ def operations(world: World) -> st.SearchStrategy[Op]:
 
 
 @st.composite
-def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Schedule:
+def schedules(draw: st.DrawFn, base: BaseRun, most: int = MAX_PREEMPTIONS) -> Schedule:
     """Sparse schedules for programs whose run in the default order is known.
 
     Most of the preemptions come before a step that another CPU can spoil.
@@ -101,7 +101,7 @@ def schedules(draw: st.DrawFn, base: Base, most: int = MAX_PREEMPTIONS) -> Sched
     return _draw_schedule(_DrawnSource(draw), base, most)
 
 
-def _draw_schedule(source: Source, base: Base, most: int) -> Schedule:
+def _draw_schedule(source: Choices, base: BaseRun, most: int) -> Schedule:
     pairs = []
     for _ in range(source.below(most + 1)):
         cell, part = divmod(source.below(PARTS * max(len(base.conflicts), 1)), PARTS)
@@ -158,10 +158,10 @@ def bases(
     cpus: int = 2,
     design: Design = None,
     variant: str = DEFAULT.name,
-) -> Base:
+) -> BaseRun:
     """Programs with their run in the default order: what :func:`schedules` needs."""
     case = draw(programs(design_name, cpus)).on_module(variant)
-    return drawn(design).base(case)
+    return run_cache(design).base(case)
 
 
 @st.composite
@@ -174,5 +174,5 @@ def cases(
 ) -> Case:
     """Whole cases for a design: built in by name, or a class of the user's."""
     case = draw(programs(design_name, cpus))
-    schedule = _draw_schedule(_DrawnSource(draw), drawn(design).base(case), most)
+    schedule = _draw_schedule(_DrawnSource(draw), run_cache(design).base(case), most)
     return case.with_schedule(schedule)

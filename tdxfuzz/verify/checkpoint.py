@@ -15,7 +15,7 @@ from pathlib import Path
 from attrs import astuple
 
 from tdxfuzz.verify.sleep_sets import Transition
-from tdxfuzz.verify.worklist import Accesses, Branch, Explored, Frontier
+from tdxfuzz.verify.worklist import Accesses, Branch, SearchCounts, Worklist
 
 FORMAT = 4
 
@@ -27,7 +27,7 @@ class CheckpointError(Exception):
         super().__init__(f"{path}: {problem}")
 
 
-def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> None:
+def save(path: Path, identity: str, frontier: Worklist, explored: SearchCounts) -> None:
     """Write a checkpoint; an older one is replaced only when the new one is complete.
 
     Args:
@@ -46,7 +46,7 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
         "finals": sorted(digest.hex() for digest in explored.finals),
         "seen": sorted(explored.seen),
         "accesses": {piece: astuple(done) for piece, done in frontier.accesses.items()},
-        "spoilt": sorted(frontier.spoilt),
+        "contended": sorted(frontier.contended),
         "began": frontier.began,
         "todo": len(frontier.todo),
         "remembered": len(frontier.remembered),
@@ -61,7 +61,7 @@ def save(path: Path, identity: str, frontier: Frontier, explored: Explored) -> N
     beside.replace(path)
 
 
-def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
+def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
     """Read a checkpoint of the same search.
 
     Raises:
@@ -85,16 +85,16 @@ def load(path: Path, identity: str) -> tuple[Frontier, Explored]:
         todo, remembered = int(header["todo"]), int(header["remembered"])
         if len(lines) != todo + remembered:
             raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
-        frontier = Frontier(
+        frontier = Worklist(
             todo=[_branch(json.loads(line)) for line in lines[:todo]],
             remembered={
                 bytes.fromhex(key): int(how) for key, how in (line.split() for line in lines[todo:])
             },
             accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
-            spoilt=set(header["spoilt"]),
+            contended=set(header["contended"]),
             began=_two(header["began"]),
         )
-        explored = Explored(
+        explored = SearchCounts(
             **header["counts"],
             finals={bytes.fromhex(digest) for digest in header["finals"]},
             seen=set(header["seen"]),

@@ -10,7 +10,7 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.run.effects import learnt, touched
 from tdxfuzz.run.session import Session
-from tdxfuzz.run.shared_state import Contents
+from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import (
     Cell,
     Cpu,
@@ -22,8 +22,8 @@ from tdxfuzz.sim import (
     Why,
     default_choice,
 )
-from tdxfuzz.verify.sleep_sets import Asleep, Ear, Transition, still_asleep
-from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, Explored, Frontier
+from tdxfuzz.verify.sleep_sets import Asleep, CheckListener, Transition, still_asleep
+from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Worklist
 
 UNLIMITED = 1 << 30
 
@@ -42,8 +42,8 @@ class Explorer:
     def __init__(
         self,
         branch: Branch | None,
-        frontier: Frontier,
-        explored: Explored,
+        frontier: Worklist,
+        explored: SearchCounts,
         bounds: Bounds,
     ) -> None:
         self._branch = branch
@@ -59,7 +59,7 @@ class Explorer:
         self._yielded: set[int] = set()
         self._sleep = bounds.sleep and bounds.reduce and not self._bounded
         self._asleep: Asleep = {}
-        self._ear = Ear()
+        self._listener = CheckListener()
         self._parked: dict[int, str] = {}
         self._waits_for: dict[int, Cell] = {}
         self._pieces: dict[int, tuple[Cell, str]] = {}
@@ -67,7 +67,7 @@ class Explorer:
         self.due = -1 if branch is None else branch.switches[0][0]
         self.session: Session | None = None
         self.sim: Simulator | None = None
-        self.contents: Contents | None = None
+        self.contents: SharedState | None = None
 
     def attach(self, session: Session) -> None:
         """Look at this session's world."""
@@ -75,11 +75,11 @@ class Explorer:
         self._hostile = session.case.design == HOSTILE
         self.session = session
         self.sim = session.sim
-        self.contents = Contents(session.host)
+        self.contents = SharedState(session.host)
         if session.sim.softirqs:
             self._sleep = False
         if self._sleep:
-            session.overhear(self._ear)
+            session.overhear(self._listener)
         session.sim.local = LocalMemory(len(session.sim.cpus))
 
     def preempt(self, sim: Simulator) -> Cpu | None:
@@ -96,8 +96,8 @@ class Explorer:
         piece = self._piece(cell, access)
         conflicting = self._frontier.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:
-            self._frontier.spoilt.add(piece)
-        choice = piece in self._frontier.spoilt or _may_be_interrupted(sim)
+            self._frontier.contended.add(piece)
+        choice = piece in self._frontier.contended or _may_be_interrupted(sim)
         if choice and self._granted != cpu.id and self._budget:
             others = [
                 other
@@ -120,7 +120,7 @@ class Explorer:
         elif why is Why.YIELD:
             self._yielded.add(here.id)
             self._parked[here.id] = "retry"
-            self._ear.transition.loud = True
+            self._listener.transition.heard_by_check = True
         if self._branch is not None:
             target = self._follow(sim)
             chosen = target or default_choice(sim, why)
@@ -176,7 +176,7 @@ class Explorer:
         self._budget = self._branch.budget
         self._yielded = set(self._branch.yielded)
         self._asleep = self._branch.asleep
-        self._ear.transition = self._branch.transition
+        self._listener.transition = self._branch.transition
         self._granted = target.id
         self._depth = len(switches)
         self._branch = None
@@ -199,16 +199,16 @@ class Explorer:
         self._granted = -1
         if self._yielded and cpu.id not in self._yielded:
             self._yielded.clear()
-        told = learnt(cell, access, self.contents) if piece in self._frontier.spoilt else 0
+        told = learnt(cell, access, self.contents) if piece in self._frontier.contended else 0
         if self._sleep:
-            self._ear.transition.add(piece, access)
+            self._listener.transition.add(piece, access)
         # Whoever passes a retry point is to know what it knew when it entered the loop.
         if not isinstance(cell, RelaxPoint):
             self.sim.local.learn(cpu.id, (self._numbers[id(cell)], access, told))
 
     def _end_transition(self) -> None:
         """A choice has been come to: who is still asleep here."""
-        made, self._ear.transition = self._ear.transition, Transition()
+        made, self._listener.transition = self._listener.transition, Transition()
         made.over = True
         # Who must let others go first is no part of a transition.
         self._asleep = {} if self._yielded else still_asleep(self._asleep, made)
@@ -262,7 +262,7 @@ class Explorer:
         assert sim.local is not None
         before = tuple(_last_at_each_step(sim.switches))
         local, yielded = sim.local.snapshot(), tuple(self._yielded)
-        asleep = {**self._asleep, targets[0].id: self._ear.transition}
+        asleep = {**self._asleep, targets[0].id: self._listener.transition}
         branches: list[Branch] = []
         for other in reversed(targets[1:]):
             switches = (*before, (sim.clock, other.id))
@@ -315,7 +315,7 @@ def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, i
             yield switch
 
 
-def digest_of(contents: Contents) -> bytes:
+def digest_of(contents: SharedState) -> bytes:
     """128 bits that stand for all shared state."""
     return _digest(contents.everything())
 

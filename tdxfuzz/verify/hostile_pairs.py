@@ -19,15 +19,15 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
 from tdxfuzz.run.result import Run
-from tdxfuzz.verify.search import Until, Verdict, verify
-from tdxfuzz.verify.worklist import Bounds, Explored
+from tdxfuzz.verify.search import StopRule, Verdict, verify
+from tdxfuzz.verify.worklist import Bounds, SearchCounts
 
 MOST_CALLS = 3
 """Calls that :func:`overlaps` combines at most."""
 
 
 @define
-class Swept:
+class SweepResult:
     """What a sweep over many cases did: its counts grow while it goes on.
 
     ``cases`` have been searched; ``explored`` adds up what that took. ``firsts`` has the
@@ -35,7 +35,7 @@ class Swept:
     """
 
     cases: int = 0
-    explored: Explored = field(factory=Explored)
+    explored: SearchCounts = field(factory=SearchCounts)
     firsts: dict[str, Run] = field(factory=dict)
     unfinished: str = ""
 
@@ -83,8 +83,8 @@ def _chains(setup: str, before: tuple[Op, ...], calls: int) -> Iterator[tuple[Op
 def sweep(
     cases: Iterator[Case],
     bounds: Bounds,
-    progress: Callable[[Swept], None] | None = None,
-) -> Swept:
+    progress: Callable[[SweepResult], None] | None = None,
+) -> SweepResult:
     """Search all orders of many cases within common bounds; go on after findings.
 
     Args:
@@ -92,14 +92,14 @@ def sweep(
         bounds: ``states`` bounds each case, ``seconds`` all of them together.
         progress: called after every case.
     """
-    swept = Swept()
+    swept = SweepResult()
     began = time.monotonic()
     for case in cases:
         left = None if bounds.seconds is None else bounds.seconds - (time.monotonic() - began)
         if left is not None and left <= 0:
             swept.unfinished = f"more than {bounds.seconds:g} s"
             break
-        verified = verify(case, bounds=evolve(bounds, seconds=left), until=Until.EVERY_BUCKET)
+        verified = verify(case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET)
         _add(swept.explored, verified.explored)
         swept.explored.seconds = time.monotonic() - began
         for bucket, run in verified.firsts.items():
@@ -114,7 +114,7 @@ def sweep(
     return swept
 
 
-def _add(total: Explored, more: Explored) -> None:
+def _add(total: SearchCounts, more: SearchCounts) -> None:
     total.states += more.states
     total.transitions += more.transitions
     total.schedules += more.schedules

@@ -27,7 +27,7 @@ from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, Nondeterminism, Schedule
 from tdxfuzz.verify.explorer import Explorer
-from tdxfuzz.verify.worklist import Bounds, Explored, Frontier
+from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
@@ -39,7 +39,7 @@ FEW = 1
 most bugs show in them, and what commutes is found out meanwhile."""
 
 
-class Until(Enum):
+class StopRule(Enum):
     """What ends a search before all orders have been tried."""
 
     FINDING = "the first finding"
@@ -56,7 +56,7 @@ class Verdict(Enum):
 
 
 @frozen
-class Verified:
+class VerifyResult:
     """The end of a search: ``found`` is the first run with a finding; ``why`` says what
     keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
     that found something, or for each bucket, where the search went on for those.
@@ -64,7 +64,7 @@ class Verified:
 
     verdict: Verdict
     bounds: Bounds
-    explored: Explored
+    explored: SearchCounts
     found: Run | None = None
     why: str = ""
     firsts: Mapping[str, Run] = field(factory=dict)
@@ -88,11 +88,11 @@ def verify(
     case: Case,
     design: Design = None,
     bounds: Bounds | None = None,
-    progress: Callable[[Explored, int], None] | None = None,
-    frontier: Frontier | None = None,
-    explored: Explored | None = None,
-    until: Until = Until.FINDING,
-) -> Verified:
+    progress: Callable[[SearchCounts, int], None] | None = None,
+    frontier: Worklist | None = None,
+    explored: SearchCounts | None = None,
+    until: StopRule = StopRule.FINDING,
+) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
 
     Args:
@@ -108,46 +108,46 @@ def verify(
         HarnessError: the design misused the harness, or raised.
     """
     bounds = bounds or Bounds()
-    frontier = Frontier() if frontier is None else frontier
-    explored = explored or Explored()
+    frontier = Worklist() if frontier is None else frontier
+    explored = explored or SearchCounts()
     why = ""
     firsts: dict[str, Run] = {}
-    if bounds.preemptions is None and until is Until.FINDING and not explored.schedules:
-        few = Frontier()
+    if bounds.preemptions is None and until is StopRule.FINDING and not explored.schedules:
+        few = Worklist()
         within = evolve(bounds, preemptions=FEW)
         why, firsts = _search(case, design, within, progress, few, explored, until)
         if not firsts:
             explored.begin_again()
-            frontier.accesses, frontier.spoilt = few.accesses, few.spoilt
+            frontier.accesses, frontier.contended = few.accesses, few.contended
             frontier.begin_again(explored.schedules)
     if not why and not firsts:
         why, firsts = _search(case, design, bounds, progress, frontier, explored, until)
     found = next(iter(firsts.values()), None)
     if found is not None:
-        return Verified(Verdict.FAIL, bounds, explored, found, why, firsts)
+        return VerifyResult(Verdict.FAIL, bounds, explored, found, why, firsts)
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in explored.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
-        return Verified(Verdict.UNKNOWN, bounds, explored, why=why)
-    return Verified(Verdict.PASS, bounds, explored)
+        return VerifyResult(Verdict.UNKNOWN, bounds, explored, why=why)
+    return VerifyResult(Verdict.PASS, bounds, explored)
 
 
 def _search(
     case: Case,
     design: Design,
     bounds: Bounds,
-    progress: Callable[[Explored, int], None] | None,
-    frontier: Frontier,
-    explored: Explored,
-    until: Until,
+    progress: Callable[[SearchCounts, int], None] | None,
+    frontier: Worklist,
+    explored: SearchCounts,
+    until: StopRule,
 ) -> tuple[str, dict[str, Run]]:
     """Until nothing is left to do, or something ends it: what did, and the first runs that
     found something. ``frontier`` and ``explored`` are changed.
     """
     began = time.monotonic() - explored.seconds
     firsts: dict[str, Run] = {}
-    every_check = until is Until.EVERY_CHECK
+    every_check = until is StopRule.EVERY_CHECK
     why = ""
     rerun = Rerun(case, design, every_check)
     while frontier.todo and not why:
@@ -171,7 +171,7 @@ def _search(
                     firsts[finding.check] = _as_case(ended, design, (finding.check,))
         elif ended.finding is not None and ended.finding.bucket not in firsts:
             firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
-        if firsts and until is Until.FINDING:
+        if firsts and until is StopRule.FINDING:
             break
         if ended.outcome.end is End.REST:
             explored.finals.add(explorer.digest())

@@ -34,12 +34,12 @@ OUT_OF_MEMORY = "out of memory"
 class Transition:
     """What a CPU did from one choice to the next: the pieces it touched, and how.
 
-    It may be ``loud``: a check judges by more than the pieces tell. Until it is ``over``
+    It may be ``heard_by_check``: a check judges by more than the pieces tell. Until it is ``over``
     nothing can be said of it.
     """
 
     pieces: dict[str, int] = field(factory=dict)
-    loud: bool = False
+    heard_by_check: bool = False
     over: bool = False
 
     def add(self, piece: str, access: int) -> None:
@@ -51,7 +51,7 @@ class Transition:
     @property
     def is_known(self) -> bool:
         """Whether its pieces tell all there is to know."""
-        return self.over and not self.loud
+        return self.over and not self.heard_by_check
 
     def commutes(self, other: Transition) -> bool:
         """Whether both orders of two transitions lead to the same, for each CPU and check."""
@@ -74,10 +74,10 @@ def still_asleep(asleep: Asleep, made: Transition) -> dict[int, Transition]:
     return {cpu: own for cpu, own in asleep.items() if own.commutes(made)}
 
 
-class Ear(HostWatch):
+class CheckListener(HostWatch):
     """Hears what checks hear, and notes by what more than the pieces they may judge: who holds
     a range, whether it has a pair, what a page is used for. At a hook that is not listed here
-    the transition under way is ``loud``.
+    the transition under way is ``heard_by_check``.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Ear(HostWatch):
 
     def hear(self, *_: object) -> None:
         """Something that a check may judge by anything."""
-        self.transition.loud = True
+        self.transition.heard_by_check = True
 
     def pair_added(self, range_hpa: int) -> None:
         self.transition.add(pair_of(range_hpa >> 21), RMW)
@@ -121,8 +121,8 @@ class Ear(HostWatch):
 
 
 for _hook in HOOKS:
-    if _hook not in QUIET and _hook not in vars(Ear):
-        setattr(Ear, _hook, Ear.hear)
+    if _hook not in QUIET and _hook not in vars(CheckListener):
+        setattr(CheckListener, _hook, CheckListener.hear)
 
 
 def pair_of(index: int) -> str:

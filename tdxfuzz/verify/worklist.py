@@ -1,4 +1,4 @@
-"""What a systematic search is to do, has done, and has yet to do."""
+"""What a search in full is to do, has done, and has yet to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bounds:
 
 
 @define
-class Explored:
+class SearchCounts:
     """What a search did: its counts grow while it goes on.
 
     ``transitions`` are choices of a CPU at a state, ``schedules`` the runs made,
@@ -98,13 +98,13 @@ class Accesses:
 
 
 @define
-class Frontier:
+class Worklist:
     """What a search has yet to do and what it remembers; enough to go on later.
 
     ``todo`` are the branches to follow, None standing for the start. ``remembered`` has, for
     each state's key, how it was explored: under a bound the most preemptions that were left
     then, else the CPUs (as bits) that were asleep each time. ``accesses``
-    says who was seen to touch which piece of shared state, and ``spoilt`` names those
+    says who was seen to touch which piece of shared state, and ``contended`` names those
     before whose accesses there is a choice. ``began`` is how many of them were known when the
     pass began, and how many runs had been made: pieces found since had choices missed.
     """
@@ -112,15 +112,15 @@ class Frontier:
     todo: list[Branch | None] = field(factory=lambda: [None])
     remembered: dict[bytes, int] = field(factory=dict)
     accesses: dict[str, Accesses] = field(factory=dict)
-    spoilt: set[str] = field(factory=set)
+    contended: set[str] = field(factory=set)
     began: tuple[int, int] = (0, 0)
 
     def must_begin_again(self, runs: int) -> bool:
         """Whether the pass was in vain: at its end, or while it is young."""
-        spoilt, first = self.began
-        return len(self.spoilt) > spoilt and (not self.todo or runs - first < YOUNG)
+        contended, first = self.began
+        return len(self.contended) > contended and (not self.todo or runs - first < YOUNG)
 
     def begin_again(self, runs: int) -> None:
         """Begin a new pass, with what is known now."""
         self.todo, self.remembered = [None], {}
-        self.began = len(self.spoilt), runs
+        self.began = len(self.contended), runs

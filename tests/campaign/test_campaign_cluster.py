@@ -16,7 +16,7 @@ from tdxfuzz.campaign.cluster import ClusterWorkers
 from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.events import FindingShrunk, Stopped, WorkerLost
 from tdxfuzz.campaign.task import Task
-from tdxfuzz.campaign.workers import Done
+from tdxfuzz.campaign.workers import FinishedTask
 
 distributed = pytest.importorskip("distributed")
 
@@ -70,7 +70,7 @@ def test_a_worker_that_joins_later_works(tmp_path: Path, monkeypatch: pytest.Mon
         sizes: list[int] = []
         plain = team.wait
 
-        def wait(seconds: float) -> Sequence[Done]:
+        def wait(seconds: float) -> Sequence[FinishedTask]:
             """One joins when nobody is there, another when the first has done something."""
             sizes.append(team.size())
             if len(sizes) == 1 or (len(cluster.workers) == 1 and counted(campaign)):

@@ -22,10 +22,10 @@ from tdxfuzz.campaign.events import (
 )
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import summary
-from tdxfuzz.campaign.task import ATTEMPTS, Answer, Hunt, Hunted, Shrink, Sighting, Task
-from tdxfuzz.campaign.work import Bench
+from tdxfuzz.campaign.task import ATTEMPTS, Answer, HuntAnswer, HuntTask, ShrinkTask, Sighting, Task
+from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.repro.read import read
-from tdxfuzz.repro.replay import Result, replay
+from tdxfuzz.repro.replay import ReplayResult, replay
 
 CASES = 6 * SMALL.batch
 
@@ -38,7 +38,7 @@ def test_a_campaign_finds_shrinks_and_writes(tmp_path: Path) -> None:
     assert met.design == shrunk.design == "hint"
     assert (shrunk.operations, shrunk.preemptions, shrunk.reliable) == (2, 1, 10)
     for path in (met.path, shrunk.path):
-        assert replay(read(Path(path))).result is Result.FAILED
+        assert replay(read(Path(path))).result is ReplayResult.FAILED
     with campaign.store() as store:
         told = summary(store)
     assert [(d.name, d.verdict, d.cases) for d in told.designs] == [
@@ -79,9 +79,9 @@ def test_a_campaign_that_is_done_does_nothing_more(tmp_path: Path) -> None:
 
 def test_an_answer_is_counted_once(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
-    task = Hunt(0, "hint", "portfolio", 1, 50)
-    answer = Bench(SMALL).do(task)
-    assert isinstance(answer, Hunted)
+    task = HuntTask(0, "hint", "portfolio", 1, 50)
+    answer = TaskRunner(SMALL).do(task)
+    assert isinstance(answer, HuntAnswer)
     with campaign.store() as store:
         for expected in (True, False):
             with store.transaction():
@@ -147,7 +147,7 @@ def test_with_no_design_left_it_stops(tmp_path: Path) -> None:
 
 def test_a_finding_that_cannot_be_shrunk_is_kept(tmp_path: Path) -> None:
     def spoil(task: Task) -> str | None:
-        return "no answer within 5 s" if isinstance(task, Shrink) else None
+        return "no answer within 5 s" if isinstance(task, ShrinkTask) else None
 
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=CASES), InlineWorkers(SMALL, spoil))
@@ -157,21 +157,21 @@ def test_a_finding_that_cannot_be_shrunk_is_kept(tmp_path: Path) -> None:
         (finding,) = store.findings()
     path = campaign.folder.finding(finding.design, finding.bucket)
     assert path.read_text("utf-8") == finding.original
-    assert replay(read(path)).result is Result.FAILED
+    assert replay(read(path)).result is ReplayResult.FAILED
 
 
 def test_ten_thousand_findings_of_a_bucket_are_one(tmp_path: Path) -> None:
-    race = Bench(SMALL).do(Hunt(0, "hint", "portfolio", 1, 400))
-    assert isinstance(race, Hunted)
+    race = TaskRunner(SMALL).do(HuntTask(0, "hint", "portfolio", 1, 400))
+    assert isinstance(race, HuntAnswer)
     (seen,) = race.sightings
 
     def spoil(task: Task) -> Answer | None:
-        if not isinstance(task, Hunt):
+        if not isinstance(task, HuntTask):
             return None
         many = Sighting(
             seen.bucket, f"{task.number}", seen.text, seen.operations, seen.preemptions, 1, 100
         )
-        return Hunted(task.number, cases=task.cases, sightings=(many,))
+        return HuntAnswer(task.number, cases=task.cases, sightings=(many,))
 
     settings = evolve(SMALL, subjects=SMALL.subjects[:1])
     campaign = Campaign(tmp_path / "c", settings)
@@ -191,8 +191,8 @@ def test_a_plateau_ends_it(tmp_path: Path) -> None:
 
     def nothing_new(task: Task) -> Answer:
         time.sleep(0.01)
-        assert isinstance(task, Hunt)
-        return Hunted(task.number, cases=1)
+        assert isinstance(task, HuntTask)
+        return HuntAnswer(task.number, cases=1)
 
     why = campaign.run(Limits(plateau=0.1), InlineWorkers(settings, nothing_new))
     assert why == "nothing new for 0.1 s"
@@ -221,7 +221,7 @@ def test_files_that_a_crash_kept_from_being_written_are_written(tmp_path: Path) 
     original.write_text("half of")
     campaign.run(Limits(cases=CASES))
     assert path.read_text("utf-8") == text
-    assert replay(read(original)).result is Result.FAILED
+    assert replay(read(original)).result is ReplayResult.FAILED
     assert not list(campaign.folder.findings.glob(".*"))
 
 
@@ -231,8 +231,8 @@ def test_a_full_disk_ends_it_with_the_file_named(tmp_path: Path) -> None:
     with closing(Store(campaign.folder.store)) as store:
         (pages,) = store.query("PRAGMA page_count")[0]
         store.query(f"PRAGMA max_page_count = {pages}")
-        task = Hunt(10, "hint", "portfolio", 1, 1)
-        full = Hunted(10, 1, calls=tuple((0, code, 1) for code in range(5_000)))
+        task = HuntTask(10, "hint", "portfolio", 1, 1)
+        full = HuntAnswer(10, 1, calls=tuple((0, code, 1) for code in range(5_000)))
         with (
             pytest.raises(StoreError, match=r"store\.sqlite: database or disk is full; what was"),
             store.transaction(),

@@ -11,9 +11,9 @@ import pytest
 from campaigns import SMALL, Campaign, InlineWorkers
 from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.corpus import Corpus, Minimised, minimise
-from tdxfuzz.campaign.events import EntrySetAside, Merged, WorkerLost
+from tdxfuzz.campaign.events import CorpusMerged, EntrySetAside, WorkerLost
 from tdxfuzz.campaign.folder import entry_name, finding_name
-from tdxfuzz.campaign.task import ATTEMPTS, Measure, Task
+from tdxfuzz.campaign.task import ATTEMPTS, MeasureTask, Task
 from tdxfuzz.campaign.work import features_in
 from tdxfuzz.repro.read import parse_case, read_text
 from tdxfuzz.repro.reproducer import SUFFIX
@@ -31,7 +31,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def campaign(begun: Path, tmp_path: Path) -> Campaign:
-    """A copy of it, to be spoilt."""
+    """A copy of it, to be contended."""
     shutil.copytree(begun, tmp_path / "c")
     return Campaign(tmp_path / "c")
 
@@ -87,14 +87,14 @@ def test_an_entry_spoilt_while_it_runs_is_set_aside(campaign: Campaign) -> None:
         corpus = Corpus(campaign.folder, store, campaign.settings, campaign.events.append)
         corpus.take_up()
         names = store.entry_names("hint")
-        spoilt, gone = campaign.folder.corpus / names[0], campaign.folder.corpus / names[1]
-        spoilt.write_text("?")
+        contended, gone = campaign.folder.corpus / names[0], campaign.folder.corpus / names[1]
+        contended.write_text("?")
         gone.unlink()
         texts = corpus.parents("hint", len(names), Random(1))
         assert len(texts) == len(names) - 2
         assert store.entry_names("hint") == names[2:]
     (aside,) = campaign.told(EntrySetAside)
-    assert Path(aside.path).name == spoilt.name
+    assert Path(aside.path).name == contended.name
 
 
 def test_files_from_elsewhere_are_merged(campaign: Campaign, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_files_from_elsewhere_are_merged(campaign: Campaign, tmp_path: Path) -> 
     for i, text in enumerate(texts):
         (other.folder.corpus / f"any-name-{i}.tdx.toml").write_text(text, "utf-8")
     other.run(Limits(cases=1))
-    (merged,) = other.told(Merged)
+    (merged,) = other.told(CorpusMerged)
     assert merged.entries == len(texts)
     assert {entry_name(text) for text in texts} <= {path.name for path in other.folder.entries()}
     assert reached(campaign) <= reached(other)
@@ -141,7 +141,7 @@ def hanging(name: str) -> InlineWorkers:
     """Workers that hang over one file of the corpus, and over no other task."""
 
     def spoil(task: Task) -> str | None:
-        return HANGS if isinstance(task, Measure) and task.name == name else None
+        return HANGS if isinstance(task, MeasureTask) and task.name == name else None
 
     return InlineWorkers(SMALL, spoil)
 
@@ -155,7 +155,7 @@ def test_a_file_from_elsewhere_that_hangs_is_set_aside(campaign: Campaign) -> No
     (aside,) = campaign.told(EntrySetAside)
     assert (Path(aside.path).name, aside.why) == (stranger.name, HANGS)
     assert len(campaign.told(WorkerLost)) == ATTEMPTS
-    assert campaign.told(Merged) == []
+    assert campaign.told(CorpusMerged) == []
 
 
 def test_minimising_sets_aside_what_hangs_and_keeps_the_rest(campaign: Campaign) -> None:

@@ -11,26 +11,26 @@ from campaigns import SMALL
 from tdxfuzz.campaign.coverage import IS_STATE
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.task import (
-    Hunt,
-    Hunted,
-    Shrink,
-    Shrunk,
+    HuntAnswer,
+    HuntTask,
+    ShrinkAnswer,
+    ShrinkTask,
     answer_of,
     task_of,
     to_text,
 )
-from tdxfuzz.campaign.work import Bench
+from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.repro.read import parse, parse_case
-from tdxfuzz.repro.replay import Result, replay
+from tdxfuzz.repro.replay import ReplayResult, replay
 
 EVERYTHING = Settings()
-HINT = Hunt(number=3, design="hint", engine="portfolio", seed=1, cases=400)
+HINT = HuntTask(number=3, design="hint", engine="portfolio", seed=1, cases=400)
 
 
-def hunted(task: Hunt, settings: Settings = EVERYTHING) -> Hunted:
-    answer = Bench(settings).do(task)
-    assert isinstance(answer, Hunted)
+def hunted(task: HuntTask, settings: Settings = EVERYTHING) -> HuntAnswer:
+    answer = TaskRunner(settings).do(task)
+    assert isinstance(answer, HuntAnswer)
     assert not answer.error
     return answer
 
@@ -45,12 +45,12 @@ def hunted(task: Hunt, settings: Settings = EVERYTHING) -> Hunted:
     ],
     ids=lambda task: f"{task.design} {task.scenario or task.engine}",
 )
-def test_the_same_task_has_the_same_answer_on_any_bench(task: Hunt) -> None:
-    used = Bench(EVERYTHING)
+def test_the_same_task_has_the_same_answer_on_any_bench(task: HuntTask) -> None:
+    used = TaskRunner(EVERYTHING)
     used.do(evolve(task, seed=99, cases=50))
     first = hunted(task)
     again = used.do(task)
-    assert isinstance(again, Hunted)
+    assert isinstance(again, HuntAnswer)
     assert evolve(again, seconds=0) == evolve(first, seconds=0)
     assert first.cases == task.cases
 
@@ -58,10 +58,10 @@ def test_the_same_task_has_the_same_answer_on_any_bench(task: Hunt) -> None:
 def test_tasks_and_answers_survive_the_way() -> None:
     answer = hunted(HINT)
     assert answer_of(to_text(answer)) == answer
-    shrink = Shrink("hint", answer.sightings[0].bucket, answer.sightings[0].text)
+    shrink = ShrinkTask("hint", answer.sightings[0].bucket, answer.sightings[0].text)
     for task in (HINT, shrink):
         assert task_of(to_text(task)) == task
-    shrunk = Shrunk(text="x", reliable=10)
+    shrunk = ShrinkAnswer(text="x", reliable=10)
     assert answer_of(to_text(shrunk)) == shrunk
 
 
@@ -71,7 +71,7 @@ def test_a_hunt_goes_on_after_a_finding_and_counts_it() -> None:
     assert race.bucket == "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     assert race.times > 1
     assert race.cases < answer.cases == 400
-    assert replay(parse(race.text)).result is Result.FAILED
+    assert replay(parse(race.text)).result is ReplayResult.FAILED
 
 
 def test_muted_checks_find_nothing() -> None:
@@ -110,21 +110,21 @@ def test_mutants_stay_on_the_module_that_was_asked_for() -> None:
 
 def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:
     (race,) = hunted(HINT).sightings
-    shrunk = Bench(EVERYTHING).do(Shrink("hint", race.bucket, race.text))
-    assert isinstance(shrunk, Shrunk)
+    shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", race.bucket, race.text))
+    assert isinstance(shrunk, ShrinkAnswer)
     assert (shrunk.operations, shrunk.preemptions, shrunk.reliable) == (2, 1, 10)
-    assert replay(parse(shrunk.text)).result is Result.FAILED
+    assert replay(parse(shrunk.text)).result is ReplayResult.FAILED
 
 
 def test_what_does_not_show_cannot_be_shrunk() -> None:
     (race,) = hunted(HINT).sightings
-    shrunk = Bench(EVERYTHING).do(Shrink("hint", "refcount/-/-/negative", race.text))
-    assert isinstance(shrunk, Shrunk)
+    shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", "refcount/-/-/negative", race.text))
+    assert isinstance(shrunk, ShrinkAnswer)
     assert shrunk.error == f"replayed, it showed {race.bucket}"
 
 
 def test_a_design_that_is_not_there_is_told_in_the_answer() -> None:
     settings = evolve(SMALL, subjects=(Subject("Mine", "/nowhere/mine.py", "Mine", "0" * 64),))
-    answer = Bench(settings).do(evolve(HINT, design="Mine"))
-    assert isinstance(answer, Hunted)
+    answer = TaskRunner(settings).do(evolve(HINT, design="Mine"))
+    assert isinstance(answer, HuntAnswer)
     assert "No such file" in answer.error

@@ -14,12 +14,12 @@ import pytest
 from attrs import evolve
 
 from tdxfuzz.campaign.settings import Settings, Subject
-from tdxfuzz.campaign.task import Hunt, Hunted, Task
-from tdxfuzz.campaign.work import Bench
-from tdxfuzz.campaign.workers import Done, LocalWorkers, rss_of
+from tdxfuzz.campaign.task import HuntAnswer, HuntTask, Task
+from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.campaign.workers import FinishedTask, LocalWorkers, rss_of
 
 GIBI = 1 << 30
-TASK = Hunt(0, "hint", "portfolio", 1, 60)
+TASK = HuntTask(0, "hint", "portfolio", 1, 60)
 
 HANGS = """
 from tdxfuzz.host.design import RefcountLayer
@@ -56,8 +56,8 @@ def workers(
         team.close()
 
 
-def answer(team: LocalWorkers, tasks: int = 1) -> list[Done]:
-    done: list[Done] = []
+def answer(team: LocalWorkers, tasks: int = 1) -> list[FinishedTask]:
+    done: list[FinishedTask] = []
     while len(done) < tasks:
         done += team.wait(60)
     return done
@@ -72,9 +72,9 @@ def test_a_worker_answers_as_a_bench_does() -> None:
             team.submit(task)
         assert team.free() == 0
         for done in answer(team, 2):
-            here = Bench(settings).do(done.task)
-            assert isinstance(here, Hunted)
-            assert isinstance(done.answer, Hunted)
+            here = TaskRunner(settings).do(done.task)
+            assert isinstance(here, HuntAnswer)
+            assert isinstance(done.answer, HuntAnswer)
             assert evolve(done.answer, seconds=0) == evolve(here, seconds=0)
         assert team.free() == 2
         assert team.rss() > 10 << 20
@@ -121,7 +121,7 @@ def test_a_design_that_breaks_is_told_in_the_answer(tmp_path: Path, text: str, w
     with workers(user_settings(tmp_path, text), memory=GIBI) as team:
         team.submit(evolve(TASK, design="Mine"))
         (done,) = answer(team)
-        assert isinstance(done.answer, Hunted)
+        assert isinstance(done.answer, HuntAnswer)
         assert why in done.answer.error
         assert "mine.py:" in done.answer.error
 
@@ -129,8 +129,8 @@ def test_a_design_that_breaks_is_told_in_the_answer(tmp_path: Path, text: str, w
 def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:
     settings = user_settings(tmp_path, RAISES)
     (tmp_path / "mine.py").write_text(HANGS)
-    told = Bench(settings).do(evolve(TASK, design="Mine"))
-    assert isinstance(told, Hunted)
+    told = TaskRunner(settings).do(evolve(TASK, design="Mine"))
+    assert isinstance(told, HuntAnswer)
     assert "has changed since the campaign began" in told.error
 
 

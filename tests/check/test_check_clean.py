@@ -12,7 +12,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.run.result import Contention
@@ -114,5 +114,5 @@ def test_a_careful_run_compares_the_modules_tables_after_every_call() -> None:
 def test_the_models_tables_agree_after_every_call(design: str) -> None:
     rng = Random(5)
     for _ in range(40):
-        finding = run(draw_case(RandomSource(rng), design, 2), careful=True).finding
+        finding = run(draw_case(RandomChoices(rng), design, 2), careful=True).finding
         assert finding is None or finding.check != "module-state", finding

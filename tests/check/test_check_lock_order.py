@@ -10,7 +10,7 @@ from tdxfuzz.check.lock_order import Edge, edges_of, shortest_cycle
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.kernel.held import HeldLocks, Hold
-from tdxfuzz.host.kernel.lock import Reading, Rwlock, Spinlock
+from tdxfuzz.host.kernel.lock import ReadSide, Rwlock, Spinlock
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Simulator
 
@@ -106,7 +106,7 @@ def test_only_an_rwlock_that_is_written_links_readers() -> None:
     sim = Simulator(1)
     held = HeldLocks(sim, 1)
     lock, other = Rwlock(sim, "a", held), Rwlock(sim, "b", held)
-    reading, reading_other = Reading(lock), Reading(other)
+    reading, reading_other = ReadSide(lock), ReadSide(other)
     edges = [Edge(reading, reading_other, 0, 0), Edge(reading_other, reading, 1, 0)]
     assert shortest_cycle(edges) == []
     lock.written = other.written = True

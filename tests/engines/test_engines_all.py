@@ -14,14 +14,14 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES, Engine
-from tdxfuzz.engines.each_window import windows
+from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.engines.fair_pct import FairPct, FairPolicy
-from tdxfuzz.engines.hunt import Budget, Hunted, hunt
+from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
 from tdxfuzz.engines.pct import Pct, PriorityPolicy
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.engines.random_walk import ANYWHERE, RandomWalk
-from tdxfuzz.engines.windows import OneByOne
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.engines.windows import Windows
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY, Counter, End, Schedule, Simulator
 
@@ -33,7 +33,7 @@ CASE = Case(
 )
 
 
-def short_hunt(engine: str, seed: int) -> Hunted:
+def short_hunt(engine: str, seed: int) -> HuntResult:
     return hunt("merged", ENGINES[engine](), seed, Budget(cases=120))
 
 
@@ -52,7 +52,7 @@ def test_seed_and_cases_determine_the_hunt(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
-    base = Base(CASE)
+    base = BaseRun(CASE)
     rng = Random(1)
     chooser = ENGINES[engine]()
     preempted = 0
@@ -131,9 +131,9 @@ def test_a_fair_suffix_lets_everybody_go_on() -> None:
 
 
 def test_one_by_one_tries_every_window_once_then_pairs() -> None:
-    base = Base(CASE)
-    engine, rng = OneByOne(), Random(3)
-    every = {run.schedule for run in windows(base.rerun, base.run, EMPTY, 1, 0)}
+    base = BaseRun(CASE)
+    engine, rng = Windows(), Random(3)
+    every = {run.schedule for run in each_window(base.rerun, base.run, EMPTY, 1, 0)}
     tried = [engine.attempt(rng, base).case.schedule for _ in range(len(every) + 20)]
     single = [schedule for schedule in tried if len(schedule) == 1]
     assert tried[: len(single)] == single
@@ -152,7 +152,7 @@ ATTEMPTS = 1_200
 
 def rate(engine: Engine, seed: int) -> float:
     """How often an engine finds the race."""
-    base, rng = Base(RACE), Random(seed)
+    base, rng = BaseRun(RACE), Random(seed)
     found = sum(engine.attempt(rng, base).finding is not None for _ in range(ATTEMPTS))
     return found / ATTEMPTS
 
@@ -165,12 +165,12 @@ def assert_drawn_with(chance: float, rates: list[float]) -> None:
         assert abs(each - chance) < 4 * deviation, (chance, rates)
 
 
-def finds(policy: PriorityPolicy, base: Base) -> bool:
+def finds(policy: PriorityPolicy, base: BaseRun) -> bool:
     return base.rerun.run(policy=policy).finding is not None
 
 
 def test_pct_finds_as_often_as_its_probability_says() -> None:
-    base = Base(RACE)
+    base = BaseRun(RACE)
     draws = [
         finds(PriorityPolicy(list(priorities), [point]), base)
         for priorities in permutations((1, 2))
@@ -183,7 +183,7 @@ def test_pct_finds_as_often_as_its_probability_says() -> None:
 
 
 def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
-    base = Base(RACE)
+    base = BaseRun(RACE)
 
     def hits(places: Iterable[tuple[int, int]]) -> float:
         found = [base.rerun.run(Schedule.of([place])).finding is not None for place in places]
@@ -197,8 +197,8 @@ def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
 
 def test_the_portfolio_takes_its_engines_in_turn() -> None:
     def drawn(engine: Engine, attempts: int) -> list[Schedule]:
-        base, rng = Base(CASE), Random(5)
+        base, rng = BaseRun(CASE), Random(5)
         return [engine.attempt(rng, base).schedule for _ in range(attempts)]
 
-    assert drawn(Portfolio(), 1) == drawn(OneByOne(), 1)
+    assert drawn(Portfolio(), 1) == drawn(Windows(), 1)
     assert len(set(drawn(Portfolio(), 40))) > 10

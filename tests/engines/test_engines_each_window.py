@@ -11,8 +11,8 @@ import pytest
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.engines.each_window import windows
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.engines.each_window import each_window
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.run.footprint import conflicts_of
 from tdxfuzz.run.result import Run
@@ -26,7 +26,7 @@ HINT = Case("hint", WORLD, SETUP, ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),
 
 def every(case: Case, first: int = 0, last: int | None = None) -> list[Run]:
     rerun = Rerun(case)
-    return list(windows(rerun, rerun.run(), EMPTY, 1, first, last))
+    return list(each_window(rerun, rerun.run(), EMPTY, 1, first, last))
 
 
 def places(runs: Sequence[Run]) -> list[int]:
@@ -57,7 +57,7 @@ def test_a_cpu_alone_has_none() -> None:
 
 def test_nobody_is_preempted_by_whoever_runs_already() -> None:
     rerun = Rerun(HINT)
-    assert list(windows(rerun, rerun.run(), EMPTY, 0, 0)) == []
+    assert list(each_window(rerun, rerun.run(), EMPTY, 0, 0)) == []
 
 
 def test_a_run_is_that_of_its_schedule() -> None:
@@ -115,7 +115,7 @@ def test_whatever_any_step_shows_a_window_shows(tried: Case, missed_by_footprint
 
 
 def test_of_programs_at_random_none_shows_more_when_every_step_is_tried() -> None:
-    source = RandomSource(Random(1))
+    source = RandomChoices(Random(1))
     drawn = (draw_case(source, "hint") for _ in range(300))
     small = (case for case in drawn if 40 < Rerun(case).run().outcome.steps < 260)
     with_bug = 0

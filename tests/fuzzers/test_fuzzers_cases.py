@@ -15,7 +15,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.fuzzers.cases import MOST_BYTES, MOST_CPUS, MOST_OPERATIONS, Cases, Found
+from tdxfuzz.fuzzers.cases import MOST_BYTES, MOST_CPUS, MOST_OPERATIONS, Cases, FoundByFuzzing
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.generate.codec import decode, encode
@@ -28,7 +28,7 @@ HOSTILE_REGRESSIONS = [path for path in REGRESSIONS if read(path).case.design ==
 
 def test_a_finding_is_raised() -> None:
     data = encode(read(HINT_RACE).case)
-    with pytest.raises(Found, match="pamt-in-use"):
+    with pytest.raises(FoundByFuzzing, match="pamt-in-use"):
         Cases("hint").test_one_input(data)
     Cases("merged").test_one_input(data)
 
@@ -37,7 +37,7 @@ def test_a_world_that_was_used_before_says_the_same() -> None:
     data = encode(read(HINT_RACE).case)
     cases = Cases("hint")
     for _ in range(4):
-        with pytest.raises(Found, match="pamt-in-use"):
+        with pytest.raises(FoundByFuzzing, match="pamt-in-use"):
             cases.test_one_input(data)
 
 
@@ -49,7 +49,7 @@ def test_the_known_findings_are_those_that_are_written_up() -> None:
 def test_a_known_finding_is_passed_over(path: Path) -> None:
     data = encode(read(path).case)
     Cases(HOSTILE, KNOWN_HOSTILE).test_one_input(data)
-    with pytest.raises(Found):
+    with pytest.raises(FoundByFuzzing):
         Cases(HOSTILE).test_one_input(data)
 
 

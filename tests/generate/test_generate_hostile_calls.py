@@ -9,7 +9,7 @@ import pytest
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_hostile, fitting_calls
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
@@ -34,7 +34,7 @@ def test_a_call_that_another_one_enables_is_found() -> None:
 
 def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
     first, second = (
-        [draw_hostile(RandomSource(rng)) for _ in range(600)] for rng in (Random(1), Random(1))
+        [draw_hostile(RandomChoices(rng)) for _ in range(600)] for rng in (Random(1), Random(1))
     )
     assert first == second
     called = {op.name for case in first for program in case.programs for op in program}

@@ -10,14 +10,14 @@ from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import Budget, hunt
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.huge_programs import LAYOUTS, Huge, draw_huge_case
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 
 
 def test_every_layout_and_operation_occurs() -> None:
-    source = RandomSource(Random(2))
+    source = RandomChoices(Random(2))
     cases = [draw_huge_case(source, "merged", Huge.FEW) for _ in range(300)]
     worlds = [case.world for case in cases]
     assert {(w.guest_ranges, w.kernel_ranges, w.fresh_ranges) for w in worlds} == set(LAYOUTS)
@@ -32,7 +32,7 @@ def test_every_layout_and_operation_occurs() -> None:
 
 
 def test_a_case_survives_bytes() -> None:
-    source = RandomSource(Random(3))
+    source = RandomChoices(Random(3))
     for huge in Huge:
         for _ in range(50):
             case = draw_huge_case(source, "v6", huge, cpus=3)
@@ -50,10 +50,10 @@ def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_page_of_the_real_size_is_split_and_zapped(seed: int) -> None:
-    source = RandomSource(Random(seed))
+    source = RandomChoices(Random(seed))
     longest = 0
     for _ in range(4):
-        ran = Base(draw_huge_case(source, "merged", Huge.REAL)).run
+        ran = BaseRun(draw_huge_case(source, "merged", Huge.REAL)).run
         assert ran.case.world.entries == ALL_ENTRIES
         assert ran.finding is None
         longest = max(longest, ran.outcome.steps)

@@ -6,21 +6,21 @@ from collections import Counter
 from random import Random
 
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
 from tdxfuzz.run.result import Contention
 from tdxfuzz.run.session import SetupError, run
 
 
 def test_a_seed_gives_the_same_program_each_time() -> None:
-    one, other = (draw_case(RandomSource(Random(5)), "merged") for _ in range(2))
+    one, other = (draw_case(RandomChoices(Random(5)), "merged") for _ in range(2))
     assert one == other
-    assert one != draw_case(RandomSource(Random(6)), "merged")
+    assert one != draw_case(RandomChoices(Random(6)), "merged")
 
 
 def test_setups_never_fail_and_most_programs_meet() -> None:
     seen: Counter[Contention] = Counter()
-    source = RandomSource(Random(1))
+    source = RandomChoices(Random(1))
     for _ in range(200):
         try:
             seen[run(draw_case(source, "merged")).contention] += 1
@@ -31,7 +31,7 @@ def test_setups_never_fail_and_most_programs_meet() -> None:
 
 
 def test_every_layout_and_operation_occurs() -> None:
-    source = RandomSource(Random(2))
+    source = RandomChoices(Random(2))
     cases = [draw_case(source, "merged") for _ in range(200)]
     assert {(c.world.guest_ranges, c.world.kernel_ranges) for c in cases} == set(LAYOUTS)
     names = {op.name for c in cases for program in c.programs for op in program}
@@ -40,6 +40,6 @@ def test_every_layout_and_operation_occurs() -> None:
 
 
 def test_more_cpus_get_a_program_each() -> None:
-    case = draw_case(RandomSource(Random(3)), "merged", cpus=4)
+    case = draw_case(RandomChoices(Random(3)), "merged", cpus=4)
     assert case.world.cpus == 4
     assert all(case.programs)

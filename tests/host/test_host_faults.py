@@ -17,7 +17,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import End, Fault
-from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.search import StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
 WORLD = World(cpus=1, tds=2, slots=1, areas=1, entries=4)
@@ -117,7 +117,7 @@ def test_in_a_search_of_all_orders_the_number_of_a_call_matters() -> None:
     setup = tuple(map(Op.parse, ("create 0", "create 1")))
     programs = ((Op("vcpu", (0,)),), (Op("map", (1, 0)),))
     case = Case("merged", world, setup, programs, faults=(Fault(REFUSE, 5),))
-    verified = verify(case, None, Bounds(preemptions=1), until=Until.EVERY_BUCKET)
+    verified = verify(case, None, Bounds(preemptions=1), until=StopRule.EVERY_BUCKET)
     assert verified.verdict is Verdict.FAIL
     refused = {f"unexpected-status/TDH.VP.{leaf}/OPERAND_BUSY/-" for leaf in ("CREATE", "ADDCX")}
     assert refused <= set(verified.firsts)

@@ -21,7 +21,7 @@ from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm import control, mmu, tdx_call, vcpu
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
@@ -192,7 +192,7 @@ def waits(design: str) -> int:
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0", "map 0 1", "map 1 1")))
     noisy = tuple(map(Op.parse, ("zap 0 0", "map 0 0") * 3))
     quiet = tuple(map(Op.parse, ("zap 1 1", "map 1 1")))
-    base = Base(Case(design, world, setup, (noisy, quiet)))
+    base = BaseRun(Case(design, world, setup, (noisy, quiet)))
     rng, engine = Random(1), ENGINES["portfolio"]()
     return sum(engine.attempt(rng, base).waits for _ in range(150))
 

@@ -10,7 +10,7 @@ from golden_files import HINT_RACE, MATRIX, REGRESSIONS, check_golden
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.read import read
-from tdxfuzz.repro.replay import Result, replay
+from tdxfuzz.repro.replay import ReplayResult, replay
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.session import run
@@ -29,13 +29,13 @@ def test_there_are_some() -> None:
 
 @each
 def test_its_bug_still_shows(path: Path) -> None:
-    assert replay(read(path)).result is Result.FAILED
+    assert replay(read(path)).result is ReplayResult.FAILED
 
 
 @pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.name.split(".")[0])
 def test_what_the_matrix_links_to_still_shows_and_is_small(path: Path) -> None:
     shown = replay(read(path))
-    assert shown.result is Result.FAILED
+    assert shown.result is ReplayResult.FAILED
     assert read(path).case.operations <= 6
     assert run(read(path).case).preemptions <= 3
 
@@ -78,7 +78,7 @@ def test_it_is_as_small_as_we_can_make_it(path: Path) -> None:
 
 
 def test_under_a_sound_design_it_is_fixed() -> None:
-    assert replay(read(HINT_RACE), Merged).result is Result.FIXED
+    assert replay(read(HINT_RACE), Merged).result is ReplayResult.FIXED
 
 
 class Breaks(Merged):
@@ -89,4 +89,4 @@ class Breaks(Merged):
 
 
 def test_under_a_design_with_another_bug_it_is_changed() -> None:
-    assert replay(read(HINT_RACE), Breaks).result is Result.CHANGED
+    assert replay(read(HINT_RACE), Breaks).result is ReplayResult.CHANGED

@@ -13,7 +13,7 @@ from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.pct import PriorityPolicy
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
@@ -40,7 +40,7 @@ def what_happened(found: Run) -> tuple[object, ...]:
 def test_each_run_is_as_in_a_new_world(design: str) -> None:
     rng = Random(design)
     for _ in range(4):
-        source = RandomSource(rng)
+        source = RandomChoices(rng)
         case = draw_hostile(source) if design == HOSTILE else draw_case(source, design)
         rerun = Rerun(case)
         for _ in range(5):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tdxfuzz.engines.hunt import Budget
 from tdxfuzz.run.session import run
-from tdxfuzz.survey.compare import Comparison, Side, compare
+from tdxfuzz.survey.compare import ComparedDesign, Comparison, compare
 
 
 def compared(*names: str, cases: int = 15) -> Comparison:
-    return compare([Side(name) for name in names], 1, Budget(cases=cases))
+    return compare([ComparedDesign(name) for name in names], 1, Budget(cases=cases))
 
 
 def test_each_design_is_run_as_often_on_as_many_programs() -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from tdxfuzz.run.session import run
-from tdxfuzz.survey.matrix import COLUMNS, HUGE_PAGES, Cell, Effort, Entry, markdown, row
+from tdxfuzz.survey.matrix import (
+    COLUMNS,
+    HUGE_PAGES,
+    Effort,
+    MatrixCell,
+    MatrixEntry,
+    markdown,
+    row,
+)
 
 BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
 
 
-def cells(design: str, effort: Effort = BRIEF) -> dict[str, Entry]:
+def cells(design: str, effort: Effort = BRIEF) -> dict[str, MatrixEntry]:
     return {entry.check: entry for entry in row(design, None, effort)}
 
 
@@ -16,7 +24,7 @@ def test_one_finding_does_not_hide_another() -> None:
     entries = cells("v4")
     assert list(entries) == list(COLUMNS)
     assert {"unexpected-status", "refcount"} <= {
-        check for check, entry in entries.items() if entry.cell is Cell.FOUND
+        check for check, entry in entries.items() if entry.cell is MatrixCell.FOUND
     }
     for check, entry in entries.items():
         if entry.found is not None:
@@ -27,8 +35,8 @@ def test_one_finding_does_not_hide_another() -> None:
 
 def test_a_sound_design_has_nothing_found() -> None:
     entries = cells("v6")
-    assert {entry.cell for entry in entries.values()} <= {Cell.CLEAN, Cell.UNKNOWN}
-    assert entries["pamt-in-use"].cell is Cell.CLEAN
+    assert {entry.cell for entry in entries.values()} <= {MatrixCell.CLEAN, MatrixCell.UNKNOWN}
+    assert entries["pamt-in-use"].cell is MatrixCell.CLEAN
     assert entries["refcount"].bounds == (
         "at 2 CPUs all orders of zap-remap; each allocation of a TD's life failing once, "
         "each SEAMCALL interrupted once, each without entropy once; 1 s of hunting at 3 CPUs"
@@ -40,15 +48,15 @@ def test_a_search_cut_short_leaves_all_unknown() -> None:
     entries = cells("v6", effort)
     assert entries.pop(HUGE_PAGES).why == "split-map: more than 0 s"
     for entry in entries.values():
-        assert entry.cell is Cell.UNKNOWN
+        assert entry.cell is MatrixCell.UNKNOWN
         assert entry.why == "zap-remap: more than 0 s; split-map: more than 0 s"
 
 
 def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
     effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("split-map",))
     v5, v6 = cells("v5", effort), cells("v6", effort)
-    assert v5[HUGE_PAGES].cell is v5["irq-safety"].cell is Cell.FOUND
-    assert v6[HUGE_PAGES].cell is v6["irq-safety"].cell is Cell.CLEAN
+    assert v5[HUGE_PAGES].cell is v5["irq-safety"].cell is MatrixCell.FOUND
+    assert v6[HUGE_PAGES].cell is v6["irq-safety"].cell is MatrixCell.CLEAN
     found = v5[HUGE_PAGES].found
     assert found is not None
     assert run(found).finding is not None
@@ -64,10 +72,10 @@ def test_a_failed_allocation_is_tried_at_every_place() -> None:
 
 def test_the_page_shows_cells_links_and_reasons() -> None:
     entries = [
-        Entry("good", "refcount", Cell.CLEAN, "some bounds"),
-        Entry("good", "livelock", Cell.UNKNOWN, "some bounds", "never: a loop"),
-        Entry("bad", "refcount", Cell.FOUND, "some bounds"),
-        Entry("bad", "livelock", Cell.CLEAN, "some bounds"),
+        MatrixEntry("good", "refcount", MatrixCell.CLEAN, "some bounds"),
+        MatrixEntry("good", "livelock", MatrixCell.UNKNOWN, "some bounds", "never: a loop"),
+        MatrixEntry("bad", "refcount", MatrixCell.FOUND, "some bounds"),
+        MatrixEntry("bad", "livelock", MatrixCell.CLEAN, "some bounds"),
     ]
     page = markdown(entries, "tdxfuzz matrix", {("bad", "refcount"): "bad.tdx.toml"})
     assert "| design | refcount | livelock |" in page

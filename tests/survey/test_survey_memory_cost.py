@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, Tdmr, cost
+from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, TdmrSize, cost
 
 GIB = 1 << 30
 TIB = 1 << 40
@@ -60,7 +60,7 @@ def test_a_boot_that_touches_5_gib() -> None:
 
 def test_tdmrs_with_a_hole() -> None:
     """Regions and a sparse table follow the TDMRs; a flat one goes on through the hole."""
-    paid = cost(4 * GIB, (Tdmr(0, 2 * GIB), Tdmr(1 << 46, 2 * GIB)))
+    paid = cost(4 * GIB, (TdmrSize(0, 2 * GIB), TdmrSize(1 << 46, 2 * GIB)))
     assert paid.static[0] == 16 * MIB
     assert paid.dynamic[2] == 2 * 4096
     assert paid.refcounts_sparse == 2 * 4096

@@ -16,8 +16,8 @@ from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.interleaved import drive
 from tdxfuzz.targets.recording import (
     COMPARED,
-    Bench,
     Config,
+    ModelUnderTest,
     RecordedCall,
     call_of,
     calls_of,
@@ -60,7 +60,7 @@ def machine() -> Config:
     return config_of(CONFIG, read_params(CORPUS / "any"))
 
 
-def with_result(bench: Bench, made: Json) -> Json:
+def with_result(bench: ModelUnderTest, made: Json) -> Json:
     """The call, made and written down."""
     regs = Registers.of({name: int(value, 16) for name, value in made["in"].items()})
     word = bench.module.seamcall(bench.lps[0], made["leaf"], regs)

@@ -10,7 +10,7 @@ from tdxfuzz.targets.count import Count, event_differences, event_text, state_di
 from tdxfuzz.targets.recording import (
     COMPARED,
     PROCESSORS,
-    Result,
+    CallResult,
     call_of,
     config_of,
     event_of,
@@ -54,11 +54,11 @@ def test_a_call_reads_as_text_with_its_operands_and_version() -> None:
 
 def test_a_call_without_result_agrees_with_everything() -> None:
     call = call_of({key: value for key, value in ADD.items() if key not in ("status", "out")})
-    assert call.differences(Result(status(1), dict.fromkeys(COMPARED, 9))) == []
+    assert call.differences(CallResult(status(1), dict.fromkeys(COMPARED, 9))) == []
 
 
 def test_differences_are_one_line_each() -> None:
-    result = Result(status(0), dict.fromkeys(COMPARED, 0))
+    result = CallResult(status(0), dict.fromkeys(COMPARED, 0))
     assert call_of(ADD).differences(result) == [
         "status: recorded OPERAND_INVALID|RDX, model SUCCESS",
         "rcx: recorded 0x40000001, model 0x0",

@@ -11,7 +11,7 @@ from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.kernel.page import PageCache
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
-from tdxfuzz.testing.run_cache import Drawn, drawn, forget
+from tdxfuzz.testing.run_cache import RunCache, forget, run_cache
 
 CASE = SCENARIOS["map-zap"].case("hint")
 
@@ -27,7 +27,7 @@ class Counted(Merged):
 
 
 def test_a_case_is_run_once_and_another_order_again() -> None:
-    cases = Drawn(Counted)
+    cases = RunCache(Counted)
     Counted.gets = 0
     case = Case("Counted", setup=CASE.setup, programs=CASE.programs)
     first = cases.run(case)
@@ -41,7 +41,7 @@ def test_a_case_is_run_once_and_another_order_again() -> None:
 
 
 def test_a_run_is_as_by_itself_and_so_are_the_places_that_can_matter() -> None:
-    cases = Drawn(None)
+    cases = RunCache(None)
     found: list[Finding] = []
     for places in cases.base(CASE).conflicts:
         for place in places:
@@ -54,12 +54,12 @@ def test_a_run_is_as_by_itself_and_so_are_the_places_that_can_matter() -> None:
 
 def test_each_thread_and_each_design_has_its_own() -> None:
     forget()
-    mine, others = drawn(), []
-    thread = Thread(target=lambda: others.append(drawn()))
+    mine, others = run_cache(), []
+    thread = Thread(target=lambda: others.append(run_cache()))
     thread.start()
     thread.join()
-    assert drawn() is mine
-    assert drawn(Counted) is not mine
+    assert run_cache() is mine
+    assert run_cache(Counted) is not mine
     assert others[0] is not mine
     forget()
-    assert drawn() is not mine
+    assert run_cache() is not mine

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tdxfuzz import strategies
+from tdxfuzz.testing import strategies
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.hostile_calls import fitting_calls

@@ -10,7 +10,7 @@ from tdxfuzz.assertions import assert_clean
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.run.footprint import Base
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
 from tdxfuzz.strategies import (
     bases,
@@ -40,7 +40,9 @@ def test_an_operation_fits_its_world(world: World, data: st.DataObject) -> None:
 
 
 @given(bases("hint"), st.data())
-def test_a_schedule_has_no_more_preemptions_than_asked_for(base: Base, data: st.DataObject) -> None:
+def test_a_schedule_has_no_more_preemptions_than_asked_for(
+    base: BaseRun, data: st.DataObject
+) -> None:
     schedule = data.draw(schedules(base, most=2))
     assert len(schedule) <= 2
     assert run(base.run.case.with_schedule(schedule)).preemptions <= 2

@@ -12,7 +12,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.verify.hostile_pairs import overlaps, sweep
-from tdxfuzz.verify.search import Until, Verdict, verify
+from tdxfuzz.verify.search import StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
 FATAL = "module-fatal/TDH.PHYMEM.PAMT.REMOVE/FATAL_343/module"
@@ -44,7 +44,7 @@ def test_leaving_out_orders_loses_no_bucket_and_no_final_state(setup: str) -> No
         cases = [GIVES_BACK_IN_USE]
     for case in cases:
         few, all_of_them = (
-            verify(case, bounds=Bounds(reduce=reduce), until=Until.EVERY_BUCKET)
+            verify(case, bounds=Bounds(reduce=reduce), until=StopRule.EVERY_BUCKET)
             for reduce in (True, False)
         )
         assert set(few.firsts) == set(all_of_them.firsts)
@@ -73,7 +73,7 @@ def test_three_calls_are_told_apart_by_what_they_answered() -> None:
     first, add = map(Op.parse, calls)
     case = hostile_case("bare", 3, ((first,), (add,), (first,)))
     few, all_of_them = (
-        verify(case, bounds=Bounds(reduce=reduce), until=Until.EVERY_BUCKET)
+        verify(case, bounds=Bounds(reduce=reduce), until=StopRule.EVERY_BUCKET)
         for reduce in (True, False)
     )
     assert few.verdict is all_of_them.verdict is Verdict.PASS

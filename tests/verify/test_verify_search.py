@@ -13,12 +13,12 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.case.world import World
 from tdxfuzz.run.session import Session, run
-from tdxfuzz.run.shared_state import Contents
+from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.explorer import digest_of
-from tdxfuzz.verify.search import Until, Verdict, Verified, verify
-from tdxfuzz.verify.worklist import Bounds, Explored, Frontier
+from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
+from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 FULL = Bounds()
 
@@ -27,7 +27,7 @@ def scenario(name: str, design: str) -> Case:
     return SCENARIOS[name].case(design)
 
 
-def counts(verified: Verified) -> tuple[int, int, int, int, int]:
+def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
     done = verified.explored
     return done.states, done.transitions, done.schedules, done.depth, len(done.finals)
 
@@ -63,7 +63,7 @@ def ending(case: Case) -> bytes:
     session = Session(case)
     result = session.run_programs()
     assert result.outcome.end is End.REST
-    return digest_of(Contents(session.host))
+    return digest_of(SharedState(session.host))
 
 
 @pytest.mark.parametrize("design", ["merged", "v6"])
@@ -94,7 +94,7 @@ def test_leaving_out_steps_that_commute_loses_no_end() -> None:
 def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, design: str) -> None:
     case = scenario(name, design)
     reduced, whole = (
-        verify(case, bounds=Bounds(preemptions=1, reduce=reduce), until=Until.EVERY_BUCKET)
+        verify(case, bounds=Bounds(preemptions=1, reduce=reduce), until=StopRule.EVERY_BUCKET)
         for reduce in (True, False)
     )
     assert set(reduced.firsts) == set(whole.firsts)
@@ -156,7 +156,7 @@ def test_a_bug_is_found_and_replays_by_itself(name: str, design: str, bucket: st
 
 
 def test_every_check_can_find_something_of_its_own() -> None:
-    verified = verify(scenario("zap-remap", "v4"), until=Until.EVERY_CHECK)
+    verified = verify(scenario("zap-remap", "v4"), until=StopRule.EVERY_CHECK)
     assert set(verified.firsts) == {"unexpected-status", "refcount"}
     for check, found in verified.firsts.items():
         assert found.case.checks == (check,)
@@ -203,7 +203,7 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
     case = scenario("map-zap", "v6")
     whole = verify(case)
     path = tmp_path / "search.gz"
-    frontier, explored = Frontier(), Explored()
+    frontier, explored = Worklist(), SearchCounts()
     rounds = 0
     while True:
         bounds = evolve(FULL, seconds=explored.seconds + 0.05)
@@ -221,14 +221,14 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
 def test_a_pass_that_missed_choices_is_begun_again_even_from_a_file(tmp_path: Path) -> None:
     """Found out in the pass: at its end it begins again, and while it is young at once."""
     path = tmp_path / "search.gz"
-    frontier = Frontier(todo=[], spoilt={"known", "found since"}, began=(1, 10))
-    save(path, "this one", frontier, Explored(schedules=5_000))
+    frontier = Worklist(todo=[], contended={"known", "found since"}, began=(1, 10))
+    save(path, "this one", frontier, SearchCounts(schedules=5_000))
     loaded, explored = load(path, "this one")
     assert loaded.must_begin_again(explored.schedules)
     loaded.begin_again(explored.schedules)
     assert loaded.todo == [None]
     assert not loaded.must_begin_again(explored.schedules + 1), "all is known now"
-    young = Frontier(spoilt={"found since"}, began=(0, 10))
+    young = Worklist(contended={"found since"}, began=(0, 10))
     assert young.must_begin_again(11)
     assert not young.must_begin_again(5_000), "there may be more to find out"
 
@@ -242,7 +242,7 @@ def test_a_pass_that_missed_choices_is_begun_again_even_from_a_file(tmp_path: Pa
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: object, problem: str) -> None:
     path = tmp_path / "search.gz"
-    save(path, "one", Frontier(), Explored())
+    save(path, "one", Worklist(), SearchCounts())
     assert callable(damage)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match=problem):
@@ -251,6 +251,6 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: object, problem
 
 def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "search.gz"
-    save(path, "one", Frontier(), Explored())
+    save(path, "one", Worklist(), SearchCounts())
     with pytest.raises(CheckpointError, match="identity: it is of 'one', not of 'another'"):
         load(path, "another")

@@ -12,22 +12,22 @@ from golden_files import REGRESSIONS
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.generate.choices import RandomSource
+from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.repro.read import parse, read_text
 from tdxfuzz.run.judge import HOOKS, overridden
 from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
-from tdxfuzz.verify.search import Until, Verified, verify
-from tdxfuzz.verify.sleep_sets import QUIET, Ear, Transition, still_asleep
+from tdxfuzz.verify.search import StopRule, VerifyResult, verify
+from tdxfuzz.verify.sleep_sets import QUIET, CheckListener, Transition, still_asleep
 from tdxfuzz.verify.worklist import Bounds
 
 FULL = Bounds()
 SHARES = RMW | SHARED
 
 
-def made(*accesses: tuple[str, int], loud: bool = False) -> Transition:
-    transition = Transition(loud=loud, over=True)
+def made(*accesses: tuple[str, int], heard_by_check: bool = False) -> Transition:
+    transition = Transition(heard_by_check=heard_by_check, over=True)
     for piece, access in accesses:
         transition.add(piece, access)
     return transition
@@ -46,7 +46,7 @@ def made(*accesses: tuple[str, int], loud: bool = False) -> Transition:
         (made(("x", READ), ("x", WRITE)), made(("x", READ)), False),
         (made(("x", READ), ("y", RMW)), made(("x", READ), ("z", RMW)), True),
         (made(("x", READ), ("y", RMW)), made(("x", READ), ("y", RMW)), False),
-        (made(("x", READ), loud=True), made(("y", READ)), False),
+        (made(("x", READ), heard_by_check=True), made(("y", READ)), False),
         (Transition(), made(("y", READ)), False),
     ],
 )
@@ -59,7 +59,7 @@ def test_whoever_does_not_commute_with_what_was_done_wakes_up() -> None:
     reads, writes = made(("x", READ)), made(("x", WRITE))
     assert still_asleep({1: reads, 2: writes}, made(("x", READ))) == {1: reads}
     assert still_asleep({1: reads, 2: writes}, made(("y", WRITE))) == {1: reads, 2: writes}
-    assert still_asleep({1: reads}, made(loud=True)) == {}
+    assert still_asleep({1: reads}, made(heard_by_check=True)) == {}
 
 
 ARGUMENTS: dict[str, tuple[object, ...]] = {
@@ -79,12 +79,12 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_quiet_or_touches_something_or_is_loud(hook: str) -> None:
-    ear = Ear()
+    ear = CheckListener()
     if hook in QUIET:
-        assert hook not in overridden(Ear)
+        assert hook not in overridden(CheckListener)
         return
     getattr(ear, hook)(*ARGUMENTS.get(hook, ()))
-    assert ear.transition.loud == (hook not in ARGUMENTS)
+    assert ear.transition.heard_by_check == (hook not in ARGUMENTS)
     assert bool(ear.transition.pieces) == (hook in ARGUMENTS)
 
 
@@ -103,7 +103,7 @@ def test_every_hook_is_quiet_or_touches_something_or_is_loud(hook: str) -> None:
 def test_hooks_at_which_a_check_judges_by_what_another_tells_do_not_commute(
     one: str, other: str
 ) -> None:
-    ears = Ear(), Ear()
+    ears = CheckListener(), CheckListener()
     for ear, hook in zip(ears, (one, other), strict=True):
         getattr(ear, hook)(*ARGUMENTS[hook])
         ear.transition.over = True
@@ -111,7 +111,7 @@ def test_hooks_at_which_a_check_judges_by_what_another_tells_do_not_commute(
 
 
 def test_an_error_for_want_of_memory_and_the_allocation_that_failed_do_not_commute() -> None:
-    failed, refused = Ear(), Ear()
+    failed, refused = CheckListener(), CheckListener()
     failed.get_failed(0x40001, -12)
     refused.page_allocated(None)
     for ear in (failed, refused):
@@ -125,10 +125,10 @@ FEW_STATES = 400
 HOSTILE_REPRODUCERS = [path for path in REGRESSIONS if path.name.startswith(HOSTILE)]
 
 
-def both(case: Case, bounds: Bounds = FULL) -> tuple[Verified, Verified]:
+def both(case: Case, bounds: Bounds = FULL) -> tuple[VerifyResult, VerifyResult]:
     """The search with sleep sets, and without: the same ends and bugs, if both are finished."""
     with_sleep, without = (
-        verify(case, bounds=evolve(bounds, sleep=sleep), until=Until.EVERY_BUCKET)
+        verify(case, bounds=evolve(bounds, sleep=sleep), until=StopRule.EVERY_BUCKET)
         for sleep in (True, False)
     )
     if without.explored.states <= bounds.states:
@@ -159,7 +159,7 @@ def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
 def test_in_programs_at_random_no_end_and_no_bug_is_lost(
     design: str, programs: int, compared: int
 ) -> None:
-    source = RandomSource(Random(5))
+    source = RandomChoices(Random(5))
     few = Bounds(states=FEW_STATES)
     finished = 0
     for _ in range(programs):

@@ -10,7 +10,7 @@ from attrs import frozen
 from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings, load
-from tdxfuzz.campaign.store import Finding, Store
+from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.campaign.summary import Summary, summary
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
@@ -23,14 +23,14 @@ MOST_EVENTS = 60
 
 
 @frozen
-class Shown:
+class ShownFinding:
     """A finding with its trace and picture; ``path`` is relative to the campaign's folder.
 
     ``deaf`` are the checks that did not listen: what they would have found first may be
     the cause.
     """
 
-    finding: Finding
+    finding: StoredFinding
     path: str
     trace: str
     picture: str
@@ -52,7 +52,7 @@ class Sample:
 
 
 @frozen
-class Told:
+class EventRecord:
     """An event: when, which kind, and its fields."""
 
     seconds: float
@@ -68,10 +68,10 @@ class Data:
     title: str
     settings: Settings
     summary: Summary
-    shown: tuple[Shown, ...]
+    shown: tuple[ShownFinding, ...]
     samples: tuple[Sample, ...]
     calls: Mapping[str, Mapping[str, int]]
-    events: tuple[Told, ...]
+    events: tuple[EventRecord, ...]
 
 
 def gather(folder: Folder, store: Store) -> Data:
@@ -94,7 +94,7 @@ def gather(folder: Folder, store: Store) -> Data:
         ),
         calls=_calls(store),
         events=tuple(
-            Told(float(str(seconds)), str(wall), str(kind), json.loads(str(fields)))
+            EventRecord(float(str(seconds)), str(wall), str(kind), json.loads(str(fields)))
             for seconds, wall, kind, fields in store.query(
                 "SELECT seconds, wall, kind, fields FROM events ORDER BY id DESC LIMIT ?",
                 MOST_EVENTS,
@@ -111,19 +111,19 @@ def _calls(store: Store) -> dict[str, dict[str, int]]:
     return table
 
 
-def _shown(found: Finding, settings: Settings, folder: Folder) -> Shown:
+def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFinding:
     subject = settings.subject(found.design)
     path = folder.finding(found.design, found.bucket).relative_to(folder.root)
     option = f" --design {subject.argument}" if subject.file else ""
     command = f"tdxfuzz replay {path}{option}"
     if found.kept_because is not None:
         # It was not shrunk, for a worker hung over it, say: it is not for us to run.
-        return Shown(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)
+        return ShownFinding(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)
     try:
         case = parse(found.text).case
         again = run(case, load(subject), traced=True)
     except (ReproducerError, HarnessError, OSError) as error:
-        return Shown(found, str(path), f"{error}\n", "", command)
+        return ShownFinding(found, str(path), f"{error}\n", "", command)
     checks = checks_of(found.design)
     deaf = tuple(check for check in checks if case.checks and check not in case.checks)
-    return Shown(found, str(path), columns(again), svg(again), command, deaf)
+    return ShownFinding(found, str(path), columns(again), svg(again), command, deaf)

@@ -25,7 +25,7 @@ SHADES = 6
 
 
 @frozen
-class Cell:
+class TableCell:
     """A cell of the matrix: how it looks, what it says, where it leads, and why."""
 
     kind: str
@@ -35,7 +35,7 @@ class Cell:
 
 
 @frozen
-class Heat:
+class HeatMap:
     """A cell of the heat map: how often, and its shade from 0 to ``SHADES``."""
 
     calls: int
@@ -74,7 +74,7 @@ def html(data: Data) -> str:
     )
 
 
-def _matrix(data: Data) -> list[tuple[str, list[Cell]]]:
+def _matrix(data: Data) -> list[tuple[str, list[TableCell]]]:
     anchors = {
         (shown.finding.design, shown.finding.check): f"#finding-{i}"
         for i, shown in reversed(list(enumerate(data.shown, 1)))
@@ -86,15 +86,15 @@ def _matrix(data: Data) -> list[tuple[str, list[Cell]]]:
             cell = design.cell(check)
             seen = design.seen.get(check, 0)
             if cell == FAIL:
-                cells.append(Cell("found", "found", anchors[design.name, check], "it fired"))
+                cells.append(TableCell("found", "found", anchors[design.name, check], "it fired"))
             elif cell == PASS:
                 hint = f"{ALL_CHECKS[check].witness}: in {seen:,} cases"
-                cells.append(Cell("clean", f"✓ {_short(seen)}", "", hint))
+                cells.append(TableCell("clean", f"✓ {_short(seen)}", "", hint))
             elif cell == NOT_WATCHED:
-                cells.append(Cell("none", "", "", "this check does not listen here"))
+                cells.append(TableCell("none", "", "", "this check does not listen here"))
             else:
                 hint = f"never: {ALL_CHECKS[check].witness}"
-                cells.append(Cell("never", "never", "", hint))
+                cells.append(TableCell("never", "never", "", hint))
         rows.append((design.name, cells))
     return rows
 
@@ -124,13 +124,13 @@ def _charts(samples: Sequence[Sample]) -> list[tuple[str, Markup]]:
     return [(name, picture) for name, picture in charts if picture]
 
 
-def _heat(calls: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, Heat]]]:
+def _heat(calls: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, HeatMap]]]:
     most = max((n for by_status in calls.values() for n in by_status.values()), default=1)
     scale = SHADES / max(math.log10(most + 1), 1e-9)
     return [
         (
             leaf,
-            {name: Heat(n, max(round(math.log10(n + 1) * scale), 1)) for name, n in row.items()},
+            {name: HeatMap(n, max(round(math.log10(n + 1) * scale), 1)) for name, n in row.items()},
         )
         for leaf, row in calls.items()
     ]

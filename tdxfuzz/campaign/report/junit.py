@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.summary import ERROR, FAIL, PASS, DesignSummary
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,7 +24,7 @@ def junit(data: Data) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, "unicode")}\n'
 
 
-def _suite(design: DesignSummary, shown: list[Shown]) -> ElementTree.Element:
+def _suite(design: DesignSummary, shown: list[ShownFinding]) -> ElementTree.Element:
     cells = {check: design.cell(check) for check in design.checks}
     suite = ElementTree.Element("testsuite", name=_clean(design.name), tests=str(len(cells)))
     counts = {"failures": 0, "errors": 0, "skipped": 0}
@@ -50,7 +50,7 @@ def _suite(design: DesignSummary, shown: list[Shown]) -> ElementTree.Element:
     return suite
 
 
-def _text(shown: Shown) -> str:
+def _text(shown: ShownFinding) -> str:
     return f"{shown.finding.bucket}\n\n{shown.trace}\nReproduce with: {shown.command}\n"
 
 

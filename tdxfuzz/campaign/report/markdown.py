@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
 
 MOST_TRACES = 10
@@ -27,7 +27,7 @@ def markdown(data: Data) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _finding(shown: Shown) -> list[str]:
+def _finding(shown: ShownFinding) -> list[str]:
     found = shown.finding
     fence = "~~~~"
     return [

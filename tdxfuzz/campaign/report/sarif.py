@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from tdxfuzz import __version__
-from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.host.designs import DESIGNS
 
@@ -49,7 +49,7 @@ def _rule(check: str) -> dict[str, object]:
     }
 
 
-def _result(shown: Shown, rules: list[str], data: Data) -> dict[str, object]:
+def _result(shown: ShownFinding, rules: list[str], data: Data) -> dict[str, object]:
     found = shown.finding
     subject = data.settings.subject(found.design)
     file, line = _source(found.design, subject.file, subject.class_name)

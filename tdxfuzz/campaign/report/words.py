@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.campaign.report.data import Data, Shown
+from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.summary import FAIL
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.words import counted
@@ -31,7 +31,7 @@ def what_clean_means(data: Data) -> str:
     )
 
 
-def deaf(shown: Shown) -> str:
+def deaf(shown: ShownFinding) -> str:
     """That some checks did not listen, and what that means; "" if all did."""
     if not shown.deaf:
         return ""

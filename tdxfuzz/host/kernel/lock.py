@@ -101,7 +101,7 @@ class Mutex(_Exclusive):
         super().acquire()
 
 
-class Reading:
+class ReadSide:
     """A shared hold of an rwlock; one stands for all readers."""
 
     __slots__ = ("lock", "name")
@@ -128,7 +128,7 @@ class Rwlock(FairRwLock):
     def __init__(self, sim: Simulator, name: str, held: HeldLocks) -> None:
         super().__init__(sim, name)
         self._held = held
-        self._reading = Reading(self)
+        self._reading = ReadSide(self)
         self.written = False
 
     @property

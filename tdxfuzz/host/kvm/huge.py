@@ -156,7 +156,7 @@ def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: Page
         return -EIO
     # Whoever reads these holds the MMU lock, which we hold for writing.
     spte.value, spte.pfn = Spte.PRESENT, sept_pfn
-    for i in host.layout.small:
+    for i in host.layout.split_indices:
         small = vm.spte(host.sim, LEVEL_4K, gpa + i * SIZE_4K)
         small.value, small.pfn = Spte.PRESENT, pfn + i
     return 0
@@ -188,7 +188,7 @@ def zap(host: Host, vm: Vm, area: int) -> int:
         spte = vm.spte(host.sim, LEVEL_2M, gpa)
         if spte.value == Spte.HUGE:
             remove_huge(host, vm, gpa, spte)
-        for i in host.layout.small:
+        for i in host.layout.split_indices:
             key = LEVEL_4K, (gpa >> 12) + i
             small = vm.sptes.get(key)
             if small is not None and small.value == Spte.PRESENT:
@@ -219,7 +219,7 @@ def promote(host: Host, vm: Vm, area: int) -> int:
     gpa, pfn = host.layout.area_gpa(area), host.layout.area_pfn(vm.id, area)
     with vm.mmu_lock.write():
         spte = vm.spte(host.sim, LEVEL_2M, gpa)
-        keys = [(LEVEL_4K, (gpa >> 12) + i) for i in host.layout.small]
+        keys = [(LEVEL_4K, (gpa >> 12) + i) for i in host.layout.split_indices]
         smalls = [vm.sptes.get(key) for key in keys]
         if spte.value != Spte.PRESENT or any(s is None or s.value != Spte.PRESENT for s in smalls):
             return 0
@@ -254,4 +254,4 @@ def promote(host: Host, vm: Vm, area: int) -> int:
 
 def small_pfns(host: Host, pfn: int) -> list[int]:
     """The 4KB pages of a 2MB page."""
-    return [pfn + i for i in host.layout.small]
+    return [pfn + i for i in host.layout.split_indices]

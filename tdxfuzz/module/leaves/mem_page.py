@@ -143,7 +143,7 @@ def tdh_mem_page_remove(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-m.pamt.pages_at(level))
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = hpa | m.uncount(node if level == LEVEL_4K else None)
+    regs.rcx = hpa | m.dec_page_count_and_get_hint(node if level == LEVEL_4K else None)
     return SUCCESS
 
 
@@ -174,7 +174,7 @@ def tdh_mem_page_relocate(m: TdxModule, call: Call) -> int:
     m.pamt.count_up(walk)
     pa = m.platform.key_bits.assign(new_hpa, tdr.hkid)
     entry.update(unblocked(raw & ~BASE | pa))
-    regs.rcx = old_hpa | m.uncount(node)
+    regs.rcx = old_hpa | m.dec_page_count_and_get_hint(node)
     return SUCCESS
 
 

@@ -144,5 +144,5 @@ def tdh_mem_sept_remove(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-1)
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = hpa | m.uncount(node)
+    regs.rcx = hpa | m.dec_page_count_and_get_hint(node)
     return SUCCESS

@@ -122,11 +122,11 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
         )
         lock_backing_pages(m, call, pages, blocks, operands, own_range=None)
         take_backing_pages(pages, blocks, operands)
-        whole = m.pamt.small is ALL_SMALL
+        whole = m.pamt.split_indices is ALL_SMALL
         backing = fill_backing_pages(
             m, pages, node.hpa, PT.REG if whole else PT.NDA, owner if whole else 0
         )
-        node.set_node(backing, page_count=len(m.pamt.small))
+        node.set_node(backing, page_count=len(m.pamt.split_indices))
         if not whole:
             _set_small(m, node, owner)
     else:
@@ -138,10 +138,10 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
 
 def _table_of(m: TdxModule, sept_hpa: int, small: int, tdr_hpa: int, gpa: int) -> SeptPage:
     """An S-EPT page that maps what the entry did, 4KB by 4KB."""
-    if m.pamt.small is ALL_SMALL:
+    if m.pamt.split_indices is ALL_SMALL:
         return SeptPage(sept_hpa, fill=small, stride=SIZE_4K)
     table = SeptPage(sept_hpa)
-    for i in m.pamt.small:
+    for i in m.pamt.split_indices:
         at = i * SIZE_4K
         table.entries[i] = SeptEntry(m.sim, small + at, tdr_hpa, gpa + at, LEVEL_4K)
     return table
@@ -149,7 +149,7 @@ def _table_of(m: TdxModule, sept_hpa: int, small: int, tdr_hpa: int, gpa: int) -
 
 def _set_small(m: TdxModule, node: Pamt2M, owner: int) -> None:
     """The 4KB entries of a range, one by one."""
-    for i in m.pamt.small:
+    for i in m.pamt.split_indices:
         small = m.pamt.entry_4k(node.hpa + i * SIZE_4K, node)
         small.pt, small.owner, small.bepoch = PT.REG, owner, 0
 
@@ -190,7 +190,7 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-1)
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
-    regs.rcx = sept_hpa | m.uncount(sept_node)
+    regs.rcx = sept_hpa | m.dec_page_count_and_get_hint(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
         for name, hpa in zip(DEMOTE_PAIR, pages, strict=False):
             setattr(regs, name, hpa)
@@ -204,7 +204,7 @@ def is_mergeable(m: TdxModule, page: SeptPage, level: int) -> bool:
     base = m.platform.key_bits.strip(first & BASE)
     if base & (size << 9) - 1 or state_of(first) not in (SeptState.MAPPED, SeptState.PENDING):
         return False
-    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in m.pamt.small)
+    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in m.pamt.split_indices)
 
 
 def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
@@ -227,7 +227,7 @@ def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
     if m.pamt.dynamic:
         pages = tuple(page.hpa for page in node.backing)
     else:
-        for i in m.pamt.small:
+        for i in m.pamt.split_indices:
             m.pamt.entry_4k(hpa + i * SIZE_4K, node).pt = PT.NDA
     node.pt, node.owner = PT.REG, first.owner
     if m.pamt.dynamic:

@@ -111,7 +111,7 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
             raise Refused(TD_ASSOCIATED_PAGES_EXIST)
 
     entry.pt = PT.NDA
-    regs.r9 |= m.uncount(walk.entry_2m)
+    regs.r9 |= m.dec_page_count_and_get_hint(walk.entry_2m)
     m.watch.page_gone(hpa)
     return SUCCESS
 

@@ -40,6 +40,7 @@ COMPILED = (
     "run/worlds.py",
     "sim/*.py",
     "verify/explorer.py",
+    "verify/state_key.py",
 )
 
 INTERPRETED = (
@@ -59,7 +60,7 @@ INTERPRETED = (
     "module/td_exit.py",
     # An enum with a constructor.
     "module/sept_state.py",
-    # Searches in full know a retry loop by its lines, and those of its callers.
+    # Searches in full know a retry loop by its instruction, and those of its callers.
     "host/operations.py",
     # What users write, and what makes sure that they keep to the rules.
     "host/design.py",

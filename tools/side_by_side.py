@@ -65,7 +65,7 @@ def lines(each: int) -> Iterator[str]:
         yield f"case {number} {case.design} {ran.outcome.steps} {found} {ran.trace.hash()}"
     for name in SEARCHES:
         for design in DESIGNS:
-            done = verify(SCENARIOS[name].case(design)).explored
+            done = verify(SCENARIOS[name].case(design)).counts
             counts = f"{done.states} {done.transitions} {done.schedules} {done.depth}"
             yield f"search {name} {design} {counts} {len(done.finals)}"
 

@@ -54,8 +54,8 @@ class ScenarioResult:
             "verdict": self.verdict.value,
             "why": self.verified.why,
             "bounds": str(self.verified.bounds),
-            **explored_document(self.verified.explored),
-            "final_states": len(self.verified.explored.finals),
+            **explored_document(self.verified.counts),
+            "final_states": len(self.verified.counts.finals),
             "findings": [] if self.saved is None else [finding_document(self.saved)],
         }
 
@@ -179,10 +179,10 @@ def _search(
     checkpoint: Path | None,
     output: Output,
 ) -> VerifyResult:
-    def progress(explored: SearchCounts, todo: int) -> None:
+    def progress(counts: SearchCounts, todo: int) -> None:
         output.progress(
-            f"{design.name} {name}: {explored.states:,} states, {explored.transitions:,} "
-            f"transitions, {explored.schedules:,} schedules, {todo:,} to do"
+            f"{design.name} {name}: {counts.states:,} states, {counts.transitions:,} "
+            f"transitions, {counts.schedules:,} schedules, {todo:,} to do"
         )
 
     if checkpoint is None:
@@ -191,19 +191,19 @@ def _search(
     variant = case.world.module_variant
     identity = f"{design.name} {digest} {name} {case.world.cpus} CPUs, {bounds}, {variant}"
     path = checkpoint / f"{design.name}-{name}-{case.world.cpus}.verify.gz"
-    frontier, explored = Worklist(), SearchCounts()
+    worklist, counts = Worklist(), SearchCounts()
     if path.exists():
         try:
-            frontier, explored = load(path, identity)
+            worklist, counts = load(path, identity)
         except CheckpointError as error:
             raise UsageProblem(f"{error}; remove it to begin again") from None
-        output.line(f"{name}: going on from {path}, {explored.states:,} states")
+        output.line(f"{name}: going on from {path}, {counts.states:,} states")
     if bounds.seconds is not None:
-        bounds = evolve(bounds, seconds=bounds.seconds + explored.seconds)
-    verified = verify(case, design.design, bounds, progress, frontier, explored)
-    if verified.verdict is Verdict.UNKNOWN and frontier.todo:
+        bounds = evolve(bounds, seconds=bounds.seconds + counts.seconds)
+    verified = verify(case, design.design, bounds, progress, worklist, counts)
+    if verified.verdict is Verdict.UNKNOWN and worklist.todo:
         checkpoint.mkdir(parents=True, exist_ok=True)
-        save(path, identity, frontier, explored)
+        save(path, identity, worklist, counts)
         output.line(f"{name}: unfinished, kept in {path}")
     else:
         path.unlink(missing_ok=True)
@@ -211,7 +211,7 @@ def _search(
 
 
 def _report(design: Chosen, name: str, verified: VerifyResult, output: Output) -> None:
-    done = verified.explored
+    done = verified.counts
     why = f" ({verified.why})" if verified.why else ""
     output.line(
         f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "

@@ -51,7 +51,7 @@ class HostileResult:
             "why": self.swept.unfinished,
             "bounds": str(self.bounds),
             "cases": self.swept.cases,
-            **explored_document(self.swept.explored),
+            **explored_document(self.swept.counts),
             "findings": [finding_document(saved) for saved in self.saved],
         }
 
@@ -97,13 +97,13 @@ def _summary(name: str, cpus: int, bounds: Bounds, swept: SweepResult) -> str:
     buckets = f", {counted(len(swept.firsts), 'bucket')}" if swept.firsts else ""
     return (
         f"hostile {name}: {swept.verdict.value}{why}: {_counts(cpus, swept)}, {bounds}, "
-        f"{swept.explored.seconds:.1f} s{buckets}"
+        f"{swept.counts.seconds:.1f} s{buckets}"
     )
 
 
 def _counts(cpus: int, swept: SweepResult) -> str:
     together = "pair" if cpus == 2 else "triple"
-    done = swept.explored
+    done = swept.counts
     return (
         f"{counted(swept.cases, together)} of calls, {done.states:,} states, "
         f"{done.schedules:,} schedules"

@@ -160,6 +160,10 @@ class Session:
         self._follow = FollowSchedule(case.schedule)
         self.sim.policy = policy or self._follow
 
+    def steer(self, policy: Policy) -> None:
+        """In the coming run ``policy`` decides, not the case's schedule."""
+        self.sim.policy = policy
+
     def run_programs(self) -> Run:
         """Run the case's programs to the end, and let the checks judge."""
         return self.execute([_body(self.host, program) for program in self.case.programs])

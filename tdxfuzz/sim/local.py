@@ -9,7 +9,9 @@ other runs do not pay for it.
 from __future__ import annotations
 
 import sys
-from types import FrameType
+from functools import cache
+from types import CodeType, FrameType
+from zlib import crc32
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -87,9 +89,15 @@ class LocalMemory:
 
 
 def _site(frame: FrameType | None) -> int:
-    """Where a retry loop is: its line, and those of all its callers."""
-    lines: list[int] = []
+    """Where a retry loop is: the instruction that it is at, and those of all its callers."""
+    calls: list[tuple[int, int]] = []
     while frame is not None:
-        lines.append(frame.f_lineno)
+        calls.append((_number_of(frame.f_code), frame.f_lasti))
         frame = frame.f_back
-    return hash(tuple(lines))
+    return hash(tuple(calls))
+
+
+@cache
+def _number_of(code: CodeType) -> int:
+    """A number for a function, the same in every process."""
+    return crc32(f"{code.co_qualname} {code.co_firstlineno}".encode())

@@ -130,7 +130,7 @@ def row(
         verified = verify(
             case.on_module(effort.variant), design, bounds, until=StopRule.EVERY_CHECK
         )
-        seen |= verified.explored.seen
+        seen |= verified.counts.seen
         for check, shown in verified.firsts.items():
             found.setdefault(check, shown)
             if scenario.world.areas:

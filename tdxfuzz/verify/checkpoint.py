@@ -27,36 +27,36 @@ class CheckpointError(Exception):
         super().__init__(f"{path}: {problem}")
 
 
-def save(path: Path, identity: str, frontier: Worklist, explored: SearchCounts) -> None:
+def save(path: Path, identity: str, worklist: Worklist, counts: SearchCounts) -> None:
     """Write a checkpoint; an older one is replaced only when the new one is complete.
 
     Args:
         path: the file.
         identity: what is being searched: design, scenario, bounds.
-        frontier: what is left and remembered.
-        explored: the counts so far.
+        worklist: what is left and remembered.
+        counts: the counts so far.
     """
     header = {
         "format": FORMAT,
         "identity": identity,
         "counts": {
-            name: getattr(explored, name)
+            name: getattr(counts, name)
             for name in ("states", "transitions", "schedules", "depth", "passes", "seconds")
         },
-        "finals": sorted(digest.hex() for digest in explored.finals),
-        "seen": sorted(explored.seen),
-        "accesses": {piece: astuple(done) for piece, done in frontier.accesses.items()},
-        "contended": sorted(frontier.contended),
-        "began": frontier.began,
-        "todo": len(frontier.todo),
-        "remembered": len(frontier.remembered),
+        "finals": sorted(digest.hex() for digest in counts.finals),
+        "seen": sorted(counts.seen),
+        "accesses": {piece: astuple(done) for piece, done in worklist.accesses.items()},
+        "contended": sorted(worklist.contended),
+        "began": worklist.began,
+        "todo": len(worklist.todo),
+        "remembered": len(worklist.remembered),
     }
     beside = path.with_name(path.name + ".part")
     with gzip.open(beside, "wt", encoding="ascii", compresslevel=1) as file:
         file.write(json.dumps(header) + "\n")
-        for branch in frontier.todo:
+        for branch in worklist.todo:
             file.write(json.dumps(None if branch is None else _parts(branch)) + "\n")
-        for key, how in frontier.remembered.items():
+        for key, how in worklist.remembered.items():
             file.write(f"{key.hex()} {how}\n")
     beside.replace(path)
 
@@ -85,7 +85,7 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
         todo, remembered = int(header["todo"]), int(header["remembered"])
         if len(lines) != todo + remembered:
             raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
-        frontier = Worklist(
+        worklist = Worklist(
             todo=[_branch(json.loads(line)) for line in lines[:todo]],
             remembered={
                 bytes.fromhex(key): int(how) for key, how in (line.split() for line in lines[todo:])
@@ -94,14 +94,14 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
             contended=set(header["contended"]),
             began=_two(header["began"]),
         )
-        explored = SearchCounts(
+        counts = SearchCounts(
             **header["counts"],
             finals={bytes.fromhex(digest) for digest in header["finals"]},
             seen=set(header["seen"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(path, f"not a checkpoint: {error}") from None
-    return frontier, explored
+    return worklist, counts
 
 
 def _parts(branch: Branch) -> tuple[object, ...]:

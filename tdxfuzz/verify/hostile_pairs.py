@@ -30,12 +30,12 @@ MOST_CALLS = 3
 class SweepResult:
     """What a sweep over many cases did: its counts grow while it goes on.
 
-    ``cases`` have been searched; ``explored`` adds up what that took. ``firsts`` has the
+    ``cases`` have been searched; ``counts`` adds up what that took. ``firsts`` has the
     first run for each bucket, ``unfinished`` says why a case was not searched to its end.
     """
 
     cases: int = 0
-    explored: SearchCounts = field(factory=SearchCounts)
+    counts: SearchCounts = field(factory=SearchCounts)
     firsts: dict[str, Run] = field(factory=dict)
     unfinished: str = ""
 
@@ -100,8 +100,8 @@ def sweep(
             swept.unfinished = f"more than {bounds.seconds:g} s"
             break
         verified = verify(case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET)
-        _add(swept.explored, verified.explored)
-        swept.explored.seconds = time.monotonic() - began
+        _add(swept.counts, verified.counts)
+        swept.counts.seconds = time.monotonic() - began
         for bucket, run in verified.firsts.items():
             swept.firsts.setdefault(bucket, run)
         if verified.why == "interrupted":

@@ -64,7 +64,7 @@ class VerifyResult:
 
     verdict: Verdict
     bounds: Bounds
-    explored: SearchCounts
+    counts: SearchCounts
     found: Run | None = None
     why: str = ""
     firsts: Mapping[str, Run] = field(factory=dict)
@@ -89,8 +89,8 @@ def verify(
     design: Design = None,
     bounds: Bounds | None = None,
     progress: Callable[[SearchCounts, int], None] | None = None,
-    frontier: Worklist | None = None,
-    explored: SearchCounts | None = None,
+    worklist: Worklist | None = None,
+    counts: SearchCounts | None = None,
     until: StopRule = StopRule.FINDING,
 ) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
@@ -100,37 +100,37 @@ def verify(
         design: the class behind its design, if not built in.
         bounds: how far to go; everything by default.
         progress: called after every run, with what was done and what is left to do.
-        frontier: where an earlier search stopped; it is changed.
-        explored: the counts of that search.
+        worklist: where an earlier search stopped; it is changed.
+        counts: the counts of that search.
         until: what ends it before all orders were tried.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
     """
     bounds = bounds or Bounds()
-    frontier = Worklist() if frontier is None else frontier
-    explored = explored or SearchCounts()
+    worklist = Worklist() if worklist is None else worklist
+    counts = counts or SearchCounts()
     why = ""
     firsts: dict[str, Run] = {}
-    if bounds.preemptions is None and until is StopRule.FINDING and not explored.schedules:
+    if bounds.preemptions is None and until is StopRule.FINDING and not counts.schedules:
         few = Worklist()
         within = evolve(bounds, preemptions=FEW)
-        why, firsts = _search(case, design, within, progress, few, explored, until)
+        why, firsts = _search(case, design, within, progress, few, counts, until)
         if not firsts:
-            explored.begin_again()
-            frontier.accesses, frontier.contended = few.accesses, few.contended
-            frontier.begin_again(explored.schedules)
+            counts.begin_again()
+            worklist.accesses, worklist.contended = few.accesses, few.contended
+            worklist.begin_again(counts.schedules)
     if not why and not firsts:
-        why, firsts = _search(case, design, bounds, progress, frontier, explored, until)
+        why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
     found = next(iter(firsts.values()), None)
     if found is not None:
-        return VerifyResult(Verdict.FAIL, bounds, explored, found, why, firsts)
+        return VerifyResult(Verdict.FAIL, bounds, counts, found, why, firsts)
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
-    if not why and witness not in explored.seen:
+    if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
-        return VerifyResult(Verdict.UNKNOWN, bounds, explored, why=why)
-    return VerifyResult(Verdict.PASS, bounds, explored)
+        return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why)
+    return VerifyResult(Verdict.PASS, bounds, counts)
 
 
 def _search(
@@ -138,33 +138,32 @@ def _search(
     design: Design,
     bounds: Bounds,
     progress: Callable[[SearchCounts, int], None] | None,
-    frontier: Worklist,
-    explored: SearchCounts,
+    worklist: Worklist,
+    counts: SearchCounts,
     until: StopRule,
 ) -> tuple[str, dict[str, Run]]:
     """Until nothing is left to do, or something ends it: what did, and the first runs that
-    found something. ``frontier`` and ``explored`` are changed.
+    found something. ``worklist`` and ``counts`` are changed.
     """
-    began = time.monotonic() - explored.seconds
+    began = time.monotonic() - counts.seconds
     firsts: dict[str, Run] = {}
     every_check = until is StopRule.EVERY_CHECK
     why = ""
     rerun = Rerun(case, design, every_check)
-    while frontier.todo and not why:
-        branch = frontier.todo.pop()
-        explorer = Explorer(branch, frontier, explored, bounds)
-        session = rerun.ready(policy=explorer)
-        explorer.attach(session)
+    while worklist.todo and not why:
+        branch = worklist.todo.pop()
+        session = rerun.ready()
+        explorer = Explorer(session, branch, worklist, counts, bounds)
         try:
             ended = session.run_programs()
         except KeyboardInterrupt:
-            frontier.todo.append(branch)
+            worklist.todo.append(branch)
             return "interrupted", firsts
-        explored.schedules += 1
-        explored.seen |= ended.seen
-        explored.seconds = time.monotonic() - began
+        counts.schedules += 1
+        counts.seen |= ended.seen
+        counts.seconds = time.monotonic() - began
         if progress is not None:
-            progress(explored, len(frontier.todo))
+            progress(counts, len(worklist.todo))
         if every_check:
             for finding in ended.findings:
                 if finding.check not in firsts:
@@ -174,14 +173,14 @@ def _search(
         if firsts and until is StopRule.FINDING:
             break
         if ended.outcome.end is End.REST:
-            explored.finals.add(explorer.digest())
+            counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
             why = f"a run took more than {case.steps} steps"
-        if frontier.must_begin_again(explored.schedules):
-            frontier.begin_again(explored.schedules)
-            explored.begin_again()
-        if explored.states > bounds.states:
+        if worklist.must_begin_again(counts.schedules):
+            worklist.begin_again(counts.schedules)
+            counts.begin_again()
+        if counts.states > bounds.states:
             why = f"more than {bounds.states:,} states"
-        if bounds.seconds is not None and explored.seconds >= bounds.seconds and frontier.todo:
+        if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = f"more than {bounds.seconds:g} s"
     return why, firsts

@@ -135,7 +135,7 @@ def test_leaving_orders_out_loses_no_end() -> None:
         setup = (*SETUP, Op.parse("create 1"))
         case = Case(design, world, setup, programs, checks=CHECKS)
         ends = [
-            verify(case, None, Bounds(preemptions=1, reduce=reduce)).explored.finals
+            verify(case, None, Bounds(preemptions=1, reduce=reduce)).counts.finals
             for reduce in (True, False)
         ]
         assert ends[0] == ends[1]

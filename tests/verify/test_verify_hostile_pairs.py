@@ -48,8 +48,8 @@ def test_leaving_out_orders_loses_no_bucket_and_no_final_state(setup: str) -> No
             for reduce in (True, False)
         )
         assert set(few.firsts) == set(all_of_them.firsts)
-        assert few.explored.finals == all_of_them.explored.finals
-        assert few.explored.schedules <= all_of_them.explored.schedules
+        assert few.counts.finals == all_of_them.counts.finals
+        assert few.counts.schedules <= all_of_them.counts.schedules
         if case is GIVES_BACK_IN_USE:
             assert set(few.firsts) == {FATAL, GIVEN_BACK}
 
@@ -77,5 +77,5 @@ def test_three_calls_are_told_apart_by_what_they_answered() -> None:
         for reduce in (True, False)
     )
     assert few.verdict is all_of_them.verdict is Verdict.PASS
-    assert few.explored.finals == all_of_them.explored.finals
-    assert "linearizable" in few.explored.seen
+    assert few.counts.finals == all_of_them.counts.finals
+    assert "linearizable" in few.counts.seen

@@ -16,8 +16,8 @@ from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
-from tdxfuzz.verify.explorer import digest_of
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
+from tdxfuzz.verify.state_key import digest_of
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 FULL = Bounds()
@@ -28,7 +28,7 @@ def scenario(name: str, design: str) -> Case:
 
 
 def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
-    done = verified.explored
+    done = verified.counts
     return done.states, done.transitions, done.schedules, done.depth, len(done.finals)
 
 
@@ -78,15 +78,15 @@ def test_one_preemption_ends_where_trying_every_place_ends(name: str, design: st
         for step in range(1, steps):
             pairs = (*start, (step, 1 - first))
             brute.add(ending(case.with_schedule(Schedule.of(pairs))))
-    assert verify(case, bounds=Bounds(preemptions=1)).explored.finals == brute
+    assert verify(case, bounds=Bounds(preemptions=1)).counts.finals == brute
 
 
 def test_leaving_out_steps_that_commute_loses_no_end() -> None:
     case = scenario("zap-zap", "v6")
     reduced = verify(case)
     whole = verify(case, bounds=Bounds(reduce=False))
-    assert reduced.explored.finals == whole.explored.finals
-    assert reduced.explored.states * 10 < whole.explored.states
+    assert reduced.counts.finals == whole.counts.finals
+    assert reduced.counts.states * 10 < whole.counts.states
 
 
 @pytest.mark.parametrize("design", ["hint", "hint-retry"])
@@ -98,8 +98,8 @@ def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, desi
         for reduce in (True, False)
     )
     assert set(reduced.firsts) == set(whole.firsts)
-    assert reduced.explored.finals == whole.explored.finals
-    assert reduced.explored.states * 3 < whole.explored.states
+    assert reduced.counts.finals == whole.counts.finals
+    assert reduced.counts.states * 3 < whole.counts.states
 
 
 def test_two_preemptions_end_where_trying_every_two_places_ends() -> None:
@@ -112,13 +112,13 @@ def test_two_preemptions_end_where_trying_every_two_places_ends() -> None:
             for other in range(one + 1, steps):
                 pairs = (*start, (one, 1 - first), (other, first))
                 brute.add(ending(case.with_schedule(Schedule.of(pairs))))
-    assert brute <= verify(case, bounds=Bounds(preemptions=2)).explored.finals
+    assert brute <= verify(case, bounds=Bounds(preemptions=2)).counts.finals
 
 
 @pytest.mark.parametrize("name", ["map-zap", "zap-remap", "convert-map"])
 def test_no_order_at_random_ends_elsewhere(name: str) -> None:
     case = scenario(name, "merged")
-    finals = verify(case).explored.finals
+    finals = verify(case).counts.finals
     rng = Random(3)
     steps = run(case).outcome.steps
     for _ in range(100):
@@ -128,8 +128,8 @@ def test_no_order_at_random_ends_elsewhere(name: str) -> None:
 
 def test_a_bound_on_preemptions_sees_part_of_what_all_orders_are() -> None:
     case = scenario("map-zap", "v6")
-    finals = [verify(case, bounds=Bounds(preemptions=n)).explored.finals for n in (0, 1, 2)]
-    everything = verify(case).explored.finals
+    finals = [verify(case, bounds=Bounds(preemptions=n)).counts.finals for n in (0, 1, 2)]
+    everything = verify(case).counts.finals
     assert finals[0] <= finals[1] <= finals[2] <= everything
     assert len(finals[0]) == 2, "one CPU after the other"
 
@@ -170,7 +170,7 @@ def test_two_vcpus_that_fault_on_one_page_retry_and_that_is_one_state() -> None:
     setup = tuple(map(Op.parse, ("create 0", "map 0 1")))
     verified = verify(Case("merged", world, setup, programs), bounds=Bounds(preemptions=2))
     assert verified.why.startswith("vacuous"), "only one of them gets anything"
-    assert len(verified.explored.finals) > 1
+    assert len(verified.counts.finals) > 1
 
 
 def test_three_cpus() -> None:
@@ -203,31 +203,31 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
     case = scenario("map-zap", "v6")
     whole = verify(case)
     path = tmp_path / "search.gz"
-    frontier, explored = Worklist(), SearchCounts()
+    worklist, counts = Worklist(), SearchCounts()
     rounds = 0
     while True:
-        bounds = evolve(FULL, seconds=explored.seconds + 0.05)
-        part = verify(case, bounds=bounds, frontier=frontier, explored=explored)
+        bounds = evolve(FULL, seconds=counts.seconds + 0.05)
+        part = verify(case, bounds=bounds, worklist=worklist, counts=counts)
         rounds += 1
         if part.verdict is not Verdict.UNKNOWN:
             break
-        save(path, "this one", frontier, explored)
-        frontier, explored = load(path, "this one")
+        save(path, "this one", worklist, counts)
+        worklist, counts = load(path, "this one")
     assert rounds > 2
     assert part.verdict is Verdict.PASS
-    assert part.explored.finals == whole.explored.finals
+    assert part.counts.finals == whole.counts.finals
 
 
 def test_a_pass_that_missed_choices_is_begun_again_even_from_a_file(tmp_path: Path) -> None:
     """Found out in the pass: at its end it begins again, and while it is young at once."""
     path = tmp_path / "search.gz"
-    frontier = Worklist(todo=[], contended={"known", "found since"}, began=(1, 10))
-    save(path, "this one", frontier, SearchCounts(schedules=5_000))
-    loaded, explored = load(path, "this one")
-    assert loaded.must_begin_again(explored.schedules)
-    loaded.begin_again(explored.schedules)
+    worklist = Worklist(todo=[], contended={"known", "found since"}, began=(1, 10))
+    save(path, "this one", worklist, SearchCounts(schedules=5_000))
+    loaded, counts = load(path, "this one")
+    assert loaded.must_begin_again(counts.schedules)
+    loaded.begin_again(counts.schedules)
     assert loaded.todo == [None]
-    assert not loaded.must_begin_again(explored.schedules + 1), "all is known now"
+    assert not loaded.must_begin_again(counts.schedules + 1), "all is known now"
     young = Worklist(contended={"found since"}, began=(0, 10))
     assert young.must_begin_again(11)
     assert not young.must_begin_again(5_000), "there may be more to find out"

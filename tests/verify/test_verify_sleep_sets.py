@@ -131,8 +131,8 @@ def both(case: Case, bounds: Bounds = FULL) -> tuple[VerifyResult, VerifyResult]
         verify(case, bounds=evolve(bounds, sleep=sleep), until=StopRule.EVERY_BUCKET)
         for sleep in (True, False)
     )
-    if without.explored.states <= bounds.states:
-        assert with_sleep.explored.finals == without.explored.finals
+    if without.counts.states <= bounds.states:
+        assert with_sleep.counts.finals == without.counts.finals
         assert set(with_sleep.firsts) == set(without.firsts)
     return with_sleep, without
 
@@ -143,14 +143,14 @@ def both(case: Case, bounds: Bounds = FULL) -> tuple[VerifyResult, VerifyResult]
 )
 def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
     with_sleep, without = both(SCENARIOS[name].case(design))
-    assert with_sleep.explored.schedules < without.explored.schedules
+    assert with_sleep.counts.schedules < without.counts.schedules
 
 
 @pytest.mark.parametrize("path", HOSTILE_REPRODUCERS, ids=lambda path: path.name)
 def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
     with_sleep, without = both(parse(read_text(path)).case)
     assert without.firsts
-    assert with_sleep.explored.schedules < without.explored.schedules
+    assert with_sleep.counts.schedules < without.counts.schedules
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_in_programs_at_random_no_end_and_no_bug_is_lost(
     for _ in range(programs):
         case = draw_hostile(source) if design == HOSTILE else draw_case(source, design)
         short = evolve(case, programs=tuple(program[:1] for program in case.programs))
-        finished += both(short, few)[1].explored.states <= FEW_STATES
+        finished += both(short, few)[1].counts.states <= FEW_STATES
     assert finished >= compared

@@ -206,7 +206,7 @@ def test_an_unfinished_search_goes_on_from_a_file(tmp_path: Path) -> None:
     worklist, counts = Worklist(), SearchCounts()
     rounds = 0
     while True:
-        bounds = evolve(FULL, seconds=counts.seconds + 0.05)
+        bounds = evolve(FULL, seconds=counts.seconds)
         part = verify(case, bounds=bounds, worklist=worklist, counts=counts)
         rounds += 1
         if part.verdict is not Verdict.UNKNOWN:

@@ -40,7 +40,7 @@ COMPILED = (
     "run/worlds.py",
     "sim/*.py",
     "verify/explorer.py",
-    "verify/state_key.py",
+    "run/observer.py",
 )
 
 INTERPRETED = (

@@ -38,9 +38,10 @@ class LivelockCheck(Check):
         told = ", ".join(
             f"{name} = {status}" for name, (_, status) in zip(leaves, refusals, strict=True)
         )
+        repeats = outcome.livelock.repeats
+        how = "can repeat this for ever" if repeats else f"went round {MOST_ROUNDS} times in vain"
         self.report(
-            f"{who} went round {MOST_ROUNDS} times, and nobody got on"
-            + (f": {told}" if told else ""),
+            f"{who} {how}: no operation ends" + (f" ({told})" if told else ""),
             leaf=" ".join(dict.fromkeys(leaves)) or NOBODY,
             status=" ".join(dict.fromkeys(status.name for _, status in refusals)) or NOBODY,
             objects="retry loop",

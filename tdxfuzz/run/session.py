@@ -20,6 +20,8 @@ from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.run.judge import Judge, Tally
+from tdxfuzz.run.observer import Observer
+from tdxfuzz.run.repeats import Repeats
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.sim import (
     End,
@@ -166,6 +168,9 @@ class Session:
 
     def run_programs(self) -> Run:
         """Run the case's programs to the end, and let the checks judge."""
+        loop = self.case.schedule.loop
+        if loop is not None and self.sim.policy is self._follow:
+            self.steer(Repeats(Observer(self.host, self.remembered), self._follow, loop))
         return self.execute([_body(self.host, program) for program in self.case.programs])
 
     def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
@@ -200,7 +205,7 @@ class Session:
             case=self.case,
             outcome=outcome,
             findings=tuple(self.findings),
-            schedule=Schedule(tuple(self._follow.applied)),
+            schedule=Schedule(tuple(self._follow.applied), self.case.schedule.loop),
             preemptions=self._follow.preemptions,
             calls=self._tally.calls if self._rewind is None else self._tally.calls.copy(),
             seen=frozenset(check.id for check in self._checks if check.seen),

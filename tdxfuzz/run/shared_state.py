@@ -13,6 +13,7 @@ from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.page import PageList, PcpList
 from tdxfuzz.host.kvm.vm import Vm, VmState
 from tdxfuzz.module.key_table import Kot
+from tdxfuzz.module.lock import HpLock, MutexLock, SharexLock
 from tdxfuzz.module.memory import Page, RawPage
 from tdxfuzz.module.pamt import PT, Pamt2M, PamtEntry, PamtPage
 from tdxfuzz.module.sept import SeptPage
@@ -60,11 +61,11 @@ class SharedState:
                 tuple((i, word.value) for i, word in sorted(tdmr.bitmap.words.items()))
                 for tdmr in module.pamt.tdmrs
             ),
-            tuple((tdmr.last_initialized, tdmr.lock.word) for tdmr in module.pamt.tdmrs),
-            (keys.lock.word, *self._keys()),
-            tuple((entry.lock.word, entry.intr_point, entry.flushed) for entry in keys.writeback),
+            tuple((tdmr.last_initialized, _mode(tdmr.lock)) for tdmr in module.pamt.tdmrs),
+            (_mode(keys.lock), *self._keys()),
+            tuple((_mode(entry.lock), entry.intr_point, entry.flushed) for entry in keys.writeback),
             (module.td_build_count.value, module.dead is not None),
-            (module.system.lock.word, int(module.system.state.value)),
+            (_mode(module.system.lock), int(module.system.state.value)),
             tuple(_page(pfn, page) for pfn, page in sorted(module.memory.pages.items())),
             self._allocator(),
             tuple((i, refcount.value) for i, refcount in sorted(host.refcounts.items())),
@@ -140,11 +141,11 @@ class SharedState:
 
     def _pamt(self) -> Iterator[object]:
         for block in self._host.module.pamt.blocks.values():
-            yield block.entry_1g.word
+            yield _mode(block.entry_1g)
             for index, node in sorted(block.entries_2m.items()):
                 yield (
                     index,
-                    node.word,
+                    _mode(node),
                     int(node.pt),
                     node.owner,
                     node.bepoch,
@@ -200,7 +201,7 @@ def _entries(page: PamtPage) -> Iterator[object]:
     """The 4KB entries that are not as the page was filled."""
     yield int(page.fill_pt), page.fill_owner
     for index, entry in sorted(page.entries.items()):
-        own = (entry.word, int(entry.pt), entry.owner, entry.bepoch)
+        own = (_mode(entry), int(entry.pt), entry.owner, entry.bepoch)
         if own != (0, page.fill_pt, page.fill_owner, 0):
             yield index, *own
 
@@ -245,9 +246,9 @@ def _page(pfn: int, page: Page) -> Numbers:
 def _tdcs(tdcs: Tdcs) -> Numbers:
     return (
         int(tdcs.op_state),
-        tdcs.op_state_lock.word,
-        tdcs.secure_ept_lock.word,
-        tdcs.epoch_lock.word,
+        _mode(tdcs.op_state_lock),
+        _mode(tdcs.secure_ept_lock),
+        _mode(tdcs.epoch_lock),
         tdcs.td_epoch.value,
         tuple(tdcs.td_epoch.refcount),
         tdcs.hp_lock_timeout.value,
@@ -273,6 +274,15 @@ def _tree(tdcs: Tdcs) -> Iterator[object]:
             below = tdcs.sept.page_below(entry.raw)
             if below is not None:
                 pages.append(below)
+
+
+def _mode(lock: HpLock | SharexLock | MutexLock) -> int:
+    """The word of a lock. While it is held exclusively its sharers are strays, and the release
+    drops them: they change nothing, however many there are.
+    """
+    if not lock.word & 1:
+        return lock.word
+    return lock.word & 3 if isinstance(lock, HpLock) else 1
 
 
 def _wait_lock(lock: WaitLock) -> Numbers:

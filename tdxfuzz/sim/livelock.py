@@ -21,12 +21,17 @@ loop that needs as many for another reason would have to be long indeed."""
 class Livelock(StopRun):
     """All CPUs that could run were in retry loops, round after round, in vain.
 
-    ``cpus`` are those; others are done, or wait for a lock that one of them holds.
+    ``cpus`` are those; others are done, or wait for a lock that one of them holds. ``repeats``:
+    the run was seen to come back to the same state.
     """
 
-    def __init__(self, cpus: list[Cpu]) -> None:
-        super().__init__(f"{', '.join(map(str, cpus))} went round {MOST_ROUNDS} times in vain")
+    def __init__(self, cpus: list[Cpu], repeats: bool = False) -> None:
+        how = (
+            "came back to the same state" if repeats else f"went round {MOST_ROUNDS} times in vain"
+        )
+        super().__init__(f"{', '.join(map(str, cpus))} {how}")
         self.cpus = cpus
+        self.repeats = repeats
 
 
 class Rounds:

@@ -9,29 +9,41 @@ other runs do not pay for it.
 from __future__ import annotations
 
 import sys
-from functools import cache
-from types import CodeType, FrameType
-from zlib import crc32
+from hashlib import blake2b
+
+from tdxfuzz.sim.retry_loop import IsOurs, counters_of, site_of
 
 Pairs = tuple[tuple[int, int], ...]
 
-Snapshot = tuple[tuple[int, int, Pairs, Pairs], ...]
+Loops = tuple[tuple[int, tuple[int, int]], ...]
+"""By the place of each loop: what was known when it was entered, and at its last retry point."""
+
+Snapshot = tuple[tuple[int, int, Pairs, Loops], ...]
 """For each CPU: what it knows, its operation, the marks it is inside of, its retry loops."""
+
+
+ANOTHER_ROUND = 0x5EED
 
 
 class LocalMemory:
     """One number per CPU: equal numbers, equal local states.
 
     Values are ints, and tuples of ints: their hashes are the same in every process.
+
+    Args:
+        cpus: how many there are.
+        is_ours: the functions whose local variables count at a retry point; by default none.
     """
 
-    __slots__ = ("_marks", "_operations", "_retries", "known")
+    __slots__ = ("_as_before", "_is_ours", "_marks", "_operations", "_retries", "known")
 
-    def __init__(self, cpus: int) -> None:
+    def __init__(self, cpus: int, is_ours: IsOurs = lambda code: False) -> None:
+        self._is_ours = is_ours
         self.known = [0] * cpus
         self._operations = [0] * cpus
         self._marks: list[list[tuple[int, int]]] = [[] for _ in range(cpus)]
-        self._retries: list[dict[int, int]] = [{} for _ in range(cpus)]
+        self._as_before = [True] * cpus
+        self._retries: list[dict[int, tuple[int, int]]] = [{} for _ in range(cpus)]
 
     def learn(self, cpu: int, what: object) -> None:
         """A CPU observed something."""
@@ -66,10 +78,28 @@ class LocalMemory:
         self.known[cpu] = self._operations[cpu]
 
     def retry(self, cpu: int) -> None:
-        """A retry point: from the second time on, what was learnt since the first is dropped."""
+        """A retry point: from the second time on, what was learnt since the first is dropped,
+        but for the local variables of the code under test.
+        """
         # From here, for compiled code has no frames that could be counted.
-        site = _site(sys._getframe())
-        self.known[cpu] = self._retries[cpu].setdefault(site, self.known[cpu])
+        frame = sys._getframe()
+        counters = counters_of(frame, self._is_ours)
+        if counters is None:
+            self.known[cpu] = hash((self.known[cpu], ANOTHER_ROUND))
+            self._as_before[cpu] = False
+            return
+        site = site_of(frame)
+        entered, before = self._retries[cpu].get(site, (self.known[cpu], 0))
+        known = hash((entered, _number(counters))) if counters else entered
+        self._retries[cpu][site] = entered, known
+        self.known[cpu] = known
+        self._as_before[cpu] = not counters or known == before
+
+    def is_as_before(self, cpu: int) -> bool:
+        """Whether the round that ended last was like the one before it, as far as the CPU knows:
+        it then makes no difference to go round once more before another CPU made a step.
+        """
+        return self._as_before[cpu]
 
     def snapshot(self) -> Snapshot:
         """All of it, to go on from elsewhere."""
@@ -88,16 +118,6 @@ class LocalMemory:
         self._retries = [dict(retries) for _, _, _, retries in snapshot]
 
 
-def _site(frame: FrameType | None) -> int:
-    """Where a retry loop is: the instruction that it is at, and those of all its callers."""
-    calls: list[tuple[int, int]] = []
-    while frame is not None:
-        calls.append((_number_of(frame.f_code), frame.f_lasti))
-        frame = frame.f_back
-    return hash(tuple(calls))
-
-
-@cache
-def _number_of(code: CodeType) -> int:
-    """A number for a function, the same in every process."""
-    return crc32(f"{code.co_qualname} {code.co_firstlineno}".encode())
+def _number(values: tuple[object, ...]) -> int:
+    """A number for values that may have strings in them, the same in every process."""
+    return int.from_bytes(blake2b(repr(values).encode(), digest_size=7).digest())

@@ -46,6 +46,10 @@ class WaitLock(NamedCell):
         # Abstract: what holding means is what the kinds of locks differ in.
         raise NotImplementedError(f"{type(self).__name__} has no holders()")
 
+    def is_held_alone_by(self, cpu: Cpu) -> bool:
+        """Whether a CPU holds it, and no other may."""
+        raise NotImplementedError(f"{type(self).__name__} has no is_held_alone_by()")
+
     def blockers(self, cpu: Cpu) -> list[Cpu]:
         """Everyone ``cpu`` must wait for: the holders, and those ahead in the queue."""
         ahead = []
@@ -103,6 +107,9 @@ class FairLock(WaitLock):
     def holders(self) -> list[Cpu]:
         return [] if self.owner is None else [self.owner]
 
+    def is_held_alone_by(self, cpu: Cpu) -> bool:
+        return self.owner is cpu
+
     def acquire(self) -> None:
         """Take the lock, waiting if need be. One step.
 
@@ -159,6 +166,9 @@ class FairRwLock(WaitLock):
 
     def holders(self) -> list[Cpu]:
         return self.readers + ([] if self.writer is None else [self.writer])
+
+    def is_held_alone_by(self, cpu: Cpu) -> bool:
+        return self.writer is cpu
 
     def read_acquire(self) -> None:
         """Take it shared. One step."""

@@ -28,14 +28,19 @@ class Schedule:
 
     A switch that cannot apply (the step is never reached, the CPU is not runnable or
     runs already) does nothing; ``FollowSchedule.applied`` is the schedule without those.
+    ``loop`` claims that the run is in the same state before the first of two steps and before
+    the second: it could repeat the steps between them for ever.
 
     Raises:
         ValueError: two switches share a step, or they are out of order.
     """
 
     switches: tuple[Switch, ...] = ()
+    loop: tuple[int, int] | None = None
 
     def __attrs_post_init__(self) -> None:
+        if self.loop is not None and not 0 <= self.loop[0] < self.loop[1] <= MAX_STEP:
+            raise ValueError(f"a loop goes from one step to a later one: {list(self.loop)}")
         for before, after in zip(self.switches, self.switches[1:], strict=False):
             if after.step <= before.step:
                 raise ValueError(

@@ -10,14 +10,17 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import astuple
 
+from tdxfuzz.verify.progress import Edge, StateGraph
 from tdxfuzz.verify.sleep_sets import Transition
 from tdxfuzz.verify.worklist import Accesses, Branch, SearchCounts, Worklist
 
-FORMAT = 4
+FORMAT = 5
 
 
 class CheckpointError(Exception):
@@ -48,6 +51,8 @@ def save(path: Path, identity: str, worklist: Worklist, counts: SearchCounts) ->
         "accesses": {piece: astuple(done) for piece, done in worklist.accesses.items()},
         "contended": sorted(worklist.contended),
         "began": worklist.began,
+        "loops": worklist.loops,
+        "graph": None if worklist.graph is None else _graph_parts(worklist.graph),
         "todo": len(worklist.todo),
         "remembered": len(worklist.remembered),
     }
@@ -93,6 +98,8 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
             accesses={piece: Accesses(*done) for piece, done in header["accesses"].items()},
             contended=set(header["contended"]),
             began=_two(header["began"]),
+            loops=bool(header["loops"]),
+            graph=None if header["graph"] is None else _graph(header["graph"]),
         )
         counts = SearchCounts(
             **header["counts"],
@@ -109,26 +116,51 @@ def _parts(branch: Branch) -> tuple[object, ...]:
     will be tried once more than need be.
     """
     asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.is_known}
-    return branch.switches, branch.budget, branch.local, branch.yielded, asleep
+    state, cpu = branch.chosen
+    return branch.switches, branch.budget, branch.local, branch.yielded, (state.hex(), cpu), asleep
 
 
 def _branch(data: object) -> Branch | None:
     """A branch from JSON: lists become tuples, all the way down."""
     if data is None:
         return None
-    if not isinstance(data, list) or len(data) != 5:
-        raise ValueError("a branch has five parts")
-    *plain, sleepers = data
+    if not isinstance(data, list) or len(data) != 6:
+        raise ValueError("a branch has six parts")
+    *plain, (state, cpu), sleepers = data
     switches, budget, local, yielded = (_tuples(part) for part in plain)
     if not (isinstance(switches, tuple) and isinstance(budget, int)):
         raise TypeError("a branch begins with its switches and its budget")
     if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
-        raise TypeError("a branch ends with what the CPUs know and who yielded")
+        raise TypeError("a branch goes on with what the CPUs know and who yielded")
     asleep = {
         int(cpu): Transition({str(piece): int(how) for piece, how in own.items()}, over=True)
         for cpu, own in sleepers.items()
     }
-    return Branch(switches, budget, local, yielded, asleep)
+    return Branch(switches, budget, local, yielded, (bytes.fromhex(state), int(cpu)), asleep)
+
+
+def _graph_parts(graph: StateGraph) -> dict[str, object]:
+    """A graph of states for JSON."""
+    return {
+        "start": None if graph.start is None else graph.start.hex(),
+        "idle": {state.hex(): idle for state, idle in graph.idle.items()},
+        "edges": [
+            (state.hex(), cpu, edge.to.hex(), edge.steps, edge.stepped, edge.idle)
+            for state, edges in graph.edges.items()
+            for cpu, edge in edges.items()
+        ],
+    }
+
+
+def _graph(data: Mapping[str, Any]) -> StateGraph:
+    """A graph of states from JSON."""
+    idle = {bytes.fromhex(state): int(cpus) for state, cpus in data["idle"].items()}
+    start = None if data["start"] is None else bytes.fromhex(data["start"])
+    graph = StateGraph(start, idle, {state: {} for state in idle})
+    for state, cpu, to, *counts in data["edges"]:
+        edge = Edge(bytes.fromhex(to), *map(int, counts))
+        graph.edges[bytes.fromhex(state)][int(cpu)] = edge
+    return graph
 
 
 def _two(data: object) -> tuple[int, int]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.host.cells import RelaxPoint
-from tdxfuzz.run.effects import learnt, touched
+from tdxfuzz.run.effects import touched
+from tdxfuzz.run.observer import Observer, digest_of
 from tdxfuzz.run.session import Session
-from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import (
     Cell,
     Cpu,
-    LocalMemory,
     Simulator,
     StopRun,
+    WaitLock,
     Why,
     default_choice,
 )
+from tdxfuzz.verify.progress import END, Edge
 from tdxfuzz.verify.sleep_sets import Asleep, CheckListener, Transition, still_asleep
-from tdxfuzz.verify.state_key import StateKeys, digest, digest_of
 from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Worklist
 
 UNLIMITED = 1 << 30
@@ -53,9 +52,7 @@ class Explorer:
     ) -> None:
         self.due = -1 if branch is None else branch.switches[0][0]
         self._sim = session.sim
-        self._local = session.sim.local = LocalMemory(len(session.sim.cpus))
-        self._state = SharedState(session.host)
-        self._keys = StateKeys(session, self._local, self._state)
+        self._observer = Observer(session.host, session.remembered)
         self._branch = branch
         self._worklist = worklist
         self._counts = counts
@@ -68,13 +65,17 @@ class Explorer:
         self._granted = -1
         self._depth = 0
         self._yielded: set[int] = set()
+        self._chosen: tuple[bytes, int] | None = None
+        self._chosen_at = self._stepped = self._idle = 0
         self._asleep: Asleep = {}
         self._listener = CheckListener()
-        self._waits_for: dict[int, Cell] = {}
         self._pieces: dict[int, tuple[Cell, str]] = {}
-        self._numbers: dict[int, int] = {}
         self._sleep = (
-            bounds.sleep and bounds.reduce and not self._bounded and not session.sim.softirqs
+            bounds.sleep
+            and bounds.reduce
+            and not self._bounded
+            and not session.sim.softirqs
+            and worklist.graph is None
         )
         if self._sleep:
             session.overhear(self._listener)
@@ -82,6 +83,7 @@ class Explorer:
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         cpu = sim.current
+        self._observer.goes_on(cpu)
         if self._branch is not None:
             target = self._follow(self._branch)
             if target is not None and target is not cpu:
@@ -90,12 +92,12 @@ class Explorer:
                 return None
         cell, access = cpu.next_cell, cpu.next_access
         assert cell is not None
-        self._keys.parked.pop(cpu.id, None)
         piece = self._piece(cell, access)
         conflicting = self._worklist.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:
             self._worklist.contended.add(piece)
-        choice = piece in self._worklist.contended or _may_be_interrupted(sim)
+        choice = piece in self._worklist.contended and not _hands_over(cell, cpu)
+        choice = choice or _may_be_interrupted(sim)
         if choice and self._granted != cpu.id and self._budget:
             others = [
                 other
@@ -112,18 +114,18 @@ class Explorer:
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
         here = sim.current
-        if why is Why.BLOCK:
-            assert here.waiting_for is not None
-            self._waits_for[here.id] = here.waiting_for
-        elif why is Why.YIELD:
-            self._yielded.add(here.id)
-            self._keys.parked[here.id] = "retry"
+        self._observer.stops(here, why)
+        if why is Why.YIELD:
+            self._worklist.loops = True
+            if self._observer.local.is_as_before(here.id):
+                self._yielded.add(here.id)
             self._listener.transition.heard_by_check = True
+        self._idle |= _idle(sim)
         if self._branch is not None:
             target = self._follow(self._branch)
             chosen = target or default_choice(sim, why)
             if chosen is not None:
-                self._keys.parked.pop(chosen.id, None)
+                self._observer.goes_on(chosen)
             return chosen
         candidates = [cpu for cpu in sim.cpus if cpu.runnable and cpu.id not in self._yielded]
         if not candidates:
@@ -143,14 +145,11 @@ class Explorer:
 
     def woken(self, sim: Simulator, cpu: Cpu) -> None:
         """A lock was handed over: its new holder sees what it protects."""
-        lock = self._waits_for.pop(cpu.id)
-        self._keys.parked[cpu.id] = "woken"
-        if self._branch is None:
-            self._local.learn(cpu.id, self._state.protected_by(lock))
+        self._observer.woken(cpu, learns=self._branch is None)
 
     def end(self) -> bytes:
         """The digest of the shared state that the run has come to."""
-        return digest_of(self._state)
+        return digest_of(self._observer.state)
 
     def _follow(self, branch: Branch) -> Cpu | None:
         """On the way to the branch: the CPU to switch to now, if any. At the branch, all
@@ -164,9 +163,11 @@ class Explorer:
         if target is None or self._next < len(switches):
             self.due = switches[self._next][0]
             return target
-        self._local.restore(branch.local)
+        self._observer.local.restore(branch.local)
         self._budget = branch.budget
         self._yielded = set(branch.yielded)
+        self._chosen, self._chosen_at = branch.chosen, sim.clock
+        self._stepped = self._idle = 0
         self._asleep = branch.asleep
         self._listener.transition = branch.transition
         self._granted = target.id
@@ -181,25 +182,22 @@ class Explorer:
         if known is None:
             # Holding the cell keeps its id from being given to another.
             known = self._pieces[key] = cell, touched(cell, access, self._hostile, self._hints)
-            self._numbers[id(cell)] = int.from_bytes(digest(cell.name)[:7])
         return known[1]
 
     def _perform(self, cpu: Cpu, cell: Cell, access: int, piece: str) -> None:
         self._granted = -1
         if self._yielded and cpu.id not in self._yielded:
             self._yielded.clear()
-        told = learnt(cell, access, self._state) if piece in self._worklist.contended else 0
+        self._stepped |= 1 << cpu.id
         if self._sleep:
             self._listener.transition.add(piece, access)
-        # Whoever passes a retry point is to know what it knew when it entered the loop.
-        if not isinstance(cell, RelaxPoint):
-            self._local.learn(cpu.id, (self._numbers[id(cell)], access, told))
+        self._observer.performs(cpu, cell, access, learns=piece in self._worklist.contended)
 
     def _end_transition(self) -> None:
         """A choice has been come to: who is still asleep here."""
         made, self._listener.transition = self._listener.transition, Transition()
         made.over = True
-        # Who must let others go first is no part of a transition.
+        # That a CPU must let others go first is no part of a transition.
         self._asleep = {} if self._yielded else still_asleep(self._asleep, made)
 
     def _decide(self, candidates: list[Cpu], free: bool = False) -> Cpu:
@@ -211,7 +209,9 @@ class Explorer:
         """
         sim, counts = self._sim, self._counts
         self._end_transition()
-        targets = self._untried(self._key(), candidates)
+        key = self._key()
+        self._arrive(key)
+        targets = self._untried(key, candidates)
         if not targets:
             sim.stop(SeenBefore())
         counts.transitions += len(targets)
@@ -219,8 +219,23 @@ class Explorer:
         counts.depth = max(counts.depth, self._depth)
         if len(targets) > 1:
             budget = self._budget - (self._bounded and not free)
-            self._note_branches(targets, budget)
+            self._note_branches(key, targets, budget)
+        self._chosen = key, targets[0].id
         return targets[0]
+
+    def ended(self) -> None:
+        """The run has come to its end, by itself or by a finding."""
+        self._arrive(END)
+
+    def _arrive(self, key: bytes) -> None:
+        """Note in the graph which state the last choice has led to."""
+        graph = self._worklist.graph
+        if graph is not None and self._branch is None:
+            idle = _idle(self._sim)
+            steps = self._sim.clock - self._chosen_at
+            graph.arrive(self._chosen, Edge(key, steps, self._stepped, self._idle | idle), idle)
+            self._chosen_at = self._sim.clock
+            self._stepped = self._idle = 0
 
     def _untried(self, key: bytes, candidates: list[Cpu]) -> list[Cpu]:
         """Those candidates that have not been tried at a state yet, nor need not be."""
@@ -241,25 +256,37 @@ class Explorer:
             if cpu.id not in self._asleep and (known is None or known >> cpu.id & 1)
         ]
 
-    def _note_branches(self, targets: list[Cpu], budget: int) -> None:
+    def _note_branches(self, key: bytes, targets: list[Cpu], budget: int) -> None:
         """All but the first of the targets are to be followed later, the last of them first:
         while it is, those before it are asleep.
         """
         sim = self._sim
         before = tuple(_last_at_each_step(sim.switches))
-        local, yielded = self._local.snapshot(), tuple(self._yielded)
+        local, yielded = self._observer.local.snapshot(), tuple(self._yielded)
         asleep = {**self._asleep, targets[0].id: self._listener.transition}
         branches: list[Branch] = []
         for other in reversed(targets[1:]):
             switches = (*before, (sim.clock, other.id))
             sleepers = dict(asleep) if self._sleep and not yielded else {}
-            branch = Branch(switches, budget, local, yielded, sleepers)
+            branch = Branch(switches, budget, local, yielded, (key, other.id), sleepers)
             asleep[other.id] = branch.transition
             branches.append(branch)
         self._worklist.todo += reversed(branches)
 
     def _key(self) -> bytes:
-        return self._keys.key(self._yielded, self._sim.current.id if self._bounded else -1)
+        return self._observer.key(self._yielded, self._sim.current.id if self._bounded else -1)
+
+
+def _hands_over(cell: Cell, cpu: Cpu) -> bool:
+    """Whether a CPU is about to release a lock that others wait for. It goes to the first in
+    the queue, whatever another CPU does with the lock before or after.
+    """
+    return isinstance(cell, WaitLock) and bool(cell.queue) and cell.is_held_alone_by(cpu)
+
+
+def _idle(sim: Simulator) -> int:
+    """The CPUs (as bits) that cannot run now."""
+    return sum(1 << cpu.id for cpu in sim.cpus if not cpu.runnable)
 
 
 def _may_be_interrupted(sim: Simulator) -> bool:

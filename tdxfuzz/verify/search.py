@@ -119,6 +119,7 @@ def verify(
         if not firsts:
             counts.begin_again()
             worklist.accesses, worklist.contended = few.accesses, few.contended
+            worklist.loops = few.loops
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
         why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
@@ -172,6 +173,8 @@ def _search(
             firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
         if firsts and until is StopRule.FINDING:
             break
+        if ended.outcome.end is not End.STOPPED or ended.finding is not None:
+            explorer.ended()
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
@@ -183,4 +186,6 @@ def _search(
             why = f"more than {bounds.states:,} states"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = f"more than {bounds.seconds:g} s"
+    if not firsts and worklist.graph is not None:
+        loops = list(worklist.graph.cycles(len(session.sim.cpus)))
     return why, firsts

@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 
 from tdxfuzz.sim import READ, SHARED
 from tdxfuzz.sim.local import Snapshot as LocalSnapshot
+from tdxfuzz.verify.progress import StateGraph
 from tdxfuzz.verify.sleep_sets import Asleep, Transition
 
 DEFAULT_STATES = 5_000_000
@@ -65,14 +66,15 @@ class Branch:
     """A choice that has yet to be made: go on with ``cpu`` before step ``clock``.
 
     ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
-    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point, ``asleep``
-    those of whom another branch takes care. ``transition`` is what the choice turns out to do.
+    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point, ``chosen`` the
+    state's key and the CPU, ``asleep`` those of whom another branch takes care. ``transition`` is what the choice turns out to do.
     """
 
     switches: tuple[tuple[int, int], ...]
     budget: int
     local: LocalSnapshot
     yielded: tuple[int, ...]
+    chosen: tuple[bytes, int]
     asleep: Asleep = field(factory=dict)
     transition: Transition = field(factory=Transition)
 
@@ -107,6 +109,8 @@ class Worklist:
     says who was seen to touch which piece of shared state, and ``contended`` names those
     before whose accesses there is a choice. ``began`` is how many of them were known when the
     pass began, and how many runs had been made: pieces found since had choices missed.
+    ``loops`` says whether a retry point was passed: then there may be cycles, and the next pass
+    keeps the ``graph`` of states.
     """
 
     todo: list[Branch | None] = field(factory=lambda: [None])
@@ -114,13 +118,18 @@ class Worklist:
     accesses: dict[str, Accesses] = field(factory=dict)
     contended: set[str] = field(factory=set)
     began: tuple[int, int] = (0, 0)
+    loops: bool = False
+    graph: StateGraph | None = None
 
     def must_begin_again(self, runs: int) -> bool:
         """Whether the pass was in vain: at its end, or while it is young."""
+        if self.loops and self.graph is None:
+            return True
         contended, first = self.began
         return len(self.contended) > contended and (not self.todo or runs - first < YOUNG)
 
     def begin_again(self, runs: int) -> None:
         """Begin a new pass, with what is known now."""
         self.todo, self.remembered = [None], {}
+        self.graph = StateGraph() if self.loops else None
         self.began = len(self.contended), runs

@@ -12,12 +12,12 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.case.world import World
+from tdxfuzz.run.observer import digest_of
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
-from tdxfuzz.verify.state_key import digest_of
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 FULL = Bounds()

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from sim.sim_toys import Body
-from tdxfuzz.sim import READ, RMW, WRITE, Counter, Cpu, FairLock, Simulator, Trace, Why
-from tdxfuzz.sim.scheduler import NEVER, default_choice
+from tdxfuzz.sim import (
+    NEVER,
+    READ,
+    RMW,
+    WRITE,
+    Counter,
+    Cpu,
+    FairLock,
+    Simulator,
+    Trace,
+    Why,
+    default_choice,
+)
 
 
 class Watch:

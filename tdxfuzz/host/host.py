@@ -34,42 +34,17 @@ from tdxfuzz.sim import READ, RMW, WRITE, Fault, HarnessError, Simulator
 
 T = TypeVar("T")
 
-NO_RANGE = -1
-
 FIRST_ERROR = 1 << 63
 
 Refusal = tuple[int, Status]
 """A leaf, and the error it gave."""
 
 
-class Visits:
-    """How the programs used a 2MB range.
-
-    ``holders`` is how many pages held it before they did, ``cpus`` has a bit for each
-    CPU that got or put it, ``puts`` counts the puts.
-    """
-
-    __slots__ = ("cpus", "holders", "puts")
-
-    def __init__(self, holders: int) -> None:
-        self.holders = holders
-        self.cpus = 0
-        self.puts = 0
-
-
 class Host:
     """Everything one run needs, built anew for each case.
 
-    ``getting`` is, for each CPU, the number of the 2MB range it is in ``get`` or ``put``
-    for, and ``began`` the step at which it entered, ``longest`` the most steps of all CPUs
-    from there until one left again; ``calls_in_flight`` and
-    ``operations_in_flight`` count over all CPUs. ``calls_met``, ``gets_met`` and
-    ``adds_met`` tell whether two SEAMCALLs, two gets or puts for one range, or a pair's
-    coming and another CPU's get or put for its range ever overlapped, ``gets_in_atomic``
-    whether a get ever came with a cache, for its caller holds a spinning lock;
-    ``visits`` says who got and put which 2MB range, by its number. ``retried`` is, for each
-    CPU, the SEAMCALL that was refused last before its last retry point, if one was refused
-    since the retry point before.
+    ``retried`` is, for each CPU, the SEAMCALL that was refused last before its last retry
+    point, if one was refused since the retry point before.
 
     Args:
         sim: the simulator; its programs run the operations.
@@ -118,16 +93,6 @@ class Host:
         first = platform.private_hkid_min + 1
         self.guest_keyids = Ida(sim, "tdx_guest_keyid_pool", first, platform.private_hkid_max)
         self.vms = [Vm(self, i) for i in range(world.tds)]
-        self.getting = [NO_RANGE] * contexts
-        self.began = [0] * contexts
-        self.longest = 0
-        self.calls_met = False
-        self.gets_met = False
-        self.adds_met = False
-        self.gets_in_atomic = False
-        self.calls_in_flight = 0
-        self.operations_in_flight = 0
-        self.visits: dict[int, Visits] = {}
         self.retried: list[Refusal | None] = [None] * contexts
         self._refused: list[Refusal | None] = [None] * contexts
         self._named: dict[str, object] = {}
@@ -167,15 +132,11 @@ class Host:
         if edges is not None:
             sim.step(edges, READ)
         self.watch.calling(leaf, version, regs)
-        self.calls_in_flight += 1
-        if self.calls_in_flight > 1:
-            self.calls_met = True
         lp = self.lps[cpu if on_cpu is None else on_cpu]
         faulted = self.faults.answer(leaf, lp) if self.faults.any else None
         status = self.module.seamcall(lp, leaf, regs, version) if faulted is None else faulted
         if edges is not None:
             sim.step(edges, WRITE)
-        self.calls_in_flight -= 1
         if status < FIRST_ERROR:  # as status.ok, and this is the hottest place for it
             sim.rounds.clear()
         else:
@@ -193,16 +154,14 @@ class Host:
         """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""
         if not self.world.dynamic_pamt:
             return 0
-        self._enter(pfn, is_put=False)
+        self._enter("get", pfn, cached=cache is not None)
         local, cpu = self.sim.local, self.sim.current.id
-        if cache is not None:
-            self.gets_in_atomic = True
         if local is not None:
             local.enter(cpu)
         result = self.layer.get(pfn, cache)
         if local is not None:
             local.leave(cpu, result)
-        self._leave(cpu)
+        self.watch.left("get", pfn)
         if not isinstance(result, int) or result > 0:
             raise HarnessError(
                 f"{type(self.layer).__name__}.get() returned {result!r}; "
@@ -250,25 +209,25 @@ class Host:
         """The design's ``demote`` of a 2MB page; None if there are no pages for a pair."""
         if not self.world.dynamic_pamt:
             return page_demote(())
-        self._enter(pfn, is_put=False)
+        self._enter("demote", pfn, cached=True)
         status = self.layer.demote(pfn, cache, page_demote)
-        self._leave(self.sim.current.id)
+        self.watch.left("demote", pfn)
         return status
 
     def promote(self, pfn: int, page_promote: Callable[[], tuple[Status, Pair]]) -> Status:
         """The design's ``promote`` of a 2MB range."""
         if not self.world.dynamic_pamt:
             return page_promote()[0]
-        self._enter(pfn, is_put=True)
+        self._enter("promote", pfn)
         status = self.layer.promote(pfn, page_promote)
-        self._leave(self.sim.current.id)
+        self.watch.left("promote", pfn)
         return status
 
     def put(self, pfn: int, kind: str, hint: bool = False) -> None:
         """The design's ``put``; without the module's hints the hold ends on entry."""
         if not self.world.dynamic_pamt:
             return
-        self._enter(pfn, is_put=True)
+        self._enter("put", pfn)
         if pfn in self.holders_of(pfn).pages:
             self._drop(pfn, kind)
         local, cpu = self.sim.local, self.sim.current.id
@@ -282,12 +241,7 @@ class Host:
             self.layer.put(pfn)
         if local is not None:
             local.leave(cpu, 0)
-        self._leave(cpu)
-
-    def pair_added(self, range_hpa: int) -> None:
-        """The module tells that a range got its pair."""
-        if self.getting.count(range_hpa >> 21) > 1:
-            self.adds_met = True
+        self.watch.left("put", pfn)
 
     def page_gone(self, hpa: int) -> None:
         """The module has let go of a page; for hint designs that ends the hold on it.
@@ -302,24 +256,8 @@ class Host:
             if kind is not None:
                 self.watch.dropped(pfn, kind)
 
-    def _enter(self, pfn: int, is_put: bool) -> None:
-        cpu, index = self.sim.current.id, pfn >> 9
-        if index in self.getting:
-            self.gets_met = True
-        self.getting[cpu] = index
-        self.began[cpu] = self.sim.clock
-        if self.sim.running:
-            visits = self.visits.get(index)
-            if visits is None:
-                visits = self.visits[index] = Visits(len(self.holders_of(pfn).pages))
-            visits.cpus |= 1 << cpu
-            visits.puts += is_put
-
-    def _leave(self, cpu: int) -> None:
-        self.getting[cpu] = NO_RANGE
-        sim = self.sim
-        if sim.running:
-            self.longest = max(self.longest, sim.clock - self.began[cpu])
+    def _enter(self, what: str, pfn: int, cached: bool = False) -> None:
+        self.watch.entered(what, pfn, len(self.holders_of(pfn).pages), cached)
 
     def _drop(self, pfn: int, kind: str) -> None:
         holders = self.holders_of(pfn)

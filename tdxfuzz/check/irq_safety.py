@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.check.base import Check, kind_of
-from tdxfuzz.host.kernel.held import Context
+from tdxfuzz.host.kernel.hold import Context
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.kernel.held import Hold
+    from tdxfuzz.host.kernel.hold import Hold
     from tdxfuzz.sim import Outcome
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from tdxfuzz.check.base import Check, kind_of
-from tdxfuzz.host.kernel.held import Hold
+from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.sim import End
 

@@ -9,7 +9,7 @@ from tdxfuzz.module.watch import ModuleWatch
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
     from tdxfuzz.case.operation import Op
-    from tdxfuzz.host.kernel.held import Context, Hold
+    from tdxfuzz.host.kernel.hold import Context, Hold
 
 
 class HostWatch(ModuleWatch):

@@ -7,7 +7,7 @@ can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 """
 
 from tdxfuzz.sim.access import BLIND, EVENT, READ, RMW, SHARED, WRITE, access_name
-from tdxfuzz.sim.cell import Cell, Counter, NamedCell, Variable
+from tdxfuzz.sim.cell import Cell, NamedCell, Variable
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
@@ -35,7 +35,6 @@ __all__ = [
     "SHARED",
     "WRITE",
     "Cell",
-    "Counter",
     "Cpu",
     "Deadlock",
     "End",

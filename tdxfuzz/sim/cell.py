@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tdxfuzz.sim.access import READ, RMW, WRITE
+from tdxfuzz.sim.access import READ, WRITE
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.simulator import Simulator
@@ -63,16 +63,3 @@ class Variable(NamedCell, Generic[T]):
         """Store: one step."""
         self.sim.step(self, WRITE)
         self.value = value
-
-
-class Counter(Variable[int]):
-    """An integer with atomic addition."""
-
-    __slots__ = ()
-
-    def add(self, n: int) -> int:
-        """Add ``n`` in one step; the value from before."""
-        self.sim.step(self, RMW)
-        old = self.value
-        self.value = old + n
-        return old

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.sim_toys import Body, World, interleavings
-from tdxfuzz.sim import Counter, End, FairLock, FairRwLock, Outcome
+from sim.sim_toys import Body, Counter, World, interleavings
+from tdxfuzz.sim import End, FairLock, FairRwLock, Outcome
 
 
 def take(*locks: FairLock) -> Body:

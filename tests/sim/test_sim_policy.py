@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sim.sim_toys import Body
+from sim.sim_toys import Body, Counter
 from tdxfuzz.sim import (
     NEVER,
     READ,
     RMW,
     WRITE,
-    Counter,
     Cpu,
     FairLock,
     Simulator,

@@ -156,7 +156,7 @@ class TdxCore(Machine):
                 self.watch.dropped(pfn, kind)
 
     def _enter(self, what: str, pfn: int, cached: bool = False) -> Holders:
-        """The current CPU calls the design; who holds the range now."""
+        """Tell that the current CPU calls the design for a page; the holders of its range."""
         holders = self.holders_of(pfn)
         self.watch.entered(what, pfn, len(holders.pages), cached)
         return holders

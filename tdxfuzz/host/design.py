@@ -27,10 +27,11 @@ from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
+from tdxfuzz.host.refcount import RangeRefcount
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
+    from tdxfuzz.host.machine import Machine
 
 __all__ = [
     "EAGAIN",
@@ -110,7 +111,7 @@ class RefcountLayer:
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""
 
-    _host: Host
+    _host: Machine
     _sealed: bool
     _frozen_state: dict[str, object]
 
@@ -236,8 +237,13 @@ class RefcountLayer:
         return host.named(name, PageList, lambda: PageList(host.sim, name))
 
     def refcount(self, pfn: int) -> AtomicT:
-        """The ``atomic_t`` of ``pfn``'s 2MB range; 0 at first."""
-        return self._host.refcount(pfn)
+        """The ``atomic_t`` of ``pfn``'s 2MB range; ``initial_refcount`` at first."""
+        refcounts, index = self._host.refcounts, pfn >> 9
+        refcount = refcounts.get(index)
+        if refcount is None:
+            refcount = RangeRefcount(self._host, index << 9, self.initial_refcount)
+            refcounts[index] = refcount
+        return refcount
 
     @property
     def page_pool(self) -> PageAllocator:
@@ -310,7 +316,7 @@ class RefcountLayer:
 
     # The harness's side.
 
-    def attach(self, host: Host) -> None:
+    def attach(self, host: Machine) -> None:
         """Called once by the harness: set up, then seal."""
         object.__setattr__(self, "_host", host)
         self.setup()

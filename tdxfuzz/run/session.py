@@ -13,14 +13,16 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.check import CAREFUL, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.in_flight import InFlight
 from tdxfuzz.host import operations
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
-from tdxfuzz.run.judge import Judge, Tally
-from tdxfuzz.run.result import Contention, Run
+from tdxfuzz.run.judge import Judge
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     End,
     FollowSchedule,
@@ -107,8 +109,11 @@ class Session:
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
         self._every_check = every_check
-        self._checks = [check(self.host, self.findings) for check in _listening(case, careful)]
-        self._tally = Tally()
+        self._in_flight = InFlight(self.sim)
+        self._checks = [
+            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful)
+        ]
+        self._tally = Tally(self.sim)
         self.overhear()
         self._stuck: Livelock | None = None
         try:
@@ -121,7 +126,7 @@ class Session:
 
     def overhear(self, *listeners: ModuleWatch) -> None:
         """From now on host and module tell the checks, and in the coming run ``listeners``."""
-        judge = Judge([self.host, *self._checks, self._tally, *listeners])
+        judge = Judge([self.host, self._in_flight, *self._checks, self._tally, *listeners])
         self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
         self.host.module.watch = judge
 
@@ -138,7 +143,7 @@ class Session:
         sim = self.sim
         # A policy may know a great deal, and each run brings its own.
         policy, sim.policy = sim.policy, self._follow
-        self._rewind = Rewind(self.host, self._checks, self._tally, self.findings)
+        self._rewind = Rewind(self.host, self._checks, self._in_flight, self._tally, self.findings)
         sim.policy = policy
         return self
 
@@ -206,9 +211,9 @@ class Session:
             seen=frozenset(check.id for check in self._checks if check.seen),
             setup_steps=self._setup_steps,
             waits=self.sim.waits,
-            adds_met=self.host.adds_met,
-            contention=_contention(self.host),
-            longest=self.host.longest,
+            adds_met=self._in_flight.adds_met,
+            contention=self._tally.contention(),
+            longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
             layout=self.host.layout,
             trace=self.trace,
@@ -255,14 +260,6 @@ def _listening(case: Case, careful: bool) -> list[type[Check]]:
         if name not in checks:
             raise HarnessError(f"unknown check {name!r}; known: {', '.join(checks)}")
     return [check for name, check in checks.items() if not case.checks or name in case.checks]
-
-
-def _contention(host: Host) -> Contention:
-    shared = [visits for visits in host.visits.values() if visits.cpus & (visits.cpus - 1)]
-    if not shared:
-        return Contention.NONE
-    at_edge = any(visits.holders <= visits.puts for visits in shared)
-    return Contention.EDGE if at_edge else Contention.SHARED
 
 
 def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:

@@ -15,6 +15,7 @@ from tdxfuzz.sim import (
     LocalMemory,
     Simulator,
     StopRun,
+    WaitLock,
     Why,
     default_choice,
 )
@@ -89,7 +90,7 @@ class Explorer:
             if self._branch is not None:
                 return None
         cell, access = cpu.next_cell, cpu.next_access
-        assert cell is not None
+        assert isinstance(cell, Cell)
         self._keys.parked.pop(cpu.id, None)
         piece = self._piece(cell, access)
         conflicting = self._worklist.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
@@ -113,8 +114,9 @@ class Explorer:
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
         here = sim.current
         if why is Why.BLOCK:
-            assert here.waiting_for is not None
-            self._waits_for[here.id] = here.waiting_for
+            lock = here.waiting_for
+            assert isinstance(lock, WaitLock)
+            self._waits_for[here.id] = lock
         elif why is Why.YIELD:
             self._yielded.add(here.id)
             self._keys.parked[here.id] = "retry"

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from sim.sim_toys import Counter
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
@@ -23,7 +24,7 @@ from tdxfuzz.engines.random_walk import ANYWHERE, RandomWalk
 from tdxfuzz.engines.windows import Windows
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
-from tdxfuzz.sim import EMPTY, Counter, End, Schedule, Simulator
+from tdxfuzz.sim import EMPTY, End, Schedule, Simulator
 
 CASE = Case(
     "merged",

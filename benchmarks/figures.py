@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tdxfuzz.assertions import assert_clean
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.sim import FollowSchedule, Schedule, Simulator, Variable
 from tdxfuzz.strategies import cases, programs
 from tdxfuzz.targets import sequential
@@ -64,7 +64,7 @@ def bare_steps() -> dict[str, float]:
 
 def native_engine() -> dict[str, float]:
     """The default engine on the merged design: atomic granularity, all checks on."""
-    statistics = hunt("merged", ENGINES["portfolio"](), SEED, Budget(cases=HUNT_CASES)).statistics
+    statistics = hunt(HuntPlan("merged", Budget(cases=HUNT_CASES), seed=SEED)).statistics
     return {
         "native engine steps": statistics.steps / statistics.seconds,
         "native engine cases": statistics.cases / statistics.seconds,

@@ -19,11 +19,12 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
+from tdxfuzz.engines.hunt import HuntResult, hunt, hunt_with_engine
+from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.shrink.shrink import shrink
@@ -45,7 +46,6 @@ DESIGNS = (
     "per-range-lock",
     "per-range-rwlock",
 )
-HYPOTHESIS = "hypothesis"
 UNIFORM = "uniform"
 ALL_ENGINES = (*ENGINES, HYPOTHESIS, UNIFORM)
 SEEDS = 20
@@ -117,11 +117,13 @@ class Result:
 
 def do(job: Job) -> Result:
     """Hunt, and shrink."""
-    hunted = _hunt(job)
-    if hunted.found is None:
-        done = hunted.statistics
-        return Result(job.design, job.engine, job.seed, job.limit, done.cases, done.seconds)
-    (found,) = hunted.findings.values()
+    result = _hunt(job)
+    if result.found is None:
+        statistics = result.statistics
+        return Result(
+            job.design, job.engine, job.seed, job.limit, statistics.cases, statistics.seconds
+        )
+    (found,) = result.findings.values()
     began = time.perf_counter()
     best = shrink(found.run).run
     assert best.finding is not None
@@ -148,11 +150,11 @@ def _in_words(case: Case) -> str:
 
 
 def _hunt(job: Job) -> HuntResult:
-    budget = Budget(seconds=job.limit)
-    if job.engine == HYPOTHESIS:
-        return hunt_with_hypothesis(job.design, job.seed, budget)
-    engine = Uniform() if job.engine == UNIFORM else ENGINES[job.engine]()
-    return hunt(job.design, engine, job.seed, budget)
+    plan = HuntPlan(job.design, Budget(seconds=job.limit), seed=job.seed)
+    if job.engine == UNIFORM:
+        return hunt_with_engine(Uniform(), plan)
+    plan = evolve(plan, engine=job.engine)
+    return hunt_with_hypothesis(plan) if job.engine == HYPOTHESIS else hunt(plan)
 
 
 def read_results(path: Path) -> list[Result]:

@@ -13,8 +13,8 @@ import pytest
 from golden_files import FOLDER, ROOT
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,8 +35,8 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
     path = tmp_path / "mylayer.py"
     path.write_text(blocks(ROOT / "docs/writing-a-design.md", "python")[0], encoding="utf-8")
     chosen = choose(f"{path}:MyLayer")
-    hunted = hunt("MyLayer", ENGINES["portfolio"](), 1, Budget(cases=500), design=chosen.design)
-    assert hunted.found is None
+    plan = HuntPlan("MyLayer", Budget(cases=500), design=chosen.design)
+    assert hunt(plan).found is None
 
 
 def test_the_first_hunt_of_the_tutorial_is_the_real_one() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,18 +45,43 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
+def names_imported(text: str) -> Iterator[str]:
+    """Dotted names of all that is imported, for types only or not."""
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            assert node.level == 0, f"{path}: a relative import"
+            assert node.level == 0, "a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "tdxfuzz" and parts[1] != "__version__":
-                yield parts[1]
+            yield from (alias.name for alias in node.names)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for name in names_imported(path.read_text(encoding="utf-8")):
+        parts = name.split(".")
+        if parts[0] == "tdxfuzz" and parts[1] != "__version__":
+            yield parts[1]
+
+
+def circle_among(files: Mapping[str, str]) -> list[str]:
+    """A circle of imports among files, given their text by module name; empty if there is none."""
+    graph = {
+        module: {
+            name if name in files else name.rpartition(".")[0] for name in names_imported(text)
+        }
+        & (files.keys() - {module})
+        for module, text in files.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -68,6 +94,29 @@ def test_imports_go_down_only(path: Path) -> None:
         return
     for imported in imports_of(path):
         assert ORDER.index(imported) <= ORDER.index(room_of(path)), f"{path} imports {imported}"
+
+
+@pytest.mark.parametrize("room", [room for room in ORDER if room != "module"])
+def test_no_room_but_the_module_has_imports_that_go_in_a_circle(room: str) -> None:
+    texts = {
+        module_of(path): path.read_text(encoding="utf-8") for path in FILES if room_of(path) == room
+    }
+    assert texts
+    assert circle_among(texts) == []
+
+
+def test_a_circle_is_found_though_it_is_for_types_only() -> None:
+    files = {
+        "room": "from room.lock import Lock",
+        "room.cpu": "if TYPE_CHECKING:\n    from room.lock import Lock",
+        "room.lock": "from room import cpu\nimport elsewhere",
+        "room.trace": "from room import cpu",
+    }
+    assert set(circle_among(files)) == {"room.cpu", "room.lock"}
+    files["room.cpu"] = "import elsewhere"
+    assert circle_among(files) == []
+    files["room.cpu"] = "from room import Lock"
+    assert set(circle_among(files)) == {"room", "room.cpu", "room.lock"}
 
 
 def test_the_simulator_knows_nothing_of_ours() -> None:

@@ -55,6 +55,7 @@ INTERPRETED = (
     "module/tdmr_config.py",
     "module/variants.py",
     "sim/fault.py",
+    "sim/outcome.py",
     "sim/schedule.py",
     # An exception with methods: what mypyc makes of it crashes.
     "module/td_exit.py",

@@ -68,14 +68,14 @@ class ClusterWorkers:
         self._client.close()
 
     def _finished(self) -> list[FinishedTask]:
-        done = []
+        finished = []
         for future in [future for future in self._running if future.done()]:
             task, _ = self._running.pop(future)
             if future.status == "finished":
-                done.append(FinishedTask(task, answer_of(future.result())))
+                finished.append(FinishedTask(task, answer_of(future.result())))
             else:
-                done.append(FinishedTask(task, None, _problem(future)))
-        return done
+                finished.append(FinishedTask(task, None, _problem(future)))
+        return finished
 
     def _overdue(self) -> list[FinishedTask]:
         """Tasks given out too long ago: their workers are restarted."""
@@ -86,15 +86,15 @@ class ClusterWorkers:
         where = self._client.processing()
         keys = {future.key for future in late}
         stuck = [address for address, doing in where.items() if keys & set(doing)]
-        done = []
+        given_up = []
         for future in late:
             task, _ = self._running.pop(future)
-            done.append(FinishedTask(task, None, f"no answer within {self._patience:g} s"))
+            given_up.append(FinishedTask(task, None, f"no answer within {self._patience:g} s"))
         self._client.cancel(late, force=True)
         # A worker may have left of its own accord meanwhile.
         with suppress(KeyError):
             self._client.restart_workers(stuck, raise_for_error=False)
-        return done
+        return given_up
 
 
 def _problem(future: Future) -> str:
@@ -106,10 +106,10 @@ def _problem(future: Future) -> str:
 
 
 @lru_cache(maxsize=4)
-def _bench(settings: str) -> TaskRunner:
+def _runner(settings: str) -> TaskRunner:
     return TaskRunner(Settings.of_text(settings))
 
 
 def _do(settings: str, task: str) -> str:
     """What a cluster's worker runs."""
-    return to_text(_bench(settings).do(task_of(task)))
+    return to_text(_runner(settings).do(task_of(task)))

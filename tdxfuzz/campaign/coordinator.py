@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from tdxfuzz.campaign.corpus import Corpus
+from tdxfuzz.campaign.cycle import HuntCycle, kind_of
 from tdxfuzz.campaign.events import (
     DesignCutOff,
     Event,
@@ -28,7 +29,6 @@ from tdxfuzz.campaign.events import (
     WorkerLost,
 )
 from tdxfuzz.campaign.folder import Folder
-from tdxfuzz.campaign.plan import Plan, kind_of
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, Totals
 from tdxfuzz.campaign.task import (
@@ -99,7 +99,7 @@ class Coordinator:
         self._to_shrink: deque[ShrinkTask] = deque()
         self._running: list[Task] = []
         self._corpus = Corpus(folder, store, settings, self._emit)
-        self._plan = Plan(settings, store.counted(), self._corpus.parents)
+        self._cycle = HuntCycle(settings, store.counted(), self._corpus.parents)
 
     def stop(self, why: str) -> None:
         """Give out nothing more, not even what is to be shrunk; what is being done is counted."""
@@ -129,8 +129,8 @@ class Coordinator:
             self._give_out()
             if self._stop and not self._running:
                 break
-            for done in self._workers.wait(TICK):
-                self._take(done)
+            for finished in self._workers.wait(TICK):
+                self._take(finished)
             self._now_and_then()
         self._sample()
         self._emit(Stopped(self._stop, complete=not self._to_shrink))
@@ -169,7 +169,7 @@ class Coordinator:
             return self._to_measure.popleft()
         hunt = None
         if not self._stop and not (self._to_shrink and self._may_shrink()):
-            hunt = self._plan.next(self._muted, self._cut_off)
+            hunt = self._cycle.next(self._muted, self._cut_off)
         if hunt is None and self._to_shrink:
             return self._to_shrink.popleft()
         return hunt
@@ -178,27 +178,27 @@ class Coordinator:
         shrinking = sum(isinstance(one, ShrinkTask) for one in self._running)
         return shrinking < max(self._workers.size() // 2, 1)
 
-    def _take(self, done: FinishedTask) -> None:
-        task = done.task
+    def _take(self, finished: FinishedTask) -> None:
+        task, answer = finished.task, finished.answer
         self._running.remove(task)
-        if done.answer is None:
-            self._lost(task, done.problem)
+        if answer is None:
+            self._lost(task, finished.problem)
         elif isinstance(task, HuntTask):
-            assert isinstance(done.answer, HuntAnswer)
-            self._count(task, done.answer)
+            assert isinstance(answer, HuntAnswer)
+            self._count(task, answer)
         elif isinstance(task, MeasureTask):
-            assert isinstance(done.answer, MeasureAnswer)
-            self._corpus.merge(task, done.answer)
+            assert isinstance(answer, MeasureAnswer)
+            self._corpus.merge(task, answer)
         else:
-            assert isinstance(done.answer, ShrinkAnswer)
-            self._shrunk(task, done.answer)
+            assert isinstance(answer, ShrinkAnswer)
+            self._end_shrinking(task, answer)
 
     def _lost(self, task: Task, problem: str) -> None:
         self._emit(WorkerLost(f"{task.design}: {_what(task)}", problem))
         self._problems[task] += 1
         if isinstance(task, HuntTask):
             if self._problems[task] < ATTEMPTS:
-                self._plan.again(task)
+                self._cycle.again(task)
             else:
                 self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
         elif isinstance(task, MeasureTask):
@@ -209,7 +209,7 @@ class Coordinator:
         elif self._problems[task] < ATTEMPTS:
             self._to_shrink.append(task)
         else:
-            self._shrunk(task, ShrinkAnswer(error=problem))
+            self._end_shrinking(task, ShrinkAnswer(error=problem))
 
     def _cut(self, design: str, why: str) -> None:
         with self._store.transaction():
@@ -217,24 +217,24 @@ class Coordinator:
         self._cut_off[design] = why
         self._emit(DesignCutOff(design, why))
 
-    def _count(self, task: HuntTask, hunted: HuntAnswer) -> None:
+    def _count(self, task: HuntTask, answer: HuntAnswer) -> None:
         """Count an answer. Entries of the corpus are on disk before the store knows them."""
-        names = self._corpus.write(task.design, hunted.interesting)
+        names = self._corpus.write(task.design, answer.interesting)
         met = []
         with self._store.transaction():
-            if not self._store.count(task, hunted, kind_of(task)):
+            if not self._store.count(task, answer, kind_of(task)):
                 return
             news = self._corpus.add(task.design, names)
             cases = self._totals.cases
-            for seen in hunted.sightings:
+            for seen in answer.sightings:
                 if self._store.sight(task.design, seen, cases + seen.cases, self.seconds):
                     met.append(seen)
             self._store.set_meta("seconds", f"{self.seconds:.3f}")
         before = self._totals
         self._totals = Totals(
             self.seconds,
-            before.cases + hunted.cases,
-            before.steps + hunted.steps,
+            before.cases + answer.cases,
+            before.steps + answer.steps,
             before.features + news,
             before.findings + len(met),
             before.unshrunk + len(met),
@@ -252,25 +252,25 @@ class Coordinator:
                     task.design, seen.bucket, seen.message, str(path), before.cases + seen.cases
                 )
             )
-        if hunted.error:
-            self._cut(task.design, hunted.error)
+        if answer.error:
+            self._cut(task.design, answer.error)
 
-    def _shrunk(self, task: ShrinkTask, done: ShrinkAnswer) -> None:
+    def _end_shrinking(self, task: ShrinkTask, answer: ShrinkAnswer) -> None:
         with self._store.transaction():
-            self._store.shrunk(task.design, task.bucket, done)
-        if done.error:
-            self._emit(FindingKept(task.design, task.bucket, done.error))
+            self._store.end_shrinking(task.design, task.bucket, answer)
+        if answer.error:
+            self._emit(FindingKept(task.design, task.bucket, answer.error))
             return
         path = self._folder.finding(task.design, task.bucket)
-        write_whole(done.text, path)
+        write_whole(answer.text, path)
         self._emit(
             FindingShrunk(
                 task.design,
                 task.bucket,
                 str(path),
-                done.operations,
-                done.preemptions,
-                done.reliable,
+                answer.operations,
+                answer.preemptions,
+                answer.reliable,
                 REPLAYS,
             )
         )

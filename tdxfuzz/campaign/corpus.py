@@ -77,20 +77,20 @@ class Corpus:
         self._unknown = len(unknown)
         return unknown
 
-    def merge(self, task: MeasureTask, measured: MeasureAnswer) -> None:
+    def merge(self, task: MeasureTask, answer: MeasureAnswer) -> None:
         """Take in a file by what it reaches; one that could not be run is moved aside."""
-        if measured.error:
-            self._set_aside(task.design, self._folder.corpus / task.name, measured.error)
+        if answer.error:
+            self._set_aside(task.design, self._folder.corpus / task.name, answer.error)
         else:
-            self._add(task, measured)
+            self._add(task, answer)
         self._unknown -= 1
         if self._unknown == 0 and self._merged:
             self._emit(CorpusMerged(self._merged))
 
-    def _add(self, task: MeasureTask, measured: MeasureAnswer) -> None:
+    def _add(self, task: MeasureTask, answer: MeasureAnswer) -> None:
         name = self._folder.add_entry(task.text)
         with self._store.transaction():
-            self._store.new_features(task.design, measured.features)
+            self._store.new_features(task.design, answer.features)
             self._store.add_entry(name, task.design)
         names = self._names[task.design]
         if name not in names:
@@ -171,10 +171,10 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
             text = read_text(path)
             tasks[path.name] = MeasureTask(parse_case(text, path).design, path.name, text)
     reached: dict[str, dict[str, set[int]]] = {}
-    for task, measured in _measured(list(tasks.values()), workers):
-        corpus.merge(task, measured)
-        if not measured.error:
-            reached.setdefault(task.design, {})[entry_name(task.text)] = set(measured.features)
+    for task, answer in _measure(list(tasks.values()), workers):
+        corpus.merge(task, answer)
+        if not answer.error:
+            reached.setdefault(task.design, {})[entry_name(task.text)] = set(answer.features)
     kept = {name for entries in reached.values() for name in _cover(entries)}
     gone = [name for entries in reached.values() for name in entries if name not in kept]
     with store.transaction():
@@ -185,7 +185,7 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
     return Minimised(before, len(kept), tuple(aside))
 
 
-def _measured(
+def _measure(
     tasks: Sequence[MeasureTask], workers: Workers
 ) -> list[tuple[MeasureTask, MeasureAnswer]]:
     """Each task with its answer; the error says it if every worker that tried was lost."""
@@ -195,16 +195,17 @@ def _measured(
     while len(answers) < len(tasks):
         for _ in range(min(workers.free(), len(todo))):
             workers.submit(todo.popleft())
-        for done in workers.wait(TICK):
-            assert isinstance(done.task, MeasureTask)
-            if isinstance(done.answer, MeasureAnswer):
-                answers.append((done.task, done.answer))
+        for finished in workers.wait(TICK):
+            task = finished.task
+            assert isinstance(task, MeasureTask)
+            if isinstance(finished.answer, MeasureAnswer):
+                answers.append((task, finished.answer))
                 continue
-            lost[done.task.name] += 1
-            if lost[done.task.name] < ATTEMPTS:
-                todo.append(done.task)
+            lost[task.name] += 1
+            if lost[task.name] < ATTEMPTS:
+                todo.append(task)
             else:
-                answers.append((done.task, MeasureAnswer(error=done.problem)))
+                answers.append((task, MeasureAnswer(error=finished.problem)))
     return answers
 
 

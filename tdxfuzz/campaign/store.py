@@ -160,11 +160,11 @@ class Store:
 
     # What is counted
 
-    def count(self, task: HuntTask, hunted: HuntAnswer, kind: str) -> bool:
+    def count(self, task: HuntTask, answer: HuntAnswer, kind: str) -> bool:
         """Count a hunt, unless it was counted before. Within a transaction."""
         db, design = self._db, task.design
         row = (task.number, design, kind, task.cpus, task.seed)
-        numbers = (hunted.cases, hunted.steps, hunted.seconds, hunted.discarded, hunted.schedules)
+        numbers = (answer.cases, answer.steps, answer.seconds, answer.discarded, answer.schedules)
         added = db.execute(
             "INSERT INTO hunts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (*row, *numbers),
@@ -172,7 +172,7 @@ class Store:
         if not added.rowcount:
             return False
         plus = "ON CONFLICT DO UPDATE SET cases = cases + excluded.cases"
-        for table, counts in (("seen", hunted.seen), ("witnesses", hunted.witnesses)):
+        for table, counts in (("seen", answer.seen), ("witnesses", answer.witnesses)):
             db.executemany(
                 f"INSERT INTO {table} VALUES (?, ?, ?) {plus}",
                 [(design, name, cases) for name, cases in counts.items() if cases],
@@ -180,7 +180,7 @@ class Store:
         db.executemany(
             "INSERT INTO calls VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
-            [(design, leaf, code, calls) for leaf, code, calls in hunted.calls],
+            [(design, leaf, code, calls) for leaf, code, calls in answer.calls],
         )
         return True
 
@@ -235,23 +235,23 @@ class Store:
         )
         return bool(first)
 
-    def shrunk(self, design: str, bucket: str, done: ShrinkAnswer) -> None:
+    def end_shrinking(self, design: str, bucket: str, answer: ShrinkAnswer) -> None:
         """What shrinking came to, or why it came to nothing."""
-        if done.error:
+        if answer.error:
             self._db.execute(
                 "UPDATE findings SET kept_because = ? WHERE design = ? AND bucket = ?",
-                (done.error, design, bucket),
+                (answer.error, design, bucket),
             )
             return
         self._db.execute(
             "UPDATE findings SET shrunk = ?, message = ?, operations = ?, preemptions = ?,"
             " reliable = ? WHERE design = ? AND bucket = ?",
             (
-                done.text,
-                done.message,
-                done.operations,
-                done.preemptions,
-                done.reliable,
+                answer.text,
+                answer.message,
+                answer.operations,
+                answer.preemptions,
+                answer.reliable,
                 design,
                 bucket,
             ),

@@ -10,7 +10,11 @@ import json
 from attrs import field, frozen
 from cattrs.preconf.json import make_converter
 
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.run.session import Design, checks_of
 
 _CONVERTER = make_converter()
 
@@ -23,12 +27,11 @@ ATTEMPTS = 3
 
 @frozen
 class HuntTask:
-    """So many cases of one design.
+    """So many cases of one design: a :class:`tdxfuzz.engines.plan.HuntPlan` as JSON, and more.
 
-    ``number`` tells tasks apart and is counted once; ``engine`` chooses the orders; ``scenario``
-    is run in place of programs at random; ``huge`` draws those with 2MB pages; ``muted`` are
-    checks that have found their bug and would hide others; ``parents`` are cases, as text, to
-    be mutated in place of all that.
+    ``number`` tells tasks apart and is counted once; ``scenario`` and ``huge`` are names, "" for
+    none; ``muted`` are checks that have found their bug and would hide others; ``parents`` are
+    cases, as text, to be mutated in place of all that.
     """
 
     number: int
@@ -42,6 +45,26 @@ class HuntTask:
     huge: str = ""
     muted: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+
+    def plan(self, design: Design) -> HuntPlan:
+        """The plan of the hunt; ``design`` is the class behind the name, if not built in.
+
+        Raises:
+            PlanError: the fields contradict each other.
+        """
+        listening = tuple(check for check in checks_of(self.design) if check not in self.muted)
+        return HuntPlan(
+            self.design,
+            Budget(cases=self.cases),
+            design=design,
+            engine=self.engine,
+            seed=self.seed,
+            cpus=self.cpus,
+            scenario=SCENARIOS[self.scenario] if self.scenario else None,
+            huge=Huge(self.huge) if self.huge else None,
+            variant=self.variant,
+            checks=listening if self.muted else (),
+        )
 
 
 @frozen

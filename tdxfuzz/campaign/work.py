@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from itertools import islice, repeat
+from itertools import islice
 from random import Random
 
 from attrs import evolve
@@ -26,11 +26,9 @@ from tdxfuzz.campaign.task import (
     Task,
 )
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import attempts, drawn_cases
+from tdxfuzz.engines.draw import runs_of
+from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
@@ -38,7 +36,7 @@ from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.run.footprint import Conflicts
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, SetupError, checks_of, run
+from tdxfuzz.run.session import Design, SetupError, run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import HarnessError, Schedule
@@ -51,7 +49,7 @@ MOST_ENTRIES = 64
 
 
 class TaskRunner:
-    """A worker's place: the designs of the campaign, loaded when they are first asked for."""
+    """Does tasks in a worker. Loads each design of the campaign when it is first asked for."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -65,10 +63,10 @@ class TaskRunner:
                 self._loaded[task.design] = load(subject)
             design = self._loaded[task.design]
             if isinstance(task, ShrinkTask):
-                return _shrunk(task, subject, design)
+                return _shrink(task, subject, design)
             if isinstance(task, MeasureTask):
                 return MeasureAnswer(features_in(parse_case(task.text), design))
-            return _HuntCounts(task, subject, design).hunted()
+            return _hunt(task, subject, design)
         except (HarnessError, MemoryError, OSError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
             return _failed(task, why)
@@ -80,109 +78,99 @@ def _failed(task: Task, why: str) -> Answer:
     return ShrinkAnswer(error=why) if isinstance(task, ShrinkTask) else MeasureAnswer(error=why)
 
 
-class _HuntCounts:
-    """One hunt under way."""
+def _hunt(task: HuntTask, subject: Subject, design: Design) -> HuntAnswer:
+    """Hunt to the end, past findings, or until the design raises."""
+    plan = task.plan(design)
+    worlds = Worlds(design, fingerprint=end_state)
+    counts = _HuntCounts(task, subject, worlds)
+    rng = Random(plan.seed)
+    if task.parents:
+        runs = _mutants(plan, [parse_case(text) for text in task.parents], rng, worlds, counts)
+    else:
+        runs = runs_of(plan, rng, plan.new_engine(), worlds)
+    began = time.monotonic()
+    error = ""
+    try:
+        for attempt in islice(runs, plan.budget.cases):
+            counts.add(attempt)
+    except HarnessError as raised:
+        error = str(raised)
+    return counts.answer(time.monotonic() - began, error)
 
-    def __init__(self, task: HuntTask, subject: Subject, design: Design) -> None:
+
+def _mutants(
+    plan: HuntPlan, parents: list[Case], rng: Random, worlds: Worlds, counts: _HuntCounts
+) -> Iterator[Run]:
+    """Mutants of cases. One that reaches something new has mutants of its own."""
+    pool = [evolve(parent, checks=plan.checks) for parent in parents]
+    conflicts = Conflicts(worlds)
+    while True:
+        parent = rng.choice(pool)
+        if rng.random() < CROSS:
+            parent = cross(parent, rng.choice(pool), rng)
+        try:
+            child = plan.prepared(mutate(parent, rng, conflicts))
+            attempt = worlds.run(child)
+        except SetupError:
+            continue
+        before = len(counts.known)
+        yield attempt
+        if len(counts.known) > before:
+            pool.append(child)
+
+
+class _HuntCounts:
+    """What the runs of one hunt have shown by now. ``known`` are the features they have."""
+
+    def __init__(self, task: HuntTask, subject: Subject, worlds: Worlds) -> None:
+        self.known: set[int] = set()
         self._task = task
         self._subject = subject
-        self._rng = Random(task.seed)
-        self._worlds = Worlds(design, fingerprint=end_state)
-        checks = checks_of(task.design)
-        self._listening = tuple(check for check in checks if check not in task.muted)
-        self._statistics = Statistics(checks)
-        self._known: set[int] = set()
+        self._worlds = worlds
+        self._statistics = Statistics()
         self._interesting: list[Interesting] = []
         self._sightings: OrderedDict[str, tuple[Run, int]] = OrderedDict()
         self._times: Counter[str] = Counter()
 
-    def hunted(self) -> HuntAnswer:
-        """Hunt to the end, or until the design raises."""
-        began = time.monotonic()
-        error = ""
-        try:
-            for attempt in islice(self._attempts(), self._task.cases):
-                self._note(attempt)
-        except HarnessError as raised:
-            error = str(raised)
-        done = self._statistics
-        return HuntAnswer(
-            number=self._task.number,
-            cases=done.cases,
-            steps=done.steps,
-            seconds=round(time.monotonic() - began, 6),
-            discarded=done.discarded,
-            schedules=done.distinct_schedules,
-            calls=tuple((leaf, code, count) for (leaf, code), count in sorted(done.calls.items())),
-            seen=dict(sorted(done.seen.items())),
-            witnesses=done.witnesses(),
-            interesting=tuple(self._interesting),
-            sightings=tuple(map(self._sighting, self._sightings)),
-            error=error,
-        )
-
-    def _attempts(self) -> Iterator[Run]:
-        task = self._task
-        if task.parents:
-            yield from self._children([parse_case(text) for text in task.parents])
-            return
-        cases = map(self._heard, self._cases())
-        yield from attempts(self._rng, cases, ENGINES[task.engine](), self._worlds)
-
-    def _cases(self) -> Iterator[Case]:
-        task = self._task
-        if task.scenario:
-            return repeat(self._on_module(SCENARIOS[task.scenario].case(task.design)))
-        drawn = drawn_cases(
-            self._rng, task.design, task.cpus, Huge(task.huge) if task.huge else None
-        )
-        return map(self._on_module, drawn)
-
-    def _on_module(self, case: Case) -> Case:
-        asked = self._task.variant
-        return case if case.world.module_variant == asked else case.on_module(asked)
-
-    def _heard(self, case: Case) -> Case:
-        return evolve(case, checks=self._listening) if self._task.muted else case
-
-    def _children(self, parents: list[Case]) -> Iterator[Run]:
-        """Mutants of cases; one that reaches something new has children of its own."""
-        pool = [self._heard(parent) for parent in parents]
-        conflicts = Conflicts(self._worlds)
-        while True:
-            parent = self._rng.choice(pool)
-            if self._rng.random() < CROSS:
-                parent = cross(parent, self._rng.choice(pool), self._rng)
-            try:
-                mutant = mutate(parent, self._rng, conflicts)
-                child = self._heard(self._on_module(mutant))
-                attempt = self._worlds.run(child)
-            except SetupError:
-                continue
-            before = len(self._known)
-            yield attempt
-            if len(self._known) > before:
-                pool.append(child)
-
-    def _note(self, attempt: Run) -> None:
+    def add(self, attempt: Run) -> None:
+        """Count a run."""
         self._statistics.add(attempt)
-        fresh = set(features_of(attempt)) - self._known
+        fresh = set(features_of(attempt)) - self.known
         if fresh and len(self._interesting) < MOST_ENTRIES:
             self._keep(attempt)
-            self._known |= fresh
+            self.known |= fresh
         if attempt.finding is not None:
             bucket = attempt.finding.bucket
             self._times[bucket] += 1
             if bucket not in self._sightings:
                 self._sightings[bucket] = (attempt, self._statistics.cases)
 
+    def answer(self, seconds: float, error: str) -> HuntAnswer:
+        """All of it; ``error`` says why the hunt ended early, if it did."""
+        statistics = self._statistics
+        calls = sorted(statistics.calls.items())
+        return HuntAnswer(
+            number=self._task.number,
+            cases=statistics.cases,
+            steps=statistics.steps,
+            seconds=round(seconds, 6),
+            discarded=statistics.discarded,
+            schedules=statistics.distinct_schedules,
+            calls=tuple((leaf, code, count) for (leaf, code), count in calls),
+            seen=dict(sorted(statistics.seen.items())),
+            witnesses=statistics.witnesses(),
+            interesting=tuple(self._interesting),
+            sightings=tuple(map(self._sighting, self._sightings)),
+            error=error,
+        )
+
     def _keep(self, attempt: Run) -> None:
         """Run it as its entry will be run: by its schedule, and with all checks listening."""
         switches = Schedule.of(attempt.outcome.switches)
         again = self._worlds.run(evolve(attempt.case.with_schedule(switches), checks=()))
-        fresh = tuple(sorted(set(features_of(again)) - self._known))
+        fresh = tuple(sorted(set(features_of(again)) - self.known))
         if fresh:
-            self._known.update(fresh)
+            self.known.update(fresh)
             case = again.case.with_schedule(again.schedule)
             comment = "Reached something new; an entry of a campaign's corpus."
             text = case_to_toml(case, self._subject.design_file, comment)
@@ -222,7 +210,7 @@ def features_in(case: Case, design: Design) -> tuple[int, ...]:
     return tuple(sorted(set(features_of(alone))))
 
 
-def _shrunk(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
+def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     before = parse(task.text)
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:

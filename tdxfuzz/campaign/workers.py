@@ -1,7 +1,7 @@
 """Workers: processes of this machine that do tasks, and may die, hang or eat memory.
 
 A worker is told the settings once and then gets tasks as JSON through a pipe, one at a time. One
-that dies or does not answer in time is replaced; who waits is told what it was doing.
+that dies or does not answer in time is replaced; its task comes back without an answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FinishedTask:
 
 
 class Workers(Protocol):
-    """Whoever does tasks for a coordinator."""
+    """Do tasks for a coordinator."""
 
     def free(self) -> int:
         """How many more tasks it can take now."""
@@ -49,7 +49,7 @@ class Workers(Protocol):
         """Have a task done."""
 
     def wait(self, seconds: float) -> Sequence[FinishedTask]:
-        """What is done by now, or within so many seconds."""
+        """The tasks that are finished by now, or within so many seconds."""
 
     def rss(self) -> int:
         """Resident memory of all workers, bytes."""
@@ -107,7 +107,7 @@ class LocalWorkers:
             seconds = min(seconds, worker.began + self._patience - now)
         waitable = [worker.pipe for worker in busy]
         wait(waitable, timeout=max(seconds, 0))
-        return [done for worker in busy if (done := self._finished(worker)) is not None]
+        return [finished for worker in busy if (finished := self._finished(worker)) is not None]
 
     def rss(self) -> int:
         return sum(rss_of(worker.process.pid) for worker in self._workers)
@@ -175,13 +175,13 @@ def rss_of(pid: int | None) -> int:
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until nobody is at the other end of the pipe."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    bench = TaskRunner(Settings.of_text(settings))
+    runner = TaskRunner(Settings.of_text(settings))
     while True:
         try:
             task = task_of(pipe.recv_bytes().decode())
         except (EOFError, OSError):
             return
-        answer = bench.do(task)
+        answer = runner.do(task)
         try:
             pipe.send_bytes(to_text(answer).encode())
         except OSError:

@@ -23,7 +23,7 @@ class AtomicSleep(Check):
     witness = "get was called with the MMU lock held"
 
     def stopped(self, outcome: Outcome) -> None:
-        self.seen = self.host.gets_in_atomic
+        self.seen = self.in_flight.gets_in_atomic
 
     def slept_in_atomic(self, what: str) -> None:
         cpu = self.host.sim.current

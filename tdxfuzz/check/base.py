@@ -10,6 +10,7 @@ from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.watch import HostWatch
 
 if TYPE_CHECKING:
+    from tdxfuzz.check.in_flight import InFlight
     from tdxfuzz.host.host import Host
     from tdxfuzz.sim import Outcome
 
@@ -26,15 +27,16 @@ class Check(HostWatch):
 
     ``source`` says where the rule comes from. ``witness`` describes the interesting
     situation without which a clean run says nothing about the rule; a check sets
-    ``seen`` when it meets it.
+    ``seen`` when it meets it. ``in_flight`` knows what overlaps, which most witnesses are about.
     """
 
     id: ClassVar[str]
     source: ClassVar[str]
     witness: ClassVar[str]
 
-    def __init__(self, host: Host, findings: list[Finding]) -> None:
+    def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
         self.host = host
+        self.in_flight = in_flight
         self.seen = False
         self._findings = findings
 

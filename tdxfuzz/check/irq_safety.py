@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.check.base import Check, kind_of
-from tdxfuzz.host.kernel.held import Context
+from tdxfuzz.host.kernel.hold import Context
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.kernel.held import Hold
+    from tdxfuzz.host.kernel.hold import Hold
     from tdxfuzz.sim import Outcome
 
 
@@ -23,7 +23,7 @@ class IrqSafety(Check):
     witness = "a spinning lock was taken in a softirq; without softirqs, a range was got or put"
 
     def stopped(self, outcome: Outcome) -> None:
-        self.seen = self.seen or (not self.host.sim.softirqs and bool(self.host.visits))
+        self.seen = self.seen or (not self.host.sim.softirqs and self.in_flight.range_used)
 
     def lock_context(self, wanted: Hold, context: Context) -> None:
         contexts = self.host.held_locks.contexts

@@ -22,6 +22,7 @@ from tdxfuzz.sim import EMPTY, Rewind, Simulator
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
     from tdxfuzz.check.finding import Finding
+    from tdxfuzz.check.in_flight import InFlight
     from tdxfuzz.sim import Outcome
 
 MOST_ORDERS = 200
@@ -60,8 +61,8 @@ class Linearizable(Check):
     source = "Herlihy and Wing, Linearizability, TOPLAS 1990; the module's locks promise it"
     witness = "two SEAMCALLs that succeeded overlapped"
 
-    def __init__(self, host: Host, findings: list[Finding]) -> None:
-        super().__init__(host, findings)
+    def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
+        super().__init__(host, in_flight, findings)
         self._made = Counter[int]()
         self._open: dict[int, Called] = {}
         self._done: list[Called] = []
@@ -91,7 +92,7 @@ class Linearizable(Check):
         )
 
     def at_rest(self, outcome: Outcome) -> None:
-        if not self.host.calls_met:
+        if not self.in_flight.calls_met:
             return
         self.seen = any(_overlapped(a, b) for a, b in combinations(self._done, 2))
         if self.host.module.dead is not None:

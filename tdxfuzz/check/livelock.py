@@ -38,13 +38,17 @@ class LivelockCheck(Check):
         told = ", ".join(
             f"{name} = {status}" for name, (_, status) in zip(leaves, refusals, strict=True)
         )
-        repeats = outcome.livelock.repeats
-        how = "can repeat this for ever" if repeats else f"went round {MOST_ROUNDS} times in vain"
+        loop = outcome.livelock.loop
+        how = f"went round {MOST_ROUNDS} times in vain"
+        last = outcome.steps - 1
+        if loop is not None:
+            last = loop[1] - 1
+            how = f"can repeat steps {loop[0]} to {last} for ever"
         self.report(
             f"{who} {how}: no operation ends" + (f" ({told})" if told else ""),
             leaf=" ".join(dict.fromkeys(leaves)) or NOBODY,
             status=" ".join(dict.fromkeys(status.name for _, status in refusals)) or NOBODY,
             objects="retry loop",
-            step=max(outcome.steps - 1, 0),
+            step=max(last, 0),
             cpu=cpus[0].id,
         )

@@ -22,7 +22,7 @@ class LockLeak(Check):
     witness = "SEAMCALLs of two CPUs overlapped"
 
     def stopped(self, outcome: Outcome) -> None:
-        self.seen = self.host.calls_met
+        self.seen = self.in_flight.calls_met
 
     def at_rest(self, outcome: Outcome) -> None:
         if self.host.module.dead is not None:

@@ -6,12 +6,13 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from tdxfuzz.check.base import Check, kind_of
-from tdxfuzz.host.kernel.held import Hold
+from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.sim import End
 
 if TYPE_CHECKING:
     from tdxfuzz.check.finding import Finding
+    from tdxfuzz.check.in_flight import InFlight
     from tdxfuzz.host.host import Host
     from tdxfuzz.host.kernel.held import HeldLocks
     from tdxfuzz.sim import Outcome, WaitLock
@@ -51,8 +52,8 @@ class LockOrder(Check):
     source = "kernel/locking/lockdep.c; the AB-BA case of per-range locks, 2025-09-28"
     witness = "a CPU wanted a lock while it held another"
 
-    def __init__(self, host: Host, findings: list[Finding]) -> None:
-        super().__init__(host, findings)
+    def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
+        super().__init__(host, in_flight, findings)
         self._after: dict[WaitLock, set[WaitLock]] = {}
         self._cyclic = False
 

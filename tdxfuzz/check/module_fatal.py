@@ -20,7 +20,7 @@ class ModuleFatalCheck(Check):
     witness = "SEAMCALLs of two CPUs overlapped"
 
     def stopped(self, outcome: Outcome) -> None:
-        self.seen = self.host.calls_met
+        self.seen = self.in_flight.calls_met
 
     def fatal(self, lp: LogicalProcessor, call: Call, fatal: ModuleFatal) -> None:
         self.report(

@@ -42,7 +42,7 @@ class ModuleStateAtEveryCall(ModuleState):
     """Looks after every call that leaves none in flight; for runs that can afford it."""
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
-        if self.host.calls_in_flight == 0 and not self._findings:
+        if self.in_flight.calls == 0 and not self._findings:
             for objects, message in inconsistencies(self.host.module):
                 self.report(message, leaf=leaf, status=status.name, objects=objects)
                 return

@@ -11,6 +11,7 @@ from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
     from tdxfuzz.check.finding import Finding
+    from tdxfuzz.check.in_flight import InFlight
     from tdxfuzz.host.host import Host
 
 MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
@@ -25,8 +26,8 @@ class PamtInUse(Check):
     source = "cover letter of v3, 20250918232224.2202592-1-rick.p.edgecombe@intel.com"
     witness = "a pair was removed while another CPU was in get or put for its range"
 
-    def __init__(self, host: Host, findings: list[Finding]) -> None:
-        super().__init__(host, findings)
+    def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
+        super().__init__(host, in_flight, findings)
         self._holder_cpu: dict[int, int] = {}
         self._last_add: dict[int, Status] = {}
         self._removed: dict[int, tuple[int, int]] = {}
@@ -39,7 +40,7 @@ class PamtInUse(Check):
             return
         range_name = self.host.layout.name_of_range(pfn << 12)
         removed = self._removed.get(pfn >> 9)
-        if removed is not None and removed[1] >= self.host.began[cpu]:
+        if removed is not None and removed[1] >= self.in_flight.began[cpu]:
             self.report(
                 f"CPU {removed[0]} removed the pair of {range_name} while CPU {cpu} was "
                 "getting hold of it",
@@ -61,7 +62,7 @@ class PamtInUse(Check):
         cpu = sim.current.id
         pfn = range_hpa >> 12
         self._removed[pfn >> 9] = (cpu, sim.clock)
-        if self.host.getting.count(pfn >> 9) > 1:
+        if self.in_flight.getting.count(pfn >> 9) > 1:
             self.seen = True
         holders = self.host.holders.get(pfn >> 9)
         if holders is None or not holders.pages:

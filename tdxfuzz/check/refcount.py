@@ -20,7 +20,7 @@ class Refcount(Check):
     witness = "two CPUs were in get or put for one range at once"
 
     def stopped(self, outcome: Outcome) -> None:
-        self.seen = self.host.gets_met
+        self.seen = self.in_flight.gets_met
 
     def refcount_changed(self, range_pfn: int, value: int) -> None:
         if self.host.layer.holders_of(value) < 0:

@@ -22,7 +22,7 @@ class UnexpectedStatus(Check):
     witness = "a pair was removed while another CPU was in an operation"
 
     def pair_removed(self, range_hpa: int) -> None:
-        if self.host.operations_in_flight > 1:
+        if self.in_flight.operations > 1:
             self.seen = True
 
     def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:

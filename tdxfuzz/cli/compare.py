@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tdxfuzz.cli.design_arg import Chosen
-from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
-from tdxfuzz.engines.hunt import Budget
+from tdxfuzz.cli.plan_problems import plan_problems
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.repro.save import save
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.survey.compare import ComparedDesign, Comparison, compare
@@ -28,14 +28,18 @@ def run_comparison(
     Raises:
         UsageProblem: fewer than two designs, or one twice.
     """
-    if len({design.name for design in chosen}) != len(chosen) or len(chosen) < 2:
-        raise UsageProblem("--compare needs two designs or more, each once")
 
     def progress(comparison: Comparison) -> None:
         output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
 
-    sides = [ComparedDesign(design.name, design.design) for design in chosen]
-    comparison = compare(sides, SEED, Budget(seconds), variant=variant, progress=progress)
+    budget = Budget(seconds)
+    with plan_problems():
+        plans = [
+            HuntPlan(design.name, budget, design=design.design, seed=SEED, variant=variant)
+            for design in chosen
+        ]
+        comparison = compare(plans, progress)
+    sides = comparison.sides
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
         f"module {variant}; each design is put through all of them"
@@ -81,14 +85,15 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
         yield ", ".join(name for name in order if name in broken) or "none", count
 
 
-def _save_first(chosen: list[Chosen], sides: list[ComparedDesign], out: Path) -> dict[str, str]:
+def _save_first(chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path) -> dict[str, str]:
     """A reproducer of the bug each broken design shows most often."""
     files = {}
     for design, side in zip(chosen, sides, strict=True):
         if side.broken:
             found = side.first[side.broken.most_common(1)[0][0]]
             best = shrink(found, design.design).run
-            saved = save(best, found, out, "portfolio", SEED, design.design, design.file)
+            plan = side.plan
+            saved = save(best, found, out, plan.engine, plan.seed, design.design, design.file)
             files[side.name] = str(saved.path)
     return files
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from attrs import frozen
 
 from tdxfuzz.case.faults import KINDS
-from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.case.scenarios import SCENARIOS, Scenario
-from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.world import MAX_CPUS
+from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
-from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
+from tdxfuzz.engines.hunt import HuntResult, hunt
+from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
@@ -28,7 +29,6 @@ from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
-HYPOTHESIS = "hypothesis"
 DEFAULT_SECONDS = 60.0
 
 
@@ -55,7 +55,11 @@ DEFAULT_SECONDS = 60.0
     help="Let one or two of these go wrong in each case; may be given several times. "
     "busy and refuse ask what if: no module answers so for no reason.",
 )
-@click.option("--cpus", type=click.IntRange(1, 8), default=2, show_default=True)
+@click.option(
+    "--cpus",
+    type=click.IntRange(1, MAX_CPUS),
+    help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
+)
 @module_variant_option
 @click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
 @click.option(
@@ -77,7 +81,7 @@ def hunt_command(
     scenario_name: str | None,
     huge: str | None,
     faults: tuple[str, ...],
-    cpus: int,
+    cpus: int | None,
     variant: str,
     seed: int | None,
     out: Path,
@@ -102,114 +106,78 @@ def hunt_command(
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
     if scenario_name is not None and scenario_name not in SCENARIOS:
         raise unknown("scenario", scenario_name, SCENARIOS)
-    scenario = None if scenario_name is None else SCENARIOS[scenario_name]
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
+    if seed is None:
+        seed = secrets.randbelow(1 << 32)
     chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
-    if HOSTILE in designs and scenario is not None:
-        raise UsageProblem(f"{HOSTILE} takes no --scenario")
-    if huge is not None and (scenario is not None or HOSTILE in designs or engine == HYPOTHESIS):
-        raise UsageProblem(
-            f"--huge draws programs itself: not with --scenario, {HOSTILE} or --engine {HYPOTHESIS}"
-        )
-    if faults and (HOSTILE in designs or engine == HYPOTHESIS):
-        raise UsageProblem(f"--faults does not go with {HOSTILE} or --engine {HYPOTHESIS}")
-    drawn = DrawOptions(None if huge is None else Huge(huge), faults)
-    used_seed = secrets.randbelow(1 << 32) if seed is None else seed
+    with plan_problems():
+        plans = [
+            HuntPlan(
+                design.name,
+                Budget(seconds, cases),
+                design=design.design,
+                engine=engine,
+                seed=seed,
+                cpus=cpus,
+                scenario=None if scenario_name is None else SCENARIOS[scenario_name],
+                huge=None if huge is None else Huge(huge),
+                faults=faults,
+                variant=variant,
+            )
+            for design in chosen
+        ]
     output = Output(as_json)
-    results: list[tuple[Chosen, HuntResult]] = []
+    results: list[tuple[HuntPlan, HuntResult]] = []
     found: list[Saved] = []
-    for design in chosen:
+    for design, plan in zip(chosen, plans, strict=True):
         output.line(
-            f"hunting {design.name}: engine {engine}, {cpus} CPUs, seed {used_seed}, "
-            f"{_budget_text(seconds, cases)}"
+            f"hunting {design.name}: engine {engine}, {plan.world_cpus} CPUs, seed {seed}, "
+            f"{plan.budget}"
         )
-        budget = Budget(seconds, cases)
-        hunted = _hunt(design, engine, used_seed, budget, cpus, scenario, variant, drawn, output)
-        results.append((design, hunted))
-        for first in hunted.findings.values():
-            found.append(write_finding(first.run, design, engine, used_seed, out, output))
-        if not hunted.findings or design.name == HOSTILE:
-            _report_statistics(design, hunted, output)
-        if hunted.interrupted:
+        result = _hunt(plan, output)
+        results.append((plan, result))
+        for first in result.findings.values():
+            found.append(write_finding(first.run, design, engine, seed, out, output))
+        if not result.findings or plan.is_hostile:
+            _report_statistics(plan, result, output)
+        if result.interrupted:
             output.line("interrupted")
             break
-    output.line(f"seed {used_seed}")
-    verdict = _verdict(results)
-    output.json(_document(verdict, used_seed, engine, results, found))
+    output.line(f"seed {seed}")
+    verdict = _verdict([result for _, result in results])
+    output.json(_document(verdict, results, found))
     if expect_finding:
         return 0 if verdict == "fail" else 1
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
 
 
-@frozen
-class DrawOptions:
-    """What is drawn besides the usual programs."""
-
-    huge: Huge | None
-    faults: tuple[str, ...]
-
-
-def _budget_text(seconds: float | None, cases: int | None) -> str:
-    parts = [f"{seconds:g} s"] if seconds is not None else []
-    if cases is not None:
-        parts.append(f"{cases} cases")
-    return "up to " + " or ".join(parts)
-
-
-def _hunt(
-    design: Chosen,
-    engine: str,
-    seed: int,
-    budget: Budget,
-    cpus: int,
-    scenario: Scenario | None,
-    variant: str,
-    drawn: DrawOptions,
-    output: Output,
-) -> HuntResult:
+def _hunt(plan: HuntPlan, output: Output) -> HuntResult:
     def listen(event: HuntEvent) -> None:
         match event:
             case CaseRun(statistics):
                 output.progress(
-                    f"{design.name}: {statistics.cases:,} cases, "
+                    f"{plan.design_name}: {statistics.cases:,} cases, "
                     f"{statistics.steps_per_second:,} steps/s, "
                     f"{statistics.distinct_schedules:,} distinct schedules"
                 )
             case Found(run, cases, seconds):
                 # Raw SEAMCALLs are hunted on, and what was found is shrunk at the end.
-                then = "" if design.name == HOSTILE else "; shrinking …"
+                then = "" if plan.is_hostile else "; shrinking …"
                 output.line(
                     f"found {run.findings[0].check} after {counted(cases, 'case')} in "
                     f"{seconds:.1f} s{then}"
                 )
 
-    listeners = (listen,)
-    if engine == HYPOTHESIS:
-        return hunt_with_hypothesis(
-            design.name, seed, budget, cpus, design.design, listeners, scenario, variant
-        )
-    chooser = ENGINES[engine]()
-    return hunt(
-        design.name,
-        chooser,
-        seed,
-        budget,
-        cpus,
-        design.design,
-        listeners,
-        scenario,
-        variant,
-        drawn.huge,
-        drawn.faults,
-    )
+    search = hunt_with_hypothesis if plan.engine == HYPOTHESIS else hunt
+    return search(plan, (listen,))
 
 
-def _report_statistics(design: Chosen, hunted: HuntResult, output: Output) -> None:
-    statistics = hunted.statistics
-    buckets = counted(len(hunted.findings), "bucket") if hunted.findings else "nothing"
+def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> None:
+    statistics = result.statistics
+    buckets = counted(len(result.findings), "bucket") if result.findings else "nothing"
     output.line(
-        f"{design.name}: {buckets} found in {counted(statistics.cases, 'case')}, "
+        f"{plan.design_name}: {buckets} found in {counted(statistics.cases, 'case')}, "
         f"{statistics.seconds:.1f} s"
     )
     output.line(
@@ -231,34 +199,31 @@ def _report_statistics(design: Chosen, hunted: HuntResult, output: Output) -> No
         output.line(f"vacuous: nothing happened that {check} could have failed on")
 
 
-def _verdict(results: list[tuple[Chosen, HuntResult]]) -> str:
-    if any(hunted.found is not None for _, hunted in results):
+def _verdict(results: Sequence[HuntResult]) -> str:
+    if any(result.found is not None for result in results):
         return "fail"
-    if any(hunted.interrupted or hunted.statistics.unseen() for _, hunted in results):
+    if any(result.interrupted or result.statistics.unseen() for result in results):
         return "unknown"
     return "pass"
 
 
 def _document(
-    verdict: str,
-    seed: int,
-    engine: str,
-    results: list[tuple[Chosen, HuntResult]],
-    found: list[Saved],
+    verdict: str, results: Sequence[tuple[HuntPlan, HuntResult]], found: Sequence[Saved]
 ) -> Mapping[str, object]:
+    first, _ = results[0]
     return {
         "verdict": verdict,
-        "seed": seed,
-        "engine": engine,
-        "stats": _totals([hunted.statistics for _, hunted in results]),
+        "seed": first.seed,
+        "engine": first.engine,
+        "stats": _totals([result.statistics for _, result in results]),
         "designs": [
             {
-                "design": design.name,
-                "verdict": _verdict([(design, hunted)]),
-                "interrupted": hunted.interrupted,
-                "stats": _stats(hunted.statistics),
+                "design": plan.design_name,
+                "verdict": _verdict([result]),
+                "interrupted": result.interrupted,
+                "stats": _stats(result.statistics),
             }
-            for design, hunted in results
+            for plan, result in results
         ],
         "findings": [finding_document(item) for item in found],
     }

@@ -10,10 +10,10 @@ from tdxfuzz.abi import LEAVES
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.hunt import HYPOTHESIS
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.plan import HYPOTHESIS
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.variants import VARIANTS

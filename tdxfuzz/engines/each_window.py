@@ -25,7 +25,7 @@ from tdxfuzz.run.effects import CHANGES, READS, effect
 from tdxfuzz.run.footprint import range_of
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
+from tdxfuzz.sim import Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
 
 
 def each_window(
@@ -81,7 +81,7 @@ class _Window:
         self._opening = opening
         self._preempted = -1
         self._steps = 0
-        self._cells: dict[int, Cell] = {}
+        self._cells: dict[int, object] = {}
         self._done: dict[tuple[str, int], int] = {}
 
     def preempt(self, sim: Simulator) -> Cpu | None:

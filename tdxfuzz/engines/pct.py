@@ -13,8 +13,7 @@ from random import Random
 
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
-from tdxfuzz.sim import Cpu, Simulator, Why
-from tdxfuzz.sim.scheduler import NEVER
+from tdxfuzz.sim import NEVER, Cpu, Simulator, Why
 
 DEFAULT_DEPTH = 3
 

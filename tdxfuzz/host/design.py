@@ -27,10 +27,11 @@ from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
+from tdxfuzz.host.refcount import RangeRefcount
 from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
+    from tdxfuzz.host.machine import Machine
 
 __all__ = [
     "EAGAIN",
@@ -99,6 +100,10 @@ class RefcountLayer:
     """A split draws from a cache of its VM, topped up to what one split takes (v3 of the huge-page
     series), instead of its vCPU's."""
 
+    may_starve: ClassVar[str] = ""
+    """Why it is accepted that some timing of try-locks may repeat for ever, although another
+    one would end; empty if it is not."""
+
     frees_sept_from_rcu: ClassVar[bool] = False
     """A TD's S-EPT pages are put and freed by an RCU callback, in softirq context (v5), not at
     once."""
@@ -110,7 +115,7 @@ class RefcountLayer:
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""
 
-    _host: Host
+    _host: Machine
     _sealed: bool
     _frozen_state: dict[str, object]
 
@@ -236,8 +241,13 @@ class RefcountLayer:
         return host.named(name, PageList, lambda: PageList(host.sim, name))
 
     def refcount(self, pfn: int) -> AtomicT:
-        """The ``atomic_t`` of ``pfn``'s 2MB range; 0 at first."""
-        return self._host.refcount(pfn)
+        """The ``atomic_t`` of ``pfn``'s 2MB range; ``initial_refcount`` at first."""
+        refcounts, index = self._host.refcounts, pfn >> 9
+        refcount = refcounts.get(index)
+        if refcount is None:
+            refcount = RangeRefcount(self._host, index << 9, self.initial_refcount)
+            refcounts[index] = refcount
+        return refcount
 
     @property
     def page_pool(self) -> PageAllocator:
@@ -310,7 +320,7 @@ class RefcountLayer:
 
     # The harness's side.
 
-    def attach(self, host: Host) -> None:
+    def attach(self, host: Machine) -> None:
         """Called once by the harness: set up, then seal."""
         object.__setattr__(self, "_host", host)
         self.setup()

@@ -24,13 +24,13 @@ def run(host: Host, op: Op) -> int:
         trace.add(sim.clock, sim.current.id, "op", str(op))
     if sim.local is not None:
         sim.local.begin_operation(sim.current.id)
-    host.operations_in_flight += 1
+    host.watch.op_began(op)
     result = 0
     if op.is_seamcall:
         seamcall(host, op)
     else:
         result = _TABLE[op.name](host, *op.args)
-    host.operations_in_flight -= 1
+    host.watch.op_ended(op)
     sim.rounds.clear()
     if trace is not None and sim.running:
         trace.add(max(sim.clock - 1, 0), sim.current.id, "op-end", str(op), errno_name(result))

@@ -8,7 +8,8 @@ from tdxfuzz.module.watch import ModuleWatch
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
-    from tdxfuzz.host.kernel.held import Context, Hold
+    from tdxfuzz.case.operation import Op
+    from tdxfuzz.host.kernel.hold import Context, Hold
 
 
 class HostWatch(ModuleWatch):
@@ -19,11 +20,27 @@ class HostWatch(ModuleWatch):
     range, ``leaf`` a leaf number.
     """
 
+    def op_began(self, op: Op) -> None:
+        """The current CPU begins an operation, a line of its program or of the set-up."""
+
+    def op_ended(self, op: Op) -> None:
+        """The operation that the current CPU began has ended."""
+
     def calling(self, leaf: int, version: int, regs: Registers) -> None:
         """The current CPU is about to make a SEAMCALL; ``regs`` hold its inputs."""
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         """A SEAMCALL of the current CPU returned; ``regs`` hold its outputs."""
+
+    def entered(self, what: str, pfn: int, holders: int, cached: bool) -> None:
+        """The current CPU calls the design for a page: ``what`` is get, put, demote or promote.
+
+        ``holders`` is how many pages hold the page's 2MB range now; ``cached`` says whether
+        the call comes with a cache of pages, because nothing may be allocated.
+        """
+
+    def left(self, what: str, pfn: int) -> None:
+        """The design returned from what the current CPU ``entered``."""
 
     def held(self, pfn: int, kind: str) -> None:
         """``get`` returned 0 for a page: from now on its range's pair must stay."""

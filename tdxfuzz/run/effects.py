@@ -19,7 +19,7 @@ from tdxfuzz.host.faults import CallCounter
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
-from tdxfuzz.host.kvm.rcu import RcuQueue
+from tdxfuzz.host.kernel.rcu import RcuQueue
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
 from tdxfuzz.module.pamt import Pamt2M, PamtEntry

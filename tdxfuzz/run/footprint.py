@@ -16,7 +16,7 @@ from tdxfuzz.module.pamt_entry import Pamt2M, PamtEntry
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
 from tdxfuzz.run.worlds import Rerun, Worlds
-from tdxfuzz.sim import EMPTY, READ, Cell, Cpu, FollowSchedule, Schedule, Simulator, Why
+from tdxfuzz.sim import EMPTY, READ, Cpu, FollowSchedule, Schedule, Simulator, Why
 
 Access = tuple[int, int, bool]
 """(step, CPU, whether it changes something)."""
@@ -32,7 +32,7 @@ class Footprint:
 
     def __init__(self, schedule: Schedule = EMPTY) -> None:
         self._follow = FollowSchedule(schedule)
-        self._touched: dict[int, tuple[Cell, list[Access]]] = {}
+        self._touched: dict[int, tuple[object, list[Access]]] = {}
         self._entries: dict[int, list[Access]] = {}
 
     def preempt(self, sim: Simulator) -> Cpu | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,22 +10,11 @@ from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.watch import ModuleWatch
 
 if TYPE_CHECKING:
-    from tdxfuzz.abi import Registers, Status
     from tdxfuzz.host.host import Host
 
 WATCHES: tuple[type, ...] = (HostWatch, ModuleWatch)
 
 HOOKS = tuple(name for watch in WATCHES for name in vars(watch) if not name.startswith("_"))
-
-
-class Tally(HostWatch):
-    """Counts SEAMCALLs by leaf number and status code."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[tuple[int, int]] = Counter()
-
-    def called(self, leaf: int, regs: Registers, status: Status) -> None:
-        self.calls[leaf, status >> 32] += 1
 
 
 class Judge(HostWatch):

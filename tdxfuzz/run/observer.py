@@ -18,7 +18,7 @@ from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.host.host import Host
 from tdxfuzz.run.effects import learnt
 from tdxfuzz.run.shared_state import SharedState
-from tdxfuzz.sim import Cell, Cpu, LocalMemory, Softirq, State, Why
+from tdxfuzz.sim import Cell, Cpu, LocalMemory, Softirq, State, WaitLock, Why
 
 OURS = str(Path(tdxfuzz.__file__).parent)
 DESIGNS = str(Path(tdxfuzz.__file__).parent / "host/designs")
@@ -72,7 +72,7 @@ class Observer:
     def stops(self, cpu: Cpu, why: Why) -> None:
         """A CPU cannot go on, or is at a retry point."""
         if why is Why.BLOCK:
-            assert cpu.waiting_for is not None
+            assert isinstance(cpu.waiting_for, WaitLock)
             self._waits_for[cpu.id] = cpu.waiting_for
         elif why is Why.YIELD:
             self._parked[cpu.id] = "retry"
@@ -109,7 +109,7 @@ class Observer:
         if cpu.waiting_for is not None:
             return cpu.waiting_for.name
         parked = self._parked.get(cpu.id)
-        if parked is not None or cpu.next_cell is None or cpu.state is State.DONE:
+        if parked is not None or not isinstance(cpu.next_cell, Cell) or cpu.state is State.DONE:
             return parked or ""
         return f"{cpu.next_cell.name} {cpu.next_access}"
 

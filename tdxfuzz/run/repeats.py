@@ -1,13 +1,28 @@
 """Runs that come back to where they were: a schedule's ``loop``, confirmed.
 
 A schedule may say that its last steps lead back to the state before them. Such a run could repeat
-these steps for ever. Whether it is so is looked at in each run, by the keys of the two states.
+these steps for ever. Each run looks whether that is so: it makes the steps once more, and compares
+the states after the first and after the second time. Before the first time a CPU may still know
+what it did on the way to the loop, and what it does not use any more.
 """
 
 from __future__ import annotations
 
 from tdxfuzz.run.observer import Observer
-from tdxfuzz.sim import Cpu, FollowSchedule, Livelock, Simulator, Why
+from tdxfuzz.sim import Cell, Cpu, FollowSchedule, Livelock, Schedule, Simulator, Switch, Why
+
+
+def once_more(schedule: Schedule) -> Schedule:
+    """The schedule of a loop, with the loop's steps appended once more."""
+    if schedule.loop is None:
+        return schedule
+    first, last = schedule.loop
+    again = [
+        Switch(switch.step + last - first, switch.cpu)
+        for switch in schedule
+        if switch.step > first and switch.step + last - first > last
+    ]
+    return Schedule((*schedule.switches, *again))
 
 
 class Repeats:
@@ -15,8 +30,8 @@ class Repeats:
 
     Args:
         observer: of the coming run.
-        follow: makes the switches.
-        loop: the steps before which the two states are.
+        follow: makes the switches of :func:`once_more`.
+        loop: the steps before which the loop begins and ends.
     """
 
     due = -1
@@ -24,24 +39,28 @@ class Repeats:
     def __init__(self, observer: Observer, follow: FollowSchedule, loop: tuple[int, int]) -> None:
         self._observer = observer
         self._follow = follow
-        self._first, self._last = loop
+        self._loop = loop
+        first, self._middle = loop
+        self._last = self._middle + self._middle - first
         self._before: bytes | None = None
         self._stepped: set[Cpu] = set()
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         cpu, cell = sim.current, sim.current.next_cell
-        assert cell is not None
+        assert isinstance(cell, Cell)
         self._observer.goes_on(cpu)
         target = self._follow.preempt(sim)
         if target is not None and target is not cpu:
             return target
-        if sim.clock == self._first and self._before is None:
+        if sim.clock == self._middle and self._before is None:
             self._before = self._observer.key()
-            self._stepped.clear()
+            # The trace shows the loop once.
+            sim.trace = sim.log = None
         elif sim.clock == self._last and self._observer.key() == self._before:
             cpus = sorted(self._stepped, key=lambda each: each.id)
-            sim.stop(Livelock(cpus, repeats=True))
-        self._stepped.add(cpu)
+            sim.stop(Livelock(cpus, self._loop))
+        if self._before is not None:
+            self._stepped.add(cpu)
         self._observer.performs(cpu, cell, cpu.next_access)
         return None
 

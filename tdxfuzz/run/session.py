@@ -13,16 +13,18 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.check import CAREFUL, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.in_flight import InFlight
 from tdxfuzz.host import operations
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
-from tdxfuzz.run.judge import Judge, Tally
+from tdxfuzz.run.judge import Judge
 from tdxfuzz.run.observer import Observer
-from tdxfuzz.run.repeats import Repeats
-from tdxfuzz.run.result import Contention, Run
+from tdxfuzz.run.repeats import Repeats, once_more
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     End,
     FollowSchedule,
@@ -88,9 +90,7 @@ class Session:
         careful: bool = False,
         every_check: bool = False,
     ) -> None:
-        layer_class = design or _BUILT_IN.get(case.design)
-        if layer_class is None:
-            raise UnknownDesignError(f"unknown design {case.design!r}")
+        layer_class = layer_class_of(case, design)
         self.case = case
         self.findings: list[Finding] = []
         self.traced = traced
@@ -98,7 +98,7 @@ class Session:
         self.fingerprint: Fingerprint | None = None
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
-        self._follow = FollowSchedule(case.schedule)
+        self._follow = FollowSchedule(once_more(case.schedule))
         self.sim = Simulator(
             case.world.cpus,
             policy or self._follow,
@@ -109,8 +109,11 @@ class Session:
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
         self._every_check = every_check
-        self._checks = [check(self.host, self.findings) for check in _listening(case, careful)]
-        self._tally = Tally()
+        self._in_flight = InFlight(self.sim)
+        self._checks = [
+            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful)
+        ]
+        self._tally = Tally(self.sim)
         self.overhear()
         self._stuck: Livelock | None = None
         try:
@@ -123,7 +126,7 @@ class Session:
 
     def overhear(self, *listeners: ModuleWatch) -> None:
         """From now on host and module tell the checks, and in the coming run ``listeners``."""
-        judge = Judge([self.host, *self._checks, self._tally, *listeners])
+        judge = Judge([self.host, self._in_flight, *self._checks, self._tally, *listeners])
         self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
         self.host.module.watch = judge
 
@@ -140,7 +143,7 @@ class Session:
         sim = self.sim
         # A policy may know a great deal, and each run brings its own.
         policy, sim.policy = sim.policy, self._follow
-        self._rewind = Rewind(self.host, self._checks, self._tally, self.findings)
+        self._rewind = Rewind(self.host, self._checks, self._in_flight, self._tally, self.findings)
         sim.policy = policy
         return self
 
@@ -159,7 +162,7 @@ class Session:
         self.case = self.host.case = case
         self.host.expect(case.faults)
         self.traced = traced
-        self._follow = FollowSchedule(case.schedule)
+        self._follow = FollowSchedule(once_more(case.schedule))
         self.sim.policy = policy or self._follow
 
     def steer(self, policy: Policy) -> None:
@@ -205,20 +208,27 @@ class Session:
             case=self.case,
             outcome=outcome,
             findings=tuple(self.findings),
-            schedule=Schedule(tuple(self._follow.applied), self.case.schedule.loop),
+            schedule=self._applied(),
             preemptions=self._follow.preemptions,
             calls=self._tally.calls if self._rewind is None else self._tally.calls.copy(),
             seen=frozenset(check.id for check in self._checks if check.seen),
             setup_steps=self._setup_steps,
             waits=self.sim.waits,
-            adds_met=self.host.adds_met,
-            contention=_contention(self.host),
-            longest=self.host.longest,
+            adds_met=self._in_flight.adds_met,
+            contention=self._tally.contention(),
+            longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
             layout=self.host.layout,
             trace=self.trace,
             state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
+
+    def _applied(self) -> Schedule:
+        """The case's schedule without its no-ops, and without the second time of its loop."""
+        loop, applied = self.case.schedule.loop, self._follow.applied
+        if loop is not None:
+            applied = [switch for switch in applied if switch.step <= loop[1]]
+        return Schedule(tuple(applied), loop)
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:
@@ -262,14 +272,6 @@ def _listening(case: Case, careful: bool) -> list[type[Check]]:
     return [check for name, check in checks.items() if not case.checks or name in case.checks]
 
 
-def _contention(host: Host) -> Contention:
-    shared = [visits for visits in host.visits.values() if visits.cpus & (visits.cpus - 1)]
-    if not shared:
-        return Contention.NONE
-    at_edge = any(visits.holders <= visits.puts for visits in shared)
-    return Contention.EDGE if at_edge else Contention.SHARED
-
-
 def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
     for op in setup:
         result = operations.run(host, op)
@@ -292,6 +294,18 @@ def _event_log(sim: Simulator, trace: Trace) -> Callable[[str, str, str, bool], 
         trace.add(sim.clock - 1, sim.current.id, "event", resource, op, mode, ok)
 
     return log
+
+
+def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:
+    """The class of a case's design.
+
+    Raises:
+        UnknownDesignError: it is not built in, and none is given.
+    """
+    layer_class = design or _BUILT_IN.get(case.design)
+    if layer_class is None:
+        raise UnknownDesignError(f"unknown design {case.design!r}")
+    return layer_class
 
 
 def _blame(layer_class: type[RefcountLayer], error: Exception) -> HarnessError:

@@ -18,8 +18,7 @@ from tdxfuzz.check.finding import Finding
 from tdxfuzz.host import operations
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, Session
-from tdxfuzz.sim import Cpu, Schedule, Simulator, Why
-from tdxfuzz.sim.scheduler import NEVER, default_choice
+from tdxfuzz.sim import NEVER, Cpu, Schedule, Simulator, Why, default_choice
 
 
 class _Steered:

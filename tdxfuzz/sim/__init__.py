@@ -6,30 +6,21 @@ simulated CPU may run instead. A run is fixed by its programs and its schedule, 
 can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 """
 
-from tdxfuzz.sim.cell import (
-    BLIND,
-    EVENT,
-    READ,
-    RMW,
-    SHARED,
-    WRITE,
-    Cell,
-    Counter,
-    NamedCell,
-    Variable,
-    access_name,
-)
+from tdxfuzz.sim.access import BLIND, EVENT, READ, RMW, SHARED, WRITE, access_name
+from tdxfuzz.sim.cell import Cell, NamedCell, Variable
 from tdxfuzz.sim.cpu import Cpu, State
+from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
 from tdxfuzz.sim.fault import Fault
+from tdxfuzz.sim.follow_schedule import FollowSchedule
 from tdxfuzz.sim.livelock import MOST_ROUNDS, Livelock
 from tdxfuzz.sim.local import LocalMemory
-from tdxfuzz.sim.lock import Deadlock, FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim.lock import FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim.outcome import End, Outcome
 from tdxfuzz.sim.rewind import NotRewindableError, Rewind
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
-from tdxfuzz.sim.scheduler import FollowSchedule, Policy, Why, default_choice
-from tdxfuzz.sim.simulator import End, Outcome, Simulator
+from tdxfuzz.sim.simulator import NEVER, Policy, Simulator, Why, default_choice
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Record, Trace
 
@@ -38,12 +29,12 @@ __all__ = [
     "EMPTY",
     "EVENT",
     "MOST_ROUNDS",
+    "NEVER",
     "READ",
     "RMW",
     "SHARED",
     "WRITE",
     "Cell",
-    "Counter",
     "Cpu",
     "Deadlock",
     "End",

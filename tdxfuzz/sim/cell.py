@@ -4,32 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tdxfuzz.sim.access import READ, WRITE
+
 if TYPE_CHECKING:
     from tdxfuzz.sim.simulator import Simulator
 
-READ = 0
-WRITE = 1
-RMW = 2
-"""A read-modify-write instruction: one step."""
-
-EVENT = 4
-"""Flag: the first instruction of an operation that a recording lists as one event."""
-
-SHARED = 8
-"""Flag: it looks only at whether somebody holds the lock exclusively (or wants to), and
-changes only the number of sharers. Such accesses commute with each other."""
-
-BLIND = 16
-"""Flag: the CPU learns nothing from it."""
-
-_NAMES = {READ: "read", WRITE: "write", RMW: "rmw"}
-
 T = TypeVar("T")
-
-
-def access_name(access: int) -> str:
-    """``"read"``, ``"write"`` or ``"rmw"``; flags are dropped."""
-    return _NAMES[access & 3]
 
 
 class Cell:
@@ -83,16 +63,3 @@ class Variable(NamedCell, Generic[T]):
         """Store: one step."""
         self.sim.step(self, WRITE)
         self.value = value
-
-
-class Counter(Variable[int]):
-    """An integer with atomic addition."""
-
-    __slots__ = ()
-
-    def add(self, n: int) -> int:
-        """Add ``n`` in one step; the value from before."""
-        self.sim.step(self, RMW)
-        old = self.value
-        self.value = old + n
-        return old

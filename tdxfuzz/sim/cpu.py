@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from greenlet import greenlet
 
-    from tdxfuzz.sim.cell import Cell
-    from tdxfuzz.sim.lock import WaitLock
+
+class Named(Protocol):
+    """What a CPU can access in a step: a cell, as far as the simulator is concerned."""
+
+    @property
+    def name(self) -> str:
+        """A name that is the same in every run of the same case."""
+
+
+class Blocker(Named, Protocol):
+    """What a CPU can wait for: a lock, or the end of its softirq."""
+
+    def blockers(self, cpu: Cpu) -> list[Cpu]:
+        """The CPUs that ``cpu`` waits for, at least one."""
 
 
 class State(Enum):
@@ -46,8 +58,8 @@ class Cpu:
         self.irqs_off = 0
         self.state = State.RUNNABLE
         self.started = False
-        self.waiting_for: WaitLock | None = None
-        self.next_cell: Cell | None = None
+        self.waiting_for: Blocker | None = None
+        self.next_cell: Named | None = None
         self.next_access = 0
         self.greenlet: greenlet | None = None
 

@@ -21,31 +21,32 @@ loop that needs as many for another reason would have to be long indeed."""
 class Livelock(StopRun):
     """All CPUs that could run were in retry loops, round after round, in vain.
 
-    ``cpus`` are those; others are done, or wait for a lock that one of them holds. ``repeats``:
-    the run was seen to come back to the same state.
+    ``cpus`` are those; others are done, or wait for a lock that one of them holds. ``loop``:
+    the steps before which the run was seen to be in the same state.
     """
 
-    def __init__(self, cpus: list[Cpu], repeats: bool = False) -> None:
-        how = (
-            "came back to the same state" if repeats else f"went round {MOST_ROUNDS} times in vain"
-        )
+    def __init__(self, cpus: list[Cpu], loop: tuple[int, int] | None = None) -> None:
+        back = "came back to the same state"
+        how = f"went round {MOST_ROUNDS} times in vain" if loop is None else back
         super().__init__(f"{', '.join(map(str, cpus))} {how}")
         self.cpus = cpus
-        self.repeats = repeats
+        self.loop = loop
 
 
 class Rounds:
     """How often each CPU has passed a retry point since anybody got on.
 
-    ``total`` counts retry points over the whole run. Whoever knows what getting on is says
+    ``most`` is how many rounds make a livelock; ``total`` counts retry points over the whole run.
+    Whoever knows what getting on is says
     so with :meth:`clear`.
     """
 
-    __slots__ = ("_dirty", "_of", "total")
+    __slots__ = ("_dirty", "_of", "most", "total")
 
     def __init__(self, cpus: int) -> None:
         self._of = [0] * cpus
         self._dirty = False
+        self.most = MOST_ROUNDS
         self.total = 0
 
     def clear(self) -> None:
@@ -59,9 +60,9 @@ class Rounds:
         self.total += 1
         self._dirty = True
         self._of[cpu.id] += 1
-        if self._of[cpu.id] < MOST_ROUNDS:
+        if self._of[cpu.id] < self.most:
             return None
         running = [each for each in others if each is cpu or each.state is State.RUNNABLE]
-        if any(self._of[each.id] < MOST_ROUNDS for each in running):
+        if any(self._of[each.id] < self.most for each in running):
             return None
         return Livelock(running)

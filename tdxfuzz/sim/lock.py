@@ -6,25 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tdxfuzz.sim.cell import RMW, NamedCell
+from tdxfuzz.sim.access import RMW
+from tdxfuzz.sim.cell import NamedCell
 from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.deadlock import Deadlock, find_cycle
 from tdxfuzz.sim.errors import HarnessError, StopRun
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.cpu import Cpu
     from tdxfuzz.sim.simulator import Simulator
-
-
-class Deadlock(StopRun):
-    """A cycle of CPUs that wait for each other, even if others could still run.
-
-    ``waits`` lists, in the order of the cycle, each CPU, the lock it waits for and the
-    CPU that stands in its way.
-    """
-
-    def __init__(self, waits: list[tuple[Cpu, WaitLock, Cpu]]) -> None:
-        super().__init__(", ".join(f"{c} waits for {lock.name} of {b}" for c, lock, b in waits))
-        self.waits = waits
 
 
 def _is_stop(kind: type[BaseException] | None) -> bool:
@@ -72,27 +62,6 @@ class WaitLock(NamedCell):
         if cycle:
             sim.stop(Deadlock(cycle))
         sim.blocked()
-
-
-def find_cycle(cpu: Cpu) -> list[tuple[Cpu, WaitLock, Cpu]]:
-    """The cycle of waiting that leads from ``cpu`` back to it; empty if there is none."""
-    path: list[tuple[Cpu, WaitLock, Cpu]] = []
-    seen: set[int] = set()
-
-    def visit(at: Cpu) -> bool:
-        lock = at.waiting_for
-        if lock is None or at.id in seen:
-            return False
-        seen.add(at.id)
-        for blocker in lock.blockers(at):
-            path.append((at, lock, blocker))
-            if blocker is cpu or visit(blocker):
-                return True
-            path.pop()
-        return False
-
-    visit(cpu)
-    return path
 
 
 class FairLock(WaitLock):

@@ -21,6 +21,8 @@ from types import (
     ModuleType,
 )
 
+from tdxfuzz.sim.schedule import Switch
+
 _VALUES = (int, str, bytes, float, type(None), type, GenericAlias, Enum, range, ModuleType)
 _UNSET = object()
 
@@ -31,6 +33,9 @@ BOUND = (MethodType, BuiltinFunctionType, BuiltinMethodType)
 
 MADE_IN_PYTHON = 1 << 9
 """``Py_TPFLAGS_HEAPTYPE``."""
+
+_REFUSES: object = Switch.__setattr__
+"""What attrs gives every frozen class, of which this is one, to refuse assignment."""
 
 COMPILED = "__mypyc_attrs__"
 """Where a class that mypyc compiled lists its slots."""
@@ -171,7 +176,7 @@ def _shape(kind: type) -> Shape:
             # A compiled class lists what it inherits as well.
             if name not in ("__dict__", "__weakref__") and mangled in members:
                 slots.append((mangled, members[mangled].__set__))
-    return tuple(slots), "frozen" in kind.__setattr__.__name__
+    return tuple(slots), kind.__setattr__ is _REFUSES
 
 
 def _mangled(kind: type, name: str) -> str:

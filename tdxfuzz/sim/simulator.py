@@ -5,58 +5,87 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
-from attrs import frozen
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from tdxfuzz.sim.cell import Cell, access_name
-from tdxfuzz.sim.cpu import Cpu, State
+from tdxfuzz.sim.access import access_name
+from tdxfuzz.sim.cpu import Cpu, Named, State
+from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
-from tdxfuzz.sim.livelock import Livelock, Rounds
+from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.local import LocalMemory
-from tdxfuzz.sim.lock import Deadlock
-from tdxfuzz.sim.schedule import EMPTY
-from tdxfuzz.sim.scheduler import NEVER, FollowSchedule, Policy, Why
+from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Trace
 
 DEFAULT_BOUND = 100_000
+
 EventLog = Callable[[str, str, str, bool], None]
 """Called with operation, mode, resource and success after each logged operation."""
 
-
-class End(Enum):
-    """How a run ended."""
-
-    REST = "rest"
-    STOPPED = "stopped"
-    DEADLOCK = "deadlock"
-    LIVELOCK = "livelock"
-    BOUND = "bound"
+NEVER = 1 << 62
 
 
-_END = {
-    type(None): End.REST,
-    Deadlock: End.DEADLOCK,
-    Livelock: End.LIVELOCK,
-    StepBound: End.BOUND,
-}
+class Why(Enum):
+    """Why somebody else has to be chosen."""
+
+    START = "start"
+    BLOCK = "block"
+    YIELD = "yield"
+    DONE = "done"
 
 
-@frozen
-class Outcome:
-    """What the simulator itself can say about a finished run.
+class Policy(Protocol):
+    """Decides who runs. All its freedom is here; all else is determined."""
 
-    ``switches`` are all changes of CPU as (step, CPU) pairs; ``steps`` counts the
-    steps performed while the programs ran.
+    due: int
+    """The next step before which :meth:`preempt` wants to be asked."""
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        """A runnable CPU to run instead of the current one, or None to go on."""
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        """A runnable CPU, now that the current one stopped; None if there is none."""
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """``cpu`` became runnable again (a lock was handed to it)."""
+
+
+def default_choice(sim: Simulator, why: Why) -> Cpu | None:
+    """The lowest runnable id; after a yield the next in the ring, itself last. When a softirq
+    has ended, its CPU goes on.
     """
+    cpus = sim.cpus
+    interrupted = cpus[sim.current.on]
+    if why is Why.DONE and interrupted is not sim.current and interrupted.runnable:
+        return interrupted
+    if why is Why.YIELD:
+        here = sim.current.id
+        order = [cpus[(here + i) % len(cpus)] for i in range(1, len(cpus) + 1)]
+    else:
+        order = cpus
+    return next((cpu for cpu in order if cpu.runnable), None)
 
-    end: End
-    steps: int
-    switches: tuple[tuple[int, int], ...]
-    deadlock: Deadlock | None = None
-    livelock: Livelock | None = None
+
+class DefaultOrder:
+    """Stay on the current CPU until it blocks, yields or ends."""
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due = NEVER
+
+    def preempt(self, sim: Simulator) -> Cpu | None:
+        """None: no CPU is preempted."""
+        return None
+
+    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
+        """The default choice."""
+        return default_choice(sim, why)
+
+    def woken(self, sim: Simulator, cpu: Cpu) -> None:
+        """Nothing: a woken CPU waits for its turn."""
 
 
 class Simulator:
@@ -72,7 +101,7 @@ class Simulator:
 
     Args:
         cpus: number of CPUs.
-        policy: who runs next; by default everybody in turn, to the end.
+        policy: who runs next; :class:`DefaultOrder` if it is not given.
         trace: where to record every step, if anywhere.
         bound: steps after which the run is cut off.
         softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
@@ -111,10 +140,10 @@ class Simulator:
         self.current = self.cpus[0]
         self.softirqs: list[Softirq] = []
         if softirqs:
-            self.softirqs = [Softirq(self, cpus + i, cpu) for i, cpu in enumerate(self.cpus)]
+            self.softirqs = [Softirq(cpus + i, cpu) for i, cpu in enumerate(self.cpus)]
             self.cpus += self.softirqs
         self.softirq_handler: Callable[[], None] | None = None
-        self.policy: Policy = FollowSchedule(EMPTY) if policy is None else policy
+        self.policy: Policy = DefaultOrder() if policy is None else policy
         self.trace = trace
         self.bound = bound
         self.clock = 0
@@ -129,13 +158,13 @@ class Simulator:
         self._hub: greenlet | None = None
         self._stopped_by: StopRun | None = None
 
-    def step(self, cell: Cell, access: int) -> None:
+    def step(self, cell: Named, access: int) -> None:
         """Announce an atomic action on ``cell``; return when it may be performed."""
         if self.clock >= self.due:
             self._attend(cell, access)
         self.clock += 1
 
-    def _attend(self, cell: Cell, access: int) -> None:
+    def _attend(self, cell: Named, access: int) -> None:
         """The rare step before which something has to be decided or recorded."""
         if self.over:
             raise GreenletExit
@@ -159,7 +188,7 @@ class Simulator:
         else:
             self.due = min(self.policy.due, self.bound)
 
-    def retry(self, cell: Cell) -> None:
+    def retry(self, cell: Named) -> None:
         """A retry point: one step on ``cell`` after which the others go first.
 
         Raises:
@@ -247,13 +276,7 @@ class Simulator:
         finally:
             steps = self.clock
             self._unwind()
-        return Outcome(
-            _END.get(type(reason), End.STOPPED),
-            steps,
-            tuple(self.switches),
-            deadlock=reason if isinstance(reason, Deadlock) else None,
-            livelock=reason if isinstance(reason, Livelock) else None,
-        )
+        return Outcome.after(reason, steps, tuple(self.switches))
 
     def _loop(self) -> None:
         why = Why.START

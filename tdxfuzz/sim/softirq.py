@@ -6,25 +6,20 @@ is the interrupt. Until it has ended, its CPU cannot go on, whatever it was doin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tdxfuzz.sim.cpu import Cpu, State
-from tdxfuzz.sim.lock import WaitLock
-
-if TYPE_CHECKING:
-    from tdxfuzz.sim.simulator import Simulator
 
 
-class Interrupt(WaitLock):
+class Interrupt:
     """What an interrupted CPU waits for: the end of its softirq."""
 
-    __slots__ = ("softirq",)
+    __slots__ = ("name", "softirq")
 
-    def __init__(self, sim: Simulator, softirq: Softirq) -> None:
-        super().__init__(sim, f"softirq[{softirq.on}]")
+    def __init__(self, softirq: Softirq) -> None:
+        self.name = f"softirq[{softirq.on}]"
         self.softirq = softirq
 
-    def holders(self) -> list[Cpu]:
+    def blockers(self, cpu: Cpu) -> list[Cpu]:
+        """The softirq, whichever CPU it interrupted."""
         return [self.softirq]
 
 
@@ -36,13 +31,13 @@ class Softirq(Cpu):
 
     __slots__ = ("active", "base", "interrupt")
 
-    def __init__(self, sim: Simulator, softirq_id: int, base: Cpu) -> None:
+    def __init__(self, softirq_id: int, base: Cpu) -> None:
         super().__init__(softirq_id)
         self.on = base.id
         self.state = State.DONE
         self.base = base
         self.active = False
-        self.interrupt = Interrupt(sim, self)
+        self.interrupt = Interrupt(self)
 
     @property
     def runnable(self) -> bool:

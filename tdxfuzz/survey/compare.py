@@ -15,15 +15,11 @@ from random import Random
 from attrs import define, evolve, field
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.hunt import ORDERS, Budget
-from tdxfuzz.engines.portfolio import Portfolio
+from tdxfuzz.engines.draw import cases_of, orders_of
+from tdxfuzz.engines.plan import HuntPlan, PlanError
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.generate.choices import RandomChoices
-from tdxfuzz.generate.programs import draw_case
-from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design
 
 
 @define
@@ -32,11 +28,15 @@ class ComparedDesign:
     ``first`` is the first run with each.
     """
 
-    name: str
-    design: Design = None
+    plan: HuntPlan
     statistics: Statistics = field(factory=Statistics)
     broken: Counter[str] = field(factory=Counter)
     first: dict[str, Run] = field(factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the design."""
+        return self.plan.design_name
 
 
 @define
@@ -54,45 +54,50 @@ class Comparison:
 
 
 def compare(
-    sides: Sequence[ComparedDesign],
-    seed: int,
-    budget: Budget,
-    cpus: int = 2,
-    variant: str = DEFAULT.name,
-    progress: Callable[[Comparison], None] | None = None,
+    plans: Sequence[HuntPlan], progress: Callable[[Comparison], None] | None = None
 ) -> Comparison:
     """Put designs through the same programs until the budget is spent.
 
     Args:
-        sides: the designs, nothing counted yet.
-        seed: of the random source.
-        budget: when to stop; its cases are programs.
-        cpus: in each world.
-        variant: of the module, by name.
+        plans: one for each design, else alike. The cases of their budget are programs.
         progress: called after every program.
 
     Raises:
+        PlanError: fewer than two designs, or one twice, or the plans differ in more.
         HarnessError: a design misused the harness, or raised.
     """
-    comparison = Comparison(sides)
-    source = Random(seed)
+    first = _checked(plans)
+    comparison = Comparison([ComparedDesign(plan) for plan in plans])
+    rng = Random(first.seed)
+    cases = cases_of(first, rng)
     began = time.monotonic()
-    while not _spent(comparison, budget):
-        case = draw_case(RandomChoices(source), sides[0].name, cpus).on_module(variant)
-        comparison.programs[_put_through(case, sides, source.getrandbits(64))] += 1
+    while not first.budget.is_spent(comparison.seconds, comparison.cases):
+        broken = _put_through(next(cases), comparison.sides, rng.getrandbits(64))
+        comparison.programs[broken] += 1
         comparison.seconds = time.monotonic() - began
         if progress is not None:
             progress(comparison)
     return comparison
 
 
+def _checked(plans: Sequence[HuntPlan]) -> HuntPlan:
+    """The first plan, which says all but the design for the others as well."""
+    if len(plans) < 2 or len({plan.design_name for plan in plans}) != len(plans):
+        raise PlanError(("--compare",), "--compare needs two designs or more, each once")
+    first = plans[0]
+    for plan in plans:
+        if evolve(plan, design_name=first.design_name, design=first.design) != first:
+            raise PlanError(("--compare",), "--compare needs plans that differ in the design alone")
+    return first
+
+
 def _put_through(case: Case, sides: Sequence[ComparedDesign], seed: int) -> frozenset[str]:
     """One program under each design; the names of those that it broke."""
-    bases = [BaseRun(evolve(case, design=side.name), side.design) for side in sides]
-    orders = max(ORDERS[base.run.contention] for base in bases)
+    bases = [BaseRun(evolve(case, design=side.name), side.plan.design) for side in sides]
+    orders = max(map(orders_of, bases))
     broken = set()
     for side, base in zip(sides, bases, strict=True):
-        rng, engine = Random(seed), Portfolio()
+        rng, engine = Random(seed), side.plan.new_engine()
         attempts = [base.run, *(engine.attempt(rng, base) for _ in range(orders))]
         buckets: dict[str, Run] = {}
         for attempt in attempts:
@@ -104,9 +109,3 @@ def _put_through(case: Case, sides: Sequence[ComparedDesign], seed: int) -> froz
         if buckets:
             broken.add(side.name)
     return frozenset(broken)
-
-
-def _spent(comparison: Comparison, budget: Budget) -> bool:
-    return (budget.seconds is not None and comparison.seconds >= budget.seconds) or (
-        budget.cases is not None and comparison.cases >= budget.cases
-    )

@@ -20,8 +20,8 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
-from tdxfuzz.engines.hunt import Budget, hunt
-from tdxfuzz.engines.portfolio import Portfolio
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, Session, run
@@ -127,18 +127,16 @@ def row(
         scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
         case = scenario.case(design_name)
-        verified = verify(
-            case.on_module(effort.variant), design, bounds, until=StopRule.EVERY_CHECK
-        )
-        seen |= verified.counts.seen
-        for check, shown in verified.firsts.items():
+        result = verify(case.on_module(effort.variant), design, bounds, until=StopRule.EVERY_CHECK)
+        seen |= result.counts.seen
+        for check, shown in result.firsts.items():
             found.setdefault(check, shown)
             if scenario.world.areas:
                 found.setdefault(HUGE_PAGES, shown)
         if scenario.world.areas:
             seen.add(HUGE_PAGES)
-        if verified.verdict is not Verdict.PASS and verified.why:
-            unfinished[name] = verified.why
+        if result.verdict is not Verdict.PASS and result.why:
+            unfinished[name] = result.why
     tell("each allocation failing once")
     for shown in _with_each_fault(design_name, design, effort):
         for finding in shown.findings:
@@ -147,19 +145,19 @@ def row(
                 if alone.finding is not None:
                     found[finding.check] = alone
     tell(f"a hunt with {HUNT_CPUS} CPUs")
-    budget = Budget(seconds=effort.hunt_seconds)
-    hunted = hunt(
+    plan = HuntPlan(
         design_name,
-        Portfolio(),
-        effort.seed,
-        budget,
-        HUNT_CPUS,
-        design,
+        Budget(seconds=effort.hunt_seconds),
+        design=design,
+        seed=effort.seed,
+        cpus=HUNT_CPUS,
         variant=effort.variant,
     )
-    seen |= set(hunted.statistics.seen)
-    if hunted.found is not None and hunted.found.finding is not None:
-        found.setdefault(hunted.found.finding.check, hunted.found)
+    hunt_result = hunt(plan)
+    seen |= set(hunt_result.statistics.seen)
+    first = hunt_result.found
+    if first is not None and first.finding is not None:
+        found.setdefault(first.finding.check, first)
     text = _bounds_text(effort)
     whole = [f"{name}: {why}" for name, why in unfinished.items()]
     huge = [f"{name}: {why}" for name, why in unfinished.items() if SCENARIOS[name].world.areas]

@@ -8,15 +8,12 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.case.scenarios import Scenario
+from tdxfuzz.engines.draw import orders_of
 from tdxfuzz.engines.events import HuntListener
-from tdxfuzz.engines.hunt import Budget, HuntLog, HuntResult, orders_of
-from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.engines.hunt import HuntLog, HuntResult
+from tdxfuzz.engines.plan import HYPOTHESIS, HuntPlan, PlanError
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, checks_of
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.testing.strategies import programs, schedules
 
@@ -27,36 +24,24 @@ class _Enough(BaseException):
     """Leaves Hypothesis at once; it would shrink, and we have a shrinker."""
 
 
-def hunt_with_hypothesis(
-    design_name: str,
-    hunt_seed: int,
-    budget: Budget,
-    cpus: int = 2,
-    design: Design = None,
-    listeners: Sequence[HuntListener] = (),
-    scenario: Scenario | None = None,
-    variant: str = DEFAULT.name,
-) -> HuntResult:
-    """As :func:`tdxfuzz.engines.hunt.hunt`, with Hypothesis as the source of cases.
+def hunt_with_hypothesis(plan: HuntPlan, listeners: Sequence[HuntListener] = ()) -> HuntResult:
+    """As :func:`tdxfuzz.engines.hunt.hunt`, with Hypothesis as the source of cases and orders.
 
     Raises:
+        PlanError: the plan's engine is not Hypothesis.
         HarnessError: the design misused the harness or raised.
     """
-    hostile = design_name == HOSTILE
-    statistics = Statistics(checks_of(design_name))
-    noted = HuntLog(statistics, listeners)
-    enough = False
-    worlds = Worlds(design)
-    choices = programs(design_name, cpus)
-    if scenario is not None:
-        choices = st.just(scenario.case(design_name))
+    if plan.engine != HYPOTHESIS:
+        raise PlanError(("--engine",), f"--engine {plan.engine} is not {HYPOTHESIS}")
+    log = HuntLog(plan, listeners)
+    worlds = Worlds(plan.design)
+    cases = programs(plan.design_name, plan.world_cpus)
+    if plan.scenario is not None:
+        cases = st.just(plan.scenario.case(plan.design_name))
 
     def count(attempt: Run) -> None:
-        nonlocal enough
-        noted.add(attempt)
-        found = attempt.finding is not None
-        enough = (found and not hostile) or budget.is_spent(statistics)
-        if enough:
+        log.add(attempt)
+        if log.is_over:
             raise _Enough
 
     @settings(
@@ -66,10 +51,10 @@ def hunt_with_hypothesis(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @seed(hunt_seed)
+    @seed(plan.seed)
     @given(st.data())
     def body(data: st.DataObject) -> None:
-        base = BaseRun(data.draw(choices).on_module(variant), design, worlds)
+        base = BaseRun(plan.prepared(data.draw(cases)), plan.design, worlds)
         count(base.run)
         for _ in range(orders_of(base)):
             count(base.rerun.run(data.draw(schedules(base))))
@@ -81,8 +66,8 @@ def hunt_with_hypothesis(
         pass
     except Flaky:
         # It saw the same beginning go on for longer before: that is how we leave.
-        if not enough:
+        if not log.is_over:
             raise
     except KeyboardInterrupt:
         interrupted = True
-    return noted.hunted(interrupted)
+    return log.result(interrupted)

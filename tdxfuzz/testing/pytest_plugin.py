@@ -159,13 +159,12 @@ class ReproducerItem(pytest.Item):
         replayed = replay(reproducer, design)
         if replayed.result is ReplayResult.FIXED:
             return ""
-        folder = self.path.parent
+        regressions = f"pytest -p tdxfuzz.pytest_plugin --tdx-regressions {self.path.parent}"
         return (
             f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
             f"{columns(replayed.run)}\n"
             f"Reproduce with: tdxfuzz replay {self.path}\n"
-            f"            or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {folder} "
-            f"-k {self.name}"
+            f"            or: {regressions} -k {self.name}"
         )
 
     def repr_failure(

@@ -79,6 +79,8 @@ class Explorer:
         )
         if self._sleep:
             session.overhear(self._listener)
+        # Here a loop is known by its states.
+        session.sim.rounds.most = UNLIMITED
         session.steer(self)
 
     def preempt(self, sim: Simulator) -> Cpu | None:
@@ -91,7 +93,7 @@ class Explorer:
             if self._branch is not None:
                 return None
         cell, access = cpu.next_cell, cpu.next_access
-        assert cell is not None
+        assert isinstance(cell, Cell)
         piece = self._piece(cell, access)
         conflicting = self._worklist.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:

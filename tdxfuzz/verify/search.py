@@ -27,6 +27,8 @@ from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, Nondeterminism, Schedule
 from tdxfuzz.verify.explorer import Explorer
+from tdxfuzz.verify.loops import Loops, loops_in
+from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
@@ -60,6 +62,9 @@ class VerifyResult:
     """The end of a search: ``found`` is the first run with a finding; ``why`` says what
     keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
     that found something, or for each bucket, where the search went on for those.
+
+    ``ends`` says whether every order ends, None where that is not known; ``loop`` is the kind of
+    loop that was found. A pass with ``starves`` has orders that do not end, as the design declares.
     """
 
     verdict: Verdict
@@ -68,6 +73,9 @@ class VerifyResult:
     found: Run | None = None
     why: str = ""
     firsts: Mapping[str, Run] = field(factory=dict)
+    ends: bool | None = None
+    loop: LoopKind | None = None
+    starves: bool = False
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
@@ -123,15 +131,25 @@ def verify(
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
         why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
+    loops = Loops()
+    if not firsts or until is not StopRule.FINDING:
+        loops = loops_in(worklist, case, design, finished=not why)
+    if loops.shown is not None and loops.shown.finding is not None:
+        finding = loops.shown.finding
+        every_check = until is StopRule.EVERY_CHECK
+        firsts.setdefault(finding.check if every_check else finding.bucket, loops.shown)
     found = next(iter(firsts.values()), None)
     if found is not None:
-        return VerifyResult(Verdict.FAIL, bounds, counts, found, why, firsts)
+        ends = None if loops.shown is None else False
+        return VerifyResult(Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind)
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
         return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why)
-    return VerifyResult(Verdict.PASS, bounds, counts)
+    return VerifyResult(
+        Verdict.PASS, bounds, counts, ends=not loops.declared, starves=loops.declared
+    )
 
 
 def _search(
@@ -186,6 +204,4 @@ def _search(
             why = f"more than {bounds.states:,} states"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = f"more than {bounds.seconds:g} s"
-    if not firsts and worklist.graph is not None:
-        loops = list(worklist.graph.cycles(len(session.sim.cpus)))
     return why, firsts

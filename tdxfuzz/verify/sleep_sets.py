@@ -21,7 +21,18 @@ from tdxfuzz.run.judge import HOOKS
 from tdxfuzz.sim import READ, RMW
 
 QUIET = frozenset(
-    ("calling", "called", "lock_context", "lock_wanted", "refcount_changed", "slept_in_atomic")
+    (
+        "called",
+        "calling",
+        "entered",
+        "left",
+        "lock_context",
+        "lock_wanted",
+        "op_began",
+        "op_ended",
+        "refcount_changed",
+        "slept_in_atomic",
+    )
 )
 """Hooks whose order does not matter, but for that of the steps around them: what a check judges
 by there is its CPU's own, or was stepped on, or was ever the case."""

@@ -67,7 +67,8 @@ class Branch:
 
     ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
     left then, ``local`` what the CPUs know, ``yielded`` those at a retry point, ``chosen`` the
-    state's key and the CPU, ``asleep`` those of whom another branch takes care. ``transition`` is what the choice turns out to do.
+    state's key and the CPU, ``asleep`` those of whom another branch takes care. ``transition`` is
+    what the choice turns out to do.
     """
 
     switches: tuple[tuple[int, int], ...]

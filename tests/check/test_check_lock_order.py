@@ -9,7 +9,8 @@ from tdxfuzz.case.world import World
 from tdxfuzz.check.lock_order import Edge, edges_of, shortest_cycle
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.host.kernel.held import HeldLocks, Hold
+from tdxfuzz.host.kernel.held import HeldLocks
+from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import ReadSide, Rwlock, Spinlock
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Simulator

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from sim.sim_toys import Counter
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
@@ -16,14 +17,15 @@ from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES, Engine
 from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.engines.fair_pct import FairPct, FairPolicy
-from tdxfuzz.engines.hunt import Budget, HuntResult, hunt
+from tdxfuzz.engines.hunt import HuntResult, hunt
 from tdxfuzz.engines.pct import Pct, PriorityPolicy
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.engines.random_walk import ANYWHERE, RandomWalk
 from tdxfuzz.engines.windows import Windows
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
-from tdxfuzz.sim import EMPTY, Counter, End, Schedule, Simulator
+from tdxfuzz.sim import EMPTY, End, Schedule, Simulator
 
 CASE = Case(
     "merged",
@@ -34,7 +36,7 @@ CASE = Case(
 
 
 def short_hunt(engine: str, seed: int) -> HuntResult:
-    return hunt("merged", ENGINES[engine](), seed, Budget(cases=120))
+    return hunt(HuntPlan("merged", Budget(cases=120), engine=engine, seed=seed))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -66,18 +68,18 @@ def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
 
 
 def test_a_budget_of_time_ends_a_hunt() -> None:
-    hunted = hunt("merged", ENGINES["random"](), 1, Budget(seconds=0.0))
-    assert hunted.statistics.cases == 1
+    result = hunt(HuntPlan("merged", Budget(seconds=0.0), engine="random"))
+    assert result.statistics.cases == 1
 
 
 def test_the_first_finding_ends_a_hunt() -> None:
-    hunted = hunt("hint", ENGINES["portfolio"](), 1, Budget(cases=5_000))
-    assert hunted.found is not None
-    assert hunted.statistics.cases < 5_000
-    again = run(hunted.found.case.with_schedule(hunted.found.schedule))
+    result = hunt(HuntPlan("hint", Budget(cases=5_000)))
+    assert result.found is not None
+    assert result.statistics.cases < 5_000
+    again = run(result.found.case.with_schedule(result.found.schedule))
     assert again.finding is not None
-    assert hunted.found.finding is not None
-    assert again.finding.bucket == hunted.found.finding.bucket
+    assert result.found.finding is not None
+    assert again.finding.bucket == result.found.finding.bucket
 
 
 def run_with_priorities(priorities: list[int], points: list[int]) -> list[int]:

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from tdxfuzz.case.hostile import SETUPS
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_hostile, fitting_calls
 from tdxfuzz.run.session import run
@@ -44,9 +44,9 @@ def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
 @pytest.mark.parametrize("seed", [5, 18])
 def test_a_hostile_hunt_goes_on_after_its_first_finding(seed: int) -> None:
     """Both are in docs/findings.md."""
-    hunted = hunt("hostile", ENGINES["portfolio"](), seed, Budget(cases=1_500))
-    assert set(hunted.findings) == {FATAL, GIVEN_BACK}
-    for bucket, found in hunted.findings.items():
+    result = hunt(HuntPlan("hostile", Budget(cases=1_500), seed=seed))
+    assert set(result.findings) == {FATAL, GIVEN_BACK}
+    for bucket, found in result.findings.items():
         best = shrink(found.run).run
         assert (best.case.operations, best.preemptions) == (2, 1)
         for _ in range(10):

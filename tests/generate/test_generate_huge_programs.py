@@ -8,8 +8,8 @@ import pytest
 
 from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.case.world import ALL_ENTRIES
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.huge_programs import LAYOUTS, Huge, draw_huge_case
@@ -42,8 +42,8 @@ def test_a_case_survives_bytes() -> None:
 def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
     seen = []
     for _ in range(2):
-        hunted = hunt("v6", ENGINES["portfolio"](), 4, Budget(cases=500), huge=Huge.FEW)
-        seen.append((hunted.statistics.steps, hunted.statistics.table()))
+        result = hunt(HuntPlan("v6", Budget(cases=500), seed=4, huge=Huge.FEW))
+        seen.append((result.statistics.steps, result.statistics.table()))
     assert seen[0] == seen[1]
     assert {"TDH.MEM.PAGE.DEMOTE", "TDH.MEM.PAGE.PROMOTE"} <= set(seen[0][1])
 

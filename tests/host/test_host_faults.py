@@ -9,8 +9,8 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import ENTROPY, INTERRUPT, KINDS, REFUSE, WHAT_IF
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.faults import ENTROPY_RETRIES
 from tdxfuzz.host.kvm.mmu import PAGE_AUG
 from tdxfuzz.run.result import Run
@@ -102,11 +102,9 @@ def test_kinds_are_known() -> None:
 
 
 def test_a_hunt_for_faults_shrinks_them() -> None:
-    hunted = hunt(
-        "merged", ENGINES["portfolio"](), 1, Budget(cases=2_000), faults=(REFUSE, ENTROPY)
-    )
-    assert hunted.found is not None
-    best = shrink(hunted.found).run
+    found = hunt(HuntPlan("merged", Budget(cases=2_000), faults=(REFUSE, ENTROPY))).found
+    assert found is not None
+    best = shrink(found).run
     assert len(best.case.faults) == 1
     assert best.case.operations <= 1
 

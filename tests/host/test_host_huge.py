@@ -42,7 +42,7 @@ def node_of(host: Host) -> Pamt2M:
 
 
 def refcount(host: Host) -> int:
-    return host.refcount(host.layout.area_pfn(0, 0)).value
+    return host.layer.refcount(host.layout.area_pfn(0, 0)).value
 
 
 def life(

@@ -10,8 +10,8 @@ import pytest
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session, run
@@ -78,7 +78,7 @@ SOUND = sorted(set(DESIGNS) - set(FOUND))
 
 
 def first_of(design: str, seed: int) -> Run | None:
-    return hunt(design, ENGINES["portfolio"](), seed, BUDGET).found
+    return hunt(HuntPlan(design, BUDGET, seed=seed)).found
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -97,9 +97,9 @@ def test_a_broken_design_is_found_and_its_trace_is_short(design: str, seed: int)
 
 @pytest.mark.parametrize("design", SOUND)
 def test_a_sound_design_stays_clean(design: str) -> None:
-    hunted = hunt(design, ENGINES["portfolio"](), 1, Budget(cases=2_500))
-    assert hunted.found is None, hunted.found and hunted.found.finding
-    assert hunted.statistics.unseen() == []
+    result = hunt(HuntPlan(design, Budget(cases=2_500)))
+    assert result.found is None, result.found and result.found.finding
+    assert result.statistics.unseen() == []
 
 
 def alone(design: str, fault: Fault, *checks: str) -> Case:

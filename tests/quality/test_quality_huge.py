@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.design import Pair
 from tdxfuzz.host.designs.v5 import V5
@@ -40,8 +40,8 @@ class V5Locked(V5):
 @pytest.mark.parametrize("seed", [1, 3])
 @pytest.mark.parametrize("design", CLASHES)
 def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
-    engine = ENGINES["portfolio"]()
-    found = hunt(design, engine, seed, BUDGET, scenario=SCENARIOS["split-map"]).found
+    plan = HuntPlan(design, BUDGET, seed=seed, scenario=SCENARIOS["split-map"])
+    found = hunt(plan).found
     assert found is not None
     best = shrink(found).run
     assert best.finding is not None
@@ -52,7 +52,7 @@ def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", [1, 4])
 def test_it_is_found_without_a_scenario(seed: int) -> None:
     """In v5 itself the softirq is found first."""
-    found = hunt("v5-irqsave", ENGINES["portfolio"](), seed, BUDGET, huge=Huge.FEW).found
+    found = hunt(HuntPlan("v5-irqsave", BUDGET, seed=seed, huge=Huge.FEW)).found
     assert found is not None
     assert found.finding is not None
     assert found.finding.status == "OPERAND_BUSY"
@@ -72,6 +72,6 @@ def test_the_lock_is_what_mends_it() -> None:
 
 @pytest.mark.parametrize("design", ["v6-base", "v6", "merged", "spin-on-busy", "global-rwlock"])
 def test_a_hunt_of_the_others_finds_nothing(design: str) -> None:
-    hunted = hunt(design, ENGINES["portfolio"](), 1, Budget(cases=1_500), huge=Huge.FEW)
-    assert hunted.found is None
-    assert hunted.statistics.busy or design not in ("spin-on-busy", "global-rwlock")
+    result = hunt(HuntPlan(design, Budget(cases=1_500), huge=Huge.FEW))
+    assert result.found is None
+    assert result.statistics.busy or design not in ("spin-on-busy", "global-rwlock")

@@ -8,7 +8,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tdxfuzz.assertions import Broken
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v6 import V6
@@ -23,7 +24,7 @@ BUDGET = Budget(cases=8_000)
 @pytest.mark.parametrize("seed_number", range(1, 6))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_finds_the_hint_race(engine: str, seed_number: int) -> None:
-    found = hunt("hint", ENGINES[engine](), seed_number, BUDGET).found
+    found = hunt(HuntPlan("hint", BUDGET, engine=engine, seed=seed_number)).found
     assert found is not None
     assert found.finding is not None
     assert found.finding.bucket == HINT
@@ -31,19 +32,20 @@ def test_every_engine_finds_the_hint_race(engine: str, seed_number: int) -> None
 
 @pytest.mark.parametrize("seed_number", range(1, 4))
 def test_hypothesis_finds_the_hint_race(seed_number: int) -> None:
-    found = hunt_with_hypothesis("hint", seed_number, BUDGET).found
+    plan = HuntPlan("hint", BUDGET, engine=HYPOTHESIS, seed=seed_number)
+    found = hunt_with_hypothesis(plan).found
     assert found is not None
     assert found.finding is not None
     assert found.finding.bucket == HINT
 
 
 def test_hypothesis_hunts_hostile_calls_to_the_end() -> None:
-    hunted = hunt_with_hypothesis("hostile", 1, Budget(cases=300))
-    statistics = hunted.statistics
+    plan = HuntPlan("hostile", Budget(cases=300), engine=HYPOTHESIS)
+    statistics = hunt_with_hypothesis(plan).statistics
     assert statistics.cases == 300
     assert "linearizable" in statistics.checks
     assert len({leaf for leaf, _ in statistics.calls}) > 10
-    twice = hunt_with_hypothesis("hostile", 1, Budget(cases=300)).statistics
+    twice = hunt_with_hypothesis(plan).statistics
     assert twice.table() == statistics.table()
 
 
@@ -151,7 +153,7 @@ class SetsBeforeItAdds(V6):
 def test_a_mistake_in_the_locking_is_found_and_shrunk(
     layer: type[RefcountLayer], seed_number: int
 ) -> None:
-    found = hunt("Mutant", ENGINES["portfolio"](), seed_number, BUDGET, design=layer).found
+    found = hunt(HuntPlan("Mutant", BUDGET, design=layer, seed=seed_number)).found
     assert found is not None
     best = shrink(found, layer).run
     assert best.case.operations <= 4

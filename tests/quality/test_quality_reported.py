@@ -13,7 +13,8 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v4 import V4
@@ -55,7 +56,7 @@ class HeadMadeByInit(Merged):
 
 def first_bucket(layer: type[RefcountLayer], seed: int) -> str:
     """The shrunk bucket of what the default engine finds first."""
-    found = hunt("Mutant", ENGINES["portfolio"](), seed, BUDGET, design=layer).found
+    found = hunt(HuntPlan("Mutant", BUDGET, design=layer, seed=seed)).found
     assert found is not None
     best = shrink(found, layer).run
     assert best.case.operations <= 6

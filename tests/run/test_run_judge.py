@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tdxfuzz.abi import Registers, status
 from tdxfuzz.check import CHECKS
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.run.judge import HOOKS, Judge, Tally, overridden
+from tdxfuzz.run.judge import HOOKS, Judge, overridden
 
 
 class Listener(HostWatch):
@@ -26,14 +25,6 @@ def test_a_hook_reaches_all_who_override_it_and_no_one_else() -> None:
 
 def test_unheard_hooks_stay_those_of_the_base_class() -> None:
     assert vars(Judge([Listener()])).keys() == {"held"}
-
-
-def test_the_tally_counts_by_leaf_and_code() -> None:
-    tally = Tally()
-    judge = Judge([tally])
-    for word in (0, 0, 0x8000020000000001):
-        judge.called(58, Registers(), status(word))
-    assert tally.calls == {(58, 0): 2, (58, 0x80000200): 1}
 
 
 def test_every_check_listens_to_something_or_looks_at_the_end() -> None:

@@ -9,8 +9,8 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
-from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import Budget, hunt
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.order_search import OrderSearch
@@ -23,9 +23,10 @@ SEEDS = (1, 2, 7)
 @pytest.fixture(scope="module", params=SEEDS)
 def found(request: pytest.FixtureRequest) -> Run:
     cpus = 2 + request.param % 2
-    hunted = hunt("hint", ENGINES["portfolio"](), request.param, Budget(cases=20_000), cpus)
-    assert hunted.found is not None
-    return hunted.found
+    plan = HuntPlan("hint", Budget(cases=20_000), seed=request.param, cpus=cpus)
+    found = hunt(plan).found
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tdxfuzz.sim import FollowSchedule, Outcome, Schedule, Simulator, Trace
+from tdxfuzz.sim import RMW, FollowSchedule, Outcome, Schedule, Simulator, Trace, Variable
 
 Body = Callable[[], None]
+
+
+class Counter(Variable[int]):
+    """An integer with atomic addition."""
+
+    __slots__ = ()
+
+    def add(self, n: int) -> int:
+        """Add ``n`` in one step; the value from before."""
+        self.sim.step(self, RMW)
+        old = self.value
+        self.value = old + n
+        return old
 
 
 class World:

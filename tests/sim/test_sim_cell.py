@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import World
+from sim.sim_toys import Counter, World
 from tdxfuzz.sim import (
     EVENT,
     READ,
     RMW,
     WRITE,
     Cell,
-    Counter,
     Simulator,
     Variable,
     access_name,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.sim_toys import Body, World, interleavings
-from tdxfuzz.sim import Counter, End, FairLock, FairRwLock, Outcome
+from sim.sim_toys import Body, Counter, World, interleavings
+from tdxfuzz.sim import End, FairLock, FairRwLock, Outcome
 
 
 def take(*locks: FairLock) -> Body:
@@ -156,6 +156,7 @@ def test_under_any_schedule_the_waits_close_a_ring_of_holders(
     assert len(set(ring)) == len(ring) >= 2
     for cpu, lock, blocker in waits:
         assert cpu.waiting_for is lock
+        assert isinstance(lock, FairLock)
         assert lock.holders() == [blocker]
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.sim_toys import World
+from sim.sim_toys import Counter, World
 from tdxfuzz.sim import (
-    Counter,
     HarnessError,
     Nondeterminism,
     Record,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import Body, World
+from sim.sim_toys import Body, Counter, World
 from tdxfuzz.sim import (
-    Counter,
     End,
     FairLock,
     HarnessError,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import Body, World, interleavings
-from tdxfuzz.sim import READ, Counter, End, FairLock, HarnessError, Simulator, Variable
+from sim.sim_toys import Body, Counter, World, interleavings
+from tdxfuzz.sim import READ, End, FairLock, HarnessError, Simulator, Variable
 
 
 def test_waiters_get_the_lock_in_the_order_in_which_they_came() -> None:

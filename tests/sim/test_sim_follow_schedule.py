@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import Body, World
-from tdxfuzz.sim import Counter, FairLock, Outcome
+from sim.sim_toys import Body, Counter, World
+from tdxfuzz.sim import FairLock, Outcome
 
 TWO_EACH = [0, 0, 1, 1, 2, 2]
 

@@ -6,8 +6,8 @@ from collections import Counter as Tally
 
 import pytest
 
-from sim.sim_toys import World, interleavings
-from tdxfuzz.sim import Counter, End, Variable
+from sim.sim_toys import Counter, World, interleavings
+from tdxfuzz.sim import End, Variable
 
 
 def two_halves(world: World, times: int = 1) -> Variable[int]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from sim.sim_toys import Body
-from tdxfuzz.sim import READ, RMW, WRITE, Counter, Cpu, FairLock, Simulator, Trace, Why
-from tdxfuzz.sim.scheduler import NEVER, default_choice
+from sim.sim_toys import Body, Counter
+from tdxfuzz.sim import (
+    NEVER,
+    READ,
+    RMW,
+    WRITE,
+    Cpu,
+    FairLock,
+    Simulator,
+    Trace,
+    Why,
+    default_choice,
+)
 
 
 class Watch:

@@ -8,8 +8,8 @@ from attrs import frozen
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sim.sim_toys import Body, World
-from tdxfuzz.sim import Counter, End, FairLock, FairRwLock, Outcome, Trace, check_determinism
+from sim.sim_toys import Body, Counter, World
+from tdxfuzz.sim import End, FairLock, FairRwLock, Outcome, Trace, check_determinism
 
 
 @frozen

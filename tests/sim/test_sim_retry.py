@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.sim_toys import Body, World
-from tdxfuzz.sim import Counter, End, FairLock, Outcome, Simulator, Variable
+from sim.sim_toys import Body, Counter, World
+from tdxfuzz.sim import End, FairLock, Outcome, Simulator, Variable
 
 
 class TicketLock:

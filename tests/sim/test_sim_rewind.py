@@ -90,6 +90,20 @@ def test_what_is_behind_functions_methods_and_frozen_values() -> None:
     assert (count, items, plain.number, value.inside) == (0, [1], 1, [1])
 
 
+def test_a_class_is_frozen_if_attrs_made_it_so_whatever_its_methods_are_called() -> None:
+    def frozen_setattr(self: object, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    changing = type("Changing", (Plain,), {"__setattr__": frozen_setattr})()
+    value = Value([1])
+    back = Rewind([changing, value])
+    changing.number = 2
+    object.__setattr__(value, "inside", [2])
+    back()
+    assert changing.number == 1
+    assert value.inside == [2], "nothing assigns to it, so nothing has to be put back"
+
+
 class Named(list[int]):
     """A list with an attribute."""
 

@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from sim.sim_toys import World
-from tdxfuzz.sim import Counter, FairLock, Record, Simulator, Trace
+from sim.sim_toys import Counter, World
+from tdxfuzz.sim import FairLock, Record, Simulator, Trace
 
 
 def toy(world: World) -> None:

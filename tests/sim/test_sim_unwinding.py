@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import World
-from tdxfuzz.sim import Counter, End, FairLock, FairRwLock, Simulator, StopRun
+from sim.sim_toys import Counter, World
+from tdxfuzz.sim import End, FairLock, FairRwLock, Simulator, StopRun
 
 
 def stop() -> None:

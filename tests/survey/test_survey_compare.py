@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from tdxfuzz.engines.hunt import Budget
+import pytest
+
+from tdxfuzz.engines.plan import Budget, HuntPlan, PlanError
+from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.run.session import run
-from tdxfuzz.survey.compare import ComparedDesign, Comparison, compare
+from tdxfuzz.survey.compare import Comparison, compare
+
+BUDGET = Budget(cases=15)
 
 
-def compared(*names: str, cases: int = 15) -> Comparison:
-    return compare([ComparedDesign(name) for name in names], 1, Budget(cases=cases))
+def compared(*names: str) -> Comparison:
+    return compare([HuntPlan(name, BUDGET) for name in names])
 
 
 def test_each_design_is_run_as_often_on_as_many_programs() -> None:
@@ -25,7 +30,7 @@ def test_the_same_seed_gives_the_same_counts() -> None:
 
 
 def test_a_design_is_the_same_as_itself_under_another_name() -> None:
-    a, b = compared("v6", "v6").sides
+    a, b = compare([HuntPlan("v6", BUDGET), HuntPlan("Again", BUDGET, design=V6)]).sides
     assert a.statistics.calls == b.statistics.calls
     assert a.statistics.steps == b.statistics.steps
 
@@ -39,3 +44,16 @@ def test_only_the_broken_design_is_said_to_be_broken() -> None:
         finding = run(found.case).finding
         assert finding is not None
         assert finding.bucket == bucket
+
+
+@pytest.mark.parametrize(
+    ("plans", "reason"),
+    [
+        ([HuntPlan("v6", BUDGET)], "two designs or more, each once"),
+        ([HuntPlan("v6", BUDGET), HuntPlan("v6", BUDGET)], "two designs or more, each once"),
+        ([HuntPlan("v6", BUDGET), HuntPlan("v5", BUDGET, seed=2)], "differ in the design alone"),
+    ],
+)
+def test_only_plans_that_can_be_compared_are(plans: list[HuntPlan], reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        compare(plans)

@@ -24,37 +24,30 @@ class Merged(RefcountLayer):
             return -ENOMEM
 
         result = 0
-        self.dpamt_lock.acquire()
-        if refcount.inc_not_zero():
-            self.dpamt_lock.release()
-            self.free_pair(pair)
-            return result
+        with self.dpamt_lock:
+            if not refcount.inc_not_zero():
+                status = self.pamt_add(pfn, pair)
+                if status.ok:
+                    refcount.set(1)
+                    return 0
+                self.warn(f"PAMT.ADD failed: {status}")
+                result = -EIO
 
-        status = self.pamt_add(pfn, pair)
-        if not status.ok:
-            self.warn(f"PAMT.ADD failed: {status}")
-            self.dpamt_lock.release()
-            self.free_pair(pair)
-            return -EIO
-        refcount.set(1)
-        self.dpamt_lock.release()
+        self.free_pair(pair)
         return result
 
     def put(self, pfn: int, hint: bool = False) -> None:
         refcount = self.refcount(pfn)
-        self.dpamt_lock.acquire()
-        if refcount.read() > 1:
-            refcount.dec()
-            self.dpamt_lock.release()
-            return
+        with self.dpamt_lock:
+            if refcount.read() > 1:
+                refcount.dec()
+                return
+            status, pair = self.pamt_remove(pfn)
+            if pair is None:
+                self.warn(f"PAMT.REMOVE failed: {status}")
+                return
+            refcount.set(0)
 
-        status, pair = self.pamt_remove(pfn)
-        if pair is None:
-            self.warn(f"PAMT.REMOVE failed: {status}")
-            self.dpamt_lock.release()
-            return
-        refcount.set(0)
-        self.dpamt_lock.release()
         self.free_pair(pair)
 
     def around_demote(self, pfn: int, pair: Pair) -> Spinlock:

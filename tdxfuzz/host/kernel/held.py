@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+from tdxfuzz.host.kernel.hold import Context, Hold
 from tdxfuzz.host.watch import HostWatch
 
 if TYPE_CHECKING:
-    from tdxfuzz.sim import Simulator, WaitLock
-
-
-class Hold(Protocol):
-    """A lock in the way in which it is held or wanted.
-
-    An exclusive hold is the lock itself: then nothing has to be made when it is taken.
-    """
-
-    @property
-    def lock(self) -> WaitLock:
-        """The lock."""
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether nobody else may hold it."""
-
-    @property
-    def spins(self) -> bool:
-        """Whether nothing may sleep under it."""
-
-    @property
-    def name(self) -> str:
-        """The lock's name."""
+    from tdxfuzz.sim import Simulator
 
 
 class Nesting(NamedTuple):
@@ -44,14 +21,6 @@ class Nesting(NamedTuple):
     wanted: Hold
     step: int
     cpu: int
-
-
-class Context(Enum):
-    """Where a spinning lock was taken, as far as interrupts are concerned."""
-
-    SOFTIRQ = "softirq"
-    IRQS_ON = "with interrupts on"
-    IRQS_OFF = "with interrupts off"
 
 
 class HeldLocks:

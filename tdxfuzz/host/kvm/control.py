@@ -19,7 +19,7 @@ from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.codes import REMOVAL_HINT
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
+    from tdxfuzz.host.tdx_core import TdxCore
 
 MNG_CREATE = find("TDH.MNG.CREATE").number
 MNG_KEY_CONFIG = find("TDH.MNG.KEY.CONFIG").number
@@ -32,7 +32,7 @@ CACHE_WB = find("TDH.PHYMEM.CACHE.WB").number
 PAGE_WBINVD = find("TDH.PHYMEM.PAGE.WBINVD").number
 
 
-def alloc_control_page(host: Host, kind: str) -> int | None:
+def alloc_control_page(host: TdxCore, kind: str) -> int | None:
     """``tdx_alloc_control_page``: a page with PAMT behind it; None if it cannot be had."""
     pfn = host.pages.alloc_page(GFP_KERNEL, kind)
     if pfn is None:
@@ -43,13 +43,13 @@ def alloc_control_page(host: Host, kind: str) -> int | None:
     return pfn
 
 
-def free_control_page(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
+def free_control_page(host: TdxCore, pfn: int, kind: str, hint: bool = False) -> None:
     """``tdx_free_control_page``."""
     host.put(pfn, kind, hint)
     host.pages.free_page(pfn)
 
 
-def td_init(host: Host, vm: Vm) -> int:
+def td_init(host: TdxCore, vm: Vm) -> int:
     """``__tdx_td_init``: 0 or a negative errno; on failure everything is undone."""
     hkid = host.guest_keyids.alloc()
     if hkid is None:
@@ -91,7 +91,7 @@ def td_init(host: Host, vm: Vm) -> int:
     return 0
 
 
-def _free_pages(host: Host, vm: Vm, tdr_page: int | None, tdcs_pages: list[int | None]) -> int:
+def _free_pages(host: TdxCore, vm: Vm, tdr_page: int | None, tdcs_pages: list[int | None]) -> int:
     """Nothing was handed to the module yet: give all pages back."""
     for page in tdcs_pages:
         if page is not None:
@@ -102,7 +102,7 @@ def _free_pages(host: Host, vm: Vm, tdr_page: int | None, tdcs_pages: list[int |
     return -ENOMEM
 
 
-def _teardown(host: Host, vm: Vm, added: int) -> int:
+def _teardown(host: TdxCore, vm: Vm, added: int) -> int:
     """Free the TDCS pages not handed over yet, then the TD as it is."""
     for i, page in enumerate(vm.tdcs_pages):
         if i >= added and page is not None:
@@ -113,7 +113,7 @@ def _teardown(host: Host, vm: Vm, added: int) -> int:
     return -EIO
 
 
-def release_hkid(host: Host, vm: Vm) -> None:
+def release_hkid(host: TdxCore, vm: Vm) -> None:
     """``tdx_mmu_release_hkid``: flush, write back, free the HKID. No vCPU is left."""
     with host.tdx_lock:
         status, _ = call(host, MNG_VPFLUSHDONE, rcx=vm.tdr)
@@ -129,12 +129,12 @@ def release_hkid(host: Host, vm: Vm) -> None:
         _free_hkid(host, vm)
 
 
-def _free_hkid(host: Host, vm: Vm) -> None:
+def _free_hkid(host: TdxCore, vm: Vm) -> None:
     host.guest_keyids.free(vm.hkid)
     vm.hkid = 0
 
 
-def reclaim_page(host: Host, pfn: int) -> tuple[bool, bool]:
+def reclaim_page(host: TdxCore, pfn: int) -> tuple[bool, bool]:
     """``__tdx_reclaim_page``: whether it worked, and the module's removal hint."""
     status, regs = call(host, PAGE_RECLAIM, rcx=hpa_of(pfn))
     if bug_on(host, PAGE_RECLAIM, status):
@@ -142,7 +142,7 @@ def reclaim_page(host: Host, pfn: int) -> tuple[bool, bool]:
     return True, bool(regs.r9 & REMOVAL_HINT)
 
 
-def reclaim_control_page(host: Host, pfn: int, kind: str) -> None:
+def reclaim_control_page(host: TdxCore, pfn: int, kind: str) -> None:
     """``tdx_reclaim_control_page``: reclaim, clear, free; a page that cannot be reclaimed
     is leaked with its reference, for the kernel cannot use it safely any more.
     """
@@ -153,7 +153,7 @@ def reclaim_control_page(host: Host, pfn: int, kind: str) -> None:
     free_control_page(host, pfn, kind, hint)
 
 
-def reclaim_control_pages(host: Host, vm: Vm) -> None:
+def reclaim_control_pages(host: TdxCore, vm: Vm) -> None:
     """``tdx_reclaim_td_control_pages``; nothing if the HKID could not be freed."""
     if vm.hkid:
         return

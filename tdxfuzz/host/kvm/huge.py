@@ -23,8 +23,8 @@ from tdxfuzz.module.codes import REMOVAL_HINT
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
     from tdxfuzz.host.design import Pair
-    from tdxfuzz.host.host import Host
     from tdxfuzz.host.kernel.page import PageCache
+    from tdxfuzz.host.tdx_core import TdxCore
 
 PAGE_DEMOTE = find("TDH.MEM.PAGE.DEMOTE").number
 PAGE_PROMOTE = find("TDH.MEM.PAGE.PROMOTE").number
@@ -42,7 +42,7 @@ PAIRS_OF_SPLIT = 2
 """For the range of the new S-EPT page, and for the range that is split."""
 
 
-def fault(host: Host, vm: Vm, vcpu: Vcpu, area: int) -> int:
+def fault(host: TdxCore, vm: Vm, vcpu: Vcpu, area: int) -> int:
     """A fault on an area: 2MB are mapped at once, unless the guest accepts 4KB pages there or
     4KB pages were mapped before; then its first page is. 0, -EBUSY, or an error.
     """
@@ -65,7 +65,7 @@ def fault(host: Host, vm: Vm, vcpu: Vcpu, area: int) -> int:
         )
 
 
-def map_huge(host: Host, vm: Vm, gpa: int, pfn: int) -> int:
+def map_huge(host: TdxCore, vm: Vm, gpa: int, pfn: int) -> int:
     """``tdx_mem_page_aug`` at 2MB: get is left out, for the level is not 4KB."""
     spte = vm.spte(host.sim, LEVEL_2M, gpa)
     if not spte.try_freeze():
@@ -81,7 +81,7 @@ def map_huge(host: Host, vm: Vm, gpa: int, pfn: int) -> int:
     return -EIO
 
 
-def accept_small(host: Host, vm: Vm, vcpu: Vcpu, area: int) -> int:
+def accept_small(host: TdxCore, vm: Vm, vcpu: Vcpu, area: int) -> int:
     """The guest accepts an area's pages as 4KB ones: what is mapped at 2MB is split, and from
     now on the area is mapped at 4KB. 0, -EBUSY, or an error.
     """
@@ -99,14 +99,14 @@ def accept_small(host: Host, vm: Vm, vcpu: Vcpu, area: int) -> int:
 
 
 def _accept_small(
-    host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: PageCache
+    host: TdxCore, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: PageCache
 ) -> int:
     with vm.mmu_lock.write():
         vm.small_areas.add(area)
         return split(host, vm, area, sept_cache, pamt_cache)
 
 
-def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: PageCache) -> int:
+def split(host: TdxCore, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: PageCache) -> int:
     """``tdx_sept_split_private_spte``, if the area is mapped at 2MB. The caller holds the MMU
     lock for writing. Whatever fails before DEMOTE is undone, and the range is unblocked.
     """
@@ -162,7 +162,7 @@ def split(host: Host, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: Page
     return 0
 
 
-def block_and_track(host: Host, vm: Vm, gpa: int) -> bool:
+def block_and_track(host: TdxCore, vm: Vm, gpa: int) -> bool:
     """RANGE.BLOCK at 2MB, TRACK, and the kick; whether it failed."""
     status, _ = call_no_vcpus(host, mmu.RANGE_BLOCK, rcx=gpa | LEVEL_2M, rdx=vm.tdr)
     if bug_on(host, mmu.RANGE_BLOCK, status):
@@ -171,13 +171,13 @@ def block_and_track(host: Host, vm: Vm, gpa: int) -> bool:
     return bug_on(host, mmu.TRACK, status)
 
 
-def unblock(host: Host, vm: Vm, gpa: int, result: int) -> int:
+def unblock(host: TdxCore, vm: Vm, gpa: int, result: int) -> int:
     """Undo the blocking of a range whose split or merge does not take place; ``result``."""
     status, _ = call_no_vcpus(host, RANGE_UNBLOCK, rcx=gpa | LEVEL_2M, rdx=vm.tdr)
     return -EIO if bug_on(host, RANGE_UNBLOCK, status) else result
 
 
-def zap(host: Host, vm: Vm, area: int) -> int:
+def zap(host: TdxCore, vm: Vm, area: int) -> int:
     """A memslot is deleted and comes back: what is mapped of an area goes, at either size.
 
     S-EPT pages stay until the TD goes; whether the guest accepts 4KB pages is forgotten.
@@ -196,7 +196,7 @@ def zap(host: Host, vm: Vm, area: int) -> int:
     return 0
 
 
-def remove_huge(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
+def remove_huge(host: TdxCore, vm: Vm, gpa: int, spte: Spte) -> None:
     """``tdx_sept_remove_private_spte`` at 2MB: no put, for there was no get."""
     pfn = spte.pfn
     spte.write(Spte.NOT_PRESENT)
@@ -212,7 +212,7 @@ def remove_huge(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
             return
 
 
-def promote(host: Host, vm: Vm, area: int) -> int:
+def promote(host: TdxCore, vm: Vm, area: int) -> int:
     """The 4KB pages of an area are merged, if all are mapped; the S-EPT page and the pair
     come back. Not in Linux.
     """
@@ -252,6 +252,6 @@ def promote(host: Host, vm: Vm, area: int) -> int:
     return 0
 
 
-def small_pfns(host: Host, pfn: int) -> list[int]:
+def small_pfns(host: TdxCore, pfn: int) -> list[int]:
     """The 4KB pages of a 2MB page."""
     return [pfn + i for i in host.layout.split_indices]

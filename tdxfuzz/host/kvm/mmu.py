@@ -19,7 +19,7 @@ from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.module.codes import REMOVAL_HINT
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
+    from tdxfuzz.host.tdx_core import TdxCore
 
 SEPT_ADD = find("TDH.MEM.SEPT.ADD").number
 PAGE_AUG = find("TDH.MEM.PAGE.AUG").number
@@ -32,7 +32,7 @@ TOP_LEVEL = 3
 """Level of the entries in the S-EPT root, which is a TDCS page."""
 
 
-def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
+def fault(host: TdxCore, vm: Vm, vcpu: Vcpu, slot: int) -> int:
     """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error."""
     result = topup(host, vcpu)
     if result:
@@ -48,7 +48,7 @@ def fault(host: Host, vm: Vm, vcpu: Vcpu, slot: int) -> int:
         return map_page(host, vm, vcpu, gpa, host.layout.guest_pfn(vm.id, slot))
 
 
-def topup(host: Host, vcpu: Vcpu) -> int:
+def topup(host: TdxCore, vcpu: Vcpu) -> int:
     """``mmu_topup_memory_caches``, before the MMU lock: 0 or -errno.
 
     A vCPU that runs was initialised, whether or not its control pages are part of the case.
@@ -61,7 +61,7 @@ def topup(host: Host, vcpu: Vcpu) -> int:
     )
 
 
-def link_sept_page(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int) -> int:
+def link_sept_page(host: TdxCore, vm: Vm, vcpu: Vcpu, gpa: int, level: int) -> int:
     """``tdp_mmu_link_sp`` with ``tdx_sept_link_private_spt``, if nothing is linked yet."""
     spte = vm.spte(host.sim, level, gpa)
     value = spte.read()
@@ -83,7 +83,7 @@ def link_sept_page(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int) -> int:
     return result
 
 
-def sept_add(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int, pfn: int) -> int:
+def sept_add(host: TdxCore, vm: Vm, vcpu: Vcpu, gpa: int, level: int, pfn: int) -> int:
     """``tdx_sept_link_private_spt``."""
     result = host.get(pfn, "S-EPT page", vcpu.pamt_cache)
     if result:
@@ -109,7 +109,7 @@ def sept_add(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, level: int, pfn: int) -> 
     return -EIO
 
 
-def map_page(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+def map_page(host: TdxCore, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
     """``tdp_mmu_map_handle_target_level`` with ``tdx_sept_set_private_spte``."""
     spte = vm.spte(host.sim, LEVEL_4K, gpa)
     value = spte.read()
@@ -125,7 +125,7 @@ def map_page(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
     return result
 
 
-def page_aug(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+def page_aug(host: TdxCore, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
     """``tdx_mem_page_aug``: BUSY makes the guest fault again, all else is a bug."""
     result = host.get(pfn, "guest page", vcpu.pamt_cache)
     if result:
@@ -149,7 +149,7 @@ def page_aug(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
     return -EIO
 
 
-def zap(host: Host, vm: Vm, slot: int) -> int:
+def zap(host: TdxCore, vm: Vm, slot: int) -> int:
     """Zap one guest page, e.g. for a conversion to shared."""
     gpa = host.layout.gpa(slot)
     with vm.mmu_lock.write():
@@ -159,7 +159,7 @@ def zap(host: Host, vm: Vm, slot: int) -> int:
     return 0
 
 
-def remove_page(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
+def remove_page(host: TdxCore, vm: Vm, gpa: int, spte: Spte) -> None:
     """``tdx_sept_remove_private_spte``. The caller holds the MMU lock for writing.
 
     Must not fail: where it does all the same, the page and its reference are leaked.
@@ -184,7 +184,7 @@ def remove_page(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
     host.put(pfn, "guest page", bool(regs.rcx & REMOVAL_HINT))
 
 
-def convert(host: Host, vm: Vm, slot: int) -> int:
+def convert(host: TdxCore, vm: Vm, slot: int) -> int:
     """``KVM_SET_MEMORY_ATTRIBUTES`` on one page: private to shared, or back.
 
     To shared, the private page is zapped; back, the next fault maps it.
@@ -201,7 +201,7 @@ def convert(host: Host, vm: Vm, slot: int) -> int:
     return 0
 
 
-def zap_all(host: Host, vm: Vm) -> None:
+def zap_all(host: TdxCore, vm: Vm) -> None:
     """Before the HKID goes: no guest page of 4KB may be left (guest_memfd is released)."""
     with vm.mmu_lock.write():
         for (level, index), spte in sorted(vm.sptes.items()):
@@ -209,7 +209,7 @@ def zap_all(host: Host, vm: Vm) -> None:
                 remove_page(host, vm, index << 12, spte)
 
 
-def free_sept_pages(host: Host, vm: Vm) -> None:
+def free_sept_pages(host: TdxCore, vm: Vm) -> None:
     """``tdx_sept_free_private_spt`` for the whole table, once the HKID is gone: at once after
     RECLAIM (v6), or from an RCU callback (v5).
     """

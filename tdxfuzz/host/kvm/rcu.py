@@ -10,26 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.host.kvm.control import free_control_page
-from tdxfuzz.sim import RMW, NamedCell
+from tdxfuzz.sim import RMW
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
-
-Callback = tuple[int, str, bool]
-"""A page to be freed, its kind, and the module's removal hint."""
+    from tdxfuzz.host.tdx_core import TdxCore
 
 
-class RcuQueue(NamedCell):
-    """The callbacks of one CPU, the oldest first."""
-
-    __slots__ = ("callbacks",)
-
-    def __init__(self, host: Host, cpu: int) -> None:
-        super().__init__(host.sim, f"rcu{cpu}")
-        self.callbacks: list[Callback] = []
-
-
-def call_rcu(host: Host, pfn: int, kind: str, hint: bool) -> None:
+def call_rcu(host: TdxCore, pfn: int, kind: str, hint: bool) -> None:
     """``call_rcu``: the page is freed later, in the softirq of the current CPU."""
     queue = host.rcu[host.sim.current.on]
     host.sim.step(queue, RMW)
@@ -37,7 +24,7 @@ def call_rcu(host: Host, pfn: int, kind: str, hint: bool) -> None:
     host.sim.raise_softirq()
 
 
-def run_callbacks(host: Host) -> None:
+def run_callbacks(host: TdxCore) -> None:
     """``rcu_do_batch``: all that wait on the current CPU."""
     local, cpu = host.sim.local, host.sim.current
     queue = host.rcu[cpu.on]

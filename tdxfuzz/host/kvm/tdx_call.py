@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from tdxfuzz.abi import BY_NUMBER, CODES, Registers, Status
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
     from tdxfuzz.host.kernel.page import PageCache
+    from tdxfuzz.host.tdx_core import TdxCore
 
 MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
 
 
-def call(host: Host, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
+def call(host: TdxCore, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
     """A SEAMCALL; BUSY is the caller's problem.
 
     Where the design tolerates OPERAND_BUSY by intent, it is repeated until it is not
@@ -32,7 +32,7 @@ def call(host: Host, leaf: int, version: int = 0, **registers: int) -> tuple[Sta
 
 
 def call_using(
-    host: Host, pfn: int, kind: str, cache: PageCache | None, leaf: int, **registers: int
+    host: TdxCore, pfn: int, kind: str, cache: PageCache | None, leaf: int, **registers: int
 ) -> Status:
     """A SEAMCALL that makes a page a ``kind``; its range's pair was got.
 
@@ -44,7 +44,7 @@ def call_using(
 
 
 def with_pair(
-    host: Host, pfn: int, kind: str, cache: PageCache | None, make: Callable[[], Status]
+    host: TdxCore, pfn: int, kind: str, cache: PageCache | None, make: Callable[[], Status]
 ) -> Status:
     """What makes a page a ``kind``, once or until it does not miss the pair of its range.
 
@@ -63,7 +63,7 @@ def with_pair(
     return status
 
 
-def call_no_vcpus(host: Host, leaf: int, **registers: int) -> tuple[Status, Registers]:
+def call_no_vcpus(host: TdxCore, leaf: int, **registers: int) -> tuple[Status, Registers]:
     """``tdh_do_no_vcpus``: on BUSY kick this VM's vCPUs out and call exactly once more.
 
     Kicking has no effect of its own here: no vCPU runs.
@@ -74,7 +74,7 @@ def call_no_vcpus(host: Host, leaf: int, **registers: int) -> tuple[Status, Regi
     return status, regs
 
 
-def bug_on(host: Host, leaf: int, status: Status) -> bool:
+def bug_on(host: TdxCore, leaf: int, status: Status) -> bool:
     """``TDX_BUG_ON`` / ``KVM_BUG_ON``: report a status that the path cannot handle."""
     if status.ok:
         return False

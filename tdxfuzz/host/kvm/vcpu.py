@@ -15,8 +15,8 @@ from tdxfuzz.host.kvm.control import alloc_control_page, free_control_page, recl
 from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_using
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
     from tdxfuzz.host.kvm.vm import Vcpu, Vm
+    from tdxfuzz.host.tdx_core import TdxCore
 
 VP_CREATE = find("TDH.VP.CREATE").number
 VP_ADDCX = find("TDH.VP.ADDCX").number
@@ -30,7 +30,7 @@ WITH_X2APIC_ID = 1
 """The version of VP.INIT that takes the x2APIC id in R8."""
 
 
-def vcpu_init(host: Host, vm: Vm, vcpu: Vcpu) -> int:
+def vcpu_init(host: TdxCore, vm: Vm, vcpu: Vcpu) -> int:
     """``tdx_td_vcpu_init``: 0 or a negative errno. The caller holds the VM's lock.
 
     Pages not handed over yet are freed on failure, the others when the TD goes.
@@ -75,14 +75,14 @@ def vcpu_init(host: Host, vm: Vm, vcpu: Vcpu) -> int:
     return 0
 
 
-def _free_pages(host: Host, tdvpr_page: int, tdcx_pages: list[int]) -> int:
+def _free_pages(host: TdxCore, tdvpr_page: int, tdcx_pages: list[int]) -> int:
     for page in tdcx_pages:
         free_control_page(host, page, "TDCX")
     free_control_page(host, tdvpr_page, "TDVPR")
     return -ENOMEM
 
 
-def flush_on_cpu(host: Host, vcpu: Vcpu) -> None:
+def flush_on_cpu(host: TdxCore, vcpu: Vcpu) -> None:
     """``tdx_flush_vp_on_cpu``: VP.FLUSH by IPI on the CPU the vCPU is associated with."""
     if vcpu.cpu is None or vcpu.tdvpr_page is None:
         return
@@ -91,7 +91,7 @@ def flush_on_cpu(host: Host, vcpu: Vcpu) -> None:
     vcpu.cpu = None
 
 
-def vcpu_free(host: Host, vcpu: Vcpu) -> None:
+def vcpu_free(host: TdxCore, vcpu: Vcpu) -> None:
     """``tdx_vcpu_free``, once the HKID is gone: reclaim the pages, give back the caches."""
     for page in vcpu.tdcx_pages:
         reclaim_control_page(host, page, "TDCX")

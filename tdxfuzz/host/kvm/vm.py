@@ -13,7 +13,7 @@ from tdxfuzz.host.kernel.page import PageCache
 from tdxfuzz.sim import READ, RMW, WRITE, NamedCell, Variable
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
+    from tdxfuzz.host.tdx_core import TdxCore
     from tdxfuzz.sim import Simulator
 
 TDCS_PAGES = 6
@@ -74,7 +74,7 @@ class Vcpu:
 
     __slots__ = ("cpu", "id", "mutex", "pamt_cache", "sept_cache", "tdcx_pages", "tdvpr_page")
 
-    def __init__(self, host: Host, vm_id: int, vcpu_id: int) -> None:
+    def __init__(self, host: TdxCore, vm_id: int, vcpu_id: int) -> None:
         self.id = vcpu_id
         self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex", host.held_locks)
         self.cpu: int | None = None
@@ -113,7 +113,7 @@ class Vm:
         "vcpus",
     )
 
-    def __init__(self, host: Host, vm_id: int) -> None:
+    def __init__(self, host: TdxCore, vm_id: int) -> None:
         sim = host.sim
         self.id = vm_id
         self.state = Variable(sim, f"vm{vm_id}.state", VmState.EMPTY)

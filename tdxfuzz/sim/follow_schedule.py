@@ -1,68 +1,25 @@
-"""Who runs next: the question, and the default answer with a schedule on top."""
+"""Who runs next: the default order, with a schedule on top."""
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tdxfuzz.sim.schedule import Schedule, Switch
+from tdxfuzz.sim.simulator import NEVER, DefaultOrder, default_choice
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.cpu import Cpu
-    from tdxfuzz.sim.simulator import Simulator
-
-NEVER = 1 << 62
-
-
-class Why(Enum):
-    """Why somebody else has to be chosen."""
-
-    START = "start"
-    BLOCK = "block"
-    YIELD = "yield"
-    DONE = "done"
+    from tdxfuzz.sim.schedule import Schedule, Switch
+    from tdxfuzz.sim.simulator import Simulator, Why
 
 
-class Policy(Protocol):
-    """Decides who runs. All its freedom is here; all else is determined."""
-
-    due: int
-    """The next step before which :meth:`preempt` wants to be asked."""
-
-    def preempt(self, sim: Simulator) -> Cpu | None:
-        """A runnable CPU to run instead of the current one, or None to go on."""
-
-    def choose(self, sim: Simulator, why: Why) -> Cpu | None:
-        """A runnable CPU, now that the current one stopped; None if there is none."""
-
-    def woken(self, sim: Simulator, cpu: Cpu) -> None:
-        """``cpu`` became runnable again (a lock was handed to it)."""
-
-
-def default_choice(sim: Simulator, why: Why) -> Cpu | None:
-    """The lowest runnable id; after a yield the next in the ring, itself last. When a softirq
-    has ended, its CPU goes on.
-    """
-    cpus = sim.cpus
-    interrupted = cpus[sim.current.on]
-    if why is Why.DONE and interrupted is not sim.current and interrupted.runnable:
-        return interrupted
-    if why is Why.YIELD:
-        here = sim.current.id
-        order = [cpus[(here + i) % len(cpus)] for i in range(1, len(cpus) + 1)]
-    else:
-        order = cpus
-    return next((cpu for cpu in order if cpu.runnable), None)
-
-
-class FollowSchedule:
+class FollowSchedule(DefaultOrder):
     """Stay on the current CPU, except where a sparse schedule says otherwise.
 
     ``applied`` collects the switches that changed something: the schedule without its
     no-ops. ``preemptions`` counts switches away from a CPU that could have gone on.
     """
 
-    __slots__ = ("_at", "_switches", "applied", "due", "preemptions")
+    __slots__ = ("_at", "_switches", "applied", "preemptions")
 
     def __init__(self, schedule: Schedule) -> None:
         self._switches = schedule.switches
@@ -92,9 +49,6 @@ class FollowSchedule:
             return default
         self.applied.append(switch)
         return target
-
-    def woken(self, sim: Simulator, cpu: Cpu) -> None:
-        """Nothing: a woken CPU waits for its turn."""
 
     def _pop(self, sim: Simulator) -> Switch | None:
         """The switch due at exactly this step; passes over those that came too late."""

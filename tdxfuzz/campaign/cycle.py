@@ -32,7 +32,7 @@ PARENTS = 8
 """Cases that a hunt of mutants starts from."""
 
 
-class Plan:
+class HuntCycle:
     """Hands out numbered hunts.
 
     Args:
@@ -54,9 +54,9 @@ class Plan:
         self._next = 0
         self._again: list[HuntTask] = []
 
-    def again(self, hunt: HuntTask) -> None:
+    def again(self, task: HuntTask) -> None:
         """A hunt got lost: give it out once more."""
-        self._again.append(hunt)
+        self._again.append(task)
 
     def next(
         self, muted: Callable[[str], Sequence[str]], without: Collection[str]
@@ -68,9 +68,9 @@ class Plan:
             without: designs that are hunted no more.
         """
         while self._again:
-            hunt = self._again.pop(0)
-            if hunt.design not in without:
-                return hunt
+            task = self._again.pop(0)
+            if task.design not in without:
+                return task
         subjects = self._settings.subjects
         if all(subject.name in without for subject in subjects):
             return None
@@ -79,14 +79,14 @@ class Plan:
             self._next += 1
             design = subjects[number % len(subjects)].name
             if number not in self._counted and design not in without:
-                return self._hunt(number, design, muted(design))
+                return self._task(number, design, muted(design))
 
-    def _hunt(self, number: int, design: str, found: Sequence[str]) -> HuntTask:
+    def _task(self, number: int, design: str, found: Sequence[str]) -> HuntTask:
         settings = self._settings
         turn = number // len(settings.subjects)
         kind = CYCLE[turn % len(CYCLE)]
         cycle = turn // len(CYCLE)
-        hunt = HuntTask(
+        task = HuntTask(
             number=number,
             design=design,
             engine=kind if kind not in (CORPUS, HUGE, SCENARIO) else "portfolio",
@@ -99,23 +99,23 @@ class Plan:
         if kind == SCENARIO and design != HOSTILE:
             names = list(SCENARIOS)
             name = names[cycle % len(names)]
-            return evolve(hunt, scenario=name, cpus=SCENARIOS[name].world.cpus)
+            return evolve(task, scenario=name, cpus=SCENARIOS[name].world.cpus)
         if kind == HUGE and design != HOSTILE:
-            return evolve(hunt, huge=Huge.FEW.value)
+            return evolve(task, huge=Huge.FEW.value)
         if kind == CORPUS:
             return evolve(
-                hunt, parents=tuple(self._parents(design, PARENTS, Random(settings.seed + number)))
+                task, parents=tuple(self._parents(design, PARENTS, Random(settings.seed + number)))
             )
-        return hunt
+        return task
 
 
-def kind_of(hunt: HuntTask) -> str:
+def kind_of(task: HuntTask) -> str:
     """What a hunt is made of, in a word."""
-    if hunt.parents:
+    if task.parents:
         return CORPUS
-    if hunt.huge:
+    if task.huge:
         return HUGE
-    return f"{SCENARIO} {hunt.scenario}" if hunt.scenario else hunt.engine
+    return f"{SCENARIO} {task.scenario}" if task.scenario else task.engine
 
 
 def _muted(design: str, found: Sequence[str]) -> tuple[str, ...]:

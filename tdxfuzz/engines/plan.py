@@ -1,0 +1,174 @@
+"""A hunt's plan: what to hunt, and when to stop.
+
+A design is what the user chose. A plan is that design together with all that decides which cases
+are run: the module variant, the CPUs, the engine, the seed and so on. The same plan gives the same
+cases. A larger budget only adds cases.
+
+Options that exclude each other are refused here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve, frozen
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.case.scenarios import Scenario
+from tdxfuzz.case.world import MAX_CPUS
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.engine import Engine
+from tdxfuzz.engines.portfolio import Portfolio
+from tdxfuzz.generate.huge_programs import Huge
+from tdxfuzz.module.variants import DEFAULT, VARIANTS
+from tdxfuzz.run.session import Design
+
+HYPOTHESIS = "hypothesis"
+"""The engine that :func:`tdxfuzz.testing.hypothesis_hunt.hunt_with_hypothesis` is."""
+
+DEFAULT_CPUS = 2
+
+
+class PlanError(ValueError):
+    """Options of a plan that exclude each other, or one that is out of range.
+
+    Args:
+        options: all that take part, as the command line writes them: ``("--huge", "hostile")``.
+        reason: one line for the user; the text of the error.
+    """
+
+    def __init__(self, options: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.options = options
+        self.reason = reason
+
+
+@frozen
+class Budget:
+    """When to stop: after so many seconds or cases, whichever comes first. None: no limit."""
+
+    seconds: float | None = None
+    cases: int | None = None
+
+    def is_spent(self, seconds: float, cases: int) -> bool:
+        """Whether a search that took so many seconds and ran so many cases must stop."""
+        return (self.seconds is not None and seconds >= self.seconds) or (
+            self.cases is not None and cases >= self.cases
+        )
+
+    def __str__(self) -> str:
+        """``"up to 60 s or 500 cases"``."""
+        parts = [] if self.seconds is None else [f"{self.seconds:g} s"]
+        if self.cases is not None:
+            parts.append(f"{self.cases} cases")
+        return f"up to {' or '.join(parts)}" if parts else "without a limit"
+
+
+@frozen
+class HuntPlan:
+    """What to hunt, and when to stop.
+
+    Args:
+        design_name: as it stands in cases: a built-in design, the name of the user's class, or
+            "hostile" for raw SEAMCALLs without a host layer.
+        budget: when to stop.
+        design: the user's class, if the design is not built in.
+        engine: name of what chooses the orders: one of :data:`tdxfuzz.engines.ENGINES`, or
+            "hypothesis".
+        seed: of the random generator.
+        cpus: CPUs of each world. None: those of the scenario, or two.
+        scenario: its programs are run. None: programs are drawn.
+        huge: draw programs with 2MB pages.
+        faults: kinds of faults (:mod:`tdxfuzz.case.faults`). One or two of them strike in each
+            case.
+        variant: of the module, by name.
+        checks: the only checks that listen. None named: all of the design's.
+
+    Raises:
+        PlanError: options exclude each other, or one is unknown or out of range.
+    """
+
+    design_name: str
+    budget: Budget
+    design: Design = None
+    engine: str = Portfolio.name
+    seed: int = 1
+    cpus: int | None = None
+    scenario: Scenario | None = None
+    huge: Huge | None = None
+    faults: tuple[str, ...] = ()
+    variant: str = DEFAULT.name
+    checks: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        self._check_values()
+        self._check_clashes()
+
+    def _check_values(self) -> None:
+        engines = (*ENGINES, HYPOTHESIS)
+        if self.engine not in engines:
+            raise _unknown("--engine", self.engine, engines)
+        if self.variant not in VARIANTS:
+            raise _unknown("--module-variant", self.variant, VARIANTS)
+        for kind in self.faults:
+            if kind not in KINDS:
+                raise _unknown("--faults", kind, KINDS)
+        if self.cpus is not None and not 1 <= self.cpus <= MAX_CPUS:
+            raise PlanError(("--cpus",), f"--cpus {self.cpus}: from 1 to {MAX_CPUS}")
+
+    def _check_clashes(self) -> None:
+        hostile, hypothesis = self.is_hostile, self.engine == HYPOTHESIS
+        scenario = self.scenario
+        if hostile and scenario is not None:
+            raise PlanError((HOSTILE, "--scenario"), f"{HOSTILE} takes no --scenario")
+        if self.huge is not None and (scenario is not None or hostile or hypothesis):
+            raise PlanError(
+                ("--huge", "--scenario", HOSTILE, "--engine"),
+                f"--huge draws programs itself: not with --scenario, {HOSTILE} or "
+                f"--engine {HYPOTHESIS}",
+            )
+        if self.faults and (hostile or hypothesis):
+            raise PlanError(
+                ("--faults", HOSTILE, "--engine"),
+                f"--faults does not go with {HOSTILE} or --engine {HYPOTHESIS}",
+            )
+        if scenario is not None and self.cpus not in (None, scenario.world.cpus):
+            raise PlanError(
+                ("--cpus", "--scenario"),
+                f"--cpus {self.cpus} does not go with --scenario {scenario.name}: it has "
+                f"{scenario.world.cpus} CPUs",
+            )
+
+    @property
+    def is_hostile(self) -> bool:
+        """Whether raw SEAMCALLs are hunted. Then a finding does not end the hunt."""
+        return self.design_name == HOSTILE
+
+    @property
+    def world_cpus(self) -> int:
+        """CPUs of each world."""
+        if self.cpus is not None:
+            return self.cpus
+        return DEFAULT_CPUS if self.scenario is None else self.scenario.world.cpus
+
+    def new_engine(self) -> Engine:
+        """A fresh engine.
+
+        Raises:
+            PlanError: the engine is Hypothesis, which draws the programs as well.
+        """
+        if self.engine == HYPOTHESIS:
+            raise PlanError(("--engine",), f"{HYPOTHESIS} does not choose orders alone")
+        return ENGINES[self.engine]()
+
+    def prepared(self, case: Case) -> Case:
+        """A case on the module variant of the plan, with the plan's checks alone listening."""
+        if case.world.module_variant != self.variant:
+            case = case.on_module(self.variant)
+        return evolve(case, checks=self.checks) if self.checks else case
+
+
+def _unknown(option: str, name: str, known: Iterable[str]) -> PlanError:
+    return PlanError((option,), f"{option} {name}: unknown; known: {', '.join(known)}")

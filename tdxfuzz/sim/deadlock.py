@@ -1,0 +1,39 @@
+"""Deadlock: CPUs that wait for each other in a cycle."""
+
+from __future__ import annotations
+
+from tdxfuzz.sim.cpu import Blocker, Cpu
+from tdxfuzz.sim.errors import StopRun
+
+
+class Deadlock(StopRun):
+    """A cycle of CPUs that wait for each other, even if others could still run.
+
+    ``waits`` lists, in the order of the cycle, each CPU, the lock it waits for and the
+    CPU that stands in its way.
+    """
+
+    def __init__(self, waits: list[tuple[Cpu, Blocker, Cpu]]) -> None:
+        super().__init__(", ".join(f"{c} waits for {lock.name} of {b}" for c, lock, b in waits))
+        self.waits = waits
+
+
+def find_cycle(cpu: Cpu) -> list[tuple[Cpu, Blocker, Cpu]]:
+    """The cycle of waiting that leads from ``cpu`` back to it; empty if there is none."""
+    path: list[tuple[Cpu, Blocker, Cpu]] = []
+    seen: set[int] = set()
+
+    def visit(at: Cpu) -> bool:
+        lock = at.waiting_for
+        if lock is None or at.id in seen:
+            return False
+        seen.add(at.id)
+        for blocker in lock.blockers(at):
+            path.append((at, lock, blocker))
+            if blocker is cpu or visit(blocker):
+                return True
+            path.pop()
+        return False
+
+    visit(cpu)
+    return path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import cattrs
-from attrs import field, frozen, validators
+from attrs import evolve, field, frozen, validators
 
 from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError
 from tdxfuzz.case.operation import Op
@@ -42,6 +42,7 @@ class _Operations:
 @frozen
 class _Schedule:
     switches: tuple[Switch, ...] = ()
+    loop: tuple[int, int] | None = None
     faults: tuple[Fault, ...] = ()
     steps: int = DEFAULT_STEPS
 
@@ -210,6 +211,10 @@ def _case(file: _CaseFile, checks: tuple[str, ...], path: Path | str, text: str)
         schedule = Schedule(file.schedule.switches)
     except ValueError as error:
         raise _error(path, text, "schedule.switches", str(error)) from None
+    try:
+        schedule = evolve(schedule, loop=file.schedule.loop)
+    except ValueError as error:
+        raise _error(path, text, "schedule.loop", str(error)) from None
     try:
         return Case(
             design=file.design.name,

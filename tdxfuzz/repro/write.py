@@ -14,6 +14,7 @@ from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer
+from tdxfuzz.sim import Schedule
 
 
 def to_toml(reproducer: Reproducer) -> str:
@@ -75,10 +76,20 @@ def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows:
         "[schedule]",
         "# Before step S is performed, go on with CPU C: [S, C].",
         f"switches = {_value([switch.step, switch.cpu] for switch in case.schedule)}",
+        *_loop(case.schedule),
         f"faults = {_value([fault.kind, fault.index] for fault in case.faults)}",
         f"steps = {case.steps}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _loop(schedule: Schedule) -> list[str]:
+    if schedule.loop is None:
+        return []
+    return [
+        "# The state before step A is the state before step B: [A, B].",
+        f"loop = {_value(schedule.loop)}",
+    ]
 
 
 def _comment(text: str) -> str:

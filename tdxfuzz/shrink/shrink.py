@@ -87,6 +87,9 @@ def shrink(
     """
     if found.finding is None:
         raise ValueError("nothing to shrink: the run has no finding")
+    if found.case.schedule.loop is not None:
+        # Another order, or another program, would have to come back to a state by chance.
+        return ShrinkResult(found, 0)
     search = OrderSearch(found.finding.bucket, design)
     best = search.without_noops(found)
     while True:

@@ -1,0 +1,221 @@
+"""Does every order end? Cycles of states, fair ones and others, and what is said of them."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.host.design import PageCache
+from tdxfuzz.host.designs.hint import Hint
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.repro.read import parse
+from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
+from tdxfuzz.repro.write import to_toml
+from tdxfuzz.run.session import run
+from tdxfuzz.sim import End, Schedule
+from tdxfuzz.verify.progress import END, Edge, LoopKind, StateGraph, components
+from tdxfuzz.verify.search import Verdict, verify
+
+A, B, C = b"a", b"b", b"c"
+
+
+def graph(*edges: tuple[bytes, int, bytes], idle: int = 0) -> StateGraph:
+    """A graph of states, one step an edge; the first edge begins at the start."""
+    made = StateGraph()
+    made.arrive(None, Edge(edges[0][0], 0, 0, 0), idle)
+    for source, cpu, to in edges:
+        for state in (source, to):
+            if state != END:
+                made.edges.setdefault(state, {})
+                made.idle[state] = idle
+        made.edges[source][cpu] = Edge(to, 1, 1 << cpu, idle)
+    return made
+
+
+def test_a_cycle_in_which_both_cpus_step_is_a_trap_if_no_end_can_be_reached() -> None:
+    (cycle,) = graph((A, 0, B), (B, 1, A)).cycles(2)
+    assert cycle.kind is LoopKind.TRAP
+    assert cycle.cpus == (0, 1)
+    assert cycle.schedule == Schedule(Schedule.of([(0, 0), (1, 1), (2, 0)]).switches, (0, 2))
+
+
+def test_it_is_a_starvation_if_an_end_can_be_reached() -> None:
+    (cycle,) = graph((A, 0, B), (B, 1, A), (B, 0, END)).cycles(2)
+    assert cycle.kind is LoopKind.STARVATION
+
+
+def test_a_cycle_in_which_a_cpu_that_can_run_never_steps_is_not_fair() -> None:
+    assert not list(graph((A, 0, B), (B, 0, A)).cycles(2))
+    assert list(graph((A, 0, B), (B, 0, A), idle=2).cycles(2)), "CPU 1 waits for a lock"
+
+
+def test_a_cycle_is_reached_from_the_start_and_gone_through_once() -> None:
+    (cycle,) = graph((A, 1, B), (B, 0, C), (C, 1, B)).cycles(2)
+    assert cycle.schedule.loop == (1, 3)
+    assert [(s.step, s.cpu) for s in cycle.schedule] == [(0, 1), (1, 0), (2, 1), (3, 0)]
+
+
+def test_components_of_a_graph_without_cycles_are_its_states() -> None:
+    found = list(components({A: [B, C], B: [C], C: []}))
+    assert sorted(map(len, found)) == [1, 1, 1]
+
+
+def test_components_join_states_that_reach_each_other() -> None:
+    found = list(components({A: [B], B: [A, C], C: [C]}))
+    assert sorted(map(sorted, found)) == [[A, B], [C]]
+
+
+class SpinsUnderALock(Merged):
+    """A get waits for a flag under a lock; the put that lowers the flag needs the lock."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.slots = self.rwlock("slots")
+        self.updating = self.atomic("updating")
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        with self.slots.read():
+            while self.updating.read():
+                self.cpu_relax()
+        return super().get(pfn, cache)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.updating.set(1)
+        with self.slots.write():
+            self.updating.set(0)
+        super().put(pfn, hint)
+
+
+def scenario(name: str, design: type) -> Case:
+    return SCENARIOS[name].case(design.__name__)
+
+
+def test_a_cpu_that_spins_while_it_holds_what_the_other_needs_is_a_trap() -> None:
+    verified = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock)
+    assert verified.verdict is Verdict.FAIL
+    assert verified.ends is False
+    assert verified.loop is LoopKind.TRAP
+    assert verified.found is not None
+    assert verified.found.finding is not None
+    assert verified.found.finding.bucket == "livelock/-/-/retry loop"
+
+
+def test_a_loop_replays_and_its_claim_is_looked_at() -> None:
+    found = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock).found
+    assert found is not None
+    loop = found.case.schedule.loop
+    assert loop is not None
+    again = run(found.case, SpinsUnderALock)
+    assert again.outcome.end is End.LIVELOCK
+    assert again.schedule == found.schedule
+    wrong = evolve(found.case.schedule, loop=(loop[0] - 1, loop[1]))
+    judged = run(found.case.with_schedule(wrong), SpinsUnderALock).outcome.livelock
+    assert judged is None or judged.loop is None, "the steps do not lead back there"
+    fixed = run(evolve(found.case, design="merged"))
+    assert fixed.finding is None, "under another design these steps lead on"
+
+
+def test_a_loop_is_kept_in_a_file() -> None:
+    found = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock).found
+    assert found is not None
+    assert found.finding is not None
+    case = evolve(found.case, design="merged")
+    expect = Expect(found.finding.bucket, found.finding.message, found.finding.step)
+    text = to_toml(Reproducer(case, expect, Origin(1, 1)))
+    assert parse(text).case.schedule.loop == found.case.schedule.loop
+    assert 'loop = "' not in text
+
+
+class RelaxesThreeTimes(Merged):
+    """A bug behind a loop that counts: the count must not be folded away."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        for _ in range(3):
+            self.cpu_relax()
+        self.warn("came through")
+        return super().get(pfn, cache)
+
+
+class CountsDown(Merged):
+    """As above, with a counter of its own."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        left = 3
+        while left:
+            left -= 1
+            self.cpu_relax()
+        self.warn("came through")
+        return super().get(pfn, cache)
+
+
+class GoesThroughAList(Merged):
+    """As above, where no variable tells how far it is."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        for _ in ("same", "same", "same"):
+            self.cpu_relax()
+        self.warn("came through")
+        return super().get(pfn, cache)
+
+
+@pytest.mark.parametrize("design", [RelaxesThreeTimes, CountsDown, GoesThroughAList])
+def test_a_bug_behind_rounds_that_are_counted_is_found(design: type[Merged]) -> None:
+    verified = verify(scenario("map-zap", design), design)
+    assert verified.verdict is Verdict.FAIL
+    assert verified.found is not None
+    assert verified.found.finding is not None
+    assert verified.found.finding.check == "unexpected-status"
+
+
+class CountsForEver(Merged):
+    """A loop whose rounds all differ, and that does not end."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        rounds = 0
+        while self.refcount(pfn).read():
+            rounds += 1
+            self.cpu_relax()
+        return super().get(pfn, cache)
+
+
+def test_rounds_that_are_counted_without_end_leave_it_unknown() -> None:
+    verified = verify(evolve(scenario("map-zap", CountsForEver), steps=500), CountsForEver)
+    assert verified.verdict is Verdict.UNKNOWN
+    assert verified.ends is None
+    assert verified.why == "a run took more than 500 steps"
+
+
+def test_without_a_retry_point_every_order_ends() -> None:
+    verified = verify(SCENARIOS["zap-zap"].case("merged"))
+    assert verified.verdict is Verdict.PASS
+    assert verified.ends is True
+    assert verified.loop is None
+
+
+class Accepts(SpinsUnderALock):
+    """Declares a starvation; what it has is a trap."""
+
+    may_starve = "not here"
+
+
+def test_a_trap_is_a_finding_whatever_a_design_declares() -> None:
+    assert verify(scenario("map-zap", Accepts), Accepts).loop is LoopKind.TRAP
+
+
+class DeclaredHint(Hint):
+    """The lazy scheme, its starvation declared."""
+
+    may_starve = "KVM tries a fault again that hears BUSY"
+
+
+def test_a_starvation_that_is_declared_is_part_of_a_pass() -> None:
+    case = SCENARIOS["map-map"].case("hint")
+    plain = verify(case)
+    assert plain.verdict is Verdict.FAIL
+    assert plain.loop is LoopKind.STARVATION
+    declared = verify(case, DeclaredHint)
+    assert declared.verdict is Verdict.PASS
+    assert declared.starves
+    assert declared.ends is False

@@ -164,7 +164,8 @@ class ReproducerItem(pytest.Item):
             f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
             f"{columns(replayed.run)}\n"
             f"Reproduce with: tdxfuzz replay {self.path}\n"
-            f"            or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {folder} -k {self.name}"
+            "            or: pytest -p tdxfuzz.pytest_plugin "
+            f"--tdx-regressions {folder} -k {self.name}"
         )
 
     def repr_failure(

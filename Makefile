@@ -7,6 +7,7 @@ TIME ?= 60s
 BIN := $(VENV)/bin
 
 .PHONY: help hunt test lint types bench compiled power spin fuzz kills docs mutants clean
+.PHONY: site changelog
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
@@ -21,6 +22,8 @@ help:
 	@echo "make kills   kill -9 a campaign's processes fifty times"
 	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
 	@echo "make mutants do the recordings notice deliberate errors in the model?"
+	@echo "make site    the documentation as a site, in build/site; strict: no broken link"
+	@echo "make changelog  move the fragments of changelog.d into CHANGELOG.md"
 	@echo "make clean   remove the virtual environment and caches"
 
 hunt: $(VENV)/.installed
@@ -75,4 +78,18 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+# The documentation site, and the changelog of a release.
+
+# NO_MKDOCS_2_WARNING: the theme advertises its successor at each build.
+site: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+changelog: $(VENV)/.installed-docs
+	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import tdxfuzz; print(tdxfuzz.__version__)')"
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@ $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""What happens in a campaign, as typed events. Who listens knows nobody else who does."""
+"""What happens in a campaign, as typed events. A listener does not know of the others."""
 
 from __future__ import annotations
 

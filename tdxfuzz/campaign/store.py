@@ -212,7 +212,7 @@ class Store:
         """A case of the corpus whose file is gone. What it reached stays reached."""
         self._db.execute("DELETE FROM corpus WHERE name = ?", (name,))
 
-    def sight(self, design: str, seen: Sighting, cases: int, seconds: float) -> bool:
+    def sight(self, design: str, sighting: Sighting, cases: int, seconds: float) -> bool:
         """Count sightings of a bucket; whether they are the first."""
         first = self._db.execute(
             "INSERT INTO findings (design, bucket, message, cases, seconds, sightings, original,"
@@ -220,18 +220,18 @@ class Store:
             " ON CONFLICT DO NOTHING",
             (
                 design,
-                seen.bucket,
-                seen.message,
+                sighting.bucket,
+                sighting.message,
                 cases,
                 seconds,
-                seen.text,
-                seen.operations,
-                seen.preemptions,
+                sighting.text,
+                sighting.operations,
+                sighting.preemptions,
             ),
         ).rowcount
         self._db.execute(
             "UPDATE findings SET sightings = sightings + ? WHERE design = ? AND bucket = ?",
-            (seen.times, design, seen.bucket),
+            (sighting.times, design, sighting.bucket),
         )
         return bool(first)
 

@@ -147,7 +147,7 @@ class Summary:
         }
 
 
-def summary(store: Store) -> Summary:
+def summarise(store: Store) -> Summary:
     """Sum up a store.
 
     Raises:

@@ -119,10 +119,6 @@ class LocalWorkers:
             worker.process.join(LEAVE_SECONDS)
             worker.pipe.close()
 
-    def pids(self) -> list[int]:
-        """The process numbers of the workers."""
-        return [worker.process.pid or 0 for worker in self._workers]
-
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
@@ -173,7 +169,7 @@ def rss_of(pid: int | None) -> int:
 
 
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
-    """A worker's life: until nobody is at the other end of the pipe."""
+    """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     runner = TaskRunner(Settings.of_text(settings))
     while True:

@@ -19,7 +19,7 @@ from tdxfuzz.campaign.folder import Folder, FolderError
 from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store, StoreError
-from tdxfuzz.campaign.summary import Summary, summary
+from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
@@ -145,12 +145,12 @@ def run_command(
                 coordinator.run()
         finally:
             team.close()
-        told = summary(store)
+        summary = summarise(store)
         store.close()
-    _tell(told, folder, output)
+    _tell(summary, folder, output)
     if not available(HTML):
         output.line(f"no {folder.root}/report.html was written: it needs {NEEDS}")
-    return told.exit_code
+    return summary.exit_code
 
 
 @campaign_command.command("status", epilog="Example: tdxfuzz campaign status nightly/")
@@ -164,10 +164,10 @@ def status_command(directory: Path, as_json: bool) -> int:
     folder = Folder(directory)
     with _problems():
         store = Store(folder.store, read_only=True)
-        told = summary(store)
+        summary = summarise(store)
         store.close()
-    _tell(told, folder, Output(as_json))
-    return told.exit_code
+    _tell(summary, folder, Output(as_json))
+    return summary.exit_code
 
 
 @campaign_command.command("report", epilog="Example: tdxfuzz campaign report nightly/")
@@ -245,13 +245,13 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
             raise UsageProblem(f"{directory}: no campaign was begun here")
         team = _team(settings, workers, None, patience, memory << 20)
         try:
-            done = minimise(folder, store, settings, team)
+            result = minimise(folder, store, settings, team)
         finally:
             team.close()
         store.close()
-    for entry in done.aside:
+    for entry in result.aside:
         click.echo(f"set aside {entry.path}: {entry.why}", err=True)
-    click.echo(f"{counted(done.before, 'file')} before, {done.after:,} now")
+    click.echo(f"{counted(result.before, 'file')} before, {result.after:,} now")
     return 0
 
 
@@ -339,19 +339,20 @@ def _problems() -> Iterator[None]:
         raise UsageProblem(str(error)) from None
 
 
-def _tell(told: Summary, folder: Folder, output: Output) -> None:
+def _tell(summary: Summary, folder: Folder, output: Output) -> None:
     output.line()
     output.line(
-        f"{told.cases:,} cases in {clock(told.seconds)}, {told.cases_per_second:,.0f} a second; "
-        f"{counted(told.features, 'feature')}; {counted(told.entries, 'corpus file')}"
+        f"{summary.cases:,} cases in {clock(summary.seconds)}, "
+        f"{summary.cases_per_second:,.0f} a second; "
+        f"{counted(summary.features, 'feature')}; {counted(summary.entries, 'corpus file')}"
     )
     output.line()
     output.table(
         ("design", "verdict", "cases", "buckets", "why"),
-        [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in told.designs],
+        [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in summary.designs],
     )
     output.line()
-    for finding in told.findings:
+    for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")
-    output.json(told.document(folder))
+    output.json(summary.document(folder))

@@ -22,14 +22,14 @@ STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
 
 
-def explored_document(done: SearchCounts) -> dict[str, object]:
+def counts_document(counts: SearchCounts) -> dict[str, object]:
     """What a systematic search did, as commands report it."""
     return {
-        "states": done.states,
-        "transitions": done.transitions,
-        "schedules": done.schedules,
-        "depth": done.depth,
-        "seconds": round(done.seconds, 3),
+        "states": counts.states,
+        "transitions": counts.transitions,
+        "schedules": counts.schedules,
+        "depth": counts.depth,
+        "seconds": round(counts.seconds, 3),
     }
 
 

@@ -50,8 +50,8 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     def progress(smaller: Run, replays: int) -> None:
         output.progress(f"{size_text(smaller)} after {counted(replays, 'replay')}")
 
-    shrunk = shrink(found, design, progress)
-    best = shrunk.run
+    result = shrink(found, design, progress)
+    best = result.run
     assert best.finding is not None
     target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
     write(
@@ -64,7 +64,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     )
     output.line(
         f"original: {size_text(found)}; shrunk: {size_text(best)} "
-        f"({counted(shrunk.replays, 'replay')})"
+        f"({counted(result.replays, 'replay')})"
     )
     output.line(f"reproducer: {target}")
     output.json(
@@ -75,7 +75,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
             "preemptions": best.preemptions,
             "original_operations": found.case.operations,
             "original_preemptions": found.preemptions,
-            "replays": shrunk.replays,
+            "replays": result.replays,
         }
     )
     return 0

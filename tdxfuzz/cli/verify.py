@@ -19,7 +19,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
     SYSTEMATIC,
-    explored_document,
+    counts_document,
     finding_document,
     write_finding,
 )
@@ -38,13 +38,13 @@ class ScenarioResult:
 
     design: Chosen
     scenario: str
-    verified: VerifyResult
+    result: VerifyResult
     saved: Saved | None
 
     @property
     def verdict(self) -> Verdict:
         """Of the scenario."""
-        return self.verified.verdict
+        return self.result.verdict
 
     def document(self) -> Mapping[str, object]:
         """With the keys scripts rely on."""
@@ -52,10 +52,10 @@ class ScenarioResult:
             "design": self.design.name,
             "scenario": self.scenario,
             "verdict": self.verdict.value,
-            "why": self.verified.why,
-            "bounds": str(self.verified.bounds),
-            **explored_document(self.verified.counts),
-            "final_states": len(self.verified.counts.finals),
+            "why": self.result.why,
+            "bounds": str(self.result.bounds),
+            **counts_document(self.result.counts),
+            "final_states": len(self.result.counts.finals),
             "findings": [] if self.saved is None else [finding_document(self.saved)],
         }
 
@@ -151,13 +151,13 @@ def verify_command(
             case = scenario.case(design.name).on_module(variant)
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states, ENOUGH if unbounded else seconds)
-            verified = _search(case, design, name, bounds, checkpoint, output)
+            result = _search(case, design, name, bounds, checkpoint, output)
             saved = None
-            _report(design, name, verified, output)
-            if verified.found is not None:
-                saved = write_finding(verified.found, design, SYSTEMATIC, 0, out, output)
-            results.append(ScenarioResult(design, name, verified, saved))
-            if verified.why == "interrupted":
+            _report(design, name, result, output)
+            if result.found is not None:
+                saved = write_finding(result.found, design, SYSTEMATIC, 0, out, output)
+            results.append(ScenarioResult(design, name, result, saved))
+            if result.why == "interrupted":
                 break
     verdict = overall([result.verdict for result in results])
     output.json({"verdict": verdict.value, "results": [result.document() for result in results]})
@@ -200,23 +200,23 @@ def _search(
         output.line(f"{name}: going on from {path}, {counts.states:,} states")
     if bounds.seconds is not None:
         bounds = evolve(bounds, seconds=bounds.seconds + counts.seconds)
-    verified = verify(case, design.design, bounds, progress, worklist, counts)
-    if verified.verdict is Verdict.UNKNOWN and worklist.todo:
+    result = verify(case, design.design, bounds, progress, worklist, counts)
+    if result.verdict is Verdict.UNKNOWN and worklist.todo:
         checkpoint.mkdir(parents=True, exist_ok=True)
         save(path, identity, worklist, counts)
         output.line(f"{name}: unfinished, kept in {path}")
     else:
         path.unlink(missing_ok=True)
-    return verified
+    return result
 
 
-def _report(design: Chosen, name: str, verified: VerifyResult, output: Output) -> None:
-    done = verified.counts
-    why = f" ({verified.why})" if verified.why else ""
+def _report(design: Chosen, name: str, result: VerifyResult, output: Output) -> None:
+    counts = result.counts
+    why = f" ({result.why})" if result.why else ""
     output.line(
-        f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "
-        f"{counted(done.states, 'state')}, {counted(done.transitions, 'transition')}, "
-        f"{counted(done.schedules, 'schedule')}, depth {done.depth}, "
-        f"{counted(len(done.finals), 'final state')}, {done.seconds:.1f} s",
-        style=STYLES[verified.verdict],
+        f"{design.name} {name}: {result.verdict.value}{why}: {result.bounds}, "
+        f"{counted(counts.states, 'state')}, {counted(counts.transitions, 'transition')}, "
+        f"{counted(counts.schedules, 'schedule')}, depth {counts.depth}, "
+        f"{counted(len(counts.finals), 'final state')}, {counts.seconds:.1f} s",
+        style=STYLES[result.verdict],
     )

@@ -21,7 +21,7 @@ from tdxfuzz.campaign.events import (
     WorkerLost,
 )
 from tdxfuzz.campaign.store import Store, StoreError
-from tdxfuzz.campaign.summary import summary
+from tdxfuzz.campaign.summary import summarise
 from tdxfuzz.campaign.task import ATTEMPTS, Answer, HuntAnswer, HuntTask, ShrinkTask, Sighting, Task
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.repro.read import read
@@ -40,12 +40,12 @@ def test_a_campaign_finds_shrinks_and_writes(tmp_path: Path) -> None:
     for path in (met.path, shrunk.path):
         assert replay(read(Path(path))).result is ReplayResult.FAILED
     with campaign.store() as store:
-        told = summary(store)
-    assert [(d.name, d.verdict, d.cases) for d in told.designs] == [
+        summary = summarise(store)
+    assert [(d.name, d.verdict, d.cases) for d in summary.designs] == [
         ("hint", "fail", CASES // 2),
-        ("merged", told.designs[1].verdict, CASES // 2),
+        ("merged", summary.designs[1].verdict, CASES // 2),
     ]
-    assert told.entries == len(campaign.folder.entries())
+    assert summary.entries == len(campaign.folder.entries())
 
 
 def test_two_runs_come_to_what_one_run_comes_to(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     (cut,) = campaign.told(DesignCutOff)
     assert cut == DesignCutOff("hint", f"{ATTEMPTS} times in one place: no answer within 5 s")
     with campaign.store() as store:
-        told = summary(store)
-    assert (told.verdict, told.exit_code) == ("error", 2)
-    assert told.designs[0].why.startswith("cut off: 3 times")
+        summary = summarise(store)
+    assert (summary.verdict, summary.exit_code) == ("error", 2)
+    assert summary.designs[0].why.startswith("cut off: 3 times")
 
 
 def test_with_no_design_left_it_stops(tmp_path: Path) -> None:

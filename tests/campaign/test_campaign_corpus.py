@@ -10,7 +10,7 @@ import pytest
 
 from campaigns import SMALL, Campaign, InlineWorkers
 from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.corpus import Corpus, Minimised, minimise
+from tdxfuzz.campaign.corpus import Corpus, MinimiseResult, minimise
 from tdxfuzz.campaign.events import CorpusMerged, EntrySetAside, WorkerLost
 from tdxfuzz.campaign.folder import entry_name, finding_name
 from tdxfuzz.campaign.task import ATTEMPTS, MeasureTask, Task
@@ -124,14 +124,14 @@ def test_minimised_it_reaches_the_same_with_less(campaign: Campaign) -> None:
     before = reached(campaign)
     workers = InlineWorkers(campaign.settings)
     with campaign.store() as store:
-        done = minimise(campaign.folder, store, campaign.settings, workers)
-        assert len(store.entry_names()) == done.after
-    assert done.after < done.before
-    assert len(campaign.folder.entries()) == done.after
+        result = minimise(campaign.folder, store, campaign.settings, workers)
+        assert len(store.entry_names()) == result.after
+    assert result.after < result.before
+    assert len(campaign.folder.entries()) == result.after
     assert reached(campaign) == before
     with campaign.store() as store:
         again = minimise(campaign.folder, store, campaign.settings, workers)
-    assert again == Minimised(done.after, done.after)
+    assert again == MinimiseResult(result.after, result.after)
 
 
 HANGS = "no answer within 5 s"
@@ -161,13 +161,13 @@ def test_a_file_from_elsewhere_that_hangs_is_set_aside(campaign: Campaign) -> No
 def test_minimising_sets_aside_what_hangs_and_keeps_the_rest(campaign: Campaign) -> None:
     entries = campaign.folder.entries()
     with campaign.store() as store:
-        done = minimise(campaign.folder, store, campaign.settings, hanging(entries[0].name))
+        result = minimise(campaign.folder, store, campaign.settings, hanging(entries[0].name))
         assert entries[0].name not in store.entry_names()
-    (aside,) = done.aside
+    (aside,) = result.aside
     assert aside.why == HANGS
     assert not entries[0].exists()
-    assert done.before == len(entries)
-    assert len(campaign.folder.entries()) == done.after > 0
+    assert result.before == len(entries)
+    assert len(campaign.folder.entries()) == result.after > 0
 
 
 @pytest.mark.parametrize("design", ["../../x", "/etc/passwd", "a\x00b", "ü" * 300, ""])

@@ -10,13 +10,13 @@ from tdxfuzz.repro.words import counted
 
 def headline(data: Data) -> str:
     """The verdict in a line."""
-    told = data.summary
-    broken = sum(design.verdict == FAIL for design in told.designs)
-    of = counted(len(told.designs), "design")
+    summary = data.summary
+    broken = sum(design.verdict == FAIL for design in summary.designs)
+    of = counted(len(summary.designs), "design")
     if broken:
-        number = counted(len(told.findings), "finding")
+        number = counted(len(summary.findings), "finding")
         return f"{number} in {broken} of {of}"
-    return f"Nothing found in {of}: {told.verdict}"
+    return f"Nothing found in {of}: {summary.verdict}"
 
 
 def what_clean_means(data: Data) -> str:

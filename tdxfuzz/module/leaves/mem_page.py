@@ -107,7 +107,7 @@ def tdh_mem_page_aug(m: TdxModule, call: Call) -> int:
     pa = m.platform.key_bits.assign(hpa, tdr.hkid)
     entry.update(leaf_value(pa, SeptState.PENDING, rwx=0))
     call.forget(entry.unlock)
-    tdr.chldcnt.xadd(m.pamt.pages_at(level))
+    tdr.chldcnt.xadd(m.pamt.split.pages_at(level))
     m.sim.step(walk.entry, WRITE)
     set_regular(m, walk.entry, tdr_hpa)
     m.pamt.count_up(walk)
@@ -140,7 +140,7 @@ def tdh_mem_page_remove(m: TdxModule, call: Call) -> int:
 
     entry.update(INIT_VALUE)
     call.forget(entry.unlock)
-    tdr.chldcnt.xadd(-m.pamt.pages_at(level))
+    tdr.chldcnt.xadd(-m.pamt.split.pages_at(level))
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
     regs.rcx = hpa | m.dec_page_count_and_get_hint(node if level == LEVEL_4K else None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_4K, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_4K, SIZE_4K, index_in_2m
 from tdxfuzz.module.pamt_entry import PT, PamtPage
 from tdxfuzz.module.sept import SeptEntry, SeptPage
 
@@ -41,7 +41,7 @@ class Split:
             page.fill(first, pt, owner)
             return
         page.fill(first, PT.NDA, 0)
-        start = first >> 12 & 511
+        start = index_in_2m(first)
         for i in self.indices:
             if start <= i < start + page.size:
                 entry = page.entry(first + (i - start) * SIZE_4K)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K, pfn_of
 from tdxfuzz.module.access import (
     check_page_info,
     check_private_gpa,
@@ -200,5 +200,5 @@ def check_blocked_and_tracked(
 def set_regular(m: TdxModule, entry: PamtEntry, tdr_hpa: int) -> None:
     """A page becomes a guest page of a TD, never blocked since."""
     entry.pt = PT.REG
-    entry.owner = tdr_hpa >> 12
+    entry.owner = pfn_of(tdr_hpa)
     entry.bepoch = 0

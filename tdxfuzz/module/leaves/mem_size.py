@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_4K, pfn_of
 from tdxfuzz.abi.registers import DEMOTE_PAIR
 from tdxfuzz.module.access import (
     block_of,
@@ -93,7 +93,7 @@ def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     split_pamt(m, call, node)
 
     entry.update(non_leaf_value(m.platform.key_bits.assign(sept_hpa, tdr.hkid)) | TDEL)
-    walk.entry.owner = tdr_hpa >> 12
+    walk.entry.owner = pfn_of(tdr_hpa)
     walk.entry.pt = PT.EPT
     m.pamt.count_up(walk)
     tdr.chldcnt.xadd(1)

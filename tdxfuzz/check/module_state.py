@@ -85,7 +85,7 @@ def _tds(m: TdxModule, pages: list[PamtEntry], tdrs: list[Tdr]) -> Iterator[tupl
     for node in m.pamt.nodes():
         if node.pt == PT.REG:
             by_hpa[node.hpa] = node
-            children[node.owner] += m.pamt.pages_at(LEVEL_2M)
+            children[node.owner] += m.pamt.split.pages_at(LEVEL_2M)
     for tdr in tdrs:
         own = children[tdr.hpa >> 12]
         if tdr.chldcnt.value != own:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tdxfuzz.testing import strategies
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.hostile_calls import fitting_calls
@@ -20,6 +19,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.run.steered import LiveRun
 from tdxfuzz.sim import End, HarnessError
 from tdxfuzz.stateful import SeamcallMachine, concurrent_machine
+from tdxfuzz.testing import strategies
 
 TestSeamcalls = SeamcallMachine.TestCase
 TestMerged = concurrent_machine("merged").TestCase

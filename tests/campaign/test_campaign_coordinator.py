@@ -135,7 +135,7 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     with campaign.store() as store:
         told = summary(store)
     assert (told.verdict, told.exit_code) == ("error", 2)
-    assert told.designs[0].why.startswith("cut off: 3 times")
+    assert told.designs[0].why.startswith("cut off: one task failed 3 times")
 
 
 def test_with_no_design_left_it_stops(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_plateau_ends_it(tmp_path: Path) -> None:
         return HuntAnswer(task.number, cases=1)
 
     why = campaign.run(Limits(plateau=0.1), InlineWorkers(settings, nothing_new))
-    assert why == "nothing new for 0.1 s"
+    assert why == "no new feature for 0.1 s"
 
 
 def test_a_clock_that_jumps_changes_nothing(

@@ -195,7 +195,7 @@ def test_programs_that_never_meet_prove_nothing() -> None:
     verified = verify(case)
     assert verified.verdict is Verdict.UNKNOWN
     assert verified.why == (
-        "vacuous: it never happened that two CPUs were in get or put for one range at once"
+        "vacuous: it never happened that two CPUs were in get or put for one range at the same time"
     )
 
 

@@ -102,7 +102,7 @@ def _problem(future: Future) -> str:
         error = future.exception()
     except FutureCancelledError as cancelled:
         error = cancelled
-    return f"the cluster gave it up ({type(error).__name__}: {error})"
+    return f"the cluster gave up the task ({type(error).__name__}: {error})"
 
 
 @lru_cache(maxsize=4)

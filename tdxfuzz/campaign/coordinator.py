@@ -144,11 +144,11 @@ class Coordinator:
     def _reason(self) -> str:
         limits = self._limits
         if limits.seconds is not None and self.seconds >= limits.seconds:
-            return f"{limits.seconds:g} s are over"
+            return f"the time limit of {limits.seconds:g} s is reached"
         if limits.cases is not None and self._totals.cases >= limits.cases:
             return f"{counted(limits.cases, 'case')} done"
         if limits.plateau is not None and time.monotonic() - self._last_news >= limits.plateau:
-            return f"nothing new for {limits.plateau:g} s"
+            return f"no new feature for {limits.plateau:g} s"
         return ""
 
     def _give_out(self) -> None:
@@ -200,7 +200,7 @@ class Coordinator:
             if self._problems[task] < ATTEMPTS:
                 self._cycle.again(task)
             else:
-                self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
+                self._cut(task.design, f"one task failed {ATTEMPTS} times: {problem}")
         elif isinstance(task, MeasureTask):
             if self._problems[task] < ATTEMPTS:
                 self._to_measure.append(task)

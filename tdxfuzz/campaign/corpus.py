@@ -65,7 +65,7 @@ class Corpus:
                 if path.name not in known:
                     unknown.append(MeasureTask(case.design, path.name, text))
                 elif path.name != entry_name(text):
-                    raise ReproducerError(path, 0, "", "changed since it was written")
+                    raise ReproducerError(path, 0, "", "the file was changed after it was written")
             except (ReproducerError, HarnessError) as error:
                 self._emit(EntrySetAside(str(self._folder.put_aside(path)), str(error)))
         there = {path.name for path in self._folder.entries()}

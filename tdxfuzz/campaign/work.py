@@ -215,7 +215,7 @@ def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket
-        return ShrinkAnswer(error=f"replayed, it showed {shown}")
+        return ShrinkAnswer(error=f"a replay showed {shown}")
     best = shrink(found, design).run
     assert best.finding is not None
     after = Reproducer(

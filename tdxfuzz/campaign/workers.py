@@ -148,7 +148,7 @@ class LocalWorkers:
             worker.process.join(LEAVE_SECONDS)
             code = worker.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"exit {code}"
-            problem = f"its worker died ({how})"
+            problem = f"the worker died ({how})"
         if not problem and time.monotonic() - worker.began >= self._patience:
             problem = f"no answer within {self._patience:g} s"
         if not problem:

@@ -19,15 +19,17 @@ DEFAULT = Path("corpus/conformance")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path))
 @format_option
 def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
-    """Hold the module model against recordings of the real module.
+    """Compare the model of the module with recordings of the real module.
 
-    DATASET is a recording (*.jsonl.gz), or a folder of them; by default those in
-    corpus/conformance. Four kinds are known: sequential (every status, register and
-    final state), locks (every lock event of a call, in order), contention (two
-    calls in all orders of few switches) and interleaved (several CPUs in a recorded
-    order). The first divergence of each file is shown in full.
+    Use it after a change of the model. DATASETS are recordings (*.jsonl.gz) or folders of
+    them; the default is corpus/conformance. The first divergence of each file is shown in
+    full.
 
-    Exit: 0 everything agrees, 1 something does not, 2 a file cannot be read.
+    There are four kinds of recordings. sequential: every status, register and final state.
+    locks: every lock event of a call, in order. contention: two calls in all orders with few
+    switches. interleaved: several CPUs in a recorded order.
+
+    Exit codes: 0 everything agrees; 1 a divergence; 2 a file cannot be read.
     """
     output = Output(as_json)
     results = []
@@ -55,7 +57,7 @@ def _report(result: Conformance, output: Output) -> None:
         output.line(f"  {', '.join(groups)}")
     if result.cut:
         names = ", ".join(sorted(result.not_modelled))
-        output.line(f"  {result.cut} traces end early, at a leaf not modelled yet: {names}")
+        output.line(f"  {result.cut} traces end early, because a leaf is not modelled yet: {names}")
     if result.first_divergence is not None:
         output.line("  first divergence:")
         for line in result.first_divergence.splitlines():

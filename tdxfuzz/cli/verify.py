@@ -61,7 +61,7 @@ class ScenarioResult:
 
 
 ENOUGH = 120.0
-"""Seconds after which a scenario is unknown to somebody who gave no bound at all."""
+"""Seconds after which a scenario is unknown if the command line gives no bound at all."""
 
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
@@ -70,27 +70,33 @@ ENOUGH = 120.0
     "--scenario",
     "names",
     multiple=True,
-    help="Only this one (`tdxfuzz list scenarios`); with hostile, a set-up.",
+    help="Only this one (`tdxfuzz list scenarios`); for hostile, a set-up. Repeat for several.",
 )
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option(
     "--preemptions",
     type=click.IntRange(min=0),
-    help="All orders with so many preemptions at most [default: what each scenario can afford].",
+    help="Try all orders with at most this many preemptions [default: a bound per scenario].",
 )
-@click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
+@click.option("--full", is_flag=True, help="Try all orders, without a bound on preemptions.")
 @module_variant_option
-@click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
+@click.option(
+    "--states",
+    type=click.IntRange(min=1),
+    default=DEFAULT_STATES,
+    show_default=True,
+    help="Stop a scenario after this many states; they bound the memory.",
+)
 @click.option(
     "--time",
     "seconds",
     type=Duration(),
-    help="Stop a scenario after 60s, 2m, 1h [default: 2m, where no other bound is given].",
+    help="Stop a scenario after this time: 60s, 2m, 1h [default: 2m if no bound is given].",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder in which unfinished searches are kept; the same command again goes on.",
+    help="Keep unfinished searches in this folder. The same command then continues them.",
 )
 @click.option(
     "--out",
@@ -113,24 +119,27 @@ def verify_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Explore all orders of small scenarios, and say whether any of them breaks a design.
+    """Run small scenarios in all orders, and say whether an order breaks a design.
 
-    CPUs may change places at every lock instruction. States that were met before are not
-    explored again, so that a verdict is about all orders within the stated bounds:
-    pass, fail (with a shrunk trace and a reproducer), or unknown when a bound was hit or
-    nothing interesting could happen. docs/verify.md tells what a pass means. Without
-    --full or --preemptions the larger scenarios are bounded, the smaller ones are not;
-    without these, --time or --checkpoint none takes longer than two minutes.
+    Use it after a hunt without a finding. The scheduler may switch CPUs at every lock
+    instruction. States that were met before are not explored again, so a verdict covers all
+    orders within the printed bounds. docs/verify.md says what a pass means.
 
-    `verify hostile` has no host layer: after each of a library of set-ups, pairs of raw
-    SEAMCALLs that succeed there overlap, up to four of each leaf; with --cpus 3 triples. All
-    orders with up to 2 preemptions, unless --full or --preemptions says otherwise.
+    The verdict is pass; or fail, with a shrunk trace and a reproducer; or unknown, because a
+    bound was reached or the run was vacuous.
 
-    Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
-    3 some verdict is unknown.
+    Large scenarios have a bound on preemptions, unless --full or --preemptions is given.
+    Without these, --time and --checkpoint, each scenario stops after two minutes.
+
+    `hostile` has no host layer. For each of its set-ups, pairs of raw SEAMCALLs that succeed
+    there overlap, up to four of each leaf (triples with --cpus 3). The default is all orders
+    with up to 2 preemptions.
+
+    Exit codes: 0 every verdict is pass; 1 a finding; 2 wrong usage, or a design that raised
+    an exception; 3 a verdict is unknown, and there is no finding.
     """
     if full and preemptions is not None:
-        raise UsageProblem("--full and --preemptions exclude each other")
+        raise UsageProblem("--full and --preemptions exclude each other; give one of them")
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
     results: list[ScenarioResult | HostileResult] = []
@@ -140,7 +149,9 @@ def verify_command(
             within = PREEMPTIONS if preemptions is None else preemptions
             bounds = Bounds(None if full else within, states, seconds)
             if variant != DEFAULT.name or checkpoint is not None:
-                raise UsageProblem("hostile takes neither --module-variant nor --checkpoint")
+                raise UsageProblem(
+                    "hostile takes neither --module-variant nor --checkpoint; leave them out"
+                )
             results += verify_hostile(design, names, cpus, bounds, out, output)
             continue
         for name in names:
@@ -165,7 +176,7 @@ def verify_command(
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
-    """Fail if any failed, else unknown if any is."""
+    """Fail if a verdict is fail, else unknown if one is unknown, else pass."""
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL
     return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.PASS
@@ -196,15 +207,15 @@ def _search(
         try:
             worklist, counts = load(path, identity)
         except CheckpointError as error:
-            raise UsageProblem(f"{error}; remove it to begin again") from None
-        output.line(f"{name}: going on from {path}, {counts.states:,} states")
+            raise UsageProblem(f"{error}; remove the file to start again") from None
+        output.line(f"{name}: continued from {path}, {counts.states:,} states")
     if bounds.seconds is not None:
         bounds = evolve(bounds, seconds=bounds.seconds + counts.seconds)
     result = verify(case, design.design, bounds, progress, worklist, counts)
     if result.verdict is Verdict.UNKNOWN and worklist.todo:
         checkpoint.mkdir(parents=True, exist_ok=True)
         save(path, identity, worklist, counts)
-        output.line(f"{name}: unfinished, kept in {path}")
+        output.line(f"{name}: unfinished, kept in {path}; the same command continues it")
     else:
         path.unlink(missing_ok=True)
     return result

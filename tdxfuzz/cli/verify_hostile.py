@@ -1,4 +1,4 @@
-"""``tdxfuzz verify hostile``: calls that overlap, after each of a library of set-ups."""
+"""``tdxfuzz verify hostile``: SEAMCALLs that overlap, after each of a list of set-ups."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import Bounds
 
 PREEMPTIONS = 2
-"""The bound if none is asked for: within it all set-ups are swept in twenty minutes."""
+"""The default bound. With it all set-ups together take twenty minutes."""
 
 
 @frozen
 class HostileResult:
-    """The calls that were combined after one set-up."""
+    """The result of one set-up: calls that were combined after it."""
 
     setup: str
     bounds: Bounds
@@ -59,13 +59,15 @@ class HostileResult:
 def verify_hostile(
     design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, out: Path, output: Output
 ) -> Iterator[HostileResult]:
-    """Sweep the set-ups of these names, or all; a bucket is written when it is met first.
+    """Sweep the set-ups of these names, or all. A bucket is written when it is first met.
 
     Raises:
-        UsageProblem: there is no such set-up, or so many calls are not combined.
+        UsageProblem: an unknown set-up, or more CPUs than calls are combined.
     """
     if cpus > MOST_CALLS:
-        raise UsageProblem(f"hostile calls are combined by two or {MOST_CALLS}: --cpus 2 or 3")
+        raise UsageProblem(
+            f"hostile combines two or {MOST_CALLS} calls, one on each CPU; use --cpus 2 or 3"
+        )
     for name in names:
         if name not in SETUPS:
             raise unknown("set-up", name, SETUPS)
@@ -76,7 +78,7 @@ def verify_hostile(
         output.line(_summary(name, cpus, bounds, result), style=STYLES[result.verdict])
         for bucket, run in result.firsts.items():
             if bucket in written:
-                output.line(f"  {bucket} here too")
+                output.line(f"  {bucket}: found here too")
                 continue
             written.add(bucket)
             saved.append(write_finding(run, design, SYSTEMATIC, 0, out, output))

@@ -1,4 +1,4 @@
-"""What the targets that run cases share: bytes to a case, a verdict, similar bytes."""
+"""Shared by the targets that run cases: bytes to a case, a verdict, similar bytes."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Variant:
         return locked
 
 
-DEFAULT = Variant("1.5.25", "as the module is")
+DEFAULT = Variant("1.5.25", "the module as it is")
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
@@ -63,7 +63,7 @@ VARIANTS: dict[str, Variant] = {
         Variant("donors-first", "ADD locks the pair's pages, then the range", donors_first=True),
         Variant(
             "ranges-ex",
-            "a page taken exclusive takes its 2MB range exclusive",
+            "an exclusive lock of a page also takes its 2MB range exclusive",
             ranges_exclusive=True,
         ),
         Variant("one-page", "a 2MB range is backed by one page", pair_pages=1),

@@ -25,7 +25,8 @@ class Livelock(StopRun):
     """
 
     def __init__(self, cpus: list[Cpu]) -> None:
-        super().__init__(f"{', '.join(map(str, cpus))} went round {MOST_ROUNDS} times in vain")
+        names = ", ".join(map(str, cpus))
+        super().__init__(f"{names} went round a retry loop {MOST_ROUNDS} times without progress")
         self.cpus = cpus
 
 

@@ -1,8 +1,8 @@
-"""Designs on the same cases: what breaks which of them, and what each costs.
+"""Compare designs on the same programs: what breaks each of them, and what each costs.
 
-Every program is drawn once and run under each design, in its default order and in as many
-others, chosen with the same random numbers. A step number is another place under another
-design, so that "the same order" means the same way to choose one, not the same switches.
+Every program is drawn once. Each design runs it in its default order and in the same number of
+other orders, chosen with the same random numbers. A step number means another place under
+another design, so "the same order" means the same way to choose it, not the same switches.
 """
 
 from __future__ import annotations

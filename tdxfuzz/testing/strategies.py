@@ -6,8 +6,8 @@
     def test_no_race(case):
         assert_clean(case)
 
-Hypothesis chooses the program and a few preemptions before the run, never a switch per
-step: that would cost more than the run.
+Hypothesis chooses the program and a few preemptions before the run. It does not choose at
+every step, because that would cost more than the run.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     with campaign.store() as store:
         summary = summarise(store)
     assert (summary.verdict, summary.exit_code) == ("error", 2)
-    assert summary.designs[0].why.startswith("cut off: 3 times")
+    assert summary.designs[0].why.startswith("cut off: one task failed 3 times")
 
 
 def test_with_no_design_left_it_stops(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_plateau_ends_it(tmp_path: Path) -> None:
         return HuntAnswer(task.number, cases=1)
 
     why = campaign.run(Limits(plateau=0.1), InlineWorkers(settings, nothing_new))
-    assert why == "nothing new for 0.1 s"
+    assert why == "no new feature for 0.1 s"
 
 
 def test_a_clock_that_jumps_changes_nothing(
@@ -234,7 +234,9 @@ def test_a_full_disk_ends_it_with_the_file_named(tmp_path: Path) -> None:
         task = HuntTask(10, "hint", "portfolio", 1, 1)
         full = HuntAnswer(10, 1, calls=tuple((0, code, 1) for code in range(5_000)))
         with (
-            pytest.raises(StoreError, match=r"store\.sqlite: database or disk is full; what was"),
+            pytest.raises(
+                StoreError, match=r"store\.sqlite: database or disk is full; the counts so far"
+            ),
             store.transaction(),
         ):
             store.count(task, full, "portfolio")

@@ -51,7 +51,7 @@ def test_the_corpus_reaches_what_the_store_says(campaign: Campaign) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "not a reproducer file"),
+        (b"", "this is not a reproducer"),
         (b"format = 1\nmodel =", "not valid TOML"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b"x" * (2 << 20), "larger than 1048576 bytes"),
@@ -79,7 +79,7 @@ def test_an_entry_that_says_something_else_by_now_is_set_aside(campaign: Campaig
     first.write_text(second.read_text("utf-8"), "utf-8")
     campaign.run(Limits(cases=CASES))
     (aside,) = campaign.told(EntrySetAside)
-    assert "changed since it was written" in aside.why
+    assert "changed after it was written" in aside.why
 
 
 def test_an_entry_spoilt_while_it_runs_is_set_aside(campaign: Campaign) -> None:
@@ -117,7 +117,7 @@ def test_a_design_from_another_campaign_is_set_aside(campaign: Campaign) -> None
     (campaign.folder.corpus / "x.tdx.toml").write_text(stranger, "utf-8")
     campaign.run(Limits(cases=CASES))
     (aside,) = campaign.told(EntrySetAside)
-    assert aside.why == "design '../../etc/passwd' is not one of this campaign"
+    assert aside.why == "design '../../etc/passwd' does not belong to this campaign"
 
 
 def test_minimised_it_reaches_the_same_with_less(campaign: Campaign) -> None:

@@ -240,7 +240,7 @@ def test_an_empty_campaign_has_reports_too(tmp_path: Path) -> None:
     with campaign.store() as store:
         data = gather(campaign.folder, store)
         assert len(write_reports(campaign.folder, store)) == len(REPORTS)
-    assert "Nothing found in 2 designs: unknown" in html(data)
+    assert "No finding in 2 designs: unknown" in html(data)
     assert "not hunted yet" in markdown(data)
 
 

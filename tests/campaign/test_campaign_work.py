@@ -122,7 +122,7 @@ def test_what_does_not_show_cannot_be_shrunk() -> None:
     (race,) = answer_to(HINT).sightings
     shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", "refcount/-/-/negative", race.text))
     assert isinstance(shrunk, ShrinkAnswer)
-    assert shrunk.error == f"replayed, it showed {race.bucket}"
+    assert shrunk.error == f"a replay showed {race.bucket}"
 
 
 def test_a_design_that_is_not_there_is_told_in_the_answer() -> None:

@@ -25,7 +25,7 @@ def begun(invoke: Invoke) -> Answer:
 def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     assert begun.code == 1
     lines = begun.out.splitlines()
-    assert lines[0] == "a campaign in c: 2 designs, 1 worker, seed 6"
+    assert lines[0] == "starting a campaign in c: 2 designs, 1 worker, seed 6"
     path = "c/findings/hint-pamt-in-use-phymem-pamt-remove-success-range-9c3525c2.tdx.toml"
     bucket = "hint: pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     assert f"found {bucket} after 195 cases" in lines
@@ -49,12 +49,12 @@ def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invok
 
 def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     again = invoke("campaign", "run", "c", "hint", "merged", "--cases", 400, *SMALL[2:])
-    assert again.out.startswith("going on with c: 2 designs")
+    assert again.out.startswith("continuing the campaign in c: 2 designs")
     assert "stopped: 400 cases done" in again.out
     other = invoke("campaign", "run", "c", "hint", "v2", *SMALL)
     assert other.code == 2
-    assert "c/store.sqlite: subjects: this campaign was begun with" in other.err
-    assert other.err.endswith("give the same designs and options, or another folder\n")
+    assert "c/store.sqlite: subjects: this campaign was started with" in other.err
+    assert other.err.endswith("give the same designs and options, or use another folder\n")
 
 
 def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
@@ -79,9 +79,9 @@ def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("status", "nowhere"), "nowhere/store.sqlite: no such store; begin one with: tdxfuzz"),
+        (("status", "nowhere"), "nowhere/store.sqlite: no such store; start one: tdxfuzz"),
         (("report", "nowhere"), "nowhere/store.sqlite: no such store"),
-        (("minimise", "empty"), "empty: no campaign was begun here"),
+        (("minimise", "empty"), "empty: no campaign here; start one: tdxfuzz"),
         (("run", "file", "hint"), "'file' is a file"),
         (("run", "c", "hnt"), "unknown design 'hnt'; did you mean hint"),
         (("run", "c", "hint", "--time", "soon"), "'soon' is not a duration"),
@@ -148,7 +148,7 @@ def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     assert f"c: a campaign is running here (process {first.pid}); stop it first" in busy.err
     os.killpg(first.pid, signal.SIGINT)
     out, err = first.communicate(timeout=120)
-    assert "stopped: SIGINT: finishing what is being done" in out
+    assert "stopped: SIGINT: finishing the running tasks" in out
     assert first.returncode in (1, 3)
     assert "Traceback" not in err
     assert Path("c/report.html").is_file()

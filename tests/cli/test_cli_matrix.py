@@ -57,8 +57,8 @@ def test_compare_names_what_breaks(invoke: Invoke) -> None:
     ("arguments", "message"),
     [
         (("v6", "--compare"), "--compare needs two designs or more"),
-        (("v6", "v6", "--compare"), "--compare needs two designs or more, each once"),
-        (("v6", "v5", "--compare", "--scenario", "zap-zap"), "--compare goes with neither"),
+        (("v6", "v6", "--compare"), "--compare needs two designs or more, each named once"),
+        (("v6", "v5", "--compare", "--scenario", "zap-zap"), "--compare takes neither"),
         (("v6", "--scenario", "zip-zap"), "unknown scenario 'zip-zap'"),
     ],
 )

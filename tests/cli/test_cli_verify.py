@@ -48,7 +48,7 @@ def test_who_gives_no_bound_waits_two_minutes_at_most(
     command = ("verify", "v6", "--scenario", "zap-zap")
     answer = invoke(*command)
     assert answer.code == 3
-    assert "unknown (more than 0 s)" in answer.out
+    assert "unknown (the bound of 0 s was reached)" in answer.out
     for bound in (("--full",), ("--preemptions", 1), ("--time", "1m"), ("--checkpoint", "kept")):
         assert invoke(*command, *bound).code == 0
 
@@ -67,10 +67,10 @@ def test_an_unfinished_search_is_kept_and_goes_on(invoke: Invoke) -> None:
     assert "zap-zap: unfinished, kept in kept/v6-zap-zap-2.verify.gz" in first.out
     changed = invoke(*command, "--preemptions", 1)
     assert changed.code == 2
-    assert "remove it to begin again" in changed.err
+    assert "remove the file to start again" in changed.err
     second = invoke(*command, "--time", "60s")
     assert second.code == 0
-    assert "going on from" in second.out
+    assert "continued from" in second.out
     assert not list(Path("kept").iterdir())
 
 
@@ -109,7 +109,7 @@ def test_hostile_calls_are_combined_after_each_setup(invoke: Invoke) -> None:
     assert answer.code == 3
     (result,) = json.loads(answer.out)["results"]
     assert (result["scenario"], result["verdict"]) == ("bare", "unknown")
-    assert result["why"] == "more than 0.01 s"
+    assert result["why"] == "the bound of 0.01 s was reached"
 
 
 @pytest.mark.parametrize(

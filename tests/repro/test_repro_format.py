@@ -57,7 +57,7 @@ def line_of(text: str, part: str) -> int:
 @pytest.mark.parametrize(
     ("old", "new", "field", "complaint"),
     [
-        ("format = 1", "format = 2", "format", "2 is later than 1: a newer tdxfuzz is needed"),
+        ("format = 1", "format = 2", "format", "2 is later than 1; use a newer tdxfuzz"),
         ("format = 1", "format = 0", "format", "0 does not exist"),
         ("format = 1", 'format = "1"', "format", "missing, or not a number"),
         ("format = 1", "", "format", "missing, or not a number"),
@@ -77,7 +77,7 @@ def line_of(text: str, part: str) -> int:
         ('"map 1 0"', '"map 1"', "cpu[0].operations[0]", "map takes 2 arguments"),
         ('"zap 0 0"', '"fly 0 0"', "cpu[1].operations[0]", "unknown operation 'fly'"),
         ('"zap 0 0"', "7", "cpu[1].operations[0]", "must be a string, not 7"),
-        ("[[120, 1]]", "[[120, 9]]", "schedule.switches[0]", "switch to CPU 9 of 2"),
+        ("[[120, 1]]", "[[120, 9]]", "schedule.switches[0]", "switch to CPU 9, but there are 2"),
         ("[[120, 1]]", "[[120, 1], [120, 0]]", "schedule.switches", "ascending order"),
         ("[[120, 1]]", "[[-1, 1]]", "schedule.switches[0].step", "must be >= 0"),
         ("[[120, 1]]", "[120, 1]", "schedule.switches[0]", "must be [step, CPU], not 120"),

@@ -71,7 +71,7 @@ def test_a_users_test_in_five_lines_ends_in_a_reproducer(tmp_path: Path) -> None
     printed = run_users_test(tmp_path, "hint", "--hypothesis-profile=nightly")
     (reproducer,) = (tmp_path / "found").iterdir()
     assert f"Reproduce with: tdxfuzz replay found/{reproducer.name}" in printed
-    assert "as it was drawn:" in printed
+    assert "the case that Hypothesis drew:" in printed
     assert "1 failed" in printed
     assert read(reproducer).expect.check == "pamt-in-use"
     again = run_users_test(
@@ -102,7 +102,8 @@ def test_reproducers_are_tests(tmp_path: Path) -> None:
     ended = run_pytest(tmp_path, "--tdx-regressions", "kept")
     assert ended.returncode == 1
     assert "2 failed, 1 passed" in ended.stdout
-    assert "FAILED: expected pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range" in ended.stdout
+    bucket = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
+    assert f"FAILED: this reproducer shows {bucket}" in ended.stdout
     assert "^ pamt-in-use: " in ended.stdout
     assert f"Reproduce with: tdxfuzz replay {kept / 'bug.tdx.toml'}" in ended.stdout
     assert f"or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {kept} -k bug" in ended.stdout
@@ -141,7 +142,7 @@ def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/bug.tdx.toml").write_text(text, encoding="utf-8")
     without = run_pytest(tmp_path, "--tdx-regressions", "kept")
-    assert "give --tdx-design mine.py:Mine" in without.stdout
+    assert "add --tdx-design mine.py:Mine" in without.stdout
     good = "from tdxfuzz.host.designs.merged import Merged\n\nclass Mine(Merged):\n    pass\n"
     (tmp_path / "mine.py").write_text(good, encoding="utf-8")
     given = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Mine")

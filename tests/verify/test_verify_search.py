@@ -183,9 +183,9 @@ def test_three_cpus() -> None:
 def test_too_many_states_or_too_little_time_leave_it_unknown() -> None:
     case = scenario("map-zap", "merged")
     few = verify(case, bounds=Bounds(states=50))
-    assert (few.verdict, few.why) == (Verdict.UNKNOWN, "more than 50 states")
+    assert (few.verdict, few.why) == (Verdict.UNKNOWN, "the bound of 50 states was reached")
     short = verify(case, bounds=Bounds(seconds=0))
-    assert (short.verdict, short.why) == (Verdict.UNKNOWN, "more than 0 s")
+    assert (short.verdict, short.why) == (Verdict.UNKNOWN, "the bound of 0 s was reached")
 
 
 def test_programs_that_never_meet_prove_nothing() -> None:
@@ -195,7 +195,7 @@ def test_programs_that_never_meet_prove_nothing() -> None:
     verified = verify(case)
     assert verified.verdict is Verdict.UNKNOWN
     assert verified.why == (
-        "vacuous: it never happened that two CPUs were in get or put for one range at once"
+        "vacuous: it never happened that two CPUs were in get or put for one range at the same time"
     )
 
 
@@ -252,5 +252,5 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: object, problem
 def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "search.gz"
     save(path, "one", Worklist(), SearchCounts())
-    with pytest.raises(CheckpointError, match="identity: it is of 'one', not of 'another'"):
+    with pytest.raises(CheckpointError, match="identity: the checkpoint is of 'one', not of 'ano"):
         load(path, "another")

@@ -125,7 +125,10 @@ class ModelUnderTest:
 
 
 def find_datasets(paths: list[Path]) -> list[Path]:
-    """The recording files that paths name; a folder stands for those inside it.
+    """The recording files that paths name; a folder stands for those in it and below it.
+
+    A folder that holds recordings and their ``td_params.json`` is one set. Files come set by
+    set, the outer folder first.
 
     Raises:
         RecordingError: nothing is there.
@@ -133,10 +136,10 @@ def find_datasets(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.endswith((".jsonl.gz", ".jsonl")))
+            inside = [p for p in path.rglob("*") if p.name.endswith((".jsonl.gz", ".jsonl"))]
             if not inside:
                 raise RecordingError(path, 0, "no recordings (*.jsonl.gz) in this folder")
-            found += inside
+            found += sorted(inside, key=lambda file: (file.parent, file.name))
         elif path.exists():
             found.append(path)
         else:

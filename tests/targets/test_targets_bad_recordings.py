@@ -163,8 +163,11 @@ def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
         find_datasets([tmp_path])
 
 
-def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
-    for name in ("b.jsonl", "a.jsonl.gz", "README.md", "td_params.json"):
-        (tmp_path / name).write_text(json.dumps({}))
-    assert [path.name for path in find_datasets([tmp_path])] == ["a.jsonl.gz", "b.jsonl"]
+def test_a_folder_stands_for_the_recordings_in_it_and_below_it(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "another"):
+        folder.mkdir(exist_ok=True)
+        for name in ("b.jsonl", "a.jsonl.gz", "README.md", "td_params.json"):
+            (folder / name).write_text(json.dumps({}))
+    found = [str(path.relative_to(tmp_path)) for path in find_datasets([tmp_path])]
+    assert found == ["a.jsonl.gz", "b.jsonl", "another/a.jsonl.gz", "another/b.jsonl"]
     assert find_datasets([tmp_path / "README.md"]) == [tmp_path / "README.md"]

@@ -14,7 +14,7 @@ import pytest
 slow = pytest.mark.slow
 
 
-def first(count: int, values: Iterable[object]) -> list[object]:
+def first_quick(count: int, values: Iterable[object]) -> list[object]:
     """All values as parameters of a test, slow after the first ``count``."""
     return [
         value if number < count else pytest.param(value, marks=slow)
@@ -22,14 +22,14 @@ def first(count: int, values: Iterable[object]) -> list[object]:
     ]
 
 
-def only(quick: Collection[object], values: Iterable[object]) -> list[object]:
-    """All values as parameters of a test, slow but for those in ``quick``.
+def only_quick(chosen: Collection[object], values: Iterable[object]) -> list[object]:
+    """All values as parameters of a test, slow but for the chosen ones.
 
     Raises:
-        ValueError: one in ``quick`` is no value.
+        ValueError: a chosen one is no value.
     """
     values = list(values)
-    for value in quick:
+    for value in chosen:
         if value not in values:
             raise ValueError(f"{value!r} is not one of {values}")
-    return [value if value in quick else pytest.param(value, marks=slow) for value in values]
+    return [value if value in chosen else pytest.param(value, marks=slow) for value in values]

@@ -26,6 +26,7 @@ from tdxfuzz.campaign.task import ATTEMPTS, Answer, HuntAnswer, HuntTask, Shrink
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import ReplayResult, replay
+from tiers import slow
 
 CASES = 6 * SMALL.batch
 
@@ -48,6 +49,7 @@ def test_a_campaign_finds_shrinks_and_writes(tmp_path: Path) -> None:
     assert summary.entries == len(campaign.folder.entries())
 
 
+@slow
 def test_two_runs_come_to_what_one_run_comes_to(tmp_path: Path) -> None:
     whole, halves = Campaign(tmp_path / "a"), Campaign(tmp_path / "b")
     whole.run(Limits(cases=CASES))
@@ -69,6 +71,7 @@ def test_two_runs_come_to_what_one_run_comes_to(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
 
 
+@slow
 def test_a_campaign_that_is_done_does_nothing_more(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=CASES))

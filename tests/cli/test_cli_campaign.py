@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Answer, Invoke
+from commands import Answer, Invoke
 from tdxfuzz.campaign.store import Store, StoreError
+from tiers import slow
 
 SMALL = ("--cases", 240, "--batch", 80, "--workers", 1, "--seed", 6)
 
@@ -65,6 +66,7 @@ def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
     assert len(document["reports"]) == 4  # type: ignore[arg-type]
 
 
+@slow
 def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None:
     number = len(list(Path("c/corpus").glob("*.toml")))
     assert invoke("campaign", "merge", "d", "c").out.startswith(f"{number} files copied")
@@ -85,7 +87,11 @@ def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None
         (("run", "file", "hint"), "'file' is a file"),
         (("run", "c", "hnt"), "unknown design 'hnt'; did you mean hint"),
         (("run", "c", "hint", "--time", "soon"), "'soon' is not a duration"),
-        (("run", "c", "hint", "--scheduler", "tcp://127.0.0.1:1"), "--scheduler tcp://127"),
+        pytest.param(
+            ("run", "c", "hint", "--scheduler", "tcp://127.0.0.1:1"),
+            "--scheduler tcp://127",
+            marks=slow,
+        ),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
@@ -154,6 +160,7 @@ def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     assert Path("c/report.html").is_file()
 
 
+@slow
 def test_a_second_ctrl_c_stops_at_once(invoke: Invoke) -> None:
     running = start("--batch", "1000000000", "--time", "1h")
     # The first sample is taken once a worker is busy; before that one Ctrl-C ends it all.

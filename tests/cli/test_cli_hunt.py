@@ -7,10 +7,11 @@ from textwrap import dedent
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import check_golden
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.result import Run
+from tiers import first_quick, slow
 
 RACY = dedent(
     '''
@@ -54,6 +55,7 @@ def test_a_demo_succeeds_when_it_finds_something(invoke: Invoke) -> None:
     assert invoke("hunt", "merged", "--cases", 20, "--seed", 1, "--expect-finding").code == 1
 
 
+@slow
 def test_a_clean_hunt_passes_with_its_statistics(invoke: Invoke) -> None:
     answer = invoke("hunt", "merged", "--cases", 2000, "--seed", 3)
     assert answer.code == 0, answer.out
@@ -95,7 +97,7 @@ def without_timings(document: dict[str, object]) -> dict[str, object]:
     return cleaned
 
 
-@pytest.mark.parametrize("engine", ["portfolio", "random", "pct", "hypothesis"])
+@pytest.mark.parametrize("engine", first_quick(1, ["portfolio", "random", "pct", "hypothesis"]))
 @pytest.mark.parametrize("design", ["hint", "merged"])
 def test_cases_and_seed_give_the_same_json_each_time(
     invoke: Invoke, design: str, engine: str

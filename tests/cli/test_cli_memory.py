@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import check_golden
 
 

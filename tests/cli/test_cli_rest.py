@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import ROOT, check_golden
 from tdxfuzz.cli.main import CLOSED_PIPE, cli
 

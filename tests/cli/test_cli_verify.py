@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from tdxfuzz.cli import verify
+from tiers import slow
 
 SMALL = ("--scenario", "zap-zap")
 
@@ -126,6 +127,7 @@ def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem:
     assert problem in answer.err
 
 
+@slow
 def test_hostile_triples(invoke: Invoke) -> None:
     options = ("--scenario", "bare", "--preemptions", 0, "--time", "3s")
     answer = invoke("verify", "hostile", "--cpus", 3, *options)

@@ -12,6 +12,7 @@ from tdxfuzz.survey.matrix import (
     markdown,
     row,
 )
+from tiers import slow
 
 BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
 
@@ -54,6 +55,7 @@ def test_a_search_cut_short_leaves_all_unknown() -> None:
         assert entry.why == f"zap-remap: {reached}; split-map: {reached}"
 
 
+@slow
 def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
     effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("split-map",))
     v5, v6 = cells("v5", effort), cells("v6", effort)

@@ -11,6 +11,7 @@ import pytest
 
 from golden_files import HINT_RACE
 from tdxfuzz.repro.read import read
+from tiers import slow
 
 CI_VARIABLES = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE")
 """Some of those by which Hypothesis recognises a CI machine."""
@@ -67,6 +68,7 @@ def run_users_test(folder: Path, design: str, *options: str) -> str:
     return ended.stdout
 
 
+@slow
 def test_a_users_test_in_five_lines_ends_in_a_reproducer(tmp_path: Path) -> None:
     printed = run_users_test(tmp_path, "hint", "--hypothesis-profile=nightly")
     (reproducer,) = (tmp_path / "found").iterdir()
@@ -115,6 +117,7 @@ def test_reproducers_are_tests(tmp_path: Path) -> None:
     assert run_pytest(tmp_path, "kept").returncode == 5, "nothing is collected unasked"
 
 
+@slow
 def test_reproducers_are_tests_for_several_workers_too(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
@@ -135,6 +138,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert "--tdx-regressions nowhere: no such folder" in ended.stderr
 
 
+@slow
 def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
     user = '[design]\nname = "Mine"\nfile = "mine.py"\nclass_name = "Mine"\n'
     user += f'sha256 = "{"0f" * 32}"'
@@ -151,6 +155,7 @@ def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
     assert "mine.py: no design class 'Yours'; it has: Mine" in wrong.stdout
 
 
+@slow
 def test_the_statistics_tell_what_the_runs_were_like(tmp_path: Path) -> None:
     printed = run_users_test(
         tmp_path, "merged", "--hypothesis-profile=ci", "--hypothesis-show-statistics"

@@ -19,6 +19,7 @@ from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
 from tdxfuzz.verify.state_key import digest_of
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+from tiers import first_quick, slow
 
 FULL = Bounds()
 
@@ -67,7 +68,7 @@ def ending(case: Case) -> bytes:
 
 
 @pytest.mark.parametrize("design", ["merged", "v6"])
-@pytest.mark.parametrize("name", ["map-zap", "zap-remap"])
+@pytest.mark.parametrize("name", first_quick(1, ["map-zap", "zap-remap"]))
 def test_one_preemption_ends_where_trying_every_place_ends(name: str, design: str) -> None:
     case = scenario(name, design)
     brute = set()
@@ -81,6 +82,7 @@ def test_one_preemption_ends_where_trying_every_place_ends(name: str, design: st
     assert verify(case, bounds=Bounds(preemptions=1)).counts.finals == brute
 
 
+@slow
 def test_leaving_out_steps_that_commute_loses_no_end() -> None:
     case = scenario("zap-zap", "v6")
     reduced = verify(case)
@@ -90,7 +92,9 @@ def test_leaving_out_steps_that_commute_loses_no_end() -> None:
 
 
 @pytest.mark.parametrize("design", ["hint", "hint-retry"])
-@pytest.mark.parametrize("name", ["zap-zap", "map-zap", "zap-remap", "convert-map", "map-map"])
+@pytest.mark.parametrize(
+    "name", first_quick(2, ["zap-zap", "convert-map", "map-zap", "zap-remap", "map-map"])
+)
 def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, design: str) -> None:
     case = scenario(name, design)
     reduced, whole = (
@@ -102,6 +106,7 @@ def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, desi
     assert reduced.counts.states * 3 < whole.counts.states
 
 
+@slow
 def test_two_preemptions_end_where_trying_every_two_places_ends() -> None:
     case = scenario("zap-zap", "v6")
     brute = set()

@@ -146,7 +146,14 @@ def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
     assert with_sleep.counts.schedules < without.counts.schedules
 
 
-@pytest.mark.parametrize("path", HOSTILE_REPRODUCERS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=slow) if "mng-rd" in path.name else path
+        for path in HOSTILE_REPRODUCERS
+    ],
+    ids=lambda path: path.name,
+)
 def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
     with_sleep, without = both(parse(read_text(path)).case)
     assert without.firsts

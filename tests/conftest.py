@@ -1,33 +1,13 @@
-"""Commands are run in this process, as their entry point runs them."""
+"""Commands are run in the test's process, as their entry point runs them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
+from commands import Answer, Invoke
 from tdxfuzz.cli import main
-
-
-@frozen
-class Answer:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, object]:
-        document = json.loads(self.out)
-        assert isinstance(document, dict)
-        return document
-
-
-Invoke = Callable[..., Answer]
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench compiled power spin fuzz kills docs mutants clean
+.PHONY: help hunt test test-all test-slow lint types bench compiled power spin fuzz kills docs mutants clean
 .PHONY: site changelog
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
-	@echo "make test    the tests, as CI runs them"
+	@echo "make test    the quick tier of the tests: every room, every leaf, under 3 minutes"
+	@echo "make test-all all tests: more seeds, all recordings, long examples, kills"
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
@@ -30,7 +31,13 @@ hunt: $(VENV)/.installed
 	$(BIN)/tdxfuzz hunt $(DESIGN) --time $(TIME) --expect-finding
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -n auto --hypothesis-profile=ci
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m ""
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -58,7 +65,7 @@ fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.fuzz
 
 kills: $(VENV)/.installed-test
-	TDXFUZZ_KILLS=50 $(BIN)/pytest -s tests/campaign/test_campaign_kills.py
+	TDXFUZZ_KILLS=50 $(BIN)/pytest -s -m "" tests/campaign/test_campaign_kills.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools

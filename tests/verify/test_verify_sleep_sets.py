@@ -21,6 +21,7 @@ from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
 from tdxfuzz.verify.search import StopRule, VerifyResult, verify
 from tdxfuzz.verify.sleep_sets import QUIET, CheckListener, Transition, still_asleep
 from tdxfuzz.verify.worklist import Bounds
+from tiers import slow
 
 FULL = Bounds()
 SHARES = RMW | SHARED

@@ -24,7 +24,7 @@ class Variant:
 
     ``donor_mode``: how PAMT.ADD holds the 4KB entries of the pages it is given.
     ``donors_first``: ADD locks those pages before the range.
-    ``ranges_exclusive``: whoever takes a page exclusive takes its 2MB range exclusive too.
+    ``ranges_exclusive``: a leaf that takes a page exclusive takes its 2MB range exclusive too.
     ``pair_pages``: backing pages of a 2MB range; the ABI fixed two, hosts up to v5 asked.
     """
 

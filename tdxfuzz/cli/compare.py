@@ -32,7 +32,7 @@ def run_comparison(
     def progress(comparison: Comparison) -> None:
         output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
 
-    budget = Budget(seconds)
+    budget = Budget(seconds=seconds)
     with plan_problems():
         plans = [
             HuntPlan(design.name, budget, design=design.design, seed=SEED, variant=variant)

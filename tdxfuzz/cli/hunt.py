@@ -118,7 +118,7 @@ def hunt_command(
         plans = [
             HuntPlan(
                 design.name,
-                Budget(seconds, cases),
+                Budget(seconds=seconds, cases=cases),
                 design=design.design,
                 engine=engine,
                 seed=seed,

@@ -45,7 +45,7 @@ class PlanError(ValueError):
         self.reason = reason
 
 
-@frozen
+@frozen(kw_only=True)
 class Budget:
     """When to stop: after so many seconds or cases, whichever comes first. None: no limit."""
 

@@ -83,7 +83,7 @@ def compare(
 def _checked(plans: Sequence[HuntPlan]) -> HuntPlan:
     """The first plan, which says all but the design for the others as well."""
     if len(plans) < 2 or len({plan.design_name for plan in plans}) != len(plans):
-        raise PlanError(("--compare",), "--compare needs two designs or more, each once")
+        raise PlanError(("--compare",), "--compare needs two designs or more, each named once")
     first = plans[0]
     for plan in plans:
         if evolve(plan, design_name=first.design_name, design=first.design) != first:

@@ -92,7 +92,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         (pid,) = pids()
         os.kill(pid, signal.SIGKILL)
         (finished,) = answer(team)
-        assert (finished.answer, finished.problem) == (None, "its worker died (SIGKILL)")
+        assert (finished.answer, finished.problem) == (None, "the worker died (SIGKILL)")
         team.submit(TASK)
         (again,) = answer(team)
         assert again.answer is not None
@@ -137,7 +137,7 @@ def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HANGS)
     told = TaskRunner(settings).do(evolve(TASK, design="Mine"))
     assert isinstance(told, HuntAnswer)
-    assert "has changed since the campaign began" in told.error
+    assert "was changed after the campaign started" in told.error
 
 
 def test_workers_end_with_their_coordinator() -> None:

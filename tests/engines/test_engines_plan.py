@@ -97,6 +97,6 @@ def test_the_plan_says_which_hunt_it_is_for() -> None:
 
 
 def test_a_budget_says_what_it_is_in_words() -> None:
-    assert str(Budget(60.0)) == "up to 60 s"
-    assert str(Budget(1.5, 20)) == "up to 1.5 s or 20 cases"
+    assert str(Budget(seconds=60.0)) == "up to 60 s"
+    assert str(Budget(seconds=1.5, cases=20)) == "up to 1.5 s or 20 cases"
     assert str(Budget()) == "without a limit"

@@ -74,6 +74,6 @@ def test_the_lock_is_what_mends_it() -> None:
 @pytest.mark.parametrize("cases", first_quick(1, [300, 1_500]))
 @pytest.mark.parametrize("design", ["v6-base", "v6", "merged", "spin-on-busy", "global-rwlock"])
 def test_a_hunt_of_the_others_finds_nothing(design: str, cases: int) -> None:
-    result = hunt(HuntPlan(design, Budget(cases), huge=Huge.FEW))
+    result = hunt(HuntPlan(design, Budget(cases=cases), huge=Huge.FEW))
     assert result.found is None
     assert result.statistics.busy or design not in ("spin-on-busy", "global-rwlock")

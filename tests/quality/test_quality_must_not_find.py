@@ -13,7 +13,7 @@ from tiers import first_quick
 @pytest.mark.parametrize("cpus", [2, 3])
 @pytest.mark.parametrize("design", ["v6", "merged"])
 def test_a_sound_design_is_clean_and_was_really_tried(design: str, cpus: int, cases: int) -> None:
-    result = hunt(HuntPlan(design, Budget(cases), cpus=cpus))
+    result = hunt(HuntPlan(design, Budget(cases=cases), cpus=cpus))
     assert result.found is None
     assert result.statistics.unseen() == []
     witnesses = result.statistics.witnesses()

@@ -134,7 +134,7 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=2 * SMALL.batch), InlineWorkers(SMALL, spoil))
     (cut,) = campaign.told(DesignCutOff)
-    assert cut == DesignCutOff("hint", f"{ATTEMPTS} times in one place: no answer within 5 s")
+    assert cut == DesignCutOff("hint", f"one task failed {ATTEMPTS} times: no answer within 5 s")
     with campaign.store() as store:
         summary = summarise(store)
     assert (summary.verdict, summary.exit_code) == ("error", 2)

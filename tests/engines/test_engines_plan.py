@@ -25,16 +25,16 @@ OTHER_VARIANT = next(name for name in VARIANTS if name != DEFAULT.name)
     ("design", "options", "names", "reason"),
     [
         (HOSTILE, {"scenario": MAP_ZAP}, {HOSTILE, "--scenario"}, "hostile takes no --scenario"),
-        ("v6", {"huge": Huge.FEW, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws programs"),
-        (HOSTILE, {"huge": Huge.FEW}, {"--huge", HOSTILE}, "--huge draws programs itself"),
+        ("v6", {"huge": Huge.FEW, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws its own"),
+        (HOSTILE, {"huge": Huge.FEW}, {"--huge", HOSTILE}, "--huge draws its own programs"),
         (
             "v6",
             {"huge": Huge.REAL, "engine": HYPOTHESIS},
             {"--huge", "--engine"},
-            "not with --sce",
+            "without --sce",
         ),
-        ("v6", {"faults": ("alloc",), "engine": HYPOTHESIS}, {"--faults"}, "does not go with host"),
-        (HOSTILE, {"faults": ("alloc",)}, {"--faults", HOSTILE}, "--faults does not go with"),
+        ("v6", {"faults": ("alloc",), "engine": HYPOTHESIS}, {"--faults"}, "works only without host"),
+        (HOSTILE, {"faults": ("alloc",)}, {"--faults", HOSTILE}, "--faults works only without"),
         (
             "v6",
             {"cpus": 3, "scenario": MAP_ZAP},

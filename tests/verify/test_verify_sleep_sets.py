@@ -21,7 +21,7 @@ from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
 from tdxfuzz.verify.search import StopRule, VerifyResult, verify
 from tdxfuzz.verify.sleep_sets import QUIET, CheckListener, Transition, still_asleep
 from tdxfuzz.verify.worklist import Bounds
-from tiers import slow
+from tiers import only_quick
 
 FULL = Bounds()
 SHARES = RMW | SHARED
@@ -149,10 +149,7 @@ def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=slow) if "mng-rd" in path.name else path
-        for path in HOSTILE_REPRODUCERS
-    ],
+    only_quick([path for path in HOSTILE_REPRODUCERS if "fatal" in path.name], HOSTILE_REPRODUCERS),
     ids=lambda path: path.name,
 )
 def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:

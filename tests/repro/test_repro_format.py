@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -116,9 +115,14 @@ def test_a_truncated_file_is_refused(length: int) -> None:
 
 
 @given(st.integers(0, len(TEXT) - 1), st.characters(codec="utf-8"))
-def test_no_single_wrong_character_gets_through_as_a_crash(at: int, character: str) -> None:
-    with suppress(ReproducerError):
-        parse(TEXT[:at] + character + TEXT[at + 1 :])
+def test_a_single_wrong_character_is_refused_or_makes_another_whole_file(
+    at: int, character: str
+) -> None:
+    try:
+        reproducer = parse(TEXT[:at] + character + TEXT[at + 1 :])
+    except ReproducerError:
+        return
+    assert parse(to_toml(reproducer)) == reproducer
 
 
 def test_what_is_not_text_or_too_large_or_absent_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
+from tiers import only_quick
 
 each = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name.split(".")[0])
 
@@ -71,7 +72,9 @@ def test_every_step_can_be_shown(path: Path) -> None:
     assert f'"trace_hash": "{replay(read(path)).trace_hash}"' in as_json(traced)
 
 
-@each
+@pytest.mark.parametrize(
+    "path", only_quick(REGRESSIONS[::3], REGRESSIONS), ids=lambda path: path.name.split(".")[0]
+)
 def test_it_is_as_small_as_we_can_make_it(path: Path) -> None:
     case = read(path).case
     assert shrink(run(case)).run.case == case

@@ -91,8 +91,6 @@ def examples(path: Path) -> list[list[str]]:
             arguments[arguments.index("--time") + 1] = longest
         elif arguments[0] in SEARCHES and arguments[1] not in ("status", "report"):
             arguments += ["--time", longest]
-        if arguments[0] == "matrix" and "--compare" not in arguments:
-            arguments += ["--scenario", "map-zap"]
         found.append(arguments)
     return found
 
@@ -114,9 +112,8 @@ def examples_to_run(path: Path) -> list[list[str]]:
 
 def is_long(arguments: list[str]) -> bool:
     """Whether it takes its time many times over: for each design, or for each scenario."""
-    return arguments[0] == "campaign" or (
-        arguments[0] in WITHOUT_TRACE and "--scenario" not in arguments
-    )
+    searches_all = arguments[0] in WITHOUT_TRACE and "--compare" not in arguments
+    return arguments[0] == "campaign" or (searches_all and "--scenario" not in arguments)
 
 
 each_page = pytest.mark.parametrize(
@@ -140,6 +137,8 @@ def test_all_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
     """As a reader runs them: each is a process."""
     fill(tmp_path)
     for arguments in examples_to_run(path):
+        if arguments[0] == "matrix" and "--compare" not in arguments:
+            arguments += ["--scenario", "map-zap"]
         ran = subprocess.run(
             [sys.executable, "-m", "tdxfuzz", *arguments],
             cwd=tmp_path,

@@ -163,6 +163,7 @@ def test_a_finding_that_cannot_be_shrunk_is_kept(tmp_path: Path) -> None:
     assert replay(read(path)).result is ReplayResult.FAILED
 
 
+@slow
 def test_ten_thousand_findings_of_a_bucket_are_one(tmp_path: Path) -> None:
     race = TaskRunner(SMALL).do(HuntTask(0, "hint", "portfolio", 1, 400))
     assert isinstance(race, HuntAnswer)
@@ -212,6 +213,7 @@ def test_a_clock_that_jumps_changes_nothing(
         assert 0 < store.totals().seconds < 600
 
 
+@slow
 def test_files_that_a_crash_kept_from_being_written_are_written(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=CASES))

@@ -17,6 +17,7 @@ from tdxfuzz.campaign.task import ATTEMPTS, MeasureTask, Task
 from tdxfuzz.campaign.work import features_in
 from tdxfuzz.repro.read import parse_case, read_text
 from tdxfuzz.repro.reproducer import SUFFIX
+from tiers import slow
 
 CASES = 4 * SMALL.batch
 
@@ -120,6 +121,7 @@ def test_a_design_from_another_campaign_is_set_aside(campaign: Campaign) -> None
     assert aside.why == "design '../../etc/passwd' does not belong to this campaign"
 
 
+@slow
 def test_minimised_it_reaches_the_same_with_less(campaign: Campaign) -> None:
     before = reached(campaign)
     workers = InlineWorkers(campaign.settings)

@@ -23,6 +23,7 @@ from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
+from tiers import first_quick
 
 EVERYTHING = Settings()
 HINT = HuntTask(number=3, design="hint", engine="portfolio", seed=1, cases=400)
@@ -37,12 +38,15 @@ def answer_to(task: HuntTask, settings: Settings = EVERYTHING) -> HuntAnswer:
 
 @pytest.mark.parametrize(
     "task",
-    [
-        HINT,
-        evolve(HINT, design="merged", scenario="map-zap", cases=100),
-        evolve(HINT, design="v6", cpus=3, engine="pct", cases=100),
-        evolve(HINT, design="hostile", cases=200),
-    ],
+    first_quick(
+        1,
+        [
+            evolve(HINT, design="merged", scenario="map-zap", cases=100),
+            evolve(HINT, design="v6", cpus=3, engine="pct", cases=100),
+            evolve(HINT, design="hostile", cases=200),
+            HINT,
+        ],
+    ),
     ids=lambda task: f"{task.design} {task.scenario or task.engine}",
 )
 def test_the_same_task_has_the_same_answer_from_any_runner(task: HuntTask) -> None:

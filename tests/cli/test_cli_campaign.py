@@ -48,6 +48,7 @@ def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invok
     assert (finding["operations"], finding["reliable"]) == (2, 10)
 
 
+@slow
 def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     again = invoke("campaign", "run", "c", "hint", "merged", "--cases", 400, *SMALL[2:])
     assert again.out.startswith("continuing the campaign in c: 2 designs")

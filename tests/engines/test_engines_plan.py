@@ -33,7 +33,12 @@ OTHER_VARIANT = next(name for name in VARIANTS if name != DEFAULT.name)
             {"--huge", "--engine"},
             "without --sce",
         ),
-        ("v6", {"faults": ("alloc",), "engine": HYPOTHESIS}, {"--faults"}, "works only without"),
+        (
+            "v6",
+            {"faults": ("alloc",), "engine": HYPOTHESIS},
+            {"--faults"},
+            "works only without host",
+        ),
         (HOSTILE, {"faults": ("alloc",)}, {"--faults", HOSTILE}, "--faults works only without"),
         (
             "v6",

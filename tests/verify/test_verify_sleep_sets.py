@@ -21,7 +21,7 @@ from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
 from tdxfuzz.verify.search import StopRule, VerifyResult, verify
 from tdxfuzz.verify.sleep_sets import QUIET, CheckListener, Transition, still_asleep
 from tdxfuzz.verify.worklist import Bounds
-from tiers import only_quick
+from tiers import only_quick, slow
 
 FULL = Bounds()
 SHARES = RMW | SHARED
@@ -159,7 +159,12 @@ def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "programs", "compared"), [("hint", 3, 1), ("v6", 3, 2), (HOSTILE, 30, 30)]
+    ("design", "programs", "compared"),
+    [
+        (HOSTILE, 30, 30),
+        pytest.param("hint", 3, 1, marks=slow),
+        pytest.param("v6", 3, 2, marks=slow),
+    ],
 )
 def test_in_programs_at_random_no_end_and_no_bug_is_lost(
     design: str, programs: int, compared: int

@@ -6,11 +6,13 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test lint types bench compiled power spin fuzz kills docs mutants clean
+.PHONY: help hunt test test-all test-slow lint types bench compiled power spin fuzz kills docs mutants clean
+.PHONY: site changelog
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
-	@echo "make test    the tests, as CI runs them"
+	@echo "make test    the quick tier of the tests: every room, every leaf, under 3 minutes"
+	@echo "make test-all all tests: more seeds, all recordings, long examples, kills"
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
@@ -21,13 +23,21 @@ help:
 	@echo "make kills   kill -9 a campaign's processes fifty times"
 	@echo "make docs    the generated pages docs/concurrency.md and docs/behaviour.md"
 	@echo "make mutants do the recordings notice deliberate errors in the model?"
+	@echo "make site    the documentation as a site, in build/site; strict: no broken link"
+	@echo "make changelog  move the fragments of changelog.d into CHANGELOG.md"
 	@echo "make clean   remove the virtual environment and caches"
 
 hunt: $(VENV)/.installed
 	$(BIN)/tdxfuzz hunt $(DESIGN) --time $(TIME) --expect-finding
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -n auto --hypothesis-profile=ci
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m ""
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -55,7 +65,7 @@ fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.fuzz
 
 kills: $(VENV)/.installed-test
-	TDXFUZZ_KILLS=50 $(BIN)/pytest -s tests/campaign/test_campaign_kills.py
+	TDXFUZZ_KILLS=50 $(BIN)/pytest -s -m "" tests/campaign/test_campaign_kills.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m tools
@@ -75,4 +85,18 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+# The documentation site, and the changelog of a release.
+
+# NO_MKDOCS_2_WARNING: the theme advertises its successor at each build.
+site: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+changelog: $(VENV)/.installed-docs
+	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import tdxfuzz; print(tdxfuzz.__version__)')"
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@ $(VENV)/.installed

@@ -1,3 +1,3 @@
 """Property-based fuzzing of the TDX SEAMCALL ABI."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

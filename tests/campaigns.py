@@ -28,29 +28,29 @@ class InlineWorkers:
     def __init__(
         self, settings: Settings, spoil: Callable[[Task], Answer | str | None] | None = None
     ) -> None:
-        self._bench = TaskRunner(settings)
+        self._runner = TaskRunner(settings)
         self._spoil = spoil
-        self._done: list[FinishedTask] = []
+        self._finished: list[FinishedTask] = []
         self.asked: list[Task] = []
 
     def free(self) -> int:
-        return 0 if self._done else 1
+        return 0 if self._finished else 1
 
     def size(self) -> int:
         return 1
 
     def submit(self, task: Task) -> None:
         self.asked.append(task)
-        contended = None if self._spoil is None else self._spoil(task)
-        if isinstance(contended, str):
-            self._done.append(FinishedTask(task, None, contended))
+        instead = None if self._spoil is None else self._spoil(task)
+        if isinstance(instead, str):
+            self._finished.append(FinishedTask(task, None, instead))
             return
-        answer = contended or self._bench.do(task_of(to_text(task)))
-        self._done.append(FinishedTask(task, answer_of(to_text(answer))))
+        answer = instead or self._runner.do(task_of(to_text(task)))
+        self._finished.append(FinishedTask(task, answer_of(to_text(answer))))
 
     def wait(self, seconds: float) -> Sequence[FinishedTask]:
-        done, self._done = self._done, []
-        return done
+        finished, self._finished = self._finished, []
+        return finished
 
     def rss(self) -> int:
         return 0

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from commands import Invoke
 from golden_files import FOLDER, ROOT
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tiers import slow
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -89,26 +91,54 @@ def examples(path: Path) -> list[list[str]]:
             arguments[arguments.index("--time") + 1] = longest
         elif arguments[0] in SEARCHES and arguments[1] not in ("status", "report"):
             arguments += ["--time", longest]
-        if arguments[0] == "matrix" and "--compare" not in arguments:
-            arguments += ["--scenario", "map-zap"]
         found.append(arguments)
     return found
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in DOCUMENTS if examples(path)], ids=lambda path: path.name
-)
-def test_the_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
-    """One after the other, in one folder; findings are fine, errors are not."""
-    (tmp_path / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
-    for folder in ("reproducers", "regressions"):
-        (tmp_path / folder).mkdir()
-        shutil.copy(REPRODUCER, tmp_path / folder)
+def fill(folder: Path) -> None:
+    """Put there the files that examples speak of."""
+    (folder / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
+    for name in ("reproducers", "regressions"):
+        (folder / name).mkdir()
+        shutil.copy(REPRODUCER, folder / name)
+
+
+def examples_to_run(path: Path) -> list[list[str]]:
+    """The examples of a page, without those that earlier pages show and that leave nothing."""
     earlier = DOCUMENTS[: DOCUMENTS.index(path)]
     repeated = [each for page in earlier for each in examples(page) if each[0] in WITHOUT_TRACE]
-    for arguments in examples(path):
-        if arguments in repeated:
-            continue
+    return [each for each in examples(path) if each not in repeated]
+
+
+def is_long(arguments: list[str]) -> bool:
+    """Whether it takes its time many times over: for each design, or for each scenario."""
+    searches_all = arguments[0] in WITHOUT_TRACE and "--compare" not in arguments
+    return arguments[0] == "campaign" or (searches_all and "--scenario" not in arguments)
+
+
+each_page = pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if examples(path)], ids=lambda path: path.name
+)
+
+
+@each_page
+def test_the_short_examples_of_a_page_run(path: Path, tmp_path: Path, invoke: Invoke) -> None:
+    """One after the other, in one folder; findings are fine, errors are not."""
+    fill(tmp_path)
+    for arguments in examples_to_run(path):
+        if not is_long(arguments):
+            answer = invoke(*arguments)
+            assert answer.code in (0, 1, 3), f"{arguments}: {answer.err}"
+
+
+@slow
+@each_page
+def test_all_examples_of_a_page_run(path: Path, tmp_path: Path) -> None:
+    """As a reader runs them: each is a process."""
+    fill(tmp_path)
+    for arguments in examples_to_run(path):
+        if arguments[0] == "matrix" and "--compare" not in arguments:
+            arguments += ["--scenario", "map-zap"]
         ran = subprocess.run(
             [sys.executable, "-m", "tdxfuzz", *arguments],
             cwd=tmp_path,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from module.lab import HOME, NEW, TDR, Lab, Stage, page
+from tiers import slow
 from tools.behaviour import unshown
 from tools.concurrency import merge, render
 from tools.notebook import Notebook
@@ -16,6 +17,7 @@ from tools.statuses import producible
 ROOT = Path(__file__).parent.parent
 
 
+@slow
 def test_the_generated_pages_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools", "--check"],

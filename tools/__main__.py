@@ -37,7 +37,7 @@ def observe_tests(folder: Path) -> Notebook:
     """
     path = folder / "observed.json"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", *TESTS],
         cwd=ROOT,
         env=os.environ | {VARIABLE: str(path)},
         capture_output=True,

@@ -12,6 +12,8 @@ from tdxfuzz.abi import BY_NUMBER, status
 
 HEAD = """# What each leaf can answer, and how we know
 
+Words: the [glossary](glossary.md).
+
 Made by `python -m tools`; a test keeps it true. For each leaf the statuses that the model's code
 can give (read from its source), with what shows each of them:
 

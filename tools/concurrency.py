@@ -9,6 +9,8 @@ from tools.observe import Observation, Taken
 
 HEAD = """# Which locks a SEAMCALL takes, and in which order
 
+Words: the [glossary](glossary.md).
+
 Made from the running model by `python -m tools` (a test keeps it true): every call of the
 recordings and of the tests in `tests/module/leaves`, watched. The module's ABI document lists
 resources without their order; this page has it, for success and for each error.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-PAGE_SHIFT = 12
 SIZE_4K = 1 << 12
 SIZE_2M = 1 << 21
 SIZE_1G = 1 << 30
-PAGES_PER_2M = 512
 MAX_PA = 52
 """The module compares addresses with this constant, not with the platform's MAXPA."""
 
 LEVEL_4K, LEVEL_2M, LEVEL_1G = 0, 1, 2
-SIZE_OF_LEVEL = (SIZE_4K, SIZE_2M, SIZE_1G)
 
 
 def pfn_of(hpa: int) -> int:
@@ -26,19 +23,9 @@ def hpa_of(pfn: int) -> int:
     return pfn << 12
 
 
-def range_of(hpa: int) -> int:
-    """The first address of the 2MB range an address lies in."""
-    return hpa & ~(SIZE_2M - 1)
-
-
 def index_in_2m(hpa: int) -> int:
     """Which of its range's 512 pages an address lies in."""
     return hpa >> 12 & 511
-
-
-def is_aligned(address: int, size: int) -> bool:
-    """Whether an address is a multiple of a power of two."""
-    return not address & (size - 1)
 
 
 @frozen

@@ -28,6 +28,9 @@ what-if, in the order in which v3 20250918232224.2202592-1 filled ``tdx_module_a
 DEMOTE_PAIR = ("r12", "r13", "r14", "r15")
 """The same for DEMOTE and PROMOTE."""
 
+RDMD_PAIR = ("r10", "r11", "r12", "r13")
+"""Where RDMD reports them."""
+
 _U64 = (1 << 64) - 1
 
 

@@ -8,8 +8,6 @@ from tdxfuzz.abi.status_codes import CODES, OPERANDS, SOFTWARE
 
 _ERROR = 1 << 63
 _NON_RECOVERABLE = 1 << 62
-_FATAL = 1 << 61
-_HOST_RECOVERABILITY_HINT = 1 << 60
 _DETAIL = 0xFFFF_FFFF
 
 _NAME_OF_CODE = {code: name for name, code in CODES.items()}
@@ -91,16 +89,6 @@ class Status(int):
     def is_recoverable(self) -> bool:
         """An error after which the same call may succeed later (bit 62 clear)."""
         return bool(self & _ERROR) and not self & _NON_RECOVERABLE
-
-    @property
-    def is_fatal(self) -> bool:
-        """Bit 61: the TD cannot go on."""
-        return bool(self & _FATAL)
-
-    @property
-    def host_may_recover(self) -> bool:
-        """Bit 60: the host recoverability hint."""
-        return bool(self & _HOST_RECOVERABILITY_HINT)
 
     @property
     def busy(self) -> bool:

@@ -1,6 +1,7 @@
 """Campaigns: hunts for hours or days, in a folder that survives whatever stops them.
 
-``plan`` says what comes next as a :mod:`task`, ``work`` does it (a pure function, so it can be
-done again), ``workers`` and ``cluster`` have it done elsewhere, ``coordinator`` writes what came
-of it to the ``store`` and tells it as ``events``; reports read the store.
+``cycle`` gives out hunts as a :mod:`task`. ``work`` does a task: the answer depends on the task
+alone, so it can be done again. ``workers`` and ``cluster`` have it done in other processes.
+``coordinator`` writes the answers to the ``store`` and tells them as ``events``. Reports read the
+store.
 """

@@ -2,8 +2,8 @@
 
 Needs the extra ``[cluster]``. A task is JSON text for a function of this package; no object of
 ours is sent. Dask gives the task of a worker that died to another; should it give up, the
-coordinator does so again. A number is counted once, whoever answers. The store stays with the
-coordinator. A user's design file must lie at the same path on every machine.
+coordinator does so again. A number is counted once, however often it is answered. The store stays
+with the coordinator. A user's design file must lie at the same path on every machine.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _problem(future: Future) -> str:
         error = future.exception()
     except FutureCancelledError as cancelled:
         error = cancelled
-    return f"the cluster gave it up ({type(error).__name__}: {error})"
+    return f"the cluster gave up the task ({type(error).__name__}: {error})"
 
 
 @lru_cache(maxsize=4)

@@ -66,7 +66,7 @@ class Coordinator:
         folder: taken by us.
         store: open.
         settings: as they stand in the store.
-        workers: who does the work.
+        workers: do the tasks.
         limits: when to stop; counted from the beginning of the campaign.
         listeners: are told every event.
     """
@@ -123,7 +123,7 @@ class Coordinator:
         )
         self._folder.sweep()
         self._to_measure.extend(self._corpus.take_up())
-        self._put_right()
+        self._restore_files()
         while True:
             self._stop = self._stop or self._reason()
             self._give_out()
@@ -131,7 +131,7 @@ class Coordinator:
                 break
             for finished in self._workers.wait(TICK):
                 self._take(finished)
-            self._now_and_then()
+            self._sample_if_due()
         self._sample()
         self._emit(Stopped(self._stop, complete=not self._to_shrink))
         return self._stop
@@ -144,11 +144,11 @@ class Coordinator:
     def _reason(self) -> str:
         limits = self._limits
         if limits.seconds is not None and self.seconds >= limits.seconds:
-            return f"{limits.seconds:g} s are over"
+            return f"the time limit of {limits.seconds:g} s is reached"
         if limits.cases is not None and self._totals.cases >= limits.cases:
             return f"{counted(limits.cases, 'case')} done"
         if limits.plateau is not None and time.monotonic() - self._last_news >= limits.plateau:
-            return f"nothing new for {limits.plateau:g} s"
+            return f"no new feature for {limits.plateau:g} s"
         return ""
 
     def _give_out(self) -> None:
@@ -200,7 +200,7 @@ class Coordinator:
             if self._problems[task] < ATTEMPTS:
                 self._cycle.again(task)
             else:
-                self._cut(task.design, f"{ATTEMPTS} times in one place: {problem}")
+                self._cut(task.design, f"one task failed {ATTEMPTS} times: {problem}")
         elif isinstance(task, MeasureTask):
             if self._problems[task] < ATTEMPTS:
                 self._to_measure.append(task)
@@ -226,9 +226,9 @@ class Coordinator:
                 return
             news = self._corpus.add(task.design, names)
             cases = self._totals.cases
-            for seen in answer.sightings:
-                if self._store.sight(task.design, seen, cases + seen.cases, self.seconds):
-                    met.append(seen)
+            for sighting in answer.sightings:
+                if self._store.sight(task.design, sighting, cases + sighting.cases, self.seconds):
+                    met.append(sighting)
             self._store.set_meta("seconds", f"{self.seconds:.3f}")
         before = self._totals
         self._totals = Totals(
@@ -241,15 +241,19 @@ class Coordinator:
         )
         if news or met:
             self._last_news = time.monotonic()
-        for seen in met:
-            self._buckets.add((task.design, seen.bucket))
-            path = self._folder.original(task.design, seen.bucket)
-            write_whole(seen.text, path)
-            write_whole(seen.text, self._folder.finding(task.design, seen.bucket))
-            self._to_shrink.append(ShrinkTask(task.design, seen.bucket, seen.text))
+        for sighting in met:
+            self._buckets.add((task.design, sighting.bucket))
+            path = self._folder.original(task.design, sighting.bucket)
+            write_whole(sighting.text, path)
+            write_whole(sighting.text, self._folder.finding(task.design, sighting.bucket))
+            self._to_shrink.append(ShrinkTask(task.design, sighting.bucket, sighting.text))
             self._emit(
                 FindingMet(
-                    task.design, seen.bucket, seen.message, str(path), before.cases + seen.cases
+                    task.design,
+                    sighting.bucket,
+                    sighting.message,
+                    str(path),
+                    before.cases + sighting.cases,
                 )
             )
         if answer.error:
@@ -275,7 +279,7 @@ class Coordinator:
             )
         )
 
-    def _put_right(self) -> None:
+    def _restore_files(self) -> None:
         """Files of findings that the store knows and the folder lacks; what was not shrunk."""
         for found in self._store.findings():
             for text, path in (
@@ -290,7 +294,7 @@ class Coordinator:
     def _muted(self, design: str) -> Sequence[str]:
         return sorted({b.partition("/")[0] for d, b in self._buckets if d == design})
 
-    def _now_and_then(self) -> None:
+    def _sample_if_due(self) -> None:
         if time.monotonic() - self._last_sample >= SAMPLE_SECONDS:
             self._sample()
 

@@ -1,6 +1,6 @@
 """The corpus: one file for each case that reached something new.
 
-The files are what counts: whoever puts some there (from another campaign, say) merges them. The
+The files are what counts: those put there by hand (from another campaign, say) are merged. The
 store knows their names, and what all of them reach; a file it does not know is run by a worker
 to find out.
 """
@@ -19,7 +19,7 @@ from tdxfuzz.campaign.events import CorpusMerged, EntrySetAside, Event
 from tdxfuzz.campaign.folder import Folder, entry_name
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store
-from tdxfuzz.campaign.task import ATTEMPTS, Interesting, MeasureAnswer, MeasureTask
+from tdxfuzz.campaign.task import ATTEMPTS, CorpusEntry, MeasureAnswer, MeasureTask
 from tdxfuzz.campaign.workers import Workers
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse_case, read_text
@@ -65,7 +65,7 @@ class Corpus:
                 if path.name not in known:
                     unknown.append(MeasureTask(case.design, path.name, text))
                 elif path.name != entry_name(text):
-                    raise ReproducerError(path, 0, "", "changed since it was written")
+                    raise ReproducerError(path, 0, "", "the file was changed after it was written")
             except (ReproducerError, HarnessError) as error:
                 self._emit(EntrySetAside(str(self._folder.put_aside(path)), str(error)))
         there = {path.name for path in self._folder.entries()}
@@ -99,7 +99,7 @@ class Corpus:
             (self._folder.corpus / task.name).unlink(missing_ok=True)
         self._merged += 1
 
-    def write(self, design: str, entries: Sequence[Interesting]) -> dict[str, Interesting]:
+    def write(self, design: str, entries: Sequence[CorpusEntry]) -> dict[str, CorpusEntry]:
         """Write the files of those that reach what the store does not know; by name."""
         known = self._store.known_features(design, [f for one in entries for f in one.features])
         return {
@@ -108,7 +108,7 @@ class Corpus:
             if not known.issuperset(entry.features)
         }
 
-    def add(self, design: str, entries: dict[str, Interesting]) -> int:
+    def add(self, design: str, entries: dict[str, CorpusEntry]) -> int:
         """Remember them, within a transaction; how many features are new."""
         news = 0
         for name, entry in entries.items():
@@ -143,7 +143,7 @@ class Corpus:
 
 
 @frozen
-class Minimised:
+class MinimiseResult:
     """How many files there were, and are; ``aside`` are those that could not be run."""
 
     before: int
@@ -151,7 +151,7 @@ class Minimised:
     aside: tuple[EntrySetAside, ...] = ()
 
 
-def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers) -> Minimised:
+def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers) -> MinimiseResult:
     """Remove files that reach nothing that the others do not.
 
     Greedy: of each design the case that reaches most of what is still missing, and so on.
@@ -182,7 +182,7 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
             store.drop_entry(name)
     for name in gone:
         (folder.corpus / name).unlink()
-    return Minimised(before, len(kept), tuple(aside))
+    return MinimiseResult(before, len(kept), tuple(aside))
 
 
 def _measure(

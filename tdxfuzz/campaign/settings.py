@@ -60,7 +60,7 @@ class Settings:
         for subject in self.subjects:
             if subject.name == name:
                 return subject
-        raise HarnessError(f"design {name!r} is not one of this campaign")
+        raise HarnessError(f"design {name!r} does not belong to this campaign")
 
     def text(self) -> str:
         """As JSON."""
@@ -97,7 +97,7 @@ def load(subject: Subject) -> Design:
     path, class_name = split(subject.argument)
     if hashlib.sha256(path.read_bytes()).hexdigest() != subject.sha256:
         raise ChangedDesignError(
-            f"{subject.file} has changed since the campaign began: begin another in a new folder"
+            f"{subject.file} was changed after the campaign started; start another in a new folder"
         )
     try:
         return class_in(path, class_name)

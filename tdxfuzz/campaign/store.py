@@ -19,7 +19,7 @@ from tdxfuzz.campaign.task import HuntAnswer, HuntTask, ShrinkAnswer, Sighting
 FORMAT = 1
 MOST_EVENTS = 10_000
 BUSY_SECONDS = 30.0
-KEPT = "; what was counted before is kept, and the same command goes on"
+KEPT = "; the counts so far are kept, and the same command continues"
 
 
 class StoreError(Exception):
@@ -84,7 +84,7 @@ class Store:
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path = path
         if read_only and not path.is_file():
-            raise StoreError(f"{path}: no such store; begin one with: tdxfuzz campaign run DIR")
+            raise StoreError(f"{path}: no such store; start one: tdxfuzz campaign run DIR")
         with self._errors(kept=""):
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -103,8 +103,8 @@ class Store:
         if version != str(FORMAT):
             self.close()
             raise StoreError(
-                f"{path}: format {version or 'missing'}, not {FORMAT}: made by another version "
-                "of tdxfuzz; begin a campaign in a new folder"
+                f"{path}: format {version or 'missing'}, not {FORMAT}, because another version of "
+                "tdxfuzz made it; start a campaign in a new folder"
             )
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ class Store:
         """A case of the corpus whose file is gone. What it reached stays reached."""
         self._db.execute("DELETE FROM corpus WHERE name = ?", (name,))
 
-    def sight(self, design: str, seen: Sighting, cases: int, seconds: float) -> bool:
+    def sight(self, design: str, sighting: Sighting, cases: int, seconds: float) -> bool:
         """Count sightings of a bucket; whether they are the first."""
         first = self._db.execute(
             "INSERT INTO findings (design, bucket, message, cases, seconds, sightings, original,"
@@ -220,18 +220,18 @@ class Store:
             " ON CONFLICT DO NOTHING",
             (
                 design,
-                seen.bucket,
-                seen.message,
+                sighting.bucket,
+                sighting.message,
                 cases,
                 seconds,
-                seen.text,
-                seen.operations,
-                seen.preemptions,
+                sighting.text,
+                sighting.operations,
+                sighting.preemptions,
             ),
         ).rowcount
         self._db.execute(
             "UPDATE findings SET sightings = sightings + ? WHERE design = ? AND bucket = ?",
-            (seen.times, design, seen.bucket),
+            (sighting.times, design, sighting.bucket),
         )
         return bool(first)
 

@@ -67,7 +67,7 @@ class DesignSummary:
         if not self.cases:
             return "not hunted yet"
         never = [check for check in self.checks if self.cell(check) == UNKNOWN]
-        return f"never happened: what {', '.join(never)} could fail on" if never else ""
+        return f"vacuous: {', '.join(never)} never had anything to check" if never else ""
 
 
 @frozen
@@ -147,7 +147,7 @@ class Summary:
         }
 
 
-def summary(store: Store) -> Summary:
+def summarise(store: Store) -> Summary:
     """Sum up a store.
 
     Raises:

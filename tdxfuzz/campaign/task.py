@@ -102,7 +102,7 @@ class Sighting:
 
 
 @frozen
-class Interesting:
+class CorpusEntry:
     """A case, as text, and the features that no case before it in the hunt had."""
 
     text: str
@@ -124,7 +124,7 @@ class HuntAnswer:
     calls: tuple[tuple[int, int, int], ...] = ()
     seen: dict[str, int] = field(factory=dict)
     witnesses: dict[str, int] = field(factory=dict)
-    interesting: tuple[Interesting, ...] = ()
+    interesting: tuple[CorpusEntry, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     error: str = ""
 

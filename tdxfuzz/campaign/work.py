@@ -15,9 +15,9 @@ from tdxfuzz.campaign.settings import Settings, Subject, load
 from tdxfuzz.campaign.task import (
     REPLAYS,
     Answer,
+    CorpusEntry,
     HuntAnswer,
     HuntTask,
-    Interesting,
     MeasureAnswer,
     MeasureTask,
     ShrinkAnswer,
@@ -45,7 +45,7 @@ CROSS = 0.2
 """How often a child has two parents."""
 
 MOST_ENTRIES = 64
-"""Interesting cases that one answer carries; more come with the hunts after it."""
+"""Corpus entries that one answer carries. More come with the hunts after it."""
 
 
 class TaskRunner:
@@ -128,7 +128,7 @@ class _HuntCounts:
         self._subject = subject
         self._worlds = worlds
         self._statistics = Statistics()
-        self._interesting: list[Interesting] = []
+        self._interesting: list[CorpusEntry] = []
         self._sightings: OrderedDict[str, tuple[Run, int]] = OrderedDict()
         self._times: Counter[str] = Counter()
 
@@ -174,7 +174,7 @@ class _HuntCounts:
             case = again.case.with_schedule(again.schedule)
             comment = "Reached something new; an entry of a campaign's corpus."
             text = case_to_toml(case, self._subject.design_file, comment)
-            self._interesting.append(Interesting(text, fresh))
+            self._interesting.append(CorpusEntry(text, fresh))
 
     def _sighting(self, bucket: str) -> Sighting:
         found, cases = self._sightings[bucket]
@@ -215,7 +215,7 @@ def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket
-        return ShrinkAnswer(error=f"replayed, it showed {shown}")
+        return ShrinkAnswer(error=f"a replay showed {shown}")
     best = shrink(found, design).run
     assert best.finding is not None
     after = Reproducer(

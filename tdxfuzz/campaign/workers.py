@@ -119,10 +119,6 @@ class LocalWorkers:
             worker.process.join(LEAVE_SECONDS)
             worker.pipe.close()
 
-    def pids(self) -> list[int]:
-        """The process numbers of the workers."""
-        return [worker.process.pid or 0 for worker in self._workers]
-
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
@@ -152,7 +148,7 @@ class LocalWorkers:
             worker.process.join(LEAVE_SECONDS)
             code = worker.process.exitcode
             how = signal.Signals(-code).name if code is not None and code < 0 else f"exit {code}"
-            problem = f"its worker died ({how})"
+            problem = f"the worker died ({how})"
         if not problem and time.monotonic() - worker.began >= self._patience:
             problem = f"no answer within {self._patience:g} s"
         if not problem:
@@ -173,7 +169,7 @@ def rss_of(pid: int | None) -> int:
 
 
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
-    """A worker's life: until nobody is at the other end of the pipe."""
+    """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     runner = TaskRunner(Settings.of_text(settings))
     while True:

@@ -77,7 +77,9 @@ class Case:
             # Behind the CPUs come their softirqs, if the design has any.
             if switch.cpu >= 2 * self.world.cpus:
                 raise CaseError(
-                    "schedule", (i,), f"switch to CPU {switch.cpu} of {self.world.cpus}"
+                    "schedule",
+                    (i,),
+                    f"switch to CPU {switch.cpu}, but there are {self.world.cpus} CPUs",
                 )
 
     def _check_op(self, part: str, index: tuple[int, ...], op: Op) -> None:

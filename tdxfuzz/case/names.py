@@ -43,6 +43,8 @@ def operand_of(text: str) -> int:
         return int(text, 0)
     letter, page, low = match.groups()
     if int(page) > 511 or int(low or 0) > 0xFFF:
-        raise ValueError(f"{text!r} is no page: a range has pages 0..511, low bits are 0..4095")
+        raise ValueError(
+            f"{text!r} is not a page; a range has pages 0..511, and low bits are 0..4095"
+        )
     hpa = TDMR_BASE + _LETTERS.index(letter) * SIZE_2M + int(page) * SIZE_4K
     return hpa | int(low or 0)

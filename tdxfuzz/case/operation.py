@@ -47,8 +47,8 @@ def arguments_of(name: str) -> tuple[str, ...]:
     leaf = BY_NAME.get(name)
     if leaf is None:
         raise ValueError(
-            f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}, and leaves like "
-            "TDH.PHYMEM.PAMT.ADD"
+            f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}, and leaves such as "
+            "TDH.PHYMEM.PAMT.ADD (all: `tdxfuzz list leaves`)"
         )
     return (*leaf.inputs, "version") if len(leaf.versions) > 1 else tuple(leaf.inputs)
 
@@ -60,7 +60,10 @@ def _known_operation(op: Op, attribute: object, name: str) -> None:
 def _fitting_arguments(op: Op, attribute: object, args: tuple[int, ...]) -> None:
     wanted = arguments_of(op.name)
     if len(args) != len(wanted):
-        raise ValueError(f"{op.name} takes {len(wanted)} arguments ({', '.join(wanted)})")
+        plural = "" if len(wanted) == 1 else "s"
+        raise ValueError(
+            f"{op.name} takes {len(wanted)} argument{plural} ({', '.join(wanted)}), not {len(args)}"
+        )
     for what, value in zip(wanted, args, strict=True):
         highest = _HIGHEST.get(what, MAX_REGISTER)
         if not isinstance(value, int) or not 0 <= value <= highest:

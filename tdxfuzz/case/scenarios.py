@@ -79,7 +79,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         _scenario(
             "map-zap",
-            "one TD maps a page of a 2MB range while another zaps the last one there",
+            "a TD maps a page of a 2MB range while another TD zaps the last page there",
             _APART,
             "create 0; create 1; map 0 0",
             "map 1 0",
@@ -87,7 +87,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "map-map",
-            "two TDs map the first pages of a 2MB range at once",
+            "two TDs map the first pages of a 2MB range at the same time",
             _WARM,
             "create 0; create 1; map 0 1; map 1 1",
             "map 0 0",
@@ -95,7 +95,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "fault-fault",
-            "two TDs map the first pages of a 2MB range at once, and need S-EPT pages first",
+            "as map-map, but the TDs need S-EPT pages first",
             _APART,
             "create 0; create 1",
             "map 0 0",
@@ -103,7 +103,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "zap-zap",
-            "two TDs zap the last two pages of a 2MB range at once",
+            "two TDs zap the last two pages of a 2MB range at the same time",
             _APART,
             "create 0; create 1; map 0 0; map 1 0",
             "zap 0 0",
@@ -111,7 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "zap-remap",
-            "a 2MB range empties while another TD maps a page there and zaps it again",
+            "a TD zaps the last page of a 2MB range while another TD maps a page there and zaps it",
             _WARM,
             "create 0; create 1; map 0 0; map 1 1",
             "zap 0 0",
@@ -119,7 +119,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "convert-map",
-            "a page becomes shared and private again while another TD maps its neighbour",
+            "a page becomes shared and private again while another TD maps a page of its 2MB range",
             _WARM,
             "create 0; create 1; map 0 0; map 0 1; map 1 1",
             "convert 0 0; convert 0 0",
@@ -127,7 +127,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "create-create",
-            "two TDs are created at once, each with pages of the same two 2MB ranges",
+            "two TDs are created at the same time, both with pages of two common 2MB ranges",
             _APART,
             "create 0; destroy 0",
             "create 0",
@@ -136,7 +136,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "destroy-create",
-            "a TD goes while another is created, both with pages of the same two 2MB ranges",
+            "a TD is destroyed while another is created, both with pages of two common 2MB ranges",
             _APART,
             "create 0",
             "destroy 0",
@@ -153,7 +153,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "create-destroy",
-            "a TD is created while another goes, all pages being of one 2MB range",
+            "a TD is created while another is destroyed, both with pages of one 2MB range",
             _TOGETHER,
             "create 0",
             "create 1",
@@ -162,7 +162,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "split-map",
-            "a 2MB page is split while another TD maps a page with S-EPT pages of fresh memory",
+            "a 2MB page is split while another TD maps a page with S-EPT pages from fresh memory",
             _SPLIT,
             "create 0; create 1; map2m 0 0",
             "map 1 0",
@@ -171,7 +171,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "split-fault",
-            "a 2MB page is split while another vCPU faults there, and another TD elsewhere",
+            "a 2MB page is split while another vCPU faults on it and another TD faults elsewhere",
             _SPLIT_WARM,
             "create 0; create 1; map 0 1; map2m 0 0",
             "map2m 0 0; map 1 0",
@@ -180,7 +180,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "zap2m-fault",
-            "split pages are zapped, and the last of a range, while others fault in both places",
+            "a split 2MB page and the last page of a range are zapped while a CPU faults on both",
             _SPLIT_WARM,
             "create 0; create 1; map 0 0; map 1 1; map2m 0 0; accept4k 0 0",
             "zap2m 0 0; zap 0 0",

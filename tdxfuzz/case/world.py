@@ -36,7 +36,7 @@ def _fresh_fit(world: World, attribute: Attribute[tuple[int, ...]], value: tuple
     used = set(value) & set(world.kernel_ranges)
     if used:
         raise ValueError(
-            "'fresh_ranges' must have none of 'kernel_ranges', which served the set-up: "
+            "'fresh_ranges' must not overlap 'kernel_ranges', because those serve the set-up: "
             f"{sorted(used)}"
         )
 
@@ -83,7 +83,7 @@ class World:
         if self.areas and self.ranges > MAX_RANGES:
             raise ValueError(
                 f"'areas' must fit: {self.areas} for each of {self.tds} TDs behind range "
-                f"{self.first_area - 1} make {self.ranges} ranges, of at most {MAX_RANGES}"
+                f"{self.first_area - 1} make {self.ranges} ranges, but there can be {MAX_RANGES}"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Invariants and detectors, one file each, and the function that runs a case under them."""
+"""The checks: one invariant or detector in each file."""
 
 from tdxfuzz.check.atomic_sleep import AtomicSleep
 from tdxfuzz.check.base import Check
@@ -37,17 +37,17 @@ CHECKS: dict[str, type[Check]] = {
         LivelockCheck,
     )
 }
-"""By id. At rest they are asked in this order, causes before consequences: a count that is
-too high keeps a pair, whose pages then look leaked."""
+"""By id. At rest they run in this order: causes before consequences. For example, a count that
+is too high keeps a pair, and the pages of that pair then look leaked."""
 
 HOSTILE_CHECKS: dict[str, type[Check]] = {
     check.id: check for check in (ModuleFatalCheck, PageOwner, ModuleState, LockLeak, Linearizable)
 }
-"""What a hostile host, which may call what it likes, must not bring about."""
+"""What must hold even if the host makes any SEAMCALL it likes."""
 
 ALL_CHECKS = {**CHECKS, **HOSTILE_CHECKS}
 
 CAREFUL: dict[str, type[Check]] = {ModuleState.id: ModuleStateAtEveryCall}
-"""What stands in for a check in runs that can afford to look more often."""
+"""Slower versions of checks that look more often, for runs that can afford them."""
 
 __all__ = ["ALL_CHECKS", "CAREFUL", "CHECKS", "HOSTILE_CHECKS", "Check", "Finding"]

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 class AtomicSleep(Check):
-    """An allocation with GFP_KERNEL, or a mutex, under a spinlock or rwlock, or in a softirq.
+    """A CPU calls something that may sleep (an allocation with GFP_KERNEL, a mutex) while it
+    holds a spinlock or rwlock, or in a softirq.
 
     Where KVM calls ``get`` with its MMU lock held, it passes a cache to draw from. The
-    bucket names what was called and the spinning lock taken last: the same mistake may be
-    made with more locks around it.
+    bucket names the call and the spinning lock that was taken last, because the same mistake
+    can be made with more locks around it.
     """
 
     id = "atomic-sleep"
@@ -33,6 +34,6 @@ class AtomicSleep(Check):
         else:
             where = kind = "in a softirq"
         self.report(
-            f"CPU {cpu.on} calls {what}, which may sleep, {where}",
+            f"CPU {cpu.on} calls {what} {where}, but the call may sleep",
             objects=f"{what.partition('(')[0]} {kind}",
         )

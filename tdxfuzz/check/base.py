@@ -1,4 +1,4 @@
-"""What a check is: an observer that knows one invariant."""
+"""A check: an observer of a run that knows one invariant."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ NOBODY = "-"
 
 
 def kind_of(lock: str) -> str:
-    """Which of several locks of a kind it is does not matter: ``vm0.lock`` is ``vm.lock``."""
+    """The kind of a lock: its name without numbers. ``vm0.lock`` and ``vm1.lock`` are
+    ``vm.lock``.
+    """
     return re.sub(r"\d+|\[.*\]", "", lock)
 
 
 class Check(HostWatch):
-    """One invariant. Subclasses override the hooks of host and module they need.
+    """One invariant. Subclasses override the hooks of host and module that they need.
 
-    ``source`` says where the rule comes from. ``witness`` describes the interesting
-    situation without which a clean run says nothing about the rule; a check sets
-    ``seen`` when it meets it. ``in_flight`` knows what overlaps, which most witnesses are about.
+    ``source`` says where the rule comes from. ``witness`` describes the situation in which
+    the rule can be broken. A check sets ``seen`` when it meets that situation. A clean run
+    without it says nothing about the rule. ``in_flight``
+    knows what overlaps, which most witnesses are about.
     """
 
     id: ClassVar[str]
@@ -41,16 +44,16 @@ class Check(HostWatch):
         self._findings = findings
 
     def remembers(self) -> tuple[object, ...]:
-        """What it remembers of the way here that may matter for a finding yet to come: ints,
-        strings, and tuples of them. Two states are the same only if this is.
+        """What the check remembers of the run so far and may need for a later finding: ints,
+        strings, and tuples of them. Two states are equal only if this is equal too.
         """
         return ()
 
     def at_rest(self, outcome: Outcome) -> None:
-        """Every program has ended, and nothing was found so far."""
+        """Every program has ended, and no check has a finding so far."""
 
     def stopped(self, outcome: Outcome) -> None:
-        """The run has ended, in whatever way."""
+        """The run has ended: at rest, in a deadlock, at its bound, or in any other way."""
 
     def report(
         self,
@@ -61,7 +64,7 @@ class Check(HostWatch):
         step: int | None = None,
         cpu: int | None = None,
     ) -> None:
-        """Note a finding, by default of the current CPU at the step just performed."""
+        """Record a finding. By default it belongs to the current CPU and the last step."""
         sim = self.host.sim
         if isinstance(leaf, int):
             leaf = BY_NUMBER[leaf].name

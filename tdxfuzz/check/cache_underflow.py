@@ -1,4 +1,4 @@
-"""cache-underflow: what is topped up before a lock lasts until the lock is released."""
+"""cache-underflow: a cache that is topped up before a lock lasts until the lock is released."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 
 class CacheUnderflow(Check):
-    """A vCPU's cache is empty when a page is drawn from it, though memory is not out: the
-    top-up is too small for the most pages that one fault can need.
+    """A CPU draws a page from a vCPU's cache under a spinning lock, but the cache is empty
+    although memory is left: the top-up is too small for what one fault can need.
 
-    Says nothing once an allocation was refused: then caches may be short by right. Walking a
-    cache whose list head nobody made is an underflow of another kind (v3, reported 2025-09-30).
+    The check says nothing once an allocation was refused, because a cache may be short then.
+    A walk of a cache whose list head was never initialised is an underflow of another kind
+    (v3, reported 2025-09-30).
     """
 
     id = "cache-underflow"
@@ -39,7 +40,7 @@ class CacheUnderflow(Check):
     def cache_without_head(self, what: str) -> None:
         cpu = self.host.sim.current.id
         self.report(
-            f"CPU {cpu} walks the cache of {what}s of a vCPU that was never initialised: its list "
-            "head is NULL",
+            f"CPU {cpu} walks a vCPU's cache of {what}s, but its list head is NULL because the "
+            "cache was never initialised",
             objects=f"{what} list",
         )

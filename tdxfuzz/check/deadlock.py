@@ -1,4 +1,4 @@
-"""deadlock: no CPUs wait for each other in a cycle."""
+"""deadlock: CPUs never wait for each other's host locks in a cycle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class DeadlockCheck(Check):
-    """A cycle of waiting for host locks, even if another CPU could still run."""
+    """CPUs wait for each other's host locks in a cycle, even if another CPU can still run."""
 
     id = "deadlock"
     source = "the AB-BA case of per-range locks, Yan Zhao, 2025-09-28"

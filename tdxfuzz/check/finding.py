@@ -9,9 +9,9 @@ from attrs import frozen
 class Finding:
     """What a check found.
 
-    ``leaf`` and ``status`` name the SEAMCALL it happened in and how that ended (``-``
-    if none is to blame), ``objects`` the kinds of things in conflict. Together with the
-    check they are the bucket: findings of one bucket are one bug.
+    ``leaf`` and ``status`` name the SEAMCALL in which it happened, and its answer (``-`` if
+    no SEAMCALL is to blame). ``objects`` names the kinds of things in conflict. These three
+    and the check are the bucket. All findings of one bucket are treated as one bug.
     """
 
     check: str

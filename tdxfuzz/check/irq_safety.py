@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class IrqSafety(Check):
-    """A spinning lock taken in a softirq, and elsewhere while a softirq could come: on one CPU
-    the softirq would wait for ever for the lock below it. Told as lockdep does, though nobody
-    hung. Locks of a set-up do not count: nothing can interrupt it.
+    """A spinning lock is taken in a softirq, and elsewhere with interrupts on. If the softirq
+    interrupts the holder on the same CPU, it waits for ever. As in lockdep, no CPU needs to
+    hang. Locks taken in the set-up do not count, because nothing interrupts the set-up.
     """
 
     id = "irq-safety"
     source = "lockdep on v5 20/45: aYW5CbUvZrLogsWF@yzhao56-desk.sh.intel.com, 2026-02-06"
-    witness = "a spinning lock was taken in a softirq; without softirqs, a range was got or put"
+    witness = "a softirq took a spinning lock (a design without softirqs: a CPU called get or put)"
 
     def stopped(self, outcome: Outcome) -> None:
         self.seen = self.seen or (not self.host.sim.softirqs and self.in_flight.range_used)

@@ -1,4 +1,4 @@
-"""linearizable: calls that overlapped have done what some serial order would have done."""
+"""linearizable: calls that overlap have the effect of some serial order of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
 
 MOST_ORDERS = 200
-"""Serial orders tried; a run with more of them that fit none says nothing."""
+"""Serial orders tried. A run with more of them, of which none tried fits, says nothing."""
 
 
 @define
@@ -52,14 +52,14 @@ class Called:
 
 
 class Linearizable(Check):
-    """The calls that succeeded have a serial order, each after those that had returned
-    before it began, with the same outputs and the same final state. Calls that were
-    refused change nothing but host-priority bits, which are left aside.
+    """The calls that succeeded have no serial order with the same outputs and the same final
+    state. A serial order keeps each call behind the calls that returned before it began.
+    Refused calls must change nothing but host-priority bits, which are not compared.
     """
 
     id = "linearizable"
     source = "Herlihy and Wing, Linearizability, TOPLAS 1990; the module's locks promise it"
-    witness = "two SEAMCALLs that succeeded overlapped"
+    witness = "two SEAMCALLs overlapped and both succeeded"
 
     def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
         super().__init__(host, in_flight, findings)
@@ -96,7 +96,7 @@ class Linearizable(Check):
             return
         self.seen = any(_overlapped(a, b) for a, b in combinations(self._done, 2))
         if self.host.module.dead is not None:
-            # What a call was told by a dead module is no output of the model's.
+            # The answers of a module that has shut down are not outputs of the model.
             return
         final = snapshot(self.host.module)
         best: tuple[int, Called | None, str] = (-1, None, "")
@@ -120,7 +120,7 @@ class Linearizable(Check):
         )
 
     def _compare(self, order: Sequence[Called], final: Snapshot) -> tuple[int, Called | None, str]:
-        """How many calls of a serial order fit, the first that does not, and what differs."""
+        """How many calls of a serial order fit, the first call that does not, and what differs."""
         case = self.host.case
         made = tuple((call.cpu, call.leaf, call.version, call.inputs) for call in order)
         idle = evolve(case, programs=((),) * case.world.cpus, schedule=EMPTY)
@@ -144,8 +144,8 @@ Made = tuple[int, int, int, tuple[tuple[str, int], ...]]
 def _serially(
     beforehand: Case, calls: tuple[Made, ...]
 ) -> tuple[tuple[tuple[int, ...] | None, ...], Snapshot]:
-    """What each of some calls gives, one after another: its outputs, None if it is refused;
-    and the final state. The runs of a case in many orders ask for the same few serial ones.
+    """Make calls one after another: the outputs of each (None if it is refused), and the final
+    state. The result is cached, because many orders of a case need the same few serial orders.
     """
     host, put_back = _set_up(beforehand)
     put_back()
@@ -171,7 +171,7 @@ def _overlapped(a: Called, b: Called) -> bool:
 
 
 def serial_orders(calls: Sequence[Called]) -> Iterator[list[Called]]:
-    """All orders in which no call comes before one that had returned when it began."""
+    """All orders in which each call stands behind the calls that returned before it began."""
     if not calls:
         yield []
         return

@@ -1,4 +1,4 @@
-"""livelock: CPUs that try again get somewhere in the end."""
+"""livelock: CPUs in retry loops make progress in the end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 class LivelockCheck(Check):
-    """Every CPU that can run goes round in a retry loop, and nobody gets on.
+    """Every CPU that can run goes round in a retry loop, and no CPU makes progress.
 
-    Getting on means that an operation ends or a SEAMCALL succeeds. Taking a lock is none of
-    it, for KVM's loop around a fault takes the MMU lock each time round. Nor need it be: a
-    CPU that gets on by a lock passes no retry points, and every CPU that can run must have
-    passed :data:`~tdxfuzz.sim.livelock.MOST_ROUNDS`. The others are done, or wait for a lock.
+    Progress means that an operation ends or a SEAMCALL succeeds. Taking a lock is not progress,
+    because KVM's loop around a fault takes the MMU lock each time round. It need not count
+    either: a CPU that waits for a lock and then goes on passes no retry points, and the check
+    fires only if every CPU that can run has passed
+    :data:`~tdxfuzz.sim.livelock.MOST_ROUNDS` of them. The other CPUs are done or wait for a lock.
 
     The bucket names the SEAMCALLs that were refused in the last round, if any were.
     """
@@ -34,18 +35,18 @@ class LivelockCheck(Check):
         cpus = outcome.livelock.cpus
         refusals = sorted({refusal for cpu in cpus if (refusal := self.host.retried[cpu.id])})
         leaves = [BY_NUMBER[leaf].name for leaf, _ in refusals]
-        who = " and ".join(map(str, cpus))
+        names = " and ".join(map(str, cpus))
         told = ", ".join(
             f"{name} = {status}" for name, (_, status) in zip(leaves, refusals, strict=True)
         )
         loop = outcome.livelock.loop
-        how = f"went round {MOST_ROUNDS} times in vain"
+        how = f"went round a retry loop {MOST_ROUNDS} times without progress"
         last = outcome.steps - 1
         if loop is not None:
             last = loop[1] - 1
-            how = f"can repeat steps {loop[0]} to {last} for ever"
+            how = f"can repeat steps {loop[0]} to {last} for ever: no operation ends"
         self.report(
-            f"{who} {how}: no operation ends" + (f" ({told})" if told else ""),
+            f"{names} {how}" + (f": {told}" if told else ""),
             leaf=" ".join(dict.fromkeys(leaves)) or NOBODY,
             status=" ".join(dict.fromkeys(status.name for _, status in refusals)) or NOBODY,
             objects="retry loop",

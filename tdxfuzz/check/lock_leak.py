@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class LockLeak(Check):
-    """A sharer that a failed acquire leaves behind is gone once the holder released."""
+    """A lock of the module is still held when no SEAMCALL is in flight. A failed shared acquire
+    adds a sharer; the release by the holder must remove it.
+    """
 
     id = "lock-leak"
     source = "tdx_locks.h: acquire and release; a failed shared acquire adds a sharer"
@@ -26,19 +28,19 @@ class LockLeak(Check):
 
     def at_rest(self, outcome: Outcome) -> None:
         if self.host.module.dead is not None:
-            # The call that died let go of nothing, and nothing can be locked any more.
+            # The call that shut the module down kept its locks, and no call can lock any more.
             return
         for lock in module_locks(self.host):
             if lock.is_held:
                 self.report(
-                    f"{lock.name} is still held ({lock.word:#x}) though no call is in flight",
+                    f"{lock.name} is still held ({lock.word:#x}) although no call is in flight",
                     objects=lock.name.partition("[")[0],
                 )
                 return
 
 
 def module_locks(host: Host) -> Iterator[HpLock | SharexLock | MutexLock]:
-    """Every lock of the module that anybody has touched, in a fixed order."""
+    """Every lock of the module that a call has touched, in a fixed order."""
     module = host.module
     yield module.system.lock
     yield module.keys.lock

@@ -1,4 +1,4 @@
-"""lock-order: locks are taken in one order, whoever takes them."""
+"""lock-order: all CPUs take the host's locks in one order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Edge(NamedTuple):
-    """A lock was wanted by a CPU that held another; when, and by which, at first."""
+    """A CPU wanted a lock while it held another: the first time, with step and CPU."""
 
     held: Hold
     wanted: Hold
@@ -34,18 +34,18 @@ class Edge(NamedTuple):
 
 
 class LockOrder(Check):
-    """A cycle in the order in which a run takes the host's locks, though nobody hung.
+    """The order in which a run takes the host's locks has a cycle, even if no CPU hung.
 
-    As in lockdep there is an edge from each lock that a CPU holds to the one it wants, and
-    it does not matter which CPU, when, or under which other locks. Unlike there each lock
-    stands for itself, not for its class, and one run is judged, its set-up included.
+    As in lockdep there is an edge from each lock that a CPU holds to the lock that it wants.
+    Which CPU it is, when, and under which other locks does not matter. Unlike in lockdep each
+    lock stands for itself, not for its class, and one run is judged, its set-up included.
 
-    A lock links two edges of a cycle if whoever wants it may have to wait for whoever holds
-    it. If one of them is a writer he must. If both are readers, then only behind a writer
-    that came between them: the kernel's queued rwlocks are fair. So two readers count where
-    the run also takes that lock for writing, and never if all only read it.
+    A lock links two edges of a cycle if the CPU that wants it may have to wait for the CPU that
+    holds it. If one of the two is a writer, it must wait. If both are readers, the second waits
+    only behind a writer that came between them, because the kernel's queued rwlocks are fair.
+    So two readers count if the run also takes that lock for writing.
 
-    Reported last, as hanging in such a cycle (``deadlock``) shows more than being able to.
+    It is reported last, because a CPU that hangs in such a cycle (``deadlock``) shows more.
     """
 
     id = "lock-order"
@@ -58,8 +58,8 @@ class LockOrder(Check):
         self._cyclic = False
 
     def lock_wanted(self, wanted: Hold, under: Hold) -> None:
-        # The lock taken last is enough to see that there is a cycle: what was held before
-        # it leads to it. Which modes it is made of is asked only then, and at the end.
+        # The lock taken last is enough to see that there is a cycle, because the locks held
+        # before it lead to it. The modes of its locks are judged only then, at the end.
         lock, before = wanted.lock, under.lock
         self._after.setdefault(before, set()).add(lock)
         if lock in self._after and not self._cyclic:
@@ -133,7 +133,9 @@ def _around(start: Edge, edges: list[Edge]) -> list[Edge]:
 
 
 def _links(edge: Edge, following: Edge) -> bool:
-    """Whether who wants the lock at the end of ``edge`` may wait for who holds it then."""
+    """Whether the CPU that wants the lock at the end of ``edge`` may wait for its holder in
+    ``following``.
+    """
     wanted, held = edge.wanted, following.held
     if wanted.lock is not held.lock:
         return False

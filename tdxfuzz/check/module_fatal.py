@@ -1,4 +1,4 @@
-"""module-fatal: no sanity check of the module ever fails."""
+"""module-fatal: no sanity check of the module fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ModuleFatalCheck(Check):
-    """A failed sanity check shuts the module down: every TD of the platform is lost."""
+    """A sanity check of the module fails. The module shuts down, and every TD is lost."""
 
     id = "module-fatal"
     source = "src/common/helpers/error_reporting.c; error numbers in fatal_info.h"

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 
 class ModuleState(Check):
-    """page_count, bitmap, entry types, CHLDCNT, S-EPT links and key table."""
+    """Tables of the module contradict each other: page_count, bitmap, entry types, CHLDCNT,
+    S-EPT links, key table.
+    """
 
     id = "module-state"
     source = "src/common/memory_handlers/pamt_manager.c; facts of the module, section 1"
-    witness = "all came to rest with pages in use"
+    witness = "every program ended, and the module had pages in use"
 
     def at_rest(self, outcome: Outcome) -> None:
         module = self.host.module
         self.seen = next(used_pages(module), None) is not None
         if module.dead is not None:
-            # The call that died left its work half done; nobody can see it any more.
+            # The call that shut the module down left its work half done; no call can see it.
             return
         for objects, message in inconsistencies(module):
             self.report(message, objects=objects)
@@ -39,7 +41,7 @@ class ModuleState(Check):
 
 
 class ModuleStateAtEveryCall(ModuleState):
-    """Looks after every call that leaves none in flight; for runs that can afford it."""
+    """Also looks after each call that leaves no other in flight. Slower."""
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         if self.in_flight.calls == 0 and not self._findings:
@@ -49,7 +51,7 @@ class ModuleStateAtEveryCall(ModuleState):
 
 
 def inconsistencies(m: TdxModule) -> Iterator[tuple[str, str]]:
-    """What does not fit, as (kind, message); for a module with no call in flight."""
+    """The contradictions of a module with no call in flight, as (kind, message)."""
     pages = list(used_pages(m))
     tdrs = [m.tdr_at(entry.hpa) for entry in pages if entry.pt == PT.TDR]
     if m.pamt.dynamic:
@@ -73,7 +75,7 @@ def _pairs(m: TdxModule, pages: list[PamtEntry]) -> Iterator[tuple[str, str]]:
             yield "bitmap", f"{hpa:#x} is a PAMT page {count} times"
     marked = {hpa for tdmr in m.pamt.tdmrs for hpa in tdmr.bitmap.backing_pages()}
     for hpa in sorted(marked ^ set(backing)):
-        verb = "is marked as a PAMT page, but backs nothing"
+        verb = "is marked as a PAMT page, but backs no range"
         if hpa in backing:
             verb = "is a PAMT page, but its bitmap bit is clear"
         yield "bitmap", f"{hpa:#x} {verb}"
@@ -85,7 +87,7 @@ def _tds(m: TdxModule, pages: list[PamtEntry], tdrs: list[Tdr]) -> Iterator[tupl
     for node in m.pamt.nodes():
         if node.pt == PT.REG:
             by_hpa[node.hpa] = node
-            children[node.owner] += m.pamt.pages_at(LEVEL_2M)
+            children[node.owner] += m.pamt.split.pages_at(LEVEL_2M)
     for tdr in tdrs:
         own = children[tdr.hpa >> 12]
         if tdr.chldcnt.value != own:
@@ -109,11 +111,11 @@ def _tds(m: TdxModule, pages: list[PamtEntry], tdrs: list[Tdr]) -> Iterator[tupl
             if page is None or page.pt != wanted or page.owner_hpa != tdr.hpa:
                 yield (
                     "S-EPT",
-                    f"GPA {gpa:#x} level {level} maps {hpa:#x}, which is no {wanted.name}",
+                    f"GPA {gpa:#x} level {level} maps {hpa:#x}, not a {wanted.name} page of its TD",
                 )
         for hpa, page in by_hpa.items():
             if page.pt in (PT.REG, PT.EPT) and page.owner_hpa == tdr.hpa and hpa not in mapped:
-                yield "S-EPT", f"{hpa:#x} is {PT(page.pt).name}, but no GPA maps it"
+                yield "S-EPT", f"{hpa:#x} is a {PT(page.pt).name} page, but no GPA maps it"
 
 
 def _keys(m: TdxModule, tdrs: list[Tdr]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""page-leak: at rest, every page has an owner who will give it back."""
+"""page-leak: at rest, every allocated page has an owner that will free it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class PageLeak(Check):
-    """An allocated page that no VM, cache or held range accounts for."""
+    """A page is allocated at rest, but no VM, cache or held range owns it."""
 
     id = "page-leak"
     source = "v6 05/11: a refused REMOVE leaks its pair; nothing else may"
-    witness = "all came to rest after a pair had been taken back"
+    witness = "every program ended, and a pair had been removed"
 
     def pair_removed(self, range_hpa: int) -> None:
         self.seen = True
@@ -32,8 +32,8 @@ class PageLeak(Check):
         for pfn, what in sorted(host.pages.allocated.items()):
             if pfn not in owned:
                 self.report(
-                    f"{what} {host.layout.name_of_page(hpa_of(pfn))} is allocated, and nobody "
-                    "will free it",
+                    f"{what} {host.layout.name_of_page(hpa_of(pfn))} is allocated, but no "
+                    "owner will free it",
                     objects=what,
                 )
                 return

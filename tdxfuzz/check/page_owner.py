@@ -1,4 +1,4 @@
-"""page-owner: a page has one owner at a time, and changes hands clean."""
+"""page-owner: a page has one owner at a time, and its content is scrubbed between owners."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from tdxfuzz.module.pamt import PT
 
 
 class PageOwner(Check):
-    """Double free, use after free, two owners, a dirty PAMT page given to the allocator, a
-    page given there before its put, the module writing to a page it has given back.
+    """A page is freed twice, freed while the module uses it, freed before its put, used after
+    its free, or freed as an unscrubbed PAMT page; or the module writes to a PAMT page that it
+    has given back.
     """
 
     id = "page-owner"
     source = "tdx_free_control_page puts, then frees; unscrubbed pages: review of v2, 2025-06-27"
-    witness = "the module gave a pair back"
+    witness = "the module gave back a pair"
 
     def page_freed(self, pfn: int, was: str | None) -> None:
         if was is None:
@@ -35,7 +36,7 @@ class PageOwner(Check):
             )
         elif holders is not None and pfn in holders.pages:
             self.report(
-                f"{was} {self._name(pfn)} is freed before its reference was put",
+                f"{was} {self._name(pfn)} is freed before its put",
                 objects="freed before put",
             )
 
@@ -57,7 +58,7 @@ class PageOwner(Check):
         return self.host.layout.name_of_page(hpa_of(pfn))
 
     def _use_by_module(self, pfn: int) -> str:
-        """What the module uses a page for; empty if for nothing. Not a step."""
+        """What the module uses a page for; "" if it does not use it. Not a step."""
         pamt = self.host.module.pamt
         hpa = hpa_of(pfn)
         block = pamt.blocks.get(hpa >> 30)

@@ -1,4 +1,4 @@
-"""pamt-in-use: the pair of a range stays for as long as somebody holds the range."""
+"""pamt-in-use: a range keeps its pair for as long as a page holds the range."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
 
 
 class PamtInUse(Check):
-    """REMOVE succeeds for a held range, a hold begins without a pair, or a holder's
-    leaf answers MISSING_PAMT_PAGE_PAIR.
+    """REMOVE succeeds for a range that is held, ``get`` succeeds for a range without a pair, or
+    a leaf that uses a page of a held range answers MISSING_PAMT_PAGE_PAIR.
     """
 
     id = "pamt-in-use"
@@ -84,7 +84,7 @@ class PamtInUse(Check):
             self._last_add[self.host.sim.current.id] = status
         if status >> 32 == MISSING and not self.host.layer.retries_missing:
             self.report(
-                f"a page of CPU {self.host.sim.current.id}, which holds its range, has no PAMT",
+                f"CPU {self.host.sim.current.id} holds the range of a page that has no PAMT",
                 leaf=leaf,
                 status=status.name,
                 objects="range",

@@ -1,4 +1,4 @@
-"""refcount: a range's reference count is never negative, and at rest counts its holders."""
+"""refcount: a range's reference count is never negative, and equals its holders at rest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 
 class Refcount(Check):
-    """The count itself where a design keeps one; for every design, that each get is put."""
+    """The reference count of a range is negative, or differs from the number of its holders at
+    rest. A design without counts is checked too: each ``get`` needs its ``put``.
+    """
 
     id = "refcount"
     source = "v4 07/08: an error code lost, an underflow; v2 08/12: an error path without a put"
-    witness = "two CPUs were in get or put for one range at once"
+    witness = "two CPUs were in get or put for one range at the same time"
 
     def stopped(self, outcome: Outcome) -> None:
         self.seen = self.in_flight.gets_met
@@ -44,15 +46,15 @@ class Refcount(Check):
                 return
 
     def _reports_forgotten(self) -> bool:
-        """A page that holds its range, though the module uses it for nothing: no put is
-        left that could end the hold.
+        """Report a page that holds its range although the module does not use it: no path is
+        left that could put it.
         """
         for holders in self.host.holders.values():
             for pfn, kind in holders.pages.items():
                 if self.host.module.pamt.type_of(hpa_of(pfn)) == PT.NDA:
                     name = self.host.layout.name_of_page(hpa_of(pfn))
                     self.report(
-                        f"{kind} {name} is not in use any more, but nobody put its reference",
+                        f"{kind} {name} is not in use any more, but its reference was never put",
                         objects="forgotten",
                     )
                     return True

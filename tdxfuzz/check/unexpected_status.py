@@ -1,4 +1,4 @@
-"""unexpected-status: nobody gets an answer that the path it is on cannot handle."""
+"""unexpected-status: no path of the host gets an answer that it cannot handle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class UnexpectedStatus(Check):
-    """WARN and KVM_BUG_ON; a refused REMOVE, unless the design tolerates it; a ``get``
-    that fails though memory is not out.
+    """A path of the host gets an answer that it cannot handle: a WARN or KVM_BUG_ON, a refused
+    REMOVE that the design does not tolerate, or a ``get`` that fails although memory is left.
     """
 
     id = "unexpected-status"
@@ -50,7 +50,7 @@ class UnexpectedStatus(Check):
             return
         name = self.host.layout.name_of_page(pfn << 12)
         self.report(
-            f"get for {name} failed with {errno_name(result)}, though memory is not out",
+            f"get for {name} failed with {errno_name(result)}, although memory is left",
             leaf="get",
             status=errno_name(result),
         )

@@ -1,4 +1,4 @@
-"""The command line: thin, and imported by nobody."""
+"""The command line: thin. No other room imports it."""
 
 from tdxfuzz.cli.main import main
 

@@ -19,7 +19,7 @@ from tdxfuzz.campaign.folder import Folder, FolderError
 from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
 from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.store import Store, StoreError
-from tdxfuzz.campaign.summary import Summary, summary
+from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
@@ -41,29 +41,30 @@ folder_argument = click.argument(
 )
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Processes [default: all cores]."
+    "--workers", type=click.IntRange(1, 1024), help="Number of processes [default: all cores]."
 )
 patience_option = click.option(
     "--patience",
     type=Duration(),
     default="5m",
     show_default=True,
-    help="Give a task up, and its worker, after so long.",
+    help="Kill a worker that does not answer within this time, and repeat its task.",
 )
 memory_option = click.option(
     "--memory",
     type=click.IntRange(min=256),
     default=MEMORY_MIB,
     show_default=True,
-    help="MiB of address space for each worker.",
+    help="MiB of address space that each worker may use.",
 )
 
 
 @click.group("campaign", epilog="Example: tdxfuzz campaign run nightly/ --time 30m")
 def campaign_command() -> None:
-    """Hunts that run for hours or days, in a folder that survives whatever stops them.
+    """Hunt for hours or days on all cores, and keep everything in a folder.
 
-    Begin with `campaign run DIR`. The same command goes on where it was stopped or killed.
+    Start with `campaign run DIR`. The same command continues a campaign that was stopped or
+    killed.
     """
 
 
@@ -74,10 +75,10 @@ def campaign_command() -> None:
     "--time",
     "seconds",
     type=Duration(),
-    help="Stop after 30m, 8h of work, earlier runs in DIR included [default: 1h].",
+    help="Stop after this time (30m, 8h), earlier runs in DIR included [default: 1h].",
 )
-@click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
-@click.option("--plateau", type=Duration(), help="Stop when so long nothing new was reached.")
+@click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
+@click.option("--plateau", type=Duration(), help="Stop after this time without a new feature.")
 @workers_option
 @click.option("--scheduler", help="Use a Dask cluster: tcp://HOST:PORT (extra [cluster]).")
 @click.option(
@@ -87,11 +88,13 @@ def campaign_command() -> None:
     multiple=True,
     default=(2, 3),
     show_default=True,
-    help="Simulated CPUs; may be given several times.",
+    help="Number of simulated CPUs; repeat for several.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of the first hunt [default: random].")
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases a task."
+    "--seed", type=click.IntRange(min=0), help="Seed of the first hunt [default: random]."
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases per task."
 )
 @module_variant_option
 @patience_option
@@ -113,15 +116,17 @@ def run_command(
     memory: int,
     as_json: bool,
 ) -> int:
-    """Hunt all designs in turn, or those given, until time is up.
+    """Start a campaign in DIR, or continue it.
 
-    Random programs, scenarios and mutants of the corpus, in orders of every engine, on all
-    cores. Findings are written to DIR/findings at once, then shrunk and replayed. All is kept
-    in DIR: the same command goes on, whatever stopped it. The first Ctrl-C finishes what is
-    being done and writes the report, a second one stops at once.
+    The designs are hunted in turn (default: all built-in ones and hostile), with random
+    programs, scenarios and mutants of the corpus, in orders of every engine. A finding is
+    written to DIR/findings at once, and then shrunk and replayed.
 
-    Exit: 0 nothing found, 1 findings, 2 broken input or a design that raised, 3 too little
-    was seen to say anything.
+    Everything is kept in DIR, so the same command continues after any stop. The first Ctrl-C
+    finishes the running tasks and writes the reports. The second one stops at once.
+
+    Exit codes: 0 no finding; 1 findings; 2 wrong usage, broken input, or a design that raised
+    an exception; 3 unknown: a check was vacuous.
     """
     if seconds is None and cases is None and plateau is None:
         seconds = DEFAULT_SECONDS
@@ -145,29 +150,29 @@ def run_command(
                 coordinator.run()
         finally:
             team.close()
-        told = summary(store)
+        summary = summarise(store)
         store.close()
-    _tell(told, folder, output)
+    _tell(summary, folder, output)
     if not available(HTML):
-        output.line(f"no {folder.root}/report.html was written: it needs {NEEDS}")
-    return told.exit_code
+        output.line(f"{folder.root}/report.html was not written, because it needs {NEEDS}")
+    return summary.exit_code
 
 
 @campaign_command.command("status", epilog="Example: tdxfuzz campaign status nightly/")
 @folder_argument
 @format_option
 def status_command(directory: Path, as_json: bool) -> int:
-    """Say how a campaign stands, also while it runs.
+    """Show the verdicts and findings of a campaign, also while it runs.
 
-    Exit: as for `campaign run`.
+    Exit codes: as for `campaign run`.
     """
     folder = Folder(directory)
     with _problems():
         store = Store(folder.store, read_only=True)
-        told = summary(store)
+        summary = summarise(store)
         store.close()
-    _tell(told, folder, Output(as_json))
-    return told.exit_code
+    _tell(summary, folder, Output(as_json))
+    return summary.exit_code
 
 
 @campaign_command.command("report", epilog="Example: tdxfuzz campaign report nightly/")
@@ -177,16 +182,16 @@ def status_command(directory: Path, as_json: bool) -> int:
     "names",
     type=click.Choice(list(REPORTS)),
     multiple=True,
-    help="Only this one; may be given several times [default: all].",
+    help="Only this report; repeat for several [default: all].",
 )
 @format_option
 def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> int:
     """Write the reports of a campaign into its folder, also while it runs.
 
-    html: one page with verdicts, findings and pictures; opens from disk. junit and sarif: for
-    a CI's own pages. markdown: a summary for the page of a job.
+    html: one page with verdicts, findings and pictures, to open from disk. junit and sarif:
+    files for the pages of a CI system. markdown: a summary for the page of a CI job.
 
-    Exit: 0 written, 2 not.
+    Exit codes: 0 written; 2 not written.
     """
     for name in names or REPORTS:
         if not available(name):
@@ -207,9 +212,9 @@ def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> in
 @folder_argument
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
-    """Copy corpus files, or reproducers, into a campaign; its next run takes them up.
+    """Copy corpus files or reproducers into a campaign. Its next run uses them.
 
-    A source is a file, a folder of files, or the folder of another campaign.
+    SOURCES are files, folders of files, or folders of other campaigns.
     """
     folder = Folder(directory)
     with _problems(), folder.taken():
@@ -223,7 +228,7 @@ def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
                 if "set-aside" not in path.parts and not target.exists():
                     shutil.copyfile(path, target)
                     number += 1
-    click.echo(f"{counted(number, 'file')} copied; campaign run {directory} takes them up")
+    click.echo(f"{counted(number, 'file')} copied; `tdxfuzz campaign run {directory}` uses them")
     return 0
 
 
@@ -233,25 +238,27 @@ def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
 @patience_option
 @memory_option
 def minimise_command(directory: Path, workers: int | None, patience: float, memory: int) -> int:
-    """Remove corpus files that reach nothing that the others do not reach.
+    """Remove the corpus files whose features other files reach too.
 
-    Each is run by a worker to find out; one that cannot be run is set aside and named.
+    Each file is run once. A file that cannot be run is moved to corpus/set-aside and named.
     """
     folder = Folder(directory)
     with _problems(), folder.taken():
         store = Store(folder.store)
         settings = store.settings()
         if settings is None:
-            raise UsageProblem(f"{directory}: no campaign was begun here")
+            raise UsageProblem(
+                f"{directory}: no campaign here; start one: tdxfuzz campaign run DIR"
+            )
         team = _team(settings, workers, None, patience, memory << 20)
         try:
-            done = minimise(folder, store, settings, team)
+            result = minimise(folder, store, settings, team)
         finally:
             team.close()
         store.close()
-    for entry in done.aside:
+    for entry in result.aside:
         click.echo(f"set aside {entry.path}: {entry.why}", err=True)
-    click.echo(f"{counted(done.before, 'file')} before, {done.after:,} now")
+    click.echo(f"{counted(result.before, 'file')} before, {result.after:,} now")
     return 0
 
 
@@ -263,10 +270,10 @@ def _settings(
     batch: int,
     variant: str,
 ) -> Settings:
-    """What the campaign is about: as it was begun, or as it begins now.
+    """The settings of a campaign: stored ones if it was started before, else new ones.
 
     Raises:
-        UsageProblem: it was begun otherwise.
+        UsageProblem: the campaign was started with other settings.
     """
     begun = store.settings()
     subjects = []
@@ -286,8 +293,8 @@ def _settings(
         return settings
     for name, (now, before) in settings.differences(begun).items():
         raise UsageProblem(
-            f"{store.path}: {name}: this campaign was begun with {before}, not {now}; give the "
-            "same designs and options, or another folder"
+            f"{store.path}: {name}: this campaign was started with {before}, not {now}; give the "
+            "same designs and options, or use another folder"
         )
     return settings
 
@@ -314,13 +321,15 @@ def _team(
 
 @contextmanager
 def _stopping(coordinator: Coordinator) -> Iterator[None]:
-    """The first Ctrl-C, or a polite kill, ends the campaign; a second one at once."""
+    """The first SIGINT or SIGTERM ends the campaign after the running tasks, the second at
+    once.
+    """
 
     def handle(number: int, frame: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        coordinator.stop(f"{signal.Signals(number).name}: finishing what is being done")
+        coordinator.stop(f"{signal.Signals(number).name}: finishing the running tasks")
 
     asked: list[int] = []
     before = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -339,19 +348,20 @@ def _problems() -> Iterator[None]:
         raise UsageProblem(str(error)) from None
 
 
-def _tell(told: Summary, folder: Folder, output: Output) -> None:
+def _tell(summary: Summary, folder: Folder, output: Output) -> None:
     output.line()
     output.line(
-        f"{told.cases:,} cases in {clock(told.seconds)}, {told.cases_per_second:,.0f} a second; "
-        f"{counted(told.features, 'feature')}; {counted(told.entries, 'corpus file')}"
+        f"{summary.cases:,} cases in {clock(summary.seconds)}, "
+        f"{summary.cases_per_second:,.0f} per second; "
+        f"{counted(summary.features, 'feature')}; {counted(summary.entries, 'corpus file')}"
     )
     output.line()
     output.table(
         ("design", "verdict", "cases", "buckets", "why"),
-        [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in told.designs],
+        [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in summary.designs],
     )
     output.line()
-    for finding in told.findings:
+    for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")
-    output.json(told.document(folder))
+    output.json(summary.document(folder))

@@ -1,4 +1,4 @@
-"""What a campaign looks like while it runs: a status line, and a line for what happens."""
+"""The console of a campaign: a status line, and a line for each event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEBI = 1 << 20
 
 
 class CampaignConsole:
-    """Listens to a campaign, and prints. ``of`` is how long it is meant to take, if known."""
+    """Listens to a campaign, and prints. ``of`` is its time limit in seconds, if it has one."""
 
     def __init__(self, output: Output, of: float | None = None) -> None:
         self._output = output
@@ -56,10 +56,10 @@ def clock(seconds: float) -> str:
 
 
 def _line(event: Event) -> tuple[str, str]:
-    """A line for people, and its style."""
+    """The line of an event, and its style."""
     match event:
         case Started():
-            how = "going on with" if event.resumed else "a campaign in"
+            how = "continuing the campaign in" if event.resumed else "starting a campaign in"
             return (
                 f"{how} {event.folder}: {counted(len(event.designs), 'design')}, "
                 f"{counted(event.workers, 'worker')}, seed {event.seed}"
@@ -75,7 +75,7 @@ def _line(event: Event) -> tuple[str, str]:
         case FindingKept():
             return f"not shrunk {event.design}: {event.bucket}: {event.why}", "yellow"
         case WorkerLost():
-            return f"worker lost: {event.task}: {event.why}; given out again", "yellow"
+            return f"worker lost: {event.task}: {event.why}; its task is repeated", "yellow"
         case DesignCutOff():
             return f"cut off {event.design}: {event.why}", "magenta"
         case EntrySetAside():
@@ -83,7 +83,7 @@ def _line(event: Event) -> tuple[str, str]:
         case CorpusMerged():
             return f"merged {counted(event.entries, 'corpus file')}", ""
         case Stopped():
-            rest = "" if event.complete else "; the same command goes on with what is left"
+            rest = "" if event.complete else "; the same command continues with what is left"
             return f"stopped: {event.why}{rest}", ""
         case _:
             raise AssertionError(event)

@@ -1,4 +1,4 @@
-"""``tdxfuzz matrix --compare``: designs side by side on the same cases."""
+"""``tdxfuzz matrix --compare``: several designs on the same cases."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")
 def run_comparison(
     chosen: list[Chosen], seconds: float, variant: str, out: Path, output: Output
 ) -> int:
-    """Compare designs for so many seconds, and print what breaks and what it costs.
+    """Compare designs for a number of seconds, and print what breaks and what it costs.
 
     Returns:
-        The exit status: 1 if a program broke one of them.
+        The exit code: 1 if a program broke one of them.
 
     Raises:
-        UsageProblem: fewer than two designs, or one twice.
+        UsageProblem: fewer than two designs, or a design is named twice.
     """
 
     def progress(comparison: Comparison) -> None:
         output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
 
-    budget = Budget(seconds)
+    budget = Budget(seconds=seconds)
     with plan_problems():
         plans = [
             HuntPlan(design.name, budget, design=design.design, seed=SEED, variant=variant)
@@ -42,7 +42,7 @@ def run_comparison(
     sides = comparison.sides
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
-        f"module {variant}; each design is put through all of them"
+        f"module {variant}; each design ran all of them"
     )
     output.line()
     names = [side.name for side in sides]
@@ -65,7 +65,7 @@ def run_comparison(
 
 
 def costs_of(side: ComparedDesign) -> dict[str, int]:
-    """What a design did in all of its runs, set-ups included."""
+    """The counts of all runs of a design, set-ups included."""
     statistics = side.statistics
     table = statistics.table()
     costs = {"runs": statistics.cases, "steps": statistics.steps}
@@ -86,7 +86,7 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
 
 
 def _save_first(chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path) -> dict[str, str]:
-    """A reproducer of the bug each broken design shows most often."""
+    """For each broken design, a reproducer of its most frequent bucket."""
     files = {}
     for design, side in zip(chosen, sides, strict=True):
         if side.broken:

@@ -19,34 +19,46 @@ DEFAULT = Path("corpus/conformance")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path))
 @format_option
 def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
-    """Hold the module model against recordings of the real module.
+    """Compare the model of the module with recordings of the real module.
 
-    DATASET is a recording (*.jsonl.gz), or a folder of them; by default those in
-    corpus/conformance. Four kinds are known: sequential (every status, register and
-    final state), locks (every lock event of a call, in order), contention (two
-    calls in all orders of few switches) and interleaved (several CPUs in a recorded
-    order). The first divergence of each file is shown in full.
+    Use it after a change of the model. DATASETS are recordings (*.jsonl.gz), or folders:
+    all recordings in them and below. The default is corpus/conformance. The first divergence
+    of each file is shown in full.
 
-    Exit: 0 everything agrees, 1 something does not, 2 a file cannot be read.
+    There are four kinds of recordings. sequential: every status, register and final state.
+    locks: every lock event of a call, in order. contention: two calls in all orders with few
+    switches. interleaved: several CPUs in a recorded order.
+
+    Exit codes: 0 everything agrees; 1 a divergence; 2 a file cannot be read.
     """
     output = Output(as_json)
+    given = list(datasets) or [DEFAULT]
     results = []
-    for path in find_datasets(list(datasets) or [DEFAULT]):
-        result = conform(path, partial(_progress, output, path))
+    for path in find_datasets(given):
+        name = _name(path, given)
+        result = conform(path, partial(_progress, output, name))
         results.append(result)
-        _report(result, output)
+        _report(name, result, output)
     output.json({"datasets": [_document(result) for result in results]})
     return 0 if all(result.agree == result.items for result in results) else 1
 
 
-def _progress(output: Output, path: Path, traces: int) -> None:
-    output.progress(f"{path.name}: {traces} traces")
+def _name(path: Path, given: list[Path]) -> str:
+    """A file as seen from the folder it was found in, such as ``second/locks.jsonl.gz``."""
+    for folder in given:
+        if folder in path.parents:
+            return str(path.relative_to(folder))
+    return path.name
 
 
-def _report(result: Conformance, output: Output) -> None:
+def _progress(output: Output, name: str, traces: int) -> None:
+    output.progress(f"{name}: {traces} traces")
+
+
+def _report(name: str, result: Conformance, output: Output) -> None:
     style = "" if result.agree == result.items else "red"
     output.line(
-        f"{result.path.name}: {result.kind}, {result.traces} traces: "
+        f"{name}: {result.kind}, {result.traces} traces: "
         f"{result.agree:,} of {result.items:,} agree",
         style=style,
     )
@@ -55,7 +67,7 @@ def _report(result: Conformance, output: Output) -> None:
         output.line(f"  {', '.join(groups)}")
     if result.cut:
         names = ", ".join(sorted(result.not_modelled))
-        output.line(f"  {result.cut} traces end early, at a leaf not modelled yet: {names}")
+        output.line(f"  {result.cut} traces end early, because a leaf is not modelled yet: {names}")
     if result.first_divergence is not None:
         output.line("  first divergence:")
         for line in result.first_divergence.splitlines():

@@ -19,7 +19,13 @@ MAX_BYTES = 1 << 20
 
 @click.command("decode", epilog="Example: tdxfuzz decode crash-1f0c… --design hint")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--design", "design_argument", required=True, metavar="DESIGN|FILE.py:Class|hostile")
+@click.option(
+    "--design",
+    "design_argument",
+    required=True,
+    metavar="DESIGN|FILE.py:Class|hostile",
+    help="The design that the fuzz target ran; hostile for the target of that name.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -29,13 +35,17 @@ MAX_BYTES = 1 << 20
 )
 @format_option
 def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -> int:
-    """Turn a crash file of the target host_ops (with its design) or hostile into a shrunk
-    reproducer.
+    """Turn a crash file of an atheris fuzz target into a shrunk reproducer.
 
-    Exit: 0 the case shows nothing under this design, 1 a reproducer was written.
+    Use it for crashes of the targets host_ops and hostile (docs/fuzzing.md).
+
+    Exit codes: 0 the case has no finding under this design; 1 a reproducer was written; 2 the
+    file is not a crash file of this target.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise UsageProblem(f"{path}: larger than {MAX_BYTES} bytes: not a crash file")
+        raise UsageProblem(
+            f"{path}: larger than {MAX_BYTES} bytes, so it is not a crash file of a fuzz target"
+        )
     design = choose(design_argument, hostile=True)
     output = Output(as_json)
     try:
@@ -43,7 +53,7 @@ def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -
     except SetupError as error:
         raise UsageProblem(f"{path}: {error}") from None
     if found.finding is None:
-        output.line(f"{path}: the case shows nothing under {design.name}")
+        output.line(f"{path}: no finding under {design.name}")
         output.json({"findings": []})
         return 0
     saved = write_finding(found, design, "atheris", 0, out, output)

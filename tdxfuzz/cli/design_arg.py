@@ -16,8 +16,8 @@ from tdxfuzz.run.session import Design
 
 @frozen
 class Chosen:
-    """A design: as the user wrote it, its name in cases, and for a user's design its
-    class and its file.
+    """A design: the user's argument, its name in cases, and for a user's design its class and
+    its file.
     """
 
     argument: str
@@ -27,9 +27,9 @@ class Chosen:
 
 
 def choose(argument: str, hostile: bool = False) -> Chosen:
-    """The design an argument names; "hostile" where a command can do without a design.
+    """The design that an argument names; "hostile" where a command needs no design.
 
-    A file is executed: it is code by intent, named by the user.
+    A file is executed, because a design is code and the user named it.
 
     Raises:
         UsageProblem: no such design, file or class, or the file raised.
@@ -38,7 +38,7 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
         known = (*DESIGNS, HOSTILE) if hostile else tuple(DESIGNS)
         if argument == HOSTILE and not hostile:
             raise UsageProblem(
-                f"{HOSTILE} is no design: only hunt, verify, replay and decode take it"
+                f"{HOSTILE} is not a design; only hunt, verify, campaign, replay and decode take it"
             )
         if argument not in known:
             raise unknown("design", argument, known)

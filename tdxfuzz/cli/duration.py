@@ -10,7 +10,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Duration(click.ParamType[float]):
-    """Seconds, as a number with an optional unit."""
+    """A time in seconds: a number with an optional unit."""
 
     name = "duration"
 

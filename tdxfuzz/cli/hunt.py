@@ -38,22 +38,22 @@ DEFAULT_SECONDS = 60.0
     "--engine",
     default="portfolio",
     show_default=True,
-    help=f"One of: {', '.join([*ENGINES, HYPOTHESIS])}.",
+    help=f"What chooses programs and orders: {', '.join([*ENGINES, HYPOTHESIS])}.",
 )
-@click.option("--time", "seconds", type=Duration(), help="Stop after 60s, 2m, 1h [default: 60s].")
-@click.option("--cases", type=click.IntRange(min=1), help="Stop after so many cases.")
-@click.option("--scenario", "scenario_name", help="Run only this (`tdxfuzz list scenarios`).")
+@click.option("--time", "seconds", type=Duration(), help="Stop after this time: 60s, 2m, 1h.")
+@click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
+@click.option("--scenario", "scenario_name", help="Run only this one (`tdxfuzz list scenarios`).")
 @click.option(
     "--huge",
     type=click.Choice([huge.value for huge in Huge]),
-    help="Draw programs with 2MB pages, split into all their 512 pages (real) or 4 (few).",
+    help="Draw programs with 2MB pages. A 2MB page is split into 512 pages (real) or 4 (few).",
 )
 @click.option(
     "--faults",
     type=click.Choice(KINDS),
     multiple=True,
-    help="Let one or two of these go wrong in each case; may be given several times. "
-    "busy and refuse ask what if: no module answers so for no reason.",
+    help="Inject one or two of these faults into each case; repeat for several kinds. busy and "
+    "refuse are what-ifs, because the module never answers so without a reason.",
 )
 @click.option(
     "--cpus",
@@ -61,7 +61,7 @@ DEFAULT_SECONDS = 60.0
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
 @module_variant_option
-@click.option("--seed", type=click.IntRange(min=0), help="Of the random source [default: random].")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed [default: random].")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +70,7 @@ DEFAULT_SECONDS = 60.0
     help="Folder for reproducer files.",
 )
 @click.option(
-    "--expect-finding", is_flag=True, help="Exit 0 if a bug is found, 1 if not (for demos)."
+    "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
 @format_option
 def hunt_command(
@@ -88,19 +88,22 @@ def hunt_command(
     expect_finding: bool,
     as_json: bool,
 ) -> int:
-    """Run random programs in many orders until an invariant breaks, or time is up.
+    """Run random programs in many orders until a check fires or the time is over.
 
-    DESIGN is a built-in design (`tdxfuzz list designs`), or a class in a file of yours;
-    without any, all built-in designs are hunted one after the other. The first bug of a
-    design is shrunk, shown as a trace in columns, and written as a reproducer file.
+    Use it first for a new design: it finds most races in seconds. A hunt without a finding
+    proves nothing; `tdxfuzz verify` tries all orders of small programs.
 
-    With `hostile` there is no host layer: every CPU makes raw SEAMCALLs, and the hunt goes
-    on until time is up, with one reproducer for each bucket of findings.
+    DESIGN is a built-in design (`tdxfuzz list designs`) or a class in your own file. The
+    default is all built-in designs, one after the other. The first finding of a design is
+    shrunk, shown as a trace in columns, and written as a reproducer file.
 
-    With --seed and --cases the result is the same each time.
+    `hostile` has no host layer: every CPU makes raw SEAMCALLs. That hunt does not end at the
+    first finding. It ends with the time, and writes one reproducer for each bucket.
 
-    Exit: 0 nothing found, 1 a finding, 2 wrong usage or a design that raised, 3 the
-    hunt saw too little to say anything (it tells what was missing).
+    The default time is 60s. With --seed and --cases the result is the same in each run.
+
+    Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised an
+    exception; 3 unknown: interrupted, or a check was vacuous (the last lines say which).
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
@@ -115,7 +118,7 @@ def hunt_command(
         plans = [
             HuntPlan(
                 design.name,
-                Budget(seconds, cases),
+                Budget(seconds=seconds, cases=cases),
                 design=design.design,
                 engine=engine,
                 seed=seed,
@@ -162,7 +165,7 @@ def _hunt(plan: HuntPlan, output: Output) -> HuntResult:
                     f"{statistics.distinct_schedules:,} distinct schedules"
                 )
             case Found(run, cases, seconds):
-                # Raw SEAMCALLs are hunted on, and what was found is shrunk at the end.
+                # A hostile hunt goes on, and shrinks its findings at the end.
                 then = "" if plan.is_hostile else "; shrinking …"
                 output.line(
                     f"found {run.findings[0].check} after {counted(cases, 'case')} in "
@@ -181,7 +184,7 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
         f"{statistics.seconds:.1f} s"
     )
     output.line(
-        f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} a second; "
+        f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} per second; "
         f"{statistics.distinct_schedules:,} distinct schedules; {statistics.discarded} discarded"
     )
     output.line()
@@ -194,9 +197,9 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     output.line()
     output.table(("witness", "cases"), list(statistics.witnesses().items()))
     if not statistics.busy:
-        output.line("no SEAMCALL was refused as busy: the host's locks keep those apart that clash")
+        output.line("no SEAMCALL was refused as busy: the host's locks serialise calls that clash")
     for check in statistics.unseen():
-        output.line(f"vacuous: nothing happened that {check} could have failed on")
+        output.line(f"vacuous: {check} never had anything to check (`tdxfuzz list checks {check}`)")
 
 
 def _verdict(results: Sequence[HuntResult]) -> str:

@@ -26,7 +26,11 @@ Row = dict[str, object]
 @click.argument("name", required=False)
 @format_option
 def list_command(what: str, name: str | None, as_json: bool) -> int:
-    """List what there is of one kind, or only NAME of it."""
+    """List designs, scenarios, checks, leaves, engines or module variants.
+
+    With NAME, only that one. `tdxfuzz list checks` also says where each rule comes from, and
+    what must happen before a check can fail (its witness).
+    """
     if what not in _LISTS:
         raise unknown("list", what, _LISTS)
     key, one, rows_of = _LISTS[what]
@@ -98,7 +102,7 @@ def _scenarios() -> Iterator[Row]:
 def _engines() -> Iterator[Row]:
     for name, engine in ENGINES.items():
         yield {"name": name, "about": _first_line(engine.__doc__)}
-    yield {"name": HYPOTHESIS, "about": "Hypothesis draws programs and sparse schedules."}
+    yield {"name": HYPOTHESIS, "about": "Hypothesis chooses programs and a few preemptions."}
 
 
 def _variants() -> Iterator[Row]:
@@ -114,4 +118,4 @@ _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "engines": ("name", "engine", _engines),
     "variants": ("name", "module variant", _variants),
 }
-"""For each list: the field with the name, what one of it is called, and its rows."""
+"""For each list: the field with the name, the word for one entry, and the rows."""

@@ -16,7 +16,7 @@ from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
 
 CLOSED_PIPE = 128 + 13
-"""As a shell shows a process that SIGPIPE ended: who read our output has gone."""
+"""What a shell shows for a process ended by SIGPIPE: the reader of our output has gone."""
 
 
 COMMANDS = {
@@ -36,7 +36,7 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for: half of what one imports others never need."""
+    """Imports a command only when it is used, because most commands need few modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,13 +52,16 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tdxfuzz")
 def cli() -> None:
-    """Hunt for races in the way a host uses the TDX module.
+    """Find races in the way a host uses the TDX module.
 
-    A model of the module, host code written as plain Python, and a scheduler that
-    decides at every atomic action who runs. Start with: tdxfuzz hunt hint
+    tdxfuzz runs host code (a design, in plain Python) against an executable model of the
+    module. A scheduler chooses at every atomic step which CPU runs next.
 
-    Exit codes of all commands: 0 pass, 1 finding, 2 wrong usage, broken input or a
-    design that raised, 3 unknown or vacuous.
+    Start with `tdxfuzz hunt hint`: it finds a race in seconds. `tdxfuzz list designs` shows
+    the built-in designs. Each command explains itself with --help.
+
+    Exit codes of all commands: 0 pass; 1 finding; 2 wrong usage, broken input, or a design
+    that raised an exception; 3 unknown (interrupted, a bound was reached, or vacuous).
     """
 
 
@@ -77,7 +80,7 @@ def main() -> None:
         print_error(f"{name}{error.strerror or error}")
         code = 2
     except SystemExit:
-        # The one exit below us is that of a closed pipe, with 1: that would read as a finding.
+        # Only a closed pipe exits below, with 1. A script would read 1 as a finding.
         code = CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")

@@ -24,7 +24,7 @@ from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, mark
 
 SIGNS = {MatrixCell.CLEAN: "clean", MatrixCell.FOUND: "FOUND", MatrixCell.UNKNOWN: "?"}
 HUNT_SHARE = 0.5
-"""Seconds of hunting for each second a scenario may take."""
+"""Seconds of hunting for each second that a scenario may take."""
 
 
 @click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
@@ -35,17 +35,17 @@ HUNT_SHARE = 0.5
     type=Duration(),
     default="60s",
     show_default=True,
-    help="At most so long for each scenario of each design.",
+    help="Stop each scenario of each design after this time.",
 )
-@click.option("--scenario", "names", multiple=True, help="Only this one.")
+@click.option("--scenario", "names", multiple=True, help="Only this one; repeat for several.")
 @module_variant_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--compare",
     is_flag=True,
-    help="Instead: the same random programs under each design, and what that costs.",
+    help="Instead, run the same random programs under each design and compare their costs.",
 )
-@click.option("--markdown", "page", type=click.Path(path_type=Path), help="Write a page.")
+@click.option("--markdown", "page", type=click.Path(path_type=Path), help="Also write a page.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -65,17 +65,22 @@ def matrix_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Put designs through everything, and show which check finds what in which.
+    """Test designs in every way, and show which check finds something in which design.
 
-    For each design: all orders of every scenario at two CPUs, each allocation failing
-    once, each SEAMCALL interrupted or without entropy once, and a hunt with three CPUs. By
-    default all built-in designs. The last column is what scenarios with 2MB pages found.
+    Use it to compare a new design with the built-in ones. A row of the table is a design, a
+    column is a check. The last column shows what scenarios with 2MB pages found. The default
+    is all built-in designs.
 
-    With --compare designs are put through the same random programs for the time given:
-    which programs break which, how many PAMT calls each makes, how often CPUs wait.
+    Each design runs all orders of every scenario on two CPUs, one run for each allocation
+    that fails, one for each SEAMCALL that is interrupted or gets no entropy, and a hunt on
+    three CPUs.
 
-    Exit: 0 every cell is clean, 1 something was found, 2 wrong usage or a design that
-    raised, 3 some cell is unknown.
+    With --compare the designs run the same random programs for the given time. The table
+    shows which programs break which design, how many PAMT calls it makes, and how often CPUs
+    wait.
+
+    Exit codes: 0 every cell is clean; 1 a finding; 2 wrong usage, or a design that raised an
+    exception; 3 unknown: no finding, but not every cell is clean.
     """
     for name in names:
         if name not in SCENARIOS:
@@ -85,7 +90,7 @@ def matrix_command(
     chosen = [choose(argument) for argument in designs or DESIGNS]
     if compare:
         if names or page is not None:
-            raise UsageProblem("--compare goes with neither --scenario nor --markdown")
+            raise UsageProblem("--compare takes neither --scenario nor --markdown; leave them out")
         return run_comparison(chosen, seconds, variant, out, output)
     entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
@@ -117,7 +122,7 @@ def matrix_command(
 def _rows(
     chosen: list[Chosen], effort: Effort, workers: int, output: Output
 ) -> Iterator[tuple[Chosen, list[MatrixEntry]]]:
-    """The rows in order; built-in designs may be worked on side by side."""
+    """The rows in order. Built-in designs may run in parallel."""
     if workers == 1 or any(design.design is not None for design in chosen):
         for design in chosen:
             yield design, row(design.name, design.design, effort, output.progress)
@@ -138,7 +143,7 @@ def _summary(cells: list[MatrixEntry]) -> str:
 
 
 def _relative(path: str, page: Path) -> str:
-    """A reproducer's place as seen from the page."""
+    """The path of a reproducer relative to the page."""
     target, folder = Path(path).resolve(), page.resolve().parent
     up = 0
     while not target.is_relative_to(folder):

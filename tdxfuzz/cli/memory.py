@@ -18,7 +18,7 @@ BAR = 48
 
 
 class ByteSize(click.ParamType[int]):
-    """Bytes, as in 512MiB, 256GB or 1T; all of them powers of 1024, as memory is counted."""
+    """A number of bytes, as in 512MiB, 256GB or 1T. All units are powers of 1024."""
 
     name = "size"
 
@@ -41,39 +41,41 @@ class Range(click.ParamType[TdmrSize]):
     ) -> TdmrSize:
         base, colon, size = str(value).partition(":")
         if not colon:
-            self.fail(f"{value!r} is no TDMR; write BASE:SIZE, as in 4GiB:60GiB", param, ctx)
+            self.fail(f"{value!r} is not a TDMR; write BASE:SIZE, as in 4GiB:60GiB", param, ctx)
         tdmr = TdmrSize(ByteSize().convert(base, param, ctx), ByteSize().convert(size, param, ctx))
         if tdmr.base % SIZE_1G or tdmr.size % SIZE_1G or not tdmr.size:
-            self.fail(f"{value!r}: base and size of a TDMR are multiples of 1GiB", param, ctx)
+            self.fail(f"{value!r}: base and size of a TDMR must be multiples of 1GiB", param, ctx)
         return tdmr
 
 
 @click.command("memory", epilog="Example: tdxfuzz memory --ram 1TiB --tds 10 --td-memory 16GiB")
-@click.option("--ram", type=ByteSize(), required=True, help="Of the machine: 256GB, 1TiB.")
+@click.option("--ram", type=ByteSize(), required=True, help="Memory of the machine: 256GB, 1TiB.")
 @click.option(
     "--tdmr",
     "tdmrs",
     type=Range(),
     multiple=True,
     metavar="BASE:SIZE",
-    help="A TDMR; may be given several times [default: one over all memory].",
+    help="A TDMR; repeat for several [default: one for all memory].",
 )
 @click.option(
     "--max-pa",
     type=click.IntRange(30, 52),
-    help="Reference counts up to this many address bits [default: to the end of memory].",
+    help="Address bits that reference counts cover [default: up to the end of memory].",
 )
-@click.option("--tds", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--td-memory", type=ByteSize(), help="Of each TD, all of it mapped.")
+@click.option(
+    "--tds", type=click.IntRange(min=0), default=0, show_default=True, help="Number of TDs."
+)
+@click.option("--td-memory", type=ByteSize(), help="Memory of each TD, all of it mapped.")
 @click.option(
     "--huge",
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="How much of it is mapped at 2MB.",
+    help="The part of that memory that is mapped at 2MB.",
 )
 @click.option(
-    "--vcpus", type=click.IntRange(min=0), default=1, show_default=True, help="Of each TD."
+    "--vcpus", type=click.IntRange(min=0), default=1, show_default=True, help="vCPUs of each TD."
 )
 @format_option
 def memory_command(
@@ -86,16 +88,16 @@ def memory_command(
     vcpus: int,
     as_json: bool,
 ) -> int:
-    """What PAMT costs: static, dynamic before the first TD, and the pairs that TDs bring in.
+    """Calculate how much memory PAMT needs on a machine: static and dynamic.
 
-    Static PAMT is 16 bytes for each 4KB, 2MB and 1GB page. With dynamic PAMT a bit for each
-    4KB page takes the place of the first, the host keeps a count for each 2MB range, and
-    two pages come and go with each range in use at 4KB.
+    Static PAMT has 16 bytes for each 4KB, 2MB and 1GB page. Dynamic PAMT replaces the entries
+    of 4KB pages by a bitmap, and the host keeps a reference count for each 2MB range. Each
+    2MB range that is used at 4KB then has a pair: two pages for its 4KB entries.
     """
     if ram <= 0:
-        raise UsageProblem("--ram must be more than nothing")
+        raise UsageProblem("--ram must be more than 0")
     if tds and td_memory is None:
-        raise UsageProblem("--tds needs --td-memory")
+        raise UsageProblem("--tds needs --td-memory, the memory of each TD")
     td = None if td_memory is None else Td(td_memory, huge, vcpus)
     paid = cost(ram, tdmrs, max_pa or 0, tds or (1 if td else 0), td)
     output = Output(as_json)
@@ -127,7 +129,7 @@ def memory_command(
 
 
 def picture(paid: Cost) -> list[str]:
-    """Bars to one scale: static PAMT, and dynamic with its pairs."""
+    """Bars of one scale: static PAMT, and dynamic PAMT with its pairs."""
     bars = [
         ("static", [("█", paid.static_total)]),
         ("dynamic", [("█", paid.dynamic_total), ("▓", paid.pairs * PAIR)]),

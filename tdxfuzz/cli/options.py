@@ -26,7 +26,7 @@ def format_option(command: F) -> F:
         default="text",
         show_default=True,
         callback=to_flag,
-        help="Text for people, or one JSON document for scripts.",
+        help="Print text for people, or one JSON document for scripts.",
     )(command)
 
 
@@ -44,7 +44,7 @@ def module_variant_option(command: F) -> F:
         default=DEFAULT.name,
         show_default=True,
         callback=known,
-        help="What if the module locked otherwise (`tdxfuzz list variants`).",
+        help="Run on a module that locks differently (`tdxfuzz list variants`).",
     )(command)
 
 
@@ -54,5 +54,5 @@ def design_option(command: F) -> F:
         "--design",
         "design_argument",
         metavar="FILE.py:Class",
-        help="The design, where the reproducer is of one that is not built in.",
+        help="The design of the reproducer, if it is not a built-in design.",
     )(command)

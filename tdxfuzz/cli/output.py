@@ -1,4 +1,4 @@
-"""What commands print: text for people, JSON for scripts, progress for the waiting."""
+"""What commands print: text for people, JSON for scripts, progress lines while they run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PLAIN_EVERY = 10.0
 
 
 class Output:
-    """Everything a command says goes through here.
+    """All output of a command goes through here.
 
-    With ``as_json`` only one JSON document goes to standard output, and nothing else
-    but errors to standard error.
+    With ``as_json`` standard output gets one JSON document and nothing else, and standard
+    error gets only errors.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -39,16 +39,16 @@ class Output:
             self._console.print(Text(text, style=style))
 
     def block(self, text: str) -> None:
-        """Text laid out already: printed as it is."""
+        """Text that is laid out already: printed unchanged."""
         if not self.as_json:
             self._clear()
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A small table; numbers to the right.
+        """A small table. Numbers are aligned to the right.
 
-        A terminal gets it wrapped to its width; a pipe gets a line for each row.
+        A terminal gets the table wrapped to its width. A pipe gets one line for each row.
         """
         if self.as_json:
             return
@@ -69,7 +69,7 @@ class Output:
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
     def progress(self, text: str) -> None:
-        """A line that is overwritten on a terminal, and rare elsewhere."""
+        """A progress line: overwritten on a terminal, printed rarely elsewhere."""
         if self.as_json:
             return
         now = time.monotonic()

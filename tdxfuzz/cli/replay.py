@@ -24,13 +24,16 @@ from tdxfuzz.sim import HarnessError
 @design_option
 @format_option
 def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json: bool) -> int:
-    """Run reproducer files again and say whether their bug still shows.
+    """Run reproducer files again, and say whether their bug still shows.
 
-    PATH is a reproducer, or a folder of them. Answers FAILED (the bug still shows),
-    FIXED (nothing shows), CHANGED (another bug shows) or ERROR (the file cannot be
-    replayed). Files are never changed.
+    Use it after a fix, and in CI. PATHS are reproducers or folders of them. The files are
+    never changed.
 
-    Exit: 0 all FIXED, 1 any FAILED or CHANGED, 2 any ERROR.
+    The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
+    finding in another bucket) or ERROR (the file cannot be replayed). FIXED means that the
+    recorded order shows no bug; hunt again, because other orders may.
+
+    Exit codes: 0 all are FIXED; 1 one is FAILED or CHANGED; 2 one is ERROR.
     """
     chosen = None if design_argument is None else choose(design_argument)
     output = Output(as_json)
@@ -76,7 +79,9 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
         if path.is_dir():
             inside = sorted(path.rglob(f"*{SUFFIX}"))
             if not inside:
-                raise UsageProblem(f"{path}: no reproducers (*{SUFFIX}) in this folder")
+                raise UsageProblem(
+                    f"{path}: no reproducers (*{SUFFIX}) in this folder; `tdxfuzz hunt` writes them"
+                )
             files += inside
         else:
             files.append(path)
@@ -87,15 +92,15 @@ def design_for(reproducer: Reproducer, chosen: Chosen | None, path: Path) -> Cho
     """The design to run a reproducer under.
 
     Raises:
-        UsageProblem: it needs one that was not given.
+        UsageProblem: the reproducer needs a design that was not given.
     """
     name = reproducer.case.design
     if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
         return chosen
     if reproducer.design_file is None and name in (*DESIGNS, HOSTILE):
         return Chosen(name, name)
-    hint = f"{name} is not a built-in design"
+    hint = f"{name} is not a built-in design (all: `tdxfuzz list designs`)"
     if reproducer.design_file is not None:
         user = reproducer.design_file
-        hint = f"it is of a user's design; give --design {user.file}:{user.class_name}"
+        hint = f"{name} is a user's design; add --design {user.file}:{user.class_name}"
     raise UsageProblem(f"{path}: design.name: {hint}")

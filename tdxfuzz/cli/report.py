@@ -1,4 +1,4 @@
-"""A finding from first sight to file: shrink, show, write."""
+"""What commands do with a finding: shrink it, show its trace, write its reproducer."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import SearchCounts
 
 SYSTEMATIC = "systematic"
-"""What reproducers of ``verify`` name as the engine that found them."""
+"""The engine that reproducers written by ``verify`` name."""
 
 STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
 
 
-def explored_document(done: SearchCounts) -> dict[str, object]:
-    """What a systematic search did, as commands report it."""
+def counts_document(counts: SearchCounts) -> dict[str, object]:
+    """The counts of a search in all orders, with the keys that scripts rely on."""
     return {
-        "states": done.states,
-        "transitions": done.transitions,
-        "schedules": done.schedules,
-        "depth": done.depth,
-        "seconds": round(done.seconds, 3),
+        "states": counts.states,
+        "transitions": counts.transitions,
+        "schedules": counts.schedules,
+        "depth": counts.depth,
+        "seconds": round(counts.seconds, 3),
     }
 
 
@@ -63,7 +63,7 @@ def write_finding(
 
 
 def finding_document(saved: Saved) -> dict[str, object]:
-    """A finding as commands report it."""
+    """A finding, with the keys that scripts rely on."""
     finding = saved.run.finding
     assert finding is not None
     return {
@@ -80,7 +80,7 @@ def finding_document(saved: Saved) -> dict[str, object]:
 
 
 def _shrink(original: Run, design: Chosen, output: Output) -> Run:
-    """Shrink; a Ctrl-C on the way keeps what has been reached."""
+    """Shrink. Ctrl-C stops it, and the smallest run so far is kept."""
     best = original
 
     def progress(smaller: Run, replays: int) -> None:
@@ -91,5 +91,5 @@ def _shrink(original: Run, design: Chosen, output: Output) -> Run:
     try:
         return shrink(original, design.design, progress).run
     except KeyboardInterrupt:
-        output.line("interrupted while shrinking; this is how far it got")
+        output.line("interrupted while shrinking; this is the smallest run so far")
         return run(best.case.with_schedule(best.schedule), design.design)

@@ -30,16 +30,29 @@ VIEWS = ("columns", *RENDER, "pytest")
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--as", "view", type=click.Choice(VIEWS), default="columns", show_default=True)
-@click.option("--width", type=click.IntRange(60, 400), default=100, show_default=True)
+@click.option(
+    "--as",
+    "view",
+    type=click.Choice(VIEWS),
+    default="columns",
+    show_default=True,
+    help="The view, see above.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(60, 400),
+    default=100,
+    show_default=True,
+    help="Characters in a line of the columns view.",
+)
 @design_option
 def show_command(path: Path, view: str, width: int, design_argument: str | None) -> int:
-    """Show what a reproducer does.
+    """Show what happens in a reproducer.
 
-    columns: one column a CPU, a line for each SEAMCALL and each thing that matters;
-    fit for a mail at --width 72. steps: every atomic step with the cell it touches.
-    svg: a picture, a lane for each CPU. mermaid: a diagram for Markdown. pytest: a test
-    that passes when the bug no longer shows. json: the records of the trace.
+    Choose a view with --as. columns: a table with one column for each CPU and one line for
+    each SEAMCALL; with --width 72 it fits into a mail. steps: every atomic step and the cell
+    that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram for Markdown.
+    pytest: a test that passes when the bug no longer shows. json: the records of the trace.
     """
     reproducer = read(path)
     if view == "pytest":

@@ -25,15 +25,18 @@ from tdxfuzz.shrink.shrink import shrink
 @click.command("shrink", epilog="Example: tdxfuzz shrink bug.tdx.toml")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to write [default: NAME.shrunk.tdx.toml]."
+    "--out", type=click.Path(path_type=Path), help="File to write [default: NAME.shrunk.tdx.toml]."
 )
 @design_option
 @format_option
 def shrink_command(path: Path, out: Path | None, design_argument: str | None, as_json: bool) -> int:
-    """Make a reproducer smaller: fewer CPUs, operations, preemptions, simpler worlds.
+    """Make a reproducer smaller: fewer CPUs, operations and preemptions, a simpler world.
 
-    The bug stays the same (same bucket). The file itself is left as it is; the result
-    is a new one. Exit: 0 written, 2 the file does not show its bug any more.
+    Use it for a reproducer that was written by hand or by an older version; hunt and verify
+    shrink their findings themselves. The bucket stays the same. The result is a new file;
+    the old one is not changed.
+
+    Exit codes: 0 written; 2 the reproducer does not show its bug any more.
     """
     reproducer = read(path)
     chosen = None if design_argument is None else choose(design_argument)
@@ -42,16 +45,16 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     if found.finding is None or found.finding.bucket != reproducer.expect.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket
         raise UsageProblem(
-            f"{path}: expect.bucket: a replay shows {shown}, not {reproducer.expect.bucket}; "
-            "there is nothing to shrink"
+            f"{path}: expect.bucket: a replay shows {shown}, not {reproducer.expect.bucket}, so "
+            "there is nothing to shrink; see `tdxfuzz replay`"
         )
     output = Output(as_json)
 
     def progress(smaller: Run, replays: int) -> None:
         output.progress(f"{size_text(smaller)} after {counted(replays, 'replay')}")
 
-    shrunk = shrink(found, design, progress)
-    best = shrunk.run
+    result = shrink(found, design, progress)
+    best = result.run
     assert best.finding is not None
     target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
     write(
@@ -64,7 +67,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     )
     output.line(
         f"original: {size_text(found)}; shrunk: {size_text(best)} "
-        f"({counted(shrunk.replays, 'replay')})"
+        f"({counted(result.replays, 'replay')})"
     )
     output.line(f"reproducer: {target}")
     output.json(
@@ -75,7 +78,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
             "preemptions": best.preemptions,
             "original_operations": found.case.operations,
             "original_preemptions": found.preemptions,
-            "replays": shrunk.replays,
+            "replays": result.replays,
         }
     )
     return 0

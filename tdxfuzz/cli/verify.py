@@ -19,7 +19,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
     SYSTEMATIC,
-    explored_document,
+    counts_document,
     finding_document,
     write_finding,
 )
@@ -38,13 +38,19 @@ class ScenarioResult:
 
     design: Chosen
     scenario: str
-    verified: VerifyResult
+    result: VerifyResult
     saved: Saved | None
 
     @property
     def verdict(self) -> Verdict:
         """Of the scenario."""
-        return self.verified.verdict
+        return self.result.verdict
+
+    @property
+    def ends(self) -> bool | str | None:
+        """Whether every order ends; within a bound on preemptions only that is known."""
+        bounded = self.result.bounds.preemptions is not None
+        return "within-bound" if self.result.ends and bounded else self.result.ends
 
     def document(self) -> Mapping[str, object]:
         """With the keys scripts rely on."""
@@ -52,16 +58,18 @@ class ScenarioResult:
             "design": self.design.name,
             "scenario": self.scenario,
             "verdict": self.verdict.value,
-            "why": self.verified.why,
-            "bounds": str(self.verified.bounds),
-            **explored_document(self.verified.counts),
-            "final_states": len(self.verified.counts.finals),
+            "why": self.result.why,
+            "bounds": str(self.result.bounds),
+            "ends": self.ends,
+            "loop": None if self.result.loop is None else self.result.loop.value,
+            **counts_document(self.result.counts),
+            "final_states": len(self.result.counts.finals),
             "findings": [] if self.saved is None else [finding_document(self.saved)],
         }
 
 
 ENOUGH = 120.0
-"""Seconds after which a scenario is unknown to somebody who gave no bound at all."""
+"""Seconds after which a scenario is unknown if the command line gives no bound at all."""
 
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
@@ -70,27 +78,33 @@ ENOUGH = 120.0
     "--scenario",
     "names",
     multiple=True,
-    help="Only this one (`tdxfuzz list scenarios`); with hostile, a set-up.",
+    help="Only this one (`tdxfuzz list scenarios`); for hostile, a set-up. Repeat for several.",
 )
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option(
     "--preemptions",
     type=click.IntRange(min=0),
-    help="All orders with so many preemptions at most [default: what each scenario can afford].",
+    help="Try all orders with at most this many preemptions [default: a bound per scenario].",
 )
-@click.option("--full", is_flag=True, help="All orders, without a bound on preemptions.")
+@click.option("--full", is_flag=True, help="Try all orders, without a bound on preemptions.")
 @module_variant_option
-@click.option("--states", type=click.IntRange(min=1), default=DEFAULT_STATES, show_default=True)
+@click.option(
+    "--states",
+    type=click.IntRange(min=1),
+    default=DEFAULT_STATES,
+    show_default=True,
+    help="Stop a scenario after this many states; they bound the memory.",
+)
 @click.option(
     "--time",
     "seconds",
     type=Duration(),
-    help="Stop a scenario after 60s, 2m, 1h [default: 2m, where no other bound is given].",
+    help="Stop a scenario after this time: 60s, 2m, 1h [default: 2m if no bound is given].",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder in which unfinished searches are kept; the same command again goes on.",
+    help="Keep unfinished searches in this folder. The same command then continues them.",
 )
 @click.option(
     "--out",
@@ -113,24 +127,27 @@ def verify_command(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Explore all orders of small scenarios, and say whether any of them breaks a design.
+    """Run small scenarios in all orders, and say whether an order breaks a design.
 
-    CPUs may change places at every lock instruction. States that were met before are not
-    explored again, so that a verdict is about all orders within the stated bounds:
-    pass, fail (with a shrunk trace and a reproducer), or unknown when a bound was hit or
-    nothing interesting could happen. docs/verify.md tells what a pass means. Without
-    --full or --preemptions the larger scenarios are bounded, the smaller ones are not;
-    without these, --time or --checkpoint none takes longer than two minutes.
+    Use it after a hunt without a finding. The scheduler may switch CPUs at every lock
+    instruction. States that were met before are not explored again, so a verdict covers all
+    orders within the printed bounds. docs/verify.md says what a pass means.
 
-    `verify hostile` has no host layer: after each of a library of set-ups, pairs of raw
-    SEAMCALLs that succeed there overlap, up to four of each leaf; with --cpus 3 triples. All
-    orders with up to 2 preemptions, unless --full or --preemptions says otherwise.
+    The verdict is pass; or fail, with a shrunk trace and a reproducer; or unknown, because a
+    bound was reached or the run was vacuous.
 
-    Exit: 0 every verdict is pass, 1 a finding, 2 wrong usage or a design that raised,
-    3 some verdict is unknown.
+    Large scenarios have a bound on preemptions, unless --full or --preemptions is given.
+    Without these, --time and --checkpoint, each scenario stops after two minutes.
+
+    `hostile` has no host layer. For each of its set-ups, pairs of raw SEAMCALLs that succeed
+    there overlap, up to four of each leaf (triples with --cpus 3). The default is all orders
+    with up to 2 preemptions.
+
+    Exit codes: 0 every verdict is pass; 1 a finding; 2 wrong usage, or a design that raised
+    an exception; 3 a verdict is unknown, and there is no finding.
     """
     if full and preemptions is not None:
-        raise UsageProblem("--full and --preemptions exclude each other")
+        raise UsageProblem("--full and --preemptions exclude each other; give one of them")
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
     results: list[ScenarioResult | HostileResult] = []
@@ -140,7 +157,9 @@ def verify_command(
             within = PREEMPTIONS if preemptions is None else preemptions
             bounds = Bounds(None if full else within, states, seconds)
             if variant != DEFAULT.name or checkpoint is not None:
-                raise UsageProblem("hostile takes neither --module-variant nor --checkpoint")
+                raise UsageProblem(
+                    "hostile takes neither --module-variant nor --checkpoint; leave them out"
+                )
             results += verify_hostile(design, names, cpus, bounds, out, output)
             continue
         for name in names:
@@ -151,13 +170,13 @@ def verify_command(
             case = scenario.case(design.name).on_module(variant)
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states, ENOUGH if unbounded else seconds)
-            verified = _search(case, design, name, bounds, checkpoint, output)
+            result = _search(case, design, name, bounds, checkpoint, output)
             saved = None
-            _report(design, name, verified, output)
-            if verified.found is not None:
-                saved = write_finding(verified.found, design, SYSTEMATIC, 0, out, output)
-            results.append(ScenarioResult(design, name, verified, saved))
-            if verified.why == "interrupted":
+            _report(design, name, result, output)
+            if result.found is not None:
+                saved = write_finding(result.found, design, SYSTEMATIC, 0, out, output)
+            results.append(ScenarioResult(design, name, result, saved))
+            if result.why == "interrupted":
                 break
     verdict = overall([result.verdict for result in results])
     output.json({"verdict": verdict.value, "results": [result.document() for result in results]})
@@ -165,7 +184,7 @@ def verify_command(
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
-    """Fail if any failed, else unknown if any is."""
+    """Fail if a verdict is fail, else unknown if one is unknown, else pass."""
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL
     return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.PASS
@@ -196,27 +215,33 @@ def _search(
         try:
             worklist, counts = load(path, identity)
         except CheckpointError as error:
-            raise UsageProblem(f"{error}; remove it to begin again") from None
-        output.line(f"{name}: going on from {path}, {counts.states:,} states")
+            raise UsageProblem(f"{error}; remove the file to start again") from None
+        output.line(f"{name}: continued from {path}, {counts.states:,} states")
     if bounds.seconds is not None:
         bounds = evolve(bounds, seconds=bounds.seconds + counts.seconds)
-    verified = verify(case, design.design, bounds, progress, worklist, counts)
-    if verified.verdict is Verdict.UNKNOWN and worklist.todo:
+    result = verify(case, design.design, bounds, progress, worklist, counts)
+    if result.verdict is Verdict.UNKNOWN and worklist.todo:
         checkpoint.mkdir(parents=True, exist_ok=True)
         save(path, identity, worklist, counts)
-        output.line(f"{name}: unfinished, kept in {path}")
+        output.line(f"{name}: unfinished, kept in {path}; the same command continues it")
     else:
         path.unlink(missing_ok=True)
-    return verified
+    return result
 
 
-def _report(design: Chosen, name: str, verified: VerifyResult, output: Output) -> None:
-    done = verified.counts
-    why = f" ({verified.why})" if verified.why else ""
+def _report(design: Chosen, name: str, result: VerifyResult, output: Output) -> None:
+    counts = result.counts
+    why = f" ({result.why})" if result.why else ""
+    if result.loop is not None:
+        why = f" ({result.loop.value}: some orders do not end)"
+    elif result.starves:
+        why = " (some orders do not end, as the design declares)"
+    elif result.ends:
+        why = " (every order ends)"
     output.line(
-        f"{design.name} {name}: {verified.verdict.value}{why}: {verified.bounds}, "
-        f"{counted(done.states, 'state')}, {counted(done.transitions, 'transition')}, "
-        f"{counted(done.schedules, 'schedule')}, depth {done.depth}, "
-        f"{counted(len(done.finals), 'final state')}, {done.seconds:.1f} s",
-        style=STYLES[verified.verdict],
+        f"{design.name} {name}: {result.verdict.value}{why}: {result.bounds}, "
+        f"{counted(counts.states, 'state')}, {counted(counts.transitions, 'transition')}, "
+        f"{counted(counts.schedules, 'schedule')}, depth {counts.depth}, "
+        f"{counted(len(counts.finals), 'final state')}, {counts.seconds:.1f} s",
+        style=STYLES[result.verdict],
     )

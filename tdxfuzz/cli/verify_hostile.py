@@ -1,4 +1,4 @@
-"""``tdxfuzz verify hostile``: calls that overlap, after each of a library of set-ups."""
+"""``tdxfuzz verify hostile``: SEAMCALLs that overlap, after each of a list of set-ups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
     SYSTEMATIC,
-    explored_document,
+    counts_document,
     finding_document,
     write_finding,
 )
@@ -25,22 +25,22 @@ from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import Bounds
 
 PREEMPTIONS = 2
-"""The bound if none is asked for: within it all set-ups are swept in twenty minutes."""
+"""The default bound. With it all set-ups together take twenty minutes."""
 
 
 @frozen
 class HostileResult:
-    """The calls that were combined after one set-up."""
+    """The result of one set-up: calls that were combined after it."""
 
     setup: str
     bounds: Bounds
-    swept: SweepResult
+    result: SweepResult
     saved: Sequence[Saved]
 
     @property
     def verdict(self) -> Verdict:
         """Of the set-up."""
-        return self.swept.verdict
+        return self.result.verdict
 
     def document(self) -> Mapping[str, object]:
         """With the keys that results of designs have."""
@@ -48,10 +48,10 @@ class HostileResult:
             "design": "hostile",
             "scenario": self.setup,
             "verdict": self.verdict.value,
-            "why": self.swept.unfinished,
+            "why": self.result.unfinished,
             "bounds": str(self.bounds),
-            "cases": self.swept.cases,
-            **explored_document(self.swept.counts),
+            "cases": self.result.cases,
+            **counts_document(self.result.counts),
             "findings": [finding_document(saved) for saved in self.saved],
         }
 
@@ -59,52 +59,54 @@ class HostileResult:
 def verify_hostile(
     design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, out: Path, output: Output
 ) -> Iterator[HostileResult]:
-    """Sweep the set-ups of these names, or all; a bucket is written when it is met first.
+    """Sweep the set-ups of these names, or all. A bucket is written when it is first met.
 
     Raises:
-        UsageProblem: there is no such set-up, or so many calls are not combined.
+        UsageProblem: an unknown set-up, or more CPUs than calls are combined.
     """
     if cpus > MOST_CALLS:
-        raise UsageProblem(f"hostile calls are combined by two or {MOST_CALLS}: --cpus 2 or 3")
+        raise UsageProblem(
+            f"hostile combines two or {MOST_CALLS} calls, one on each CPU; use --cpus 2 or 3"
+        )
     for name in names:
         if name not in SETUPS:
             raise unknown("set-up", name, SETUPS)
     written: set[str] = set()
     for name in names or SETUPS:
-        swept = _sweep(name, cpus, bounds, output)
+        result = _sweep(name, cpus, bounds, output)
         saved = []
-        output.line(_summary(name, cpus, bounds, swept), style=STYLES[swept.verdict])
-        for bucket, run in swept.firsts.items():
+        output.line(_summary(name, cpus, bounds, result), style=STYLES[result.verdict])
+        for bucket, run in result.firsts.items():
             if bucket in written:
-                output.line(f"  {bucket} here too")
+                output.line(f"  {bucket}: found here too")
                 continue
             written.add(bucket)
             saved.append(write_finding(run, design, SYSTEMATIC, 0, out, output))
-        yield HostileResult(name, bounds, swept, saved)
-        if swept.unfinished == "interrupted":
+        yield HostileResult(name, bounds, result, saved)
+        if result.unfinished == "interrupted":
             break
 
 
 def _sweep(name: str, cpus: int, bounds: Bounds, output: Output) -> SweepResult:
-    def progress(swept: SweepResult) -> None:
-        output.progress(f"hostile {name}: {_counts(cpus, swept)}")
+    def progress(result: SweepResult) -> None:
+        output.progress(f"hostile {name}: {_counts(cpus, result)}")
 
     return sweep(overlaps(name, cpus), bounds, progress)
 
 
-def _summary(name: str, cpus: int, bounds: Bounds, swept: SweepResult) -> str:
-    why = f" ({swept.unfinished})" if swept.unfinished else ""
-    buckets = f", {counted(len(swept.firsts), 'bucket')}" if swept.firsts else ""
+def _summary(name: str, cpus: int, bounds: Bounds, result: SweepResult) -> str:
+    why = f" ({result.unfinished})" if result.unfinished else ""
+    buckets = f", {counted(len(result.firsts), 'bucket')}" if result.firsts else ""
     return (
-        f"hostile {name}: {swept.verdict.value}{why}: {_counts(cpus, swept)}, {bounds}, "
-        f"{swept.counts.seconds:.1f} s{buckets}"
+        f"hostile {name}: {result.verdict.value}{why}: {_counts(cpus, result)}, {bounds}, "
+        f"{result.counts.seconds:.1f} s{buckets}"
     )
 
 
-def _counts(cpus: int, swept: SweepResult) -> str:
+def _counts(cpus: int, result: SweepResult) -> str:
     together = "pair" if cpus == 2 else "triple"
-    done = swept.counts
+    counts = result.counts
     return (
-        f"{counted(swept.cases, together)} of calls, {done.states:,} states, "
-        f"{done.schedules:,} schedules"
+        f"{counted(result.cases, together)} of calls, {counts.states:,} states, "
+        f"{counts.schedules:,} schedules"
     )

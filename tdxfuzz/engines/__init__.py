@@ -1,4 +1,4 @@
-"""Generators and engines: what to run, and in which order. One engine a file."""
+"""Engines: each chooses the orders in which a hunt runs a program. One engine in each file."""
 
 from collections.abc import Callable
 

@@ -1,15 +1,14 @@
-"""Windows: where one preemption more makes a difference, each tried once.
+"""Windows: the places where one more preemption makes a difference, each tried once.
 
-CPU a is preempted, b runs, a goes on. The first step of a's that does not commute with what was
-done in between closes the *window*: to preempt a at any other place up to that step leads to
-the same. The next window opens behind that step, and what b does then is known once it was
-tried. So no two runs of a row are the same but for steps that commute, and none is missing. A
-footprint of the order without the preemption can miss one, for b may do more once a is halfway.
-(Where calls begin and end is part of the order, but nothing that a call could see, and no step
-here.)
+CPU 0 is preempted, CPU 1 runs, CPU 0 goes on. Take CPU 0's next step that conflicts with what
+CPU 1 did. All preemptions of CPU 0 before that step have the same effect, so one of them is
+enough. These places are a *window*. The next window begins behind that step. A run with a
+preemption in it shows where it ends, because CPU 1 may do something else then. So the runs
+differ in more than the order of steps that commute, and no order is missing. (The begin and the
+end of a call are part of the order, but no call can see them, so they are not steps here.)
 
 Flanagan and Godefroid, "Dynamic partial-order reduction for model checking software" (POPL
-2005), whose races of a run are looked for here in one direction only: behind the preemption.
+2005). Their races of a run are searched here in one direction only: behind the preemption.
 """
 
 from __future__ import annotations

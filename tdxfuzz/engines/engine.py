@@ -1,4 +1,4 @@
-"""What an engine is: it tries another order of a program."""
+"""The interface of an engine: it tries another order of a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens in a hunt, as typed events. Who listens knows nobody else who does."""
+"""The events of a hunt. Listeners get them, and are independent of each other."""
 
 from __future__ import annotations
 

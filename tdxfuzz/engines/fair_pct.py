@@ -1,10 +1,10 @@
-"""Fair PCT: priorities for as long as a run usually lasts, then everybody in turn at random.
+"""Fair PCT: priorities for as long as a run usually lasts, then a fair random choice of CPUs.
 
 Deligiannis, Senthilnathan, Nayyar, Lovett and Lal, "Industrial-strength controlled
-concurrency testing for C# programs with Coyote" (TACAS 2023): a prefix under priorities
-finds safety bugs, a fair suffix lets loops end, so that a run which still does not end
-says something. Deviations: the prefix is as long as the run without preemptions; in the
-suffix CPUs change places every few steps, not at each of them.
+concurrency testing for C# programs with Coyote" (TACAS 2023). The prefix with priorities
+finds safety bugs. The fair suffix lets loops end, so a run that still does not end is a
+finding. Deviations: the prefix is as long as the run without preemptions; in the suffix
+another CPU goes on every few steps, not at each step.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class FairPolicy(PriorityPolicy):
 
 
 class FairPct:
-    """Fair PCT with a fixed depth."""
+    """PCT with a fixed depth, then a fair random choice of CPUs, so that loops end."""
 
     name = "fair-pct"
 

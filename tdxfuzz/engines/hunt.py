@@ -1,4 +1,4 @@
-"""The hunt: programs at random, several orders of each, until a bug or the end."""
+"""The hunt: random programs, several orders of each, until a finding or the end of the budget."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def _check_harness(attempt: Run, design: Design) -> None:
     def trace() -> Trace:
         careful = run(case, design, traced=True, careful=True)
         if careful.finding is not None:
-            raise HarnessError(f"the model contradicts itself: {careful.finding.message}")
+            raise HarnessError(
+                f"the model contradicts itself, please report it: {careful.finding.message}"
+            )
         assert careful.trace is not None
         return careful.trace
 

@@ -1,4 +1,4 @@
-"""PCT: random priorities, and a few points at which the running CPU's drops.
+"""PCT: random priorities of CPUs, and a few points where the running CPU's priority drops.
 
 Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with
 probabilistic guarantees of finding bugs" (ASPLOS 2010). A bug of depth d is found with
@@ -70,7 +70,7 @@ def draw_priorities(rng: Random, base: BaseRun, depth: int) -> tuple[list[int], 
 
 
 class Pct:
-    """PCT with a fixed depth."""
+    """PCT with a fixed depth: random priorities of CPUs, which change at a few points."""
 
     name = "pct"
 

@@ -45,7 +45,7 @@ class PlanError(ValueError):
         self.reason = reason
 
 
-@frozen
+@frozen(kw_only=True)
 class Budget:
     """When to stop: after so many seconds or cases, whichever comes first. None: no limit."""
 
@@ -122,17 +122,20 @@ class HuntPlan:
         hostile, hypothesis = self.is_hostile, self.engine == HYPOTHESIS
         scenario = self.scenario
         if hostile and scenario is not None:
-            raise PlanError((HOSTILE, "--scenario"), f"{HOSTILE} takes no --scenario")
+            raise PlanError(
+                (HOSTILE, "--scenario"),
+                f"{HOSTILE} takes no --scenario; leave it out, or name a design",
+            )
         if self.huge is not None and (scenario is not None or hostile or hypothesis):
             raise PlanError(
                 ("--huge", "--scenario", HOSTILE, "--engine"),
-                f"--huge draws programs itself: not with --scenario, {HOSTILE} or "
+                f"--huge draws its own programs; use it without --scenario, {HOSTILE} and "
                 f"--engine {HYPOTHESIS}",
             )
         if self.faults and (hostile or hypothesis):
             raise PlanError(
                 ("--faults", HOSTILE, "--engine"),
-                f"--faults does not go with {HOSTILE} or --engine {HYPOTHESIS}",
+                f"--faults works only without {HOSTILE} and --engine {HYPOTHESIS}",
             )
         if scenario is not None and self.cpus not in (None, scenario.world.cpus):
             raise PlanError(

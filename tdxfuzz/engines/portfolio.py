@@ -1,4 +1,4 @@
-"""The default of ``hunt``: several engines in turn."""
+"""Portfolio, the default engine of ``hunt``: several engines in turn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tdxfuzz.run.result import Run
 
 
 class Portfolio:
-    """Preemptions one by one at every other attempt, random ones and PCT between."""
+    """Uses the other engines in turn: every second order is from windows, the rest from random,
+    pct and fair-pct.
+    """
 
     name = "portfolio"
 

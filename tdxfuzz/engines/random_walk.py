@@ -1,10 +1,10 @@
 """Random schedules with few preemptions.
 
 Musuvathi and Qadeer, "Iterative context bounding for systematic testing of
-multithreaded programs" (PLDI 2007): most bugs need very few preemptions. Deviation:
-not systematic; the number of preemptions is drawn, one being the most likely. Most of
-their places are before a step that another CPU can spoil, each cell being as likely as
-any other: locks that everything takes do not crowd out the rest.
+multithreaded programs" (PLDI 2007): most bugs need very few preemptions. Deviation: the
+number of preemptions is random, and one is the most likely. Most preemptions are before a
+step that conflicts with another CPU. Every cell is equally likely, so that a lock that all
+operations take does not crowd out the other cells.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANYWHERE = 0.2
 
 
 class RandomWalk:
-    """Draws a sparse schedule: (step, CPU) pairs."""
+    """Puts a few preemptions at random steps, most often one."""
 
     name = "random"
 

@@ -1,4 +1,4 @@
-"""What a search did, counted honestly."""
+"""The counts of a hunt."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _fingerprint(run: Run) -> int:
 class Statistics:
     """Counts over the runs of one search.
 
-    ``discarded`` runs were cut off by their step bound: they say nothing about their
-    end. ``seen`` counts, for each check, the runs in which its witness occurred.
+    ``discarded`` runs reached their step bound, so they say nothing about their end.
+    ``seen`` counts, for each check, the runs in which its witness occurred.
     """
 
     def __init__(self, checks: Iterable[str] = CHECKS) -> None:
@@ -61,7 +61,7 @@ class Statistics:
 
     @property
     def distinct_schedules(self) -> int:
-        """Different orders, each program counted apart."""
+        """The number of different orders, counted for each program separately."""
         return len(self._schedules)
 
     @property
@@ -70,11 +70,11 @@ class Statistics:
         return round(self.steps / self.seconds) if self.seconds else 0
 
     def unseen(self) -> list[str]:
-        """The checks whose witness never occurred: about them the search says nothing."""
+        """The vacuous checks: their witness never occurred, so the hunt says nothing about them."""
         return [check for check in self.checks if not self.seen[check]]
 
     def witnesses(self) -> dict[str, int]:
-        """In how many runs each interesting thing happened."""
+        """The number of runs in which each interesting situation occurred."""
         return {
             "BUSY seen": self.busy,
             "a CPU waited for a lock": self.waited,

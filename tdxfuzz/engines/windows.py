@@ -1,4 +1,4 @@
-"""Preemptions one by one: every window in which one makes a difference; then pairs.
+"""Windows: one preemption in each window in which it makes a difference, then two preemptions.
 
 Musuvathi and Qadeer, "Iterative context bounding for systematic testing of multithreaded
 programs" (PLDI 2007). Deviations: where a preemption makes a difference is found out on the way
@@ -19,7 +19,9 @@ from tdxfuzz.sim import EMPTY
 
 
 class Windows:
-    """One preemption in every window, then one more after each of those, none twice."""
+    """Puts one preemption into each window in which it makes a difference, then a second one.
+    No order is tried twice.
+    """
 
     name = "windows"
 

@@ -20,5 +20,5 @@ DESIGN = os.environ.get("TDXFUZZ_DESIGN", "merged")
 
 if __name__ == "__main__":
     if DESIGN not in DESIGNS:
-        sys.exit(f"TDXFUZZ_DESIGN={DESIGN} is not one of: {', '.join(DESIGNS)}")
+        sys.exit(f"TDXFUZZ_DESIGN={DESIGN} is not a built-in design; known: {', '.join(DESIGNS)}")
     fuzz_cases(DESIGN)

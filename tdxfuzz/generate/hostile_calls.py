@@ -152,7 +152,7 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
 
     Found by trying, from the same state each time: a call that is refused changes nothing.
     """
-    source = RandomChoices(Random(len(before)))
+    choices = RandomChoices(Random(len(before)))
     there = resources(setup)
     found: dict[str, tuple[Op, ...]] = {}
     host, put_back = _workbench(setup)
@@ -166,7 +166,7 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
     for leaf in HOSTILE_LEAVES:
         tried: set[tuple[int, ...]] = set()
         for _ in range(TRIES):
-            args = _draw_args(source, leaf, there, {})
+            args = _draw_args(choices, leaf, there, {})
             if args in tried:
                 continue
             tried.add(args)
@@ -194,35 +194,35 @@ def _workbench(setup: str) -> tuple[Host, Rewind]:
     return host, Rewind(host)
 
 
-def draw_hostile(source: Choices, cpus: int = 2) -> Case:
+def draw_hostile(choices: Choices, cpus: int = 2) -> Case:
     """A hostile case without a schedule: a set-up, and one to three calls per CPU."""
     names = list(SETUPS)
-    setup = source.pick(names, [1] * len(names))
-    return hostile_case(setup, cpus, draw_calls(source, setup, cpus))
+    setup = choices.pick(names, [1] * len(names))
+    return hostile_case(setup, cpus, draw_calls(choices, setup, cpus))
 
 
-def draw_calls(source: Choices, setup: str, cpus: int) -> tuple[tuple[Op, ...], ...]:
+def draw_calls(choices: Choices, setup: str, cpus: int) -> tuple[tuple[Op, ...], ...]:
     """One to three calls per CPU: most of them such that succeed after the set-up, or only
     after the first call that did.
     """
     there = resources(setup)
-    focus = {kind: _any_of(source, there.all_of(kind)) for kind in there.kinds}
+    focus = {kind: _any_of(choices, there.all_of(kind)) for kind in there.kinds}
     programs: list[tuple[Op, ...]] = []
     enabling: tuple[Op, ...] = ()
     for _ in range(cpus):
         program = []
-        for _ in range(source.pick(*PROGRAM_LENGTHS)):
-            how = source.pick(("after", "beside", "any"), HOW)
+        for _ in range(choices.pick(*PROGRAM_LENGTHS)):
+            how = choices.pick(("after", "beside", "any"), HOW)
             calls = {}
             if how != "any":
                 calls = fitting_calls(setup, enabling if how == "after" else ())
             if calls:
                 leaves = [leaf for leaf in HOSTILE_LEAVES if leaf.name in calls]
-                leaf = source.pick(leaves, [_weight(leaf) for leaf in leaves])
-                op = _any_of(source, calls[leaf.name])
+                leaf = choices.pick(leaves, [_weight(leaf) for leaf in leaves])
+                op = _any_of(choices, calls[leaf.name])
             else:
-                leaf = source.pick(HOSTILE_LEAVES, _LEAF_WEIGHTS)
-                op = _draw_call(source, leaf, there, focus)
+                leaf = choices.pick(HOSTILE_LEAVES, _LEAF_WEIGHTS)
+                op = _draw_call(choices, leaf, there, focus)
             program.append(op)
             if not enabling and _succeeds(setup, op):
                 enabling = (op,)
@@ -230,27 +230,27 @@ def draw_calls(source: Choices, setup: str, cpus: int) -> tuple[tuple[Op, ...], 
     return tuple(programs)
 
 
-def draw_call(source: Choices, leaf: Leaf, setup: str) -> Op:
+def draw_call(choices: Choices, leaf: Leaf, setup: str) -> Op:
     """A call of a leaf with operands drawn from what there is after a set-up."""
-    return _draw_call(source, leaf, resources(setup), {})
+    return _draw_call(choices, leaf, resources(setup), {})
 
 
-def _draw_call(source: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
-    return Op(leaf.name, _draw_args(source, leaf, there, focus))
+def _draw_call(choices: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]) -> Op:
+    return Op(leaf.name, _draw_args(choices, leaf, there, focus))
 
 
 def _draw_args(
-    source: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]
+    choices: Choices, leaf: Leaf, there: Resources, focus: dict[str, int]
 ) -> tuple[int, ...]:
     args = []
     for kind, fixed in _operands(leaf):
         if kind is None:
             args.append(fixed)
-        elif focus and source.percent(IN_FOCUS):
+        elif focus and choices.percent(IN_FOCUS):
             args.append(focus[kind])
         else:
-            wanted = kind if source.percent(FITTING) else "any page"
-            args.append(_any_of(source, there.all_of(wanted)))
+            wanted = kind if choices.percent(FITTING) else "any page"
+            args.append(_any_of(choices, there.all_of(wanted)))
     return tuple(args)
 
 
@@ -265,8 +265,8 @@ def _operands(leaf: Leaf) -> tuple[tuple[str | None, int], ...]:
     return tuple(found)
 
 
-def _any_of(source: Choices, values: Sequence[T]) -> T:
-    return values[source.below(len(values))]
+def _any_of(choices: Choices, values: Sequence[T]) -> T:
+    return values[choices.below(len(values))]
 
 
 def hostile_case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:

@@ -42,12 +42,12 @@ FITTING = 75
 STATES = ("map2m", "accept4k", "none")
 
 
-def draw_huge_case(source: Choices, design: str, huge: Huge, cpus: int = 2) -> Case:
+def draw_huge_case(choices: Choices, design: str, huge: Huge, cpus: int = 2) -> Case:
     """A case without a schedule: two TDs, some with a 2MB page, whole or split.
 
     As in :func:`tdxfuzz.generate.programs.draw_case` anything may occur.
     """
-    guest, kernel, fresh = source.pick(LAYOUTS, (4, 2, 1))
+    guest, kernel, fresh = choices.pick(LAYOUTS, (4, 2, 1))
     world = World(
         cpus=cpus,
         tds=2,
@@ -59,31 +59,31 @@ def draw_huge_case(source: Choices, design: str, huge: Huge, cpus: int = 2) -> C
         entries=ENTRIES[huge],
     )
     setup = [Op("create", (td,)) for td in range(2)]
-    state = [source.pick(STATES, (4, 2, 2)) for _ in range(2)]
+    state = [choices.pick(STATES, (4, 2, 2)) for _ in range(2)]
     for td in range(2):
-        if source.percent(40):
+        if choices.percent(40):
             setup.append(Op("map", (td, 0)))
         if state[td] != "none":
             setup.append(Op(state[td], (td, 0)))
     programs: list[tuple[Op, ...]] = []
     for cpu in range(cpus):
-        ops = [_draw_op(source, cpu % 2, state) for _ in range(source.pick(*LENGTHS))]
+        ops = [_draw_op(choices, cpu % 2, state) for _ in range(choices.pick(*LENGTHS))]
         programs.append(tuple(ops))
     return Case(design, world, tuple(setup), tuple(programs), steps=STEPS[huge])
 
 
-def _draw_op(source: Choices, own: int, state: list[str]) -> Op:
-    td = own if source.percent(70) else 1 - own
-    if not source.percent(OF_AREAS):
-        name = source.pick(("map", "zap", "convert", "vcpu", "destroy"), (5, 4, 2, 1, 1))
+def _draw_op(choices: Choices, own: int, state: list[str]) -> Op:
+    td = own if choices.percent(70) else 1 - own
+    if not choices.percent(OF_AREAS):
+        name = choices.pick(("map", "zap", "convert", "vcpu", "destroy"), (5, 4, 2, 1, 1))
         return Op(name, (td, 0) if name in ("map", "zap", "convert") else (td,))
-    name = source.pick(AREA_OPERATIONS, AREA_WEIGHTS)
-    if source.percent(FITTING):
-        choices = {
+    name = choices.pick(AREA_OPERATIONS, AREA_WEIGHTS)
+    if choices.percent(FITTING):
+        fitting = {
             "map2m": ("accept4k", "zap2m"),
             "accept4k": ("zap2m", "promote"),
             "none": ("map2m", "accept4k"),
         }[state[td]]
-        name = source.pick(choices, (3, 1))
+        name = choices.pick(fitting, (3, 1))
     state[td] = {"zap2m": "none", "promote": "map2m"}.get(name, name)
     return Op(name, (td, 0))

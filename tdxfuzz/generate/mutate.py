@@ -113,15 +113,15 @@ def _drawn_call(case: Case, rng: Random) -> Op:
 
 def _renew(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     """Other programs: in the same world, or in one that cases often begin in."""
-    source = RandomChoices(rng)
+    choices = RandomChoices(rng)
     same = rng.random() < SAME_WORLD
     if case.design == HOSTILE:
         setup = (setup_of(case) if same else None) or rng.choice(list(SETUPS))
         cpus = case.world.cpus
-        fresh = hostile_case(setup, cpus, draw_calls(source, setup, cpus))
+        fresh = hostile_case(setup, cpus, draw_calls(choices, setup, cpus))
     else:
         world, begun = (case.world, case.setup) if same else _beginning(rng)
-        programs = draw_programs(source, world, begun)
+        programs = draw_programs(choices, world, begun)
         fresh = evolve(case, world=world, setup=begun, programs=programs, schedule=EMPTY)
     return _reorder(fresh, rng, conflicts)
 
@@ -134,11 +134,11 @@ def _beginning(rng: Random) -> tuple[World, tuple[Op, ...]]:
 
 
 def _afresh(case: Case, rng: Random, conflicts: Conflicts) -> Case:
-    source = RandomChoices(rng)
+    choices = RandomChoices(rng)
     if case.design == HOSTILE:
-        fresh = draw_hostile(source, case.world.cpus)
+        fresh = draw_hostile(choices, case.world.cpus)
     else:
-        fresh = draw_case(source, case.design, case.world.cpus)
+        fresh = draw_case(choices, case.design, case.world.cpus)
     return _reorder(fresh, rng, conflicts)
 
 

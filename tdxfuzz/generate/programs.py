@@ -45,61 +45,63 @@ LIKELY = 85
 """Percent of operations that fit: zap what is mapped, map what is not."""
 
 
-def draw_case(source: Choices, design: str, cpus: int = 2) -> Case:
+def draw_case(choices: Choices, design: str, cpus: int = 2) -> Case:
     """A case without a schedule: a few TDs, a page or two mapped, a short program per CPU.
 
     Anything may occur: an operation that does not apply ends at once.
     """
-    guest, kernel = source.pick(LAYOUTS, LAYOUT_WEIGHTS)
-    tds = source.pick(*TDS)
+    guest, kernel = choices.pick(LAYOUTS, LAYOUT_WEIGHTS)
+    tds = choices.pick(*TDS)
     world = World(
         cpus=cpus,
         tds=tds,
-        slots=source.pick(*SLOTS),
+        slots=choices.pick(*SLOTS),
         guest_ranges=guest,
         kernel_ranges=kernel,
     )
-    alive = {td for td in range(tds) if source.percent(ALIVE if td < 2 else 50)}
+    alive = {td for td in range(tds) if choices.percent(ALIVE if td < 2 else 50)}
     setup = [Op("create", (td,)) for td in sorted(alive)]
     pages = [(td, slot) for td in sorted(alive) for slot in range(world.slots)]
     mapped: set[tuple[int, int]] = set()
-    for _ in range(min(source.pick(*MAPPED_PAGES), len(pages))):
-        mapped.add(pages.pop(source.below(len(pages))))
+    for _ in range(min(choices.pick(*MAPPED_PAGES), len(pages))):
+        mapped.add(pages.pop(choices.below(len(pages))))
     setup += [Op("map", page) for page in sorted(mapped)]
-    programs = draw_programs(source, world, setup)
+    programs = draw_programs(choices, world, setup)
     faults: tuple[Fault, ...] = ()
-    if source.percent(ALLOC_FAILS):
-        faults = (Fault("alloc", source.below(MOST_ALLOCATIONS)),)
+    if choices.percent(ALLOC_FAILS):
+        faults = (Fault("alloc", choices.below(MOST_ALLOCATIONS)),)
     return Case(design, world, tuple(setup), programs, faults=faults)
 
 
-def draw_programs(source: Choices, world: World, setup: Sequence[Op]) -> tuple[tuple[Op, ...], ...]:
+def draw_programs(
+    choices: Choices, world: World, setup: Sequence[Op]
+) -> tuple[tuple[Op, ...], ...]:
     """A short program for each CPU of a world, given what a set-up has made there."""
     alive = {op.args[0] for op in setup if op.name == "create"}
     mapped = {(op.args[0], op.args[1]) for op in setup if op.name == "map"}
-    lengths = [source.pick(*PROGRAM_LENGTHS) for _ in range(world.cpus)]
+    lengths = [choices.pick(*PROGRAM_LENGTHS) for _ in range(world.cpus)]
     programs: list[list[Op]] = [[] for _ in range(world.cpus)]
     for turn in range(max(lengths)):
         for cpu in range(world.cpus):
             if turn < lengths[cpu]:
-                own = source.percent(OWN_TD)
-                td = cpu % world.tds if own else source.below(world.tds)
-                programs[cpu].append(_draw_op(source, world, td, alive, mapped))
+                own = choices.percent(OWN_TD)
+                td = cpu % world.tds if own else choices.below(world.tds)
+                programs[cpu].append(_draw_op(choices, world, td, alive, mapped))
     return tuple(map(tuple, programs))
 
 
 def _draw_op(
-    source: Choices, world: World, td: int, alive: set[int], mapped: set[tuple[int, int]]
+    choices: Choices, world: World, td: int, alive: set[int], mapped: set[tuple[int, int]]
 ) -> Op:
     """One operation on a TD, given what the operations drawn so far may have made."""
     if td not in alive:
         alive.add(td)
         return Op("create", (td,))
     for name, percent in RARE_OPS:
-        if source.percent(percent):
-            return _rare_op(source, world, name, td, alive, mapped)
-    page = td, source.below(world.slots)
-    if (page in mapped) == source.percent(LIKELY):
+        if choices.percent(percent):
+            return _rare_op(choices, world, name, td, alive, mapped)
+    page = td, choices.below(world.slots)
+    if (page in mapped) == choices.percent(LIKELY):
         mapped.discard(page)
         return Op("zap", page)
     mapped.add(page)
@@ -107,7 +109,7 @@ def _draw_op(
 
 
 def _rare_op(
-    source: Choices,
+    choices: Choices,
     world: World,
     name: str,
     td: int,
@@ -117,7 +119,7 @@ def _rare_op(
     if name == "vcpu":
         return Op("vcpu", (td,))
     if name == "convert":
-        page = td, source.below(world.slots)
+        page = td, choices.below(world.slots)
         mapped.discard(page)
         return Op("convert", page)
     alive.discard(td)

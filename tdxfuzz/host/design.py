@@ -336,9 +336,9 @@ class RefcountLayer:
         for name, value in self._plain_state().items():
             if value != self._frozen_state[name]:
                 raise HarnessError(
-                    f"{type(self).__name__}.{name} was changed after setup(): state that "
-                    "CPUs share must live in cells (self.atomic, self.refcount, locks), or "
-                    "a race on it would go unseen"
+                    f"{type(self).__name__}.{name} was changed after setup(); keep state that "
+                    "CPUs share in cells (self.atomic, self.refcount, locks), because races on "
+                    "other state are not seen"
                 )
 
     def _plain_state(self) -> dict[str, object]:
@@ -351,8 +351,8 @@ class RefcountLayer:
     def __setattr__(self, name: str, value: object) -> None:
         if getattr(self, "_sealed", False):
             raise HarnessError(
-                f"{type(self).__name__}.{name} is set outside setup(): state that CPUs share "
-                "must live in cells (self.atomic, self.refcount, locks), or a race on it would "
-                "go unseen"
+                f"{type(self).__name__}.{name} is set outside setup(); keep state that CPUs "
+                "share in cells (self.atomic, self.refcount, locks), because races on other "
+                "state are not seen"
             )
         object.__setattr__(self, name, value)

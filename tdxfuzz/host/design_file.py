@@ -28,7 +28,7 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         raise DesignFileError(f"no design file '{path}'")
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise DesignFileError(f"{path}: not a Python file")
+        raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -55,8 +55,11 @@ def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:
     if not class_name and len(classes) == 1:
         return next(iter(classes.values()))
     if class_name not in classes:
-        have = ", ".join(classes) or "none derived from design.RefcountLayer"
-        raise DesignFileError(f"{path}: no design class {class_name!r}; it has: {have}")
+        have = ", ".join(classes) or "no class derived from tdxfuzz.host.design.RefcountLayer"
+        problem = (
+            f"no design class {class_name!r}" if class_name else "name a class (FILE.py:Class)"
+        )
+        raise DesignFileError(f"{path}: {problem}; it has: {have}")
     return classes[class_name]
 
 

@@ -11,7 +11,7 @@ from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
 from tdxfuzz.case.names import TDMR_BASE, name_of_page, name_of_range
 from tdxfuzz.case.operation import MAX_SLOTS
 from tdxfuzz.case.world import World
-from tdxfuzz.module.pamt import ALL_SMALL
+from tdxfuzz.module.split import ALL_INDICES
 from tdxfuzz.module.tdmr import TdmrInfo
 
 PARAMS_HPA = 1 << 24
@@ -87,4 +87,4 @@ class Layout:
 @lru_cache(maxsize=16)
 def _split_indices(entries: int) -> Sequence[int]:
     half = entries // 2
-    return ALL_SMALL if entries == 512 else (*range(half), *range(256, 256 + half))
+    return ALL_INDICES if entries == 512 else (*range(half), *range(256, 256 + half))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tdxfuzz.abi import OPERANDS, code
+from tdxfuzz.abi.registers import ADD_PAIR, DEMOTE_PAIR
 
 SUCCESS = 0
 INTERRUPTED_RESUMABLE = code("INTERRUPTED_RESUMABLE")
@@ -84,11 +85,6 @@ RCX = OPERANDS["RCX"]
 RDX = OPERANDS["RDX"]
 R8 = OPERANDS["R8"]
 R9 = OPERANDS["R9"]
-R10 = OPERANDS["R10"]
-R12 = OPERANDS["R12"]
-R13 = OPERANDS["R13"]
-R14 = OPERANDS["R14"]
-R15 = OPERANDS["R15"]
 ATTRIBUTES = OPERANDS["ATTRIBUTES"]
 XFAM = OPERANDS["XFAM"]
 EXEC_CONTROLS = OPERANDS["EXEC_CONTROLS"]
@@ -102,6 +98,9 @@ TD_EPOCH = OPERANDS["TD_EPOCH"]
 OP_STATE = OPERANDS["OP_STATE"]
 KOT = OPERANDS["KOT"]
 WBCACHE = OPERANDS["WBCACHE"]
+
+PAIR_OPERANDS = {name: OPERANDS[name.upper()] for name in (*ADD_PAIR, *DEMOTE_PAIR)}
+"""The operand ids of registers that hold a range's backing pages."""
 
 REMOVAL_HINT = 1 << 62
 """Set beside a freed page's address: its 2MB range's page count became 0."""

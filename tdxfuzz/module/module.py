@@ -13,8 +13,9 @@ from tdxfuzz.module.key_table import KeyTable, Kot
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.lock import AtomicCount
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.module.pamt import ALL_SMALL, Pamt, Pamt2M
+from tdxfuzz.module.pamt import Pamt, Pamt2M
 from tdxfuzz.module.platform import Platform
+from tdxfuzz.module.split import ALL_INDICES
 from tdxfuzz.module.system import SysState, System
 from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
@@ -59,7 +60,7 @@ class TdxModule:
         platform: Platform | None = None,
         memory: Memory | None = None,
         variant: Variant = DEFAULT,
-        split_indices: Sequence[int] = ALL_SMALL,
+        split_indices: Sequence[int] = ALL_INDICES,
     ) -> None:
         self.sim = sim
         self.platform = platform or Platform()

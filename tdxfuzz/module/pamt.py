@@ -14,6 +14,7 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
 from tdxfuzz.module.memory import Memory
 from tdxfuzz.module.pamt_entry import PT, Pamt1G, Pamt2M, PamtEntry, PamtPage
+from tdxfuzz.module.split import ALL_INDICES, Split
 from tdxfuzz.module.tdmr import Tdmr
 from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.sim import READ
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 
     from tdxfuzz.sim import Simulator
 
-__all__ = ["ALL_SMALL", "PT", "Block", "Pamt", "Pamt1G", "Pamt2M", "PamtEntry", "PamtPage", "Walk"]
-
-ALL_SMALL = range(512)
+__all__ = ["PT", "Block", "Pamt", "Pamt1G", "Pamt2M", "PamtEntry", "PamtPage", "Walk"]
 
 
 class Walk:
@@ -103,6 +102,7 @@ class Pamt:
         variant: what is otherwise than in 1.5.25.
         split_indices: which 4KB pages a 2MB page is split into; all 512, or a few.
 
+    ``variant`` and ``split`` are the hooks through which leaves learn what is otherwise.
     ``pages`` are all pages that ever were backing pages, by PFN.
     """
 
@@ -114,7 +114,7 @@ class Pamt:
         "memory",
         "pages",
         "sim",
-        "split_indices",
+        "split",
         "tdmrs",
         "variant",
     )
@@ -126,9 +126,9 @@ class Pamt:
         tdmrs: Sequence[Tdmr],
         dynamic: bool,
         variant: Variant = DEFAULT,
-        split_indices: Sequence[int] = ALL_SMALL,
+        split_indices: Sequence[int] = ALL_INDICES,
     ) -> None:
-        self.split_indices = split_indices
+        self.split = Split(split_indices)
         self._backs = SIZE_2M // variant.pair_pages
         self.variant = variant
         self.sim = sim
@@ -186,6 +186,10 @@ class Pamt:
             return None
         return Walk(mode, LEVEL_4K, entry_1g, entry_2m, entry_4k)
 
+    def walk_donor(self, hpa: int, block: Block) -> Walk | None:
+        """The walk to a page that is to back a range: shared, unless a variant says otherwise."""
+        return self.walk(hpa, block, self.variant.donor_mode)
+
     def _walk_with_range(
         self, entry_1g: PamtEntry, entry_2m: Pamt2M, entry_4k: PamtEntry
     ) -> Walk | None:
@@ -212,6 +216,10 @@ class Pamt:
             entry = PamtEntry(self.sim, hpa & -SIZE_4K, PT.RSVD if reserved else PT.NDA)
             self._static[hpa >> 12] = entry
         return entry
+
+    def entries_4k(self, node: Pamt2M) -> Iterator[PamtEntry]:
+        """The 4KB entries of the pages that a 2MB page is split into, by address."""
+        return (self.entry_4k(node.hpa + i * SIZE_4K, node) for i in self.split.indices)
 
     def implicit(self, hpa: int, level: int) -> tuple[PamtEntry, Pamt2M]:
         """pamt_implicit_get: the entry of a page known to be in use, with no lock taken.
@@ -305,10 +313,6 @@ class Pamt:
     def backing_of(self, hpa: int, node: Pamt2M) -> PamtPage:
         """The page of a range's pair that holds the entry of ``hpa``."""
         return node.backing[hpa % SIZE_2M // self._backs]
-
-    def pages_at(self, level: int) -> int:
-        """How many 4KB pages a page of this level is split into, by and by."""
-        return int(len(self.split_indices) ** level)
 
     def nodes(self) -> Iterator[Pamt2M]:
         """All 2MB entries that were ever touched, by address. Not a step."""

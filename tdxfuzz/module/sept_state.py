@@ -42,11 +42,6 @@ class SeptState(Enum):
         """Not yet accepted by the guest."""
         return self in (SeptState.PENDING, SeptState.PENDING_BLOCKED)
 
-    @property
-    def needs_tracking(self) -> bool:
-        """TLB tracking is required before the mapping goes (all states but FREE)."""
-        return self is not SeptState.FREE
-
 
 BLOCKED_FORM = {
     SeptState.NL_MAPPED: SeptState.NL_BLOCKED,

@@ -97,12 +97,10 @@ def host_priority_locks(m: TdxModule) -> Iterator[str]:
 def _ranges(m: TdxModule) -> Iterator[Json]:
     for node in m.pamt.nodes():
         if node.pt == PT.PAMT:
-            first, second = node.backing
             yield {
                 "hpa": hex(node.hpa),
                 "pt": "PAMT",
-                "hpa0": hex(first.hpa),
-                "hpa1": hex(second.hpa),
+                **{f"hpa{i}": hex(page.hpa) for i, page in enumerate(node.backing)},
                 "page_count": node.page_count.value,
             }
         elif node.pt != PT.NDA:

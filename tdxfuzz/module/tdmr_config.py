@@ -85,12 +85,6 @@ class TdmrInfoEntry:
         tdmr, pamt_1g, pamt_2m, pamt_4k, *reserved = (Area(base, size) for base, size in pairs)
         return cls(tdmr, (pamt_4k, pamt_2m, pamt_1g), tuple(reserved))
 
-    def to_bytes(self) -> bytes:
-        """The bytes of the structure."""
-        areas = [self.tdmr, *reversed(self.pamt), *self.reserved]
-        areas += [Area(0, 0)] * (MAX_RESERVED_AREAS - len(self.reserved))
-        return _LAYOUT.pack(*(number for area in areas for number in (area.base, area.size)))
-
     @property
     def reserved_areas(self) -> Iterator[Area]:
         """Where its reserved areas lie; for one whose areas have been checked."""

@@ -1,4 +1,4 @@
-"""A reproducer as a test of its own, to be pasted into a project's tests."""
+"""A reproducer as the source of a pytest test."""
 
 from __future__ import annotations
 

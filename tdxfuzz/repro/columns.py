@@ -1,4 +1,4 @@
-"""The columns view: one line a step, one column a CPU, fit for a mail."""
+"""The columns view: one line for each action, one column for each CPU. It fits into a mail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NARROW = 90
 def columns(run: Run, width: int = 100) -> str:
     """A traced run as text, ``width`` characters wide at the most.
 
-    Every line belongs to one CPU, so a text may run on under the next column's head.
+    Every line belongs to one CPU, so its text may continue into the next column.
     """
     cpus = run.case.world.cpus
     indent = min(MAX_INDENT, max((width - STEP - TEXT) // max(cpus - 1, 1), 4))

@@ -1,4 +1,4 @@
-"""What is wrong with a reproducer file, said so that it can be mended."""
+"""The error for a reproducer file that cannot be used. It says what to correct, and where."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class ReproducerError(Exception):
-    """A file that is not a reproducer this version can replay.
+    """This version cannot replay a file.
 
-    The text names file, line and field; the file itself is left as it is.
+    The text names file, line and field. The file itself is not changed.
     """
 
     def __init__(self, path: Path | str, line: int, field: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""The shape of a file: which fields there may be, and in which line they stand."""
+"""The fields of a file: which ones are allowed, and in which line each of them is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import NOTHING, fields, has
 
 
 def misfit(table: object, kind: type, where: str = "") -> tuple[str, str] | None:
-    """The first unknown or missing field of a table that shall become a ``kind``.
+    """The first unknown or missing field of a table that should become a ``kind``.
 
     Args:
         table: what was read.
@@ -56,7 +56,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def line_of(text: str, where: str) -> int:
-    """The line a field stands in: its own, or its table's if it is missing; else 0."""
+    """The line of a field; if the field is missing, the line of its table; else 0."""
     wanted = re.sub(r"(\.\w+)\[\d+\].*", r"\1", where)
     table, counts = "", {"cpu": -1}
     lines: dict[str, int] = {}

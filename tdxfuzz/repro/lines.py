@@ -1,4 +1,4 @@
-"""A trace as the lines people read: calls, counts and locks under the names of a mail."""
+"""A trace as lines for people: calls, counts and locks, with short names for ranges and pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDRESS = 0x0000_FFFF_FFFF_F000
 
 @frozen
 class Line:
-    """Something one CPU did. ``kind`` is ``op``, ``call``, ``host``, ``wait`` or ``mark``."""
+    """One action of a CPU. ``kind`` is ``op``, ``call``, ``host``, ``wait`` or ``mark``."""
 
     step: int
     cpu: int
@@ -28,7 +28,7 @@ class Line:
 
 
 class _Cpu:
-    """What is known of a CPU while reading its records."""
+    """The state of a CPU while its records are read."""
 
     def __init__(self) -> None:
         self.op: Op | None = None
@@ -58,7 +58,7 @@ def lines_of(run: Run) -> list[Line]:
 
 
 def _in_column(line: Line, cpus: int) -> Line:
-    """What a softirq does stands in the column of its CPU."""
+    """Put the lines of a softirq into the column of its CPU."""
     if line.cpu < cpus:
         return line
     return evolve(line, cpu=line.cpu - cpus, text=f"softirq: {line.text}")
@@ -93,7 +93,7 @@ def _read(layout: Layout, records: list[Record]) -> Iterator[Line]:
 
 
 def _is_interrupted(records: list[Record], call: int) -> bool:
-    """Whether another CPU does something worth a line before this call returns."""
+    """Whether another CPU has a line before this call returns."""
     cpu = records[call].cpu
     for record in records[call + 1 :]:
         if record.cpu == cpu and record.kind == "return":
@@ -185,7 +185,7 @@ def _host_text(layout: Layout, record: Record) -> str:
 
 
 def _fold(lines: Iterator[Line]) -> Iterator[Line]:
-    """Leave out what only fills the page: VM bookkeeping, and repeated like calls."""
+    """Leave out VM bookkeeping, and fold repeated calls of one kind into one line."""
     pending: Line | None = None
     count = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""A run as a Mermaid sequence diagram, for where Markdown is shown: an issue, a wiki."""
+"""A run as a Mermaid sequence diagram, for Markdown pages such as an issue or a wiki."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def mermaid(run: Run) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what means something to Mermaid."""
+    """The text without characters that have a meaning in Mermaid."""
     return re.sub(r"\s+", " ", text.replace(";", ",").replace("#", "no. ")).strip()

@@ -1,4 +1,4 @@
-"""Reproducer files in: checked field by field, nothing executed, nothing imported."""
+"""Read reproducer files: each field is checked, nothing is executed or imported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Schedule:
 
 @frozen(kw_only=True)
 class _CaseFile:
-    """The tables that every file has."""
+    """The tables of every file."""
 
     format: int
     model: str
@@ -62,7 +62,7 @@ class _CaseFile:
 
 @frozen(kw_only=True)
 class _File(_CaseFile):
-    """A reproducer's tables: what must show, too."""
+    """The tables of a reproducer: a case, and the finding that it must show."""
 
     expect: Expect
     origin: Origin
@@ -81,7 +81,7 @@ _PLACES = {
     "schedule": "schedule.switches",
     "faults": "schedule.faults",
 }
-"""Where a part of a case stands in a file."""
+"""The field of a file in which a part of a case stands."""
 
 _KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}
 
@@ -116,16 +116,17 @@ def read(path: Path) -> Reproducer:
     """Read a reproducer file.
 
     Raises:
-        ReproducerError: it cannot be read, or is not one; names file, line and field.
+        ReproducerError: the file cannot be read, or is not a reproducer. The text names file,
+            line and field.
     """
     return parse(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that may be anything.
+    """The text of an untrusted file.
 
     Raises:
-        ReproducerError: it cannot be read, is too large, or is no text.
+        ReproducerError: the file cannot be read, is too large, or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -133,7 +134,9 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ReproducerError(path, 0, "", error.strerror or str(error)) from None
     if len(data) > MAX_BYTES:
-        raise ReproducerError(path, 0, "", f"larger than {MAX_BYTES} bytes")
+        raise ReproducerError(
+            path, 0, "", f"larger than {MAX_BYTES} bytes, so it is not a reproducer"
+        )
     try:
         return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -141,7 +144,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, path: Path | str = "<text>") -> Reproducer:
-    """The reproducer in a text; ``path`` is only for messages.
+    """The reproducer in a text. Only messages use ``path``.
 
     Raises:
         ReproducerError: see :func:`read`.
@@ -152,13 +155,16 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
         if check not in ALL_CHECKS:
             known = ", ".join(ALL_CHECKS)
             raise _error(
-                path, text, f"expect.checks[{i}]", f"unknown check {check!r}; known: {known}"
+                path,
+                text,
+                f"expect.checks[{i}]",
+                f"unknown check {check!r}; known: {known} (see `tdxfuzz list checks`)",
             )
     return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
 
 
 def parse_case(text: str, path: Path | str = "<text>") -> Case:
-    """The case in a text: an entry of a corpus, or a reproducer, whatever that must show.
+    """The case in a text: an entry of a corpus, or a reproducer without its finding.
 
     Raises:
         ReproducerError: see :func:`read`.
@@ -180,13 +186,11 @@ def _tables(text: str, path: Path | str) -> dict[str, object]:
         raise ReproducerError(path, at, "", f"not valid TOML: {error}") from None
     version = tables.get("format")
     if type(version) is not int:
-        raise _error(path, text, "format", "missing, or not a number: not a reproducer file")
+        raise _error(path, text, "format", "missing, or not a number; this is not a reproducer")
     if version > FORMAT:
-        raise _error(
-            path, text, "format", f"{version} is later than {FORMAT}: a newer tdxfuzz is needed"
-        )
+        raise _error(path, text, "format", f"{version} is later than {FORMAT}; use a newer tdxfuzz")
     if version < 1:
-        raise _error(path, text, "format", f"{version} does not exist")
+        raise _error(path, text, "format", f"{version} does not exist; must be 1..{FORMAT}")
     return tables
 
 
@@ -201,7 +205,7 @@ def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text
         raise _error(path, text, where, problem) from None
     if file.model != MODEL_VERSION:
         raise _error(
-            path, text, "model", f"{file.model!r} is not modelled here, only {MODEL_VERSION!r}"
+            path, text, "model", f"{file.model!r} is not modelled here; only {MODEL_VERSION!r} is"
         )
     return file
 
@@ -242,11 +246,16 @@ def _design_file(design: _Design, path: Path | str, text: str) -> DesignFile | N
         return None
     for name, value in given.items():
         if value is None:
-            raise _error(path, text, f"design.{name}", "missing: a user's design has all three")
+            raise _error(
+                path,
+                text,
+                f"design.{name}",
+                "missing; a user's design needs file, class_name and sha256",
+            )
     try:
         return DesignFile(str(design.file), str(design.class_name), str(design.sha256))
     except ValueError:
-        raise _error(path, text, "design.sha256", "not 64 hex digits") from None
+        raise _error(path, text, "design.sha256", "must be 64 hex digits") from None
 
 
 def _first_problem(error: BaseException, where: str = "") -> tuple[str, str]:

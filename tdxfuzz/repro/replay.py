@@ -1,4 +1,4 @@
-"""Replay: does the bug still show?"""
+"""Replay a reproducer: does its bug still show?"""
 
 from __future__ import annotations
 

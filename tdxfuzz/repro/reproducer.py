@@ -1,4 +1,4 @@
-"""A reproducer: a case, and what it must show."""
+"""A reproducer: a case, and the finding that a replay must show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _at_least_zero() -> Callable[[object, Attribute[int], int], None]:
 
 @frozen
 class Origin:
-    """How the case was found, and how big it was then."""
+    """How the case was found, and its size before shrinking."""
 
     operations: int = field(validator=_at_least_zero())
     preemptions: int = field(validator=_at_least_zero())
@@ -28,9 +28,9 @@ class Origin:
 
 @frozen
 class Expect:
-    """The bucket a replay must show, with the message that went with it.
+    """The bucket that a replay must show, and the message of the finding.
 
-    ``checks`` are the only ones that listen, if any are named.
+    If ``checks`` names any, only those checks are on.
     """
 
     bucket: str = field(
@@ -47,9 +47,9 @@ class Expect:
 
 @frozen
 class DesignFile:
-    """A user's design: where it was, and which version of it was run.
+    """A user's design: its file, its class, and the hash of the file.
 
-    Nothing is ever loaded from here; a replay needs the file named again.
+    A replay never loads this file by itself. The user names it again on the command line.
     """
 
     file: str = field(validator=validators.instance_of(str))

@@ -1,4 +1,4 @@
-"""From a shrunk run to a file that shows it."""
+"""Save a shrunk run as a reproducer file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tdxfuzz.run.session import Design, run
 
 @frozen
 class Saved:
-    """The traced run, the run it was shrunk from, and where the reproducer is."""
+    """The traced run, the run before shrinking, and the path of the reproducer."""
 
     run: Run
     original: Run
@@ -35,11 +35,11 @@ def save(
     Args:
         best: the run, usually shrunk.
         original: the run as it was found.
-        out: the folder; the file's name follows from the case.
-        engine: what found it.
-        seed: of the engine.
-        design: the class behind the case's design, if not built in.
-        design_file: where that class is from.
+        out: the folder. The name of the file follows from the case.
+        engine: the engine that found it.
+        seed: the seed of the engine.
+        design: the class of the case's design, if it is not built in.
+        design_file: the file of that class.
 
     Raises:
         OSError: the file cannot be written.

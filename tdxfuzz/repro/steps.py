@@ -1,4 +1,4 @@
-"""Views for the last detail: every step, and the trace as JSON."""
+"""The detailed views: every atomic step of a run, and the trace as JSON."""
 
 from __future__ import annotations
 

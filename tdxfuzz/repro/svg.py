@@ -1,7 +1,7 @@
-"""The lanes view: a picture of a run, a lane for each CPU, time from top to bottom.
+"""The lanes view: a picture of a run with a lane for each CPU. Time goes from top to bottom.
 
-A SEAMCALL is a box as long as it lasts, with its answer inside; between lanes an arrow shows
-where another CPU goes on. Every word it needs is in it.
+A SEAMCALL is a box: its height is its duration, its answer is inside. An arrow between lanes
+shows a switch to another CPU. The picture needs no other text.
 """
 
 from __future__ import annotations

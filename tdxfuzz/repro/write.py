@@ -1,4 +1,4 @@
-"""Reproducers as text: small, diffable, with everything a replay needs."""
+"""Write reproducer files: small TOML text, easy to diff, with everything that a replay needs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def to_toml(reproducer: Reproducer) -> str:
 
 
 def case_to_toml(case: Case, design_file: DesignFile | None, comment: str) -> str:
-    """The text of a case that has nothing to show: an entry of a corpus."""
+    """The text of a case without a finding: an entry of a corpus."""
     return _text([_comment(comment)], case, design_file, [])
 
 
@@ -134,7 +134,7 @@ def file_name(reproducer: Reproducer, trace_hash: str) -> str:
 
 
 def write(reproducer: Reproducer, path: Path) -> None:
-    """Write a reproducer file, all at once.
+    """Write a reproducer file atomically.
 
     Raises:
         OSError: the folder cannot be made or written to.
@@ -143,8 +143,7 @@ def write(reproducer: Reproducer, path: Path) -> None:
 
 
 def write_whole(text: str, path: Path) -> None:
-    """Write a file all at once: a reader sees the whole of it or nothing, even if the machine
-    stops here.
+    """Write a file atomically: a reader sees all of it or nothing, even if the machine stops.
 
     Raises:
         OSError: the folder cannot be made or written to.

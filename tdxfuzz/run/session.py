@@ -278,7 +278,7 @@ def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
         if findings:
             return
         if result:
-            raise SetupError(f"setup operation {str(op)!r} failed")
+            raise SetupError(f"set-up operation {str(op)!r} failed; a set-up must succeed")
 
 
 def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:
@@ -304,7 +304,9 @@ def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:
     """
     layer_class = design or _BUILT_IN.get(case.design)
     if layer_class is None:
-        raise UnknownDesignError(f"unknown design {case.design!r}")
+        raise UnknownDesignError(
+            f"unknown design {case.design!r}; see `tdxfuzz list designs`, or pass the class"
+        )
     return layer_class
 
 
@@ -320,6 +322,6 @@ def _blame(layer_class: type[RefcountLayer], error: Exception) -> HarnessError:
         last = own[-1]
         message = f"design {layer_class.__name__} raised {kind} ({last.filename}:{last.lineno})"
     else:
-        message = f"internal error under design {layer_class.__name__}: {kind}"
+        message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
     details = "".join(traceback.format_exception(error))
     return DesignError(message, details)

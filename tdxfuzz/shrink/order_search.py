@@ -11,16 +11,19 @@ from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, SetupError
 from tdxfuzz.run.worlds import Rerun, Worlds
-from tdxfuzz.shrink.passes import Candidate
+from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.program_point import ProgramPoint, ProgramPoints
 from tdxfuzz.sim import EMPTY, Schedule, Switch
 
-MOST_REPLAYS = 400
-FEW_REPLAYS = 120
-"""Schedules tried for one set of programs, and for one that was merely guessed."""
+MAX_REPLAYS = 400
+MAX_SPECULATIVE_REPLAYS = 120
+"""Schedules tried for a candidate, and for a speculative one."""
 
 NEAR = 3
-"""How many steps around an old place the last preemption is looked for."""
+"""How many steps before and behind its old point the last preemption is tried."""
+
+Switches = list[tuple[ProgramPoint, int]]
+"""Where the CPU changes, as points that survive a change of the program, and to which CPU."""
 
 ReadingCost = tuple[tuple[bool, int], ...]
 
@@ -28,7 +31,7 @@ ReadingCost = tuple[tuple[bool, int], ...]
 class OrderSearch:
     """Finds schedules under which programs show a bucket, and counts replays.
 
-    Remembers which programs it has searched in vain.
+    It remembers the programs for which it found none.
     """
 
     def __init__(self, bucket: str, design: Design) -> None:
@@ -38,45 +41,50 @@ class OrderSearch:
         self._worlds = Worlds(design)
         self.replays = 0
 
-    def places(self, found: Run) -> list[tuple[ProgramPoint, int]]:
-        """Where the schedule of ``found`` switches, in terms that survive a change."""
+    def switches_of(self, found: Run) -> Switches:
+        """The switches in the schedule of a run."""
         progress = self._progress(found.case)
         wanted = {(switch.step, switch.cpu) for switch in found.schedule}
-        places = []
-        for place, target in progress.switches:
-            step = progress.step_of(place)
+        switches = []
+        for point, target in progress.switches:
+            step = progress.step_of(point)
             if step is not None and (step, target) in wanted:
-                places.append((place, target))
-        return places
+                switches.append((point, target))
+        return switches
 
     def search(
-        self, candidate: Candidate, places: list[tuple[ProgramPoint, int]], most: int
+        self, candidate: Candidate, old_switches: Switches, max_preemptions: int
     ) -> Run | None:
-        """A run of a candidate in the bucket, with ``most`` preemptions at the most.
+        """A run of a candidate in the bucket, or None.
 
-        First with the preemptions at ``places``; then near there, or wherever they can
-        matter if that is worth the effort.
+        Args:
+            candidate: what to run.
+            old_switches: those of the run that the candidate was made of; tried first, or
+                near their old points.
+            max_preemptions: of the orders that are tried next if the candidate says so; a
+                speculative candidate gets one at most.
         """
-        replays = MOST_REPLAYS
+        max_replays = MAX_REPLAYS
         if candidate.speculative:
-            most, replays = min(most, 1), FEW_REPLAYS
+            max_preemptions, max_replays = min(max_preemptions, 1), MAX_SPECULATIVE_REPLAYS
         try:
-            hit = self._near(candidate, places)
-            if hit is not None or not candidate.thorough:
+            hit = self._near(candidate, old_switches)
+            if hit is not None or not candidate.search_everywhere:
                 return hit
-            if (candidate.case, most) in self._in_vain:
+            if (candidate.case, max_preemptions) in self._in_vain:
                 return None
-            hit = self._anywhere(candidate.case, most, replays)
+            hit = self._everywhere(candidate.case, max_preemptions, max_replays)
         except SetupError:
             return None
         if hit is None:
-            self._in_vain.add((candidate.case, most))
+            self._in_vain.add((candidate.case, max_preemptions))
         return hit
 
     def with_fewer_switches(self, found: Run) -> Run:
-        """The same programs with a schedule from which nothing can be left out: all of its
-        switches, half of them, a quarter …, one (Zeller and Hildebrandt, "Simplifying and
-        isolating failure-inducing input", TSE 2002).
+        """The same programs with a schedule from which no switch can be left out.
+
+        First all switches at once are left out, then half of them, a quarter …, one (Zeller and
+        Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 2002).
         """
         best = found
         length = len(best.schedule)
@@ -96,8 +104,8 @@ class OrderSearch:
     def easiest_to_read(self, found: Run) -> Run:
         """The same programs in an equivalent order, switching between SEAMCALLs if possible.
 
-        Each switch moves back and forth for as far as the bug still shows; of all those
-        places the first outside of a SEAMCALL is taken.
+        Each switch moves back and forth while the bug still shows. Of those steps the first
+        outside of a SEAMCALL is taken.
         """
         best, key = found, self._reading(found)
         for i in range(len(found.schedule)):
@@ -108,8 +116,8 @@ class OrderSearch:
         return best
 
     def _moved(self, found: Run, i: int) -> Iterator[Run]:
-        """Runs like ``found``, its ``i``-th switch elsewhere: in both directions while it
-        shows the bug, and not past another switch.
+        """Runs like ``found`` with its ``i``-th switch at another step: in both directions, while
+        the bug shows, and not past another switch.
         """
         switches = list(found.schedule)
         here = switches[i].step
@@ -127,18 +135,19 @@ class OrderSearch:
         """The same run, its schedule without the switches that did nothing."""
         return evolve(found, case=found.case.with_schedule(found.schedule))
 
-    def _near(self, candidate: Candidate, places: list[tuple[ProgramPoint, int]]) -> Run | None:
+    def _near(self, candidate: Candidate, old_switches: Switches) -> Run | None:
+        """Try the old switches at their points in the candidate, then the last one near there."""
         case = candidate.case
         switches: list[Switch] = []
-        for place, target in places:
-            moved, cpu = candidate.move(place), candidate.cpu(target)
-            if moved is None or cpu is None:
+        for point, target in old_switches:
+            point_now, cpu = candidate.point_now(point), candidate.cpu_now(target)
+            if point_now is None or cpu is None:
                 continue
-            step = self._progress(case.with_schedule(Schedule(tuple(switches)))).step_of(moved)
+            step = self._progress(case.with_schedule(Schedule(tuple(switches)))).step_of(point_now)
             if step is not None and not (switches and step <= switches[-1].step):
                 switches.append(Switch(step, cpu))
         hit = self._try(case, Schedule(tuple(switches)))
-        if hit is not None or not switches or candidate.thorough:
+        if hit is not None or not switches or candidate.search_everywhere:
             return hit
         *before, last = switches
         first = before[-1].step + 1 if before else 0
@@ -150,15 +159,15 @@ class OrderSearch:
                         return hit
         return None
 
-    def _anywhere(self, case: Case, most: int, replays: int) -> Run | None:
+    def _everywhere(self, case: Case, max_preemptions: int, max_replays: int) -> Run | None:
         """Try no preemption, then one, then two …, one in each window.
 
-        Whoever goes first comes first in the list of programs, or is switched to at once.
+        Each CPU that has a program goes first once: by default, or by a switch at step 0.
         """
         at_work = [cpu for cpu, program in enumerate(case.programs) if program]
         starts = [Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work)]
-        limit = self.replays + replays
-        for count in range(most + 1):
+        limit = self.replays + max_replays
+        for count in range(max_preemptions + 1):
             for start in starts:
                 for found in self._orders(case, start, count):
                     self.replays += 1

@@ -1,4 +1,4 @@
-"""Places in a program that keep their meaning when the program around them changes.
+"""Points of a program that keep their meaning when the program around them changes.
 
 A step number means nothing once an operation is gone. "CPU 1, in its second operation,
 after 14 steps" still does.
@@ -31,9 +31,9 @@ class ProgramPoints:
         """Steps that are inside a SEAMCALL: preempting there cuts the call in two."""
         self._read(trace)
 
-    def step_of(self, place: ProgramPoint) -> int | None:
-        """The number of the step that comes next when the CPU has got to ``place``."""
-        return self._step_of.get(place)
+    def step_of(self, point: ProgramPoint) -> int | None:
+        """The number of the step that a CPU does next at ``point``; None if it is never there."""
+        return self._step_of.get(point)
 
     def _read(self, trace: Trace) -> None:
         at: dict[int, ProgramPoint] = {}

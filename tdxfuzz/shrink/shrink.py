@@ -7,12 +7,12 @@ Contract, for ``after = shrink(before)``:
 * shrinking ``after`` again gives ``after``;
 * the same ``before`` always gives the same ``after``.
 
-Whenever an operation goes, the numbers of all steps change, so an old schedule means
-nothing for a new program. Each candidate is first tried with the preemptions moved to
-the same places of the operations that are left (:mod:`tdxfuzz.shrink.program_point`), then, if
-an operation went, with no preemption, one, two … wherever they make a difference
-(:mod:`tdxfuzz.engines.each_window`). Of equivalent schedules those are preferred that
-switch between SEAMCALLs rather than inside one: they read better.
+When an operation goes, the numbers of all steps change. So an old schedule means nothing for the
+new program. Each candidate is first tried with its preemptions at the same points of the
+operations that are left (:mod:`tdxfuzz.shrink.program_point`). If an operation went, all orders
+with no preemption are tried next, then with one, with two … (:mod:`tdxfuzz.engines.each_window`).
+Of equivalent schedules the shrinker prefers one that switches between SEAMCALLs, because a switch
+inside a SEAMCALL is harder to read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from attrs import frozen
 
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
+from tdxfuzz.shrink.candidate import Pass
 from tdxfuzz.shrink.order_search import OrderSearch
-from tdxfuzz.shrink.passes import SIMPLIFICATIONS, Simplification, effort, setup_order
+from tdxfuzz.shrink.passes import PASSES
+from tdxfuzz.shrink.readability import complexity, setup_order
 from tdxfuzz.sim import EMPTY
 
 CaseSize = tuple[int, ...]
@@ -40,11 +42,11 @@ class ShrinkResult:
 
 
 def size(found: Run) -> CaseSize:
-    """CPUs at work, operations and faults, preemptions, switches, faults, what operations ask
-    of a reader, set-up, world, arguments, disorder of the set-up, arguments in their order.
+    """CPUs with a program, operations and faults, preemptions, switches, faults, complexity of
+    the operations, set-up, world, arguments, disorder of the set-up, arguments in their order.
 
-    A fault has to happen as an operation has, and is rarer: a case with an operation more is
-    smaller than one in which memory must run out instead.
+    A fault counts as an operation, and then once more, because it is rarer: a case with one more
+    operation is smaller than a case in which memory must run out instead.
     """
     case = found.case
     programs = [program for program in case.programs if program]
@@ -56,7 +58,7 @@ def size(found: Run) -> CaseSize:
         found.preemptions,
         len(found.schedule),
         len(case.faults),
-        sum(effort(op) for program in programs for op in program),
+        sum(complexity(op) for program in programs for op in program),
         len(case.setup),
         world.cpus
         + world.tds
@@ -95,27 +97,27 @@ def shrink(
     while True:
         before = best
         best = search.with_fewer_switches(best)
-        for simplify in SIMPLIFICATIONS:
-            smaller = _apply(search, best, simplify)
+        for shrink_pass in PASSES:
+            smaller = _apply(search, best, shrink_pass)
             while smaller is not None:
                 best = smaller
                 if progress is not None:
                     progress(best, search.replays)
-                smaller = _apply(search, best, simplify)
+                smaller = _apply(search, best, shrink_pass)
         if best is before:
             best = search.easiest_to_read(best)
             if best.case == before.case:
                 return ShrinkResult(best, search.replays)
 
 
-def _apply(search: OrderSearch, best: Run, simplify: Simplification) -> Run | None:
-    """The first candidate of one kind that is smaller and still has the bucket."""
-    places = search.places(best)
-    for candidate in simplify(best.case.with_schedule(EMPTY)):
-        # A guess is tried with one preemption at the most.
-        if candidate.heavy and best.preemptions < 2:
+def _apply(search: OrderSearch, best: Run, shrink_pass: Pass) -> Run | None:
+    """The first candidate of one pass that is smaller and still has the bucket."""
+    switches = search.switches_of(best)
+    for candidate in shrink_pass(best.case.with_schedule(EMPTY)):
+        # It gets one preemption at most, so it saves one only of two or more.
+        if candidate.more_complex and best.preemptions < 2:
             continue
-        smaller = search.search(candidate, places, best.preemptions)
+        smaller = search.search(candidate, switches, best.preemptions)
         if smaller is not None and size(smaller) < size(best):
             return smaller
     return None

@@ -26,8 +26,9 @@ class Livelock(StopRun):
     """
 
     def __init__(self, cpus: list[Cpu], loop: tuple[int, int] | None = None) -> None:
-        back = "came back to the same state"
-        how = f"went round {MOST_ROUNDS} times in vain" if loop is None else back
+        how = f"went round a retry loop {MOST_ROUNDS} times without progress"
+        if loop is not None:
+            how = "came back to the same state"
         super().__init__(f"{', '.join(map(str, cpus))} {how}")
         self.cpus = cpus
         self.loop = loop

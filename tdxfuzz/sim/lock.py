@@ -53,7 +53,7 @@ class WaitLock(NamedCell):
         """Queue the current CPU and run others until it has been handed the lock."""
         sim = self.sim
         if not sim.running:
-            raise HarnessError(f"{self.name} is taken twice, or never given back")
+            raise HarnessError(f"{self.name} is taken twice, or was never released")
         cpu = sim.current
         self.queue.append((cpu, exclusive))
         cpu.state = State.BLOCKED

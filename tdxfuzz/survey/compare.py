@@ -1,8 +1,8 @@
-"""Designs on the same cases: what breaks which of them, and what each costs.
+"""Compare designs on the same programs: what breaks each of them, and what each costs.
 
-Every program is drawn once and run under each design, in its default order and in as many
-others, chosen with the same random numbers. A step number is another place under another
-design, so that "the same order" means the same way to choose one, not the same switches.
+Every program is drawn once. Each design runs it in its default order and in the same number of
+other orders, chosen with the same random numbers. A step number means another place under
+another design, so "the same order" means the same way to choose it, not the same switches.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def compare(
 def _checked(plans: Sequence[HuntPlan]) -> HuntPlan:
     """The first plan, which says all but the design for the others as well."""
     if len(plans) < 2 or len({plan.design_name for plan in plans}) != len(plans):
-        raise PlanError(("--compare",), "--compare needs two designs or more, each once")
+        raise PlanError(("--compare",), "--compare needs two designs or more, each named once")
     first = plans[0]
     for plan in plans:
         if evolve(plan, design_name=first.design_name, design=first.design) != first:

@@ -1,10 +1,10 @@
-"""Designs x checks: for each cell clean, found or unknown, and what earned it.
+"""The matrix of designs and checks: each cell is clean, found or unknown, with the reason.
 
-A design is put through every standard scenario in all orders at two CPUs (with every check
-listening, so that one finding does not hide another), through each allocation of a TD's life
-failing once and each SEAMCALL having to be repeated, and through a hunt with three CPUs. A cell
-is *clean* if all of that was done to its end, found nothing, and the interesting situation
-occurred; it is *unknown* if a bound was hit or nothing interesting happened.
+A design runs every standard scenario in all orders on two CPUs. Every check is on, so that one
+finding does not hide another. It also runs the life of a TD once for each allocation that
+fails and for each SEAMCALL that must be repeated, and a hunt on three CPUs. A cell is *clean*
+if all of that was finished, the check did not fire, and its witness occurred. It is *unknown*
+if a bound was reached or the witness never occurred.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ HUGE_PAGES = "2MB pages"
 
 COLUMNS = (*CHECKS, HUGE_PAGES)
 LEGEND = (
-    "**found**: there is an order in which the check fires, and a reproducer that shows it. "
-    "**clean**: all of the above was done to its end, nothing fired, and what the check "
-    "watches for did happen. **?**: a bound was hit, or it never happened; see below."
+    "**found**: the check fires in some order; the link is a reproducer. **clean**: all of the "
+    "above was finished, the check could have fired, and it did not. **?**: a bound was "
+    "reached, or the check never had anything to check; see below."
 )
 HUNT_CPUS = 3
 
@@ -137,7 +137,7 @@ def row(
             seen.add(HUGE_PAGES)
         if result.verdict is not Verdict.PASS and result.why:
             unfinished[name] = result.why
-    tell("each allocation failing once")
+    tell("one run for each fault")
     for shown in _with_each_fault(design_name, design, effort):
         for finding in shown.findings:
             if finding.check not in found:
@@ -184,24 +184,27 @@ def _entry(
         return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
         never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
-        return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, f"never: {never}")
+        return MatrixEntry(
+            design, check, MatrixCell.UNKNOWN, bounds, f"it never happened that {never}"
+        )
     return MatrixEntry(design, check, MatrixCell.CLEAN, bounds)
 
 
 def _bounds_text(effort: Effort) -> str:
     whole = [name for name in effort.scenarios if SCENARIOS[name].preemptions is None]
-    parts = [f"at 2 CPUs all orders of {', '.join(whole)}"] if whole else []
+    parts = [f"on 2 CPUs all orders of {', '.join(whole)}"] if whole else []
     for name in effort.scenarios:
         most = SCENARIOS[name].preemptions
         if most is not None:
-            parts.append(f"of {name} those with up to {most} preemption{'s' if most > 1 else ''}")
+            plural = "s" if most > 1 else ""
+            parts.append(f"orders of {name} with up to {most} preemption{plural}")
     if effort.variant != DEFAULT.name:
         parts.insert(0, f"on the module variant {effort.variant}")
     parts.append(
-        "each allocation of a TD's life failing once, each SEAMCALL interrupted once, each "
-        "without entropy once"
+        "in the life of a TD one run for each allocation that fails, each SEAMCALL that is "
+        "interrupted, and each SEAMCALL that gets no entropy"
     )
-    parts.append(f"{effort.hunt_seconds:g} s of hunting at {HUNT_CPUS} CPUs")
+    parts.append(f"a hunt of {effort.hunt_seconds:g} s on {HUNT_CPUS} CPUs")
     return "; ".join(parts)
 
 
@@ -227,7 +230,7 @@ def markdown(
     checks = list(dict.fromkeys(entry.check for entry in entries))
     by_cell = {(entry.design, entry.check): entry for entry in entries}
     lines = [
-        "# Which design breaks how",
+        "# Which check finds something in which design",
         "",
         f"Made by `{command}`.",
         "",

@@ -1,4 +1,4 @@
-"""What PAMT costs: static, dynamic, and the pairs that TDs bring in at run time, in bytes.
+"""The memory that PAMT needs, in bytes: static, dynamic, and the pairs of running TDs.
 
 Sizes of entries and the bitmap are the module's (:func:`required_pamt_size`); the reference counts
 are Linux's: an ``atomic_t`` for each 2MB of physical address space.

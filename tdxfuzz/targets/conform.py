@@ -1,4 +1,4 @@
-"""The model held against recordings: how many items agree, and the first that does not."""
+"""Compare the model with recordings: how many items agree, and the first one that does not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def conform(
         kind, compare, trace = _parse(path, number, line, params)
         kinds.add(kind)
         if len(kinds) > 1:
-            raise RecordingError(path, number, f"mixes kinds: {', '.join(sorted(kinds))}")
+            names = ", ".join(sorted(kinds))
+            raise RecordingError(path, number, f"one file must have one kind, not {names}")
         _compare(compare, trace, count, f"line {number}", kind)
         traces += 1
         if progress is not None:
@@ -72,7 +73,7 @@ def conform(
         if stop_early and count.first is not None:
             break
     if not kinds:
-        raise RecordingError(path, 0, "is empty")
+        raise RecordingError(path, 0, "the file is empty")
     return Conformance(
         path=path,
         kind=kinds.pop(),
@@ -116,4 +117,4 @@ def _parse(
     except (TypeError, ValueError) as error:
         raise RecordingError(path, number, f"not a recording: {error}") from None
     marks = ", ".join(mark for mark, _, _ in KINDS)
-    raise RecordingError(path, number, f"not a recording: none of the fields {marks}")
+    raise RecordingError(path, number, f"not a recording: it needs one of the fields {marks}")

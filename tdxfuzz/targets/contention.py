@@ -172,7 +172,7 @@ def _trouble(pair: CallPair) -> list[str]:
         equal = tuple(name for name, value in serial.items() if value == key and key[3] == "")
         if equal != outcome.equivalent_serial:
             lines.append(
-                f"{_class_text(key)}: equals serial order recorded "
+                f"{_class_text(key)}: equal serial orders: recorded "
                 f"{outcome.equivalent_serial}, model {equal}"
             )
         lines += _example_trouble(pair, outcome)

@@ -1,4 +1,4 @@
-"""Counting what agrees, and saying where the first thing does not."""
+"""Count the items that agree, and describe the first one that does not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def event_differences(wanted: Sequence[LockEvent], got: Sequence[LockEvent]) -> 
     if list(wanted) == list(got):
         return []
     at = first_difference(wanted, got)
-    lines = [f"events differ at {at} of {len(wanted)} recorded, {len(got)} in the model:"]
+    lines = [f"events differ at index {at} ({len(wanted)} recorded, {len(got)} in the model):"]
     for i in range(max(at - 3, 0), at + 3):
         left = event_text(wanted[i]) if i < len(wanted) else "(none)"
         right = event_text(got[i]) if i < len(got) else "(none)"

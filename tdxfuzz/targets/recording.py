@@ -125,7 +125,10 @@ class ModelUnderTest:
 
 
 def find_datasets(paths: list[Path]) -> list[Path]:
-    """The recording files that paths name; a folder stands for those inside it.
+    """The recording files that paths name; a folder stands for those in it and below it.
+
+    A folder that holds recordings and their ``td_params.json`` is one set. Files come set by
+    set, the outer folder first.
 
     Raises:
         RecordingError: nothing is there.
@@ -133,10 +136,10 @@ def find_datasets(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.name.endswith((".jsonl.gz", ".jsonl")))
+            inside = [p for p in path.rglob("*") if p.name.endswith((".jsonl.gz", ".jsonl"))]
             if not inside:
                 raise RecordingError(path, 0, "no recordings (*.jsonl.gz) in this folder")
-            found += inside
+            found += sorted(inside, key=lambda file: (file.parent, file.name))
         elif path.exists():
             found.append(path)
         else:
@@ -216,9 +219,9 @@ def outputs_of(data: Mapping[str, object]) -> dict[str, int]:
 def cpu_of(value: object) -> int:
     """The number of a CPU."""
     if not isinstance(value, int):
-        raise TypeError(f"a CPU number is needed, not {value!r}")
+        raise TypeError(f"a CPU must be a number, not {value!r}")
     if not 0 <= value < PROCESSORS:
-        raise ValueError(f"CPUs are 0..{PROCESSORS - 1}, not {value}")
+        raise ValueError(f"a CPU must be 0..{PROCESSORS - 1}, not {value}")
     return value
 
 
@@ -245,19 +248,19 @@ def order_of(data: object) -> tuple[tuple[int, LockEvent], ...]:
 def sequence(data: object) -> list[object]:
     """A JSON array."""
     if not isinstance(data, list):
-        raise TypeError(f"an array is needed, not {data!r}")
+        raise TypeError(f"must be an array, not {data!r}")
     return data
 
 
 def mapping(data: object) -> dict[str, object]:
     """A JSON object."""
     if not isinstance(data, dict):
-        raise TypeError(f"an object is needed, not {data!r}")
+        raise TypeError(f"must be an object, not {data!r}")
     return data
 
 
 def hex_of(value: object) -> int:
     """A number written as a hex string."""
     if not isinstance(value, str):
-        raise TypeError(f"a hex string is needed, not {value!r}")
+        raise TypeError(f"must be a hex string, not {value!r}")
     return int(value, 16)

@@ -1,1 +1,1 @@
-"""What tests import: Hypothesis strategies, state machines, assertions, a pytest plugin."""
+"""For tests: Hypothesis strategies, state machines, assertions, a pytest plugin."""

@@ -1,4 +1,4 @@
-"""What a test asserts about a case, and what it says when that does not hold."""
+"""Assertions for tests: a case is clean; a steered run equals its case."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _saved: dict[tuple[str, str, type[RefcountLayer] | None], Saved] = {}
 
 
 class Broken(AssertionError):
-    """An invariant does not hold; the text is bucket, trace, and how to replay it."""
+    """A check fired. The text has the bucket, the trace, and the command for a replay."""
 
 
 def assert_clean(case: Case, design: Design = None) -> Run:
-    """Run a case and return the run, if no check has found anything.
+    """Run a case. Return the run if no check fired.
 
-    What is found is shrunk and written as a reproducer, once for each bucket: a test
-    framework that goes on to shrink by itself gets the same answer at once. In a Hypothesis
-    test the run is an event of the statistics, and what Hypothesis should have more of.
+    A finding is shrunk and written as a reproducer, once for each bucket. A test framework
+    that shrinks by itself then gets the same answer at once. In a Hypothesis test the run also
+    goes into the statistics, and guides Hypothesis to runs with more contention.
 
     Raises:
-        Broken: a check has found something.
+        Broken: a check fired.
         HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
     found = run_cache(design).run(case)
@@ -49,7 +49,7 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     if finding is None:
         return found
     if in_hypothesis:
-        note(f"as it was drawn:\n{columns(run(case, design, traced=True))}")
+        note(f"the case that Hypothesis drew:\n{columns(run(case, design, traced=True))}")
     key = case.design, finding.bucket, design
     if key not in _saved:
         out = Path(os.environ.get(OUT, "reproducers"))
@@ -64,14 +64,14 @@ def assert_clean(case: Case, design: Design = None) -> Run:
 
 
 def _tell_hypothesis(found: Run) -> None:
-    """Interesting is where calls are refused as busy, and where others do much while a CPU
-    is in get or put: between its decision and its act.
+    """Hypothesis should look for runs in which calls are refused as busy, and in which other
+    CPUs do much while a CPU is in get or put, between its decision and its act.
     """
     busy = sum(count for (_, code), count in found.calls.items() if code == BUSY)
     event(f"contention: {found.contention.name.lower()}")
-    event(f"busy: {'never' if not busy else 'once' if busy == 1 else 'again and again'}")
+    event(f"busy: {'never' if not busy else 'once' if busy == 1 else 'several times'}")
     if found.adds_met:
-        event("a pair came while another CPU used its range")
+        event("a pair was added while another CPU used its range")
     # A label counts once in a test case: of several runs the first.
     with suppress(InvalidArgument):
         target(busy, label="busy answers")
@@ -79,10 +79,10 @@ def _tell_hypothesis(found: Run) -> None:
 
 
 def assert_same(steered: Run, case: Case, design: Design = None) -> None:
-    """A run that was steered, and the case made of it, show the same.
+    """A steered run and the case made from it have the same result.
 
     Raises:
-        AssertionError: they do not: the simulator is at fault.
+        AssertionError: the results differ, because of a bug in the simulator.
     """
     again = run(case, design)
     for what, one, other in (
@@ -92,4 +92,6 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
         ("calls", steered.calls, again.calls),
     ):
         if one != other:
-            raise AssertionError(f"{what}: {one} when steered, {other} as a case: {case}")
+            raise AssertionError(
+                f"the steered run and its case differ in {what}: {one} and {other}: {case}"
+            )

@@ -1,4 +1,4 @@
-"""``tdxfuzz hunt --engine hypothesis``: the same hunt, with Hypothesis choosing."""
+"""``tdxfuzz hunt --engine hypothesis``: a hunt in which Hypothesis chooses the cases."""
 
 from __future__ import annotations
 

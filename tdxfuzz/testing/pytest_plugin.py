@@ -4,14 +4,14 @@ In the root ``conftest.py``::
 
     pytest_plugins = ["tdxfuzz.pytest_plugin"]
 
-``dev``: quick, a new seed each time. ``ci``: a gate, the same examples each time.
-``nightly``: many examples, kept in a database; what fails goes to our shrinker alone, for
-Hypothesis's own would run as many cases again to end in the same reproducer. Choose with
+``dev``: quick, with a new seed each time. ``ci``: a gate, with the same examples each time.
+``nightly``: many examples, kept in a database. There only our shrinker shrinks a failure,
+because Hypothesis's own would run as many cases again for the same reproducer. Choose with
 ``--hypothesis-profile=ci``.
 
 ``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
-``tdxfuzz``: it passes when nothing shows any more. ``--tdx-design FILE.py:Class`` names the
-design of those that are of a user's; without it they fail, and say so.
+``tdxfuzz``. The test passes when no bug shows any more. ``--tdx-design FILE.py:Class`` names
+the design of reproducers of a user's design. Without it their tests fail and say so.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ MARKER = "tdxfuzz"
 
 
 def register_profiles() -> None:
-    """Make ``dev``, ``ci`` and ``nightly`` known to Hypothesis.
+    """Register ``dev``, ``ci`` and ``nightly`` with Hypothesis.
 
-    Each says itself whether it is random and what it remembers: on a CI machine
-    Hypothesis takes its own ``ci`` profile as the default, and whatever is left unsaid
-    would come from there.
+    Each profile sets its randomness and its database itself, because on a CI machine
+    Hypothesis fills unset fields from its own ``ci`` profile.
     """
     settings.register_profile(
         "dev",
@@ -74,12 +73,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         action="append",
         default=[],
-        help="run the reproducer files (*.tdx.toml) of a folder as tests; may be repeated",
+        help="run the reproducer files (*.tdx.toml) of a folder as tests; repeat for several",
     )
     group.addoption(
         "--tdx-design",
         metavar="FILE.py:Class",
-        help="the design of reproducers that are of a user's design",
+        help="the design class for reproducers of your own design",
     )
 
 
@@ -94,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Reproducer files are collected where they were asked for, and nowhere else."""
+    """Collect reproducer files only in the folders of ``--tdx-regressions``."""
     folders = parent.config.getoption("--tdx-regressions")
     if not any(Path(folder).resolve() in file_path.resolve().parents for folder in folders):
         return None
@@ -120,11 +119,13 @@ class ReproducerFile(pytest.File):
 
 
 class StillShows(Exception):
-    """The bug of a reproducer still shows, or it cannot be told; the text is for people."""
+    """The bug of a reproducer still shows, or the file cannot be replayed. The text is for
+    people.
+    """
 
 
 class ReproducerItem(pytest.Item):
-    """Passes when nothing shows: the bug is fixed, in this order of steps."""
+    """Passes when no check fires: the bug is fixed, in this order of steps."""
 
     def runtest(self) -> None:
         # What a run needs is imported where it runs: the profiles cost nothing else.
@@ -152,8 +153,8 @@ class ReproducerItem(pytest.Item):
             user = reproducer.design_file
             if argument is None:
                 return (
-                    f"{self.path}: design.name: it is of a user's design; give --tdx-design "
-                    f"{user.file}:{user.class_name}"
+                    f"{self.path}: design.name: {reproducer.case.design} is a user's design; add "
+                    f"--tdx-design {user.file}:{user.class_name}"
                 )
             design = class_in(*split(argument))
         replayed = replay(reproducer, design)
@@ -161,7 +162,7 @@ class ReproducerItem(pytest.Item):
             return ""
         regressions = f"pytest -p tdxfuzz.pytest_plugin --tdx-regressions {self.path.parent}"
         return (
-            f"{replayed.result.value}: expected {reproducer.expect.bucket}\n\n"
+            f"{replayed.result.value}: this reproducer shows {reproducer.expect.bucket}\n\n"
             f"{columns(replayed.run)}\n"
             f"Reproduce with: tdxfuzz replay {self.path}\n"
             f"            or: {regressions} -k {self.name}"
@@ -170,7 +171,7 @@ class ReproducerItem(pytest.Item):
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
     ) -> str:
-        """The text alone, where it is ours."""
+        """For our own failures only the text, without a traceback."""
         if isinstance(excinfo.value, StillShows):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))

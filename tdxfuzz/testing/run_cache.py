@@ -1,7 +1,7 @@
-"""Cases as a test framework draws them: one by one, many that begin alike, many once more.
+"""A cache of runs for test frameworks, which draw many equal or similar cases.
 
-A run is a function of its case, so one that comes again is looked up. Of what Hypothesis
-draws, more than four in ten come again.
+A run is a function of its case, so the run of an equal case is looked up. More than four in
+ten of the cases that Hypothesis draws come again.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
     TestMerged = concurrent_machine("merged").TestCase
     TestModule = SeamcallMachine.TestCase
 
-In the first, rules start operations and let CPUs go on for a number of steps; what is started while
-another operation is under way runs concurrently with it. The invariants are our checks.
-At the end the whole run is replayed as a case, shrunk, and written as a reproducer. In the
-second, every rule is a SEAMCALL that ends before the next, and the module's tables agree
-after each.
+In the first machine a rule starts an operation, or lets a CPU run for a number of steps.
+Operations that are started while another one runs are concurrent with it. The invariants are
+our checks. At the end the whole run is replayed as a case, shrunk, and written as a
+reproducer. In the second machine every rule is a whole SEAMCALL, and the module's tables must
+agree after each.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class SeamcallMachine(RuleBasedStateMachine):
         wrong += [f"{lock.name} is still held" for lock in module_locks(self.host) if lock.is_held]
         if wrong or self.host.module.dead is not None:
             assert_clean(hostile_case(self.setup, 1, (tuple(self.calls),)))
-            raise AssertionError(f"{wrong} after {self.setup}: {'; '.join(map(str, self.calls))}")
+            calls = "; ".join(map(str, self.calls))
+            raise AssertionError(f"after set-up {self.setup} and {calls}: {'; '.join(wrong)}")
 
     def teardown(self) -> None:
         """The same calls as a case are clean, and the same for the checks of hostile runs."""

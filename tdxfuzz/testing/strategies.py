@@ -6,8 +6,8 @@
     def test_no_race(case):
         assert_clean(case)
 
-Hypothesis chooses the program and a few preemptions before the run, never a switch per
-step: that would cost more than the run.
+Hypothesis chooses the program and a few preemptions before the run. It does not choose at
+every step, because that would cost more than the run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARTS = 5
 spoil."""
 
 
-class _DrawnSource:
+class _HypothesisChoices:
     """Choices that Hypothesis makes."""
 
     def __init__(self, draw: st.DrawFn) -> None:
@@ -98,18 +98,18 @@ def schedules(draw: st.DrawFn, base: BaseRun, most: int = MAX_PREEMPTIONS) -> Sc
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
-    return _draw_schedule(_DrawnSource(draw), base, most)
+    return _draw_schedule(_HypothesisChoices(draw), base, most)
 
 
-def _draw_schedule(source: Choices, base: BaseRun, most: int) -> Schedule:
+def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
     pairs = []
-    for _ in range(source.below(most + 1)):
-        cell, part = divmod(source.below(PARTS * max(len(base.conflicts), 1)), PARTS)
+    for _ in range(choices.below(most + 1)):
+        cell, part = divmod(choices.below(PARTS * max(len(base.conflicts), 1)), PARTS)
         if part and base.conflicts:
             places = base.conflicts[cell]
-            pairs.append(places[source.below(len(places))])
+            pairs.append(places[choices.below(len(places))])
         else:
-            pairs.append((source.below(base.length), source.below(base.run.contexts)))
+            pairs.append((choices.below(base.length), choices.below(base.run.contexts)))
     return Schedule.of(pairs)
 
 
@@ -118,10 +118,10 @@ def programs(draw: st.DrawFn, design_name: str = "merged", cpus: int = 2) -> Cas
     """Cases without a schedule: a world, some TDs and pages, and a program for each CPU;
     for "hostile" a set-up, and raw SEAMCALLs.
     """
-    source = _DrawnSource(draw)
+    choices = _HypothesisChoices(draw)
     if design_name == HOSTILE:
-        return draw_hostile(source, cpus)
-    return draw_case(source, design_name, cpus)
+        return draw_hostile(choices, cpus)
+    return draw_case(choices, design_name, cpus)
 
 
 def setups() -> st.SearchStrategy[str]:
@@ -134,11 +134,11 @@ def seamcalls(draw: st.DrawFn, setup: str) -> Op:
     """A SEAMCALL with operands that mean something after a set-up, by its name: any leaf, or
     one that would succeed there.
     """
-    source = _DrawnSource(draw)
+    choices = _HypothesisChoices(draw)
     if draw(st.booleans()):
         fitting = [op for ops in fitting_calls(setup).values() for op in ops]
         return draw(st.sampled_from(fitting))
-    return draw_call(source, source.pick(HOSTILE_LEAVES, [1] * len(HOSTILE_LEAVES)), setup)
+    return draw_call(choices, choices.pick(HOSTILE_LEAVES, [1] * len(HOSTILE_LEAVES)), setup)
 
 
 def status_words() -> st.SearchStrategy[Status]:
@@ -174,5 +174,5 @@ def cases(
 ) -> Case:
     """Whole cases for a design: built in by name, or a class of the user's."""
     case = draw(programs(design_name, cpus))
-    schedule = _draw_schedule(_DrawnSource(draw), run_cache(design).base(case), most)
+    schedule = _draw_schedule(_HypothesisChoices(draw), run_cache(design).base(case), most)
     return case.with_schedule(schedule)

@@ -1,1 +1,1 @@
-"""All orders of a case: the search, what commutes, what is left to do."""
+"""Verify: run a case in all orders. The search, what commutes, what is left to do."""

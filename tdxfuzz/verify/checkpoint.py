@@ -1,8 +1,8 @@
-"""Where a systematic search stopped, in a file: so that it can go on another day.
+"""Checkpoints: files from which an unfinished search in all orders can continue.
 
-Packed text. The first line is a JSON object that says what was being searched, the rest is
-what is left to do (one line a branch, as JSON) and what is remembered (a state's key, and how
-it was explored).
+The file is packed text. The first line is a JSON object that identifies the search. The rest is
+what is left to do (one line for each branch, as JSON) and what is remembered (the key of a
+state, and how it was explored).
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
                 raise CheckpointError(path, f"format: {header['format']!r} is not {FORMAT}")
             if header["identity"] != identity:
                 raise CheckpointError(
-                    path, f"identity: it is of {header['identity']!r}, not of {identity!r}"
+                    path,
+                    f"identity: the checkpoint is of {header['identity']!r}, not of {identity!r}",
                 )
             lines = file.read().splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -89,7 +90,7 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
     try:
         todo, remembered = int(header["todo"]), int(header["remembered"])
         if len(lines) != todo + remembered:
-            raise ValueError(f"{todo + remembered} lines are announced, there are {len(lines)}")
+            raise ValueError(f"{todo + remembered} lines are announced, but it has {len(lines)}")
         worklist = Worklist(
             todo=[_branch(json.loads(line)) for line in lines[:todo]],
             remembered={
@@ -125,13 +126,13 @@ def _branch(data: object) -> Branch | None:
     if data is None:
         return None
     if not isinstance(data, list) or len(data) != 6:
-        raise ValueError("a branch has six parts")
+        raise ValueError("a branch must have six parts")
     *plain, (state, cpu), sleepers = data
     switches, budget, local, yielded = (_tuples(part) for part in plain)
     if not (isinstance(switches, tuple) and isinstance(budget, int)):
-        raise TypeError("a branch begins with its switches and its budget")
+        raise TypeError("a branch must begin with its switches and its budget")
     if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
-        raise TypeError("a branch goes on with what the CPUs know and who yielded")
+        raise TypeError("a branch must end with the CPUs' memory and the CPUs that yielded")
     asleep = {
         int(cpu): Transition({str(piece): int(how) for piece, how in own.items()}, over=True)
         for cpu, own in sleepers.items()
@@ -167,7 +168,7 @@ def _two(data: object) -> tuple[int, int]:
     match data:
         case [int(one), int(other)]:
             return one, other
-    raise ValueError(f"began: two numbers are needed, not {data!r}")
+    raise ValueError(f"began: must be two numbers, not {data!r}")
 
 
 def _tuples(data: object) -> object:
@@ -175,4 +176,4 @@ def _tuples(data: object) -> object:
         return tuple(_tuples(item) for item in data)
     if isinstance(data, int):
         return data
-    raise TypeError(f"a number is needed, not {data!r}")
+    raise TypeError(f"must be a number, not {data!r}")

@@ -1,4 +1,4 @@
-"""One run of a systematic search: it follows a branch, then notes what else could be tried."""
+"""One run of the search: it follows a branch, then records the other choices that are left."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Hostile calls that overlap, systematically: pairs of calls that fit, or triples.
+"""Hostile calls that overlap, in all orders: pairs of calls that succeed, or triples.
 
-Of each leaf up to four calls are taken that succeed, with different operands. A pair is a
-call that succeeds after a set-up, and one that succeeds after it too, or only once the first
-has been made. A triple adds a call that succeeds after both, or after the set-up, one of each
-leaf. The calls of one case overlap in every order that :mod:`tdxfuzz.verify.search`
-distinguishes. Calls that are refused wherever they come change nothing for good; what they
-show meanwhile is left to the hunts.
+Of each leaf there are up to four calls that succeed, with different operands. The first call of
+a pair succeeds after the set-up. The second one succeeds after the set-up too, or only after
+the first. A triple adds a call that succeeds after both or after the set-up, one of each leaf.
+The calls of one case overlap in every order that :mod:`tdxfuzz.verify.search` distinguishes.
+Calls that are always refused change nothing for good. Their effects while they run are left to
+the hunts.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def sweep(
     for case in cases:
         left = None if bounds.seconds is None else bounds.seconds - (time.monotonic() - began)
         if left is not None and left <= 0:
-            swept.unfinished = f"more than {bounds.seconds:g} s"
+            swept.unfinished = f"the bound of {bounds.seconds:g} s was reached"
             break
         verified = verify(case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET)
         _add(swept.counts, verified.counts)

@@ -1,14 +1,14 @@
-"""All orders of a scenario, states remembered: depth first, by replaying prefixes.
+"""The search: all orders of a scenario, depth first. It remembers states and replays prefixes.
 
-Before each step that another CPU can spoil, every CPU that could go on is tried. A state
-that was met before is not explored again: its key is all that shared state holds, what each
-CPU can still know, and where it stands. Steps that commute with everything the other CPUs
-do are taken at once. ``docs/verify.md`` says why that loses nothing.
+Before each step that conflicts with another CPU, the search tries every CPU that can go on. A
+state that was met before is not explored again. The key of a state has the content of all shared
+state, what each CPU can still know, and where each CPU is. Steps that commute with everything
+the other CPUs do are not choices. ``docs/verify.md`` says why no order is lost.
 
 Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems" (1996), for
 persistent sets of one CPU; Holzmann's Spin for remembering states by their hash. Deviations:
-which steps commute is found out by exploring, again from the start until nothing new turns
-up; states are reached by replay, for worlds are not copied.
+the search finds out which steps commute while it explores, and starts again until it learns
+nothing new; it reaches a state by replay, because worlds are not copied.
 """
 
 from __future__ import annotations
@@ -196,12 +196,12 @@ def _search(
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
-            why = f"a run took more than {case.steps} steps"
+            why = f"a run reached its bound of {case.steps} steps"
         if worklist.must_begin_again(counts.schedules):
             worklist.begin_again(counts.schedules)
             counts.begin_again()
         if counts.states > bounds.states:
-            why = f"more than {bounds.states:,} states"
+            why = f"the bound of {bounds.states:,} states was reached"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
-            why = f"more than {bounds.seconds:g} s"
+            why = f"the bound of {bounds.seconds:g} s was reached"
     return why, firsts

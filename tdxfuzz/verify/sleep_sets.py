@@ -1,12 +1,12 @@
-"""Sleep sets: of two transitions that commute only one order is tried.
+"""Sleep sets: of two transitions that commute, only one order is tried.
 
-Once all has been explored that begins with CPU a's transition at a state, a is *asleep* in
-what begins there with another CPU's, for as long as what is done commutes with it: to let a
-go on there would only lead to where a going first has led.
+Take a state where everything that begins with CPU 0's transition has been explored. The search
+then lets CPU 1 go first. CPU 0 is *asleep* there for as long as the other transitions commute
+with its own, because CPU 0 would only lead to states that were met when it went first.
 
 Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems" (1996), chapter
-5, with its rule for remembered states. Deviations: what a transition does is known once it
-has been made; what a check judges by counts as touched, where the check is told.
+5, with its rule for remembered states. Deviations: what a transition does is known only after
+it was made; the state that a check judges by counts as touched when the check is told.
 """
 
 from __future__ import annotations

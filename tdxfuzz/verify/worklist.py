@@ -1,4 +1,4 @@
-"""What a search in full is to do, has done, and has yet to do."""
+"""The bounds, the counts and the worklist of a search in all orders."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.events import FindingShrunk, Stopped, WorkerLost
 from tdxfuzz.campaign.task import Task
 from tdxfuzz.campaign.workers import FinishedTask
+from tiers import slow
 
 distributed = pytest.importorskip("distributed")
 
@@ -40,7 +41,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), slow]
 
 
 def counted(campaign: Campaign) -> list[tuple[object, ...]]:

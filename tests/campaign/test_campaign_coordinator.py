@@ -21,11 +21,12 @@ from tdxfuzz.campaign.events import (
     WorkerLost,
 )
 from tdxfuzz.campaign.store import Store, StoreError
-from tdxfuzz.campaign.summary import summary
+from tdxfuzz.campaign.summary import summarise
 from tdxfuzz.campaign.task import ATTEMPTS, Answer, HuntAnswer, HuntTask, ShrinkTask, Sighting, Task
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import ReplayResult, replay
+from tiers import slow
 
 CASES = 6 * SMALL.batch
 
@@ -40,14 +41,15 @@ def test_a_campaign_finds_shrinks_and_writes(tmp_path: Path) -> None:
     for path in (met.path, shrunk.path):
         assert replay(read(Path(path))).result is ReplayResult.FAILED
     with campaign.store() as store:
-        told = summary(store)
-    assert [(d.name, d.verdict, d.cases) for d in told.designs] == [
+        summary = summarise(store)
+    assert [(d.name, d.verdict, d.cases) for d in summary.designs] == [
         ("hint", "fail", CASES // 2),
-        ("merged", told.designs[1].verdict, CASES // 2),
+        ("merged", summary.designs[1].verdict, CASES // 2),
     ]
-    assert told.entries == len(campaign.folder.entries())
+    assert summary.entries == len(campaign.folder.entries())
 
 
+@slow
 def test_two_runs_come_to_what_one_run_comes_to(tmp_path: Path) -> None:
     whole, halves = Campaign(tmp_path / "a"), Campaign(tmp_path / "b")
     whole.run(Limits(cases=CASES))
@@ -69,6 +71,7 @@ def test_two_runs_come_to_what_one_run_comes_to(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
 
 
+@slow
 def test_a_campaign_that_is_done_does_nothing_more(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=CASES))
@@ -131,11 +134,11 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=2 * SMALL.batch), InlineWorkers(SMALL, spoil))
     (cut,) = campaign.told(DesignCutOff)
-    assert cut == DesignCutOff("hint", f"{ATTEMPTS} times in one place: no answer within 5 s")
+    assert cut == DesignCutOff("hint", f"one task failed {ATTEMPTS} times: no answer within 5 s")
     with campaign.store() as store:
-        told = summary(store)
-    assert (told.verdict, told.exit_code) == ("error", 2)
-    assert told.designs[0].why.startswith("cut off: 3 times")
+        summary = summarise(store)
+    assert (summary.verdict, summary.exit_code) == ("error", 2)
+    assert summary.designs[0].why.startswith("cut off: one task failed 3 times")
 
 
 def test_with_no_design_left_it_stops(tmp_path: Path) -> None:
@@ -160,6 +163,7 @@ def test_a_finding_that_cannot_be_shrunk_is_kept(tmp_path: Path) -> None:
     assert replay(read(path)).result is ReplayResult.FAILED
 
 
+@slow
 def test_ten_thousand_findings_of_a_bucket_are_one(tmp_path: Path) -> None:
     race = TaskRunner(SMALL).do(HuntTask(0, "hint", "portfolio", 1, 400))
     assert isinstance(race, HuntAnswer)
@@ -195,7 +199,7 @@ def test_a_plateau_ends_it(tmp_path: Path) -> None:
         return HuntAnswer(task.number, cases=1)
 
     why = campaign.run(Limits(plateau=0.1), InlineWorkers(settings, nothing_new))
-    assert why == "nothing new for 0.1 s"
+    assert why == "no new feature for 0.1 s"
 
 
 def test_a_clock_that_jumps_changes_nothing(
@@ -209,6 +213,7 @@ def test_a_clock_that_jumps_changes_nothing(
         assert 0 < store.totals().seconds < 600
 
 
+@slow
 def test_files_that_a_crash_kept_from_being_written_are_written(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=CASES))
@@ -234,7 +239,9 @@ def test_a_full_disk_ends_it_with_the_file_named(tmp_path: Path) -> None:
         task = HuntTask(10, "hint", "portfolio", 1, 1)
         full = HuntAnswer(10, 1, calls=tuple((0, code, 1) for code in range(5_000)))
         with (
-            pytest.raises(StoreError, match=r"store\.sqlite: database or disk is full; what was"),
+            pytest.raises(
+                StoreError, match=r"store\.sqlite: database or disk is full; the counts so far"
+            ),
             store.transaction(),
         ):
             store.count(task, full, "portfolio")

@@ -10,13 +10,14 @@ import pytest
 
 from campaigns import SMALL, Campaign, InlineWorkers
 from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.corpus import Corpus, Minimised, minimise
+from tdxfuzz.campaign.corpus import Corpus, MinimiseResult, minimise
 from tdxfuzz.campaign.events import CorpusMerged, EntrySetAside, WorkerLost
 from tdxfuzz.campaign.folder import entry_name, finding_name
 from tdxfuzz.campaign.task import ATTEMPTS, MeasureTask, Task
 from tdxfuzz.campaign.work import features_in
 from tdxfuzz.repro.read import parse_case, read_text
 from tdxfuzz.repro.reproducer import SUFFIX
+from tiers import slow
 
 CASES = 4 * SMALL.batch
 
@@ -51,7 +52,7 @@ def test_the_corpus_reaches_what_the_store_says(campaign: Campaign) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "not a reproducer file"),
+        (b"", "this is not a reproducer"),
         (b"format = 1\nmodel =", "not valid TOML"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b"x" * (2 << 20), "larger than 1048576 bytes"),
@@ -79,7 +80,7 @@ def test_an_entry_that_says_something_else_by_now_is_set_aside(campaign: Campaig
     first.write_text(second.read_text("utf-8"), "utf-8")
     campaign.run(Limits(cases=CASES))
     (aside,) = campaign.told(EntrySetAside)
-    assert "changed since it was written" in aside.why
+    assert "changed after it was written" in aside.why
 
 
 def test_an_entry_spoilt_while_it_runs_is_set_aside(campaign: Campaign) -> None:
@@ -117,21 +118,22 @@ def test_a_design_from_another_campaign_is_set_aside(campaign: Campaign) -> None
     (campaign.folder.corpus / "x.tdx.toml").write_text(stranger, "utf-8")
     campaign.run(Limits(cases=CASES))
     (aside,) = campaign.told(EntrySetAside)
-    assert aside.why == "design '../../etc/passwd' is not one of this campaign"
+    assert aside.why == "design '../../etc/passwd' does not belong to this campaign"
 
 
+@slow
 def test_minimised_it_reaches_the_same_with_less(campaign: Campaign) -> None:
     before = reached(campaign)
     workers = InlineWorkers(campaign.settings)
     with campaign.store() as store:
-        done = minimise(campaign.folder, store, campaign.settings, workers)
-        assert len(store.entry_names()) == done.after
-    assert done.after < done.before
-    assert len(campaign.folder.entries()) == done.after
+        result = minimise(campaign.folder, store, campaign.settings, workers)
+        assert len(store.entry_names()) == result.after
+    assert result.after < result.before
+    assert len(campaign.folder.entries()) == result.after
     assert reached(campaign) == before
     with campaign.store() as store:
         again = minimise(campaign.folder, store, campaign.settings, workers)
-    assert again == Minimised(done.after, done.after)
+    assert again == MinimiseResult(result.after, result.after)
 
 
 HANGS = "no answer within 5 s"
@@ -161,13 +163,13 @@ def test_a_file_from_elsewhere_that_hangs_is_set_aside(campaign: Campaign) -> No
 def test_minimising_sets_aside_what_hangs_and_keeps_the_rest(campaign: Campaign) -> None:
     entries = campaign.folder.entries()
     with campaign.store() as store:
-        done = minimise(campaign.folder, store, campaign.settings, hanging(entries[0].name))
+        result = minimise(campaign.folder, store, campaign.settings, hanging(entries[0].name))
         assert entries[0].name not in store.entry_names()
-    (aside,) = done.aside
+    (aside,) = result.aside
     assert aside.why == HANGS
     assert not entries[0].exists()
-    assert done.before == len(entries)
-    assert len(campaign.folder.entries()) == done.after > 0
+    assert result.before == len(entries)
+    assert len(campaign.folder.entries()) == result.after > 0
 
 
 @pytest.mark.parametrize("design", ["../../x", "/etc/passwd", "a\x00b", "ü" * 300, ""])

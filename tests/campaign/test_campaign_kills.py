@@ -18,6 +18,7 @@ from pathlib import Path
 from tdxfuzz.campaign.folder import Folder, entry_name
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.repro.read import parse_case, read, read_text
+from tiers import slow
 
 KILLS = int(os.environ.get("TDXFUZZ_KILLS", "4"))
 BATCH = 25
@@ -69,6 +70,7 @@ class Seen:
         self.hunts, self.buckets, self.entries = hunts, buckets, set(texts)
 
 
+@slow
 def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "c")
     rng = random.Random(1)

@@ -25,6 +25,7 @@ from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
 from tdxfuzz.campaign.settings import Subject
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
+from tiers import slow
 
 SUBJECTS = tuple(map(Subject, ("hint", "v3-base", "merged", "hostile")))
 CHROMIUM = shutil.which("chromium")
@@ -240,7 +241,7 @@ def test_an_empty_campaign_has_reports_too(tmp_path: Path) -> None:
     with campaign.store() as store:
         data = gather(campaign.folder, store)
         assert len(write_reports(campaign.folder, store)) == len(REPORTS)
-    assert "Nothing found in 2 designs: unknown" in html(data)
+    assert "No finding in 2 designs: unknown" in html(data)
     assert "not hunted yet" in markdown(data)
 
 
@@ -318,6 +319,7 @@ CONTRAST = """(() => {
     (a, b) => a[0] - b[0])[0] })()"""
 
 
+@slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
 def test_the_page_in_a_browser(
@@ -343,6 +345,7 @@ def test_the_page_in_a_browser(
     assert browser.ask(f"{long_word} || document.documentElement.scrollWidth") == width
 
 
+@slow
 def test_every_link_leads_somewhere(browser: Browser, data: Data) -> None:
     browser.open(1280, 900, "light")
     links = browser.ask("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
@@ -356,6 +359,7 @@ def test_every_link_leads_somewhere(browser: Browser, data: Data) -> None:
             assert (browser.page.parent / link).is_file(), link
 
 
+@slow
 def test_the_matrix_fits_a_desk_and_pictures_have_their_lanes(browser: Browser) -> None:
     browser.open(1280, 900, "light")
     frame = "document.querySelector('.wide')"

@@ -23,12 +23,13 @@ from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
+from tiers import first_quick
 
 EVERYTHING = Settings()
 HINT = HuntTask(number=3, design="hint", engine="portfolio", seed=1, cases=400)
 
 
-def hunted(task: HuntTask, settings: Settings = EVERYTHING) -> HuntAnswer:
+def answer_to(task: HuntTask, settings: Settings = EVERYTHING) -> HuntAnswer:
     answer = TaskRunner(settings).do(task)
     assert isinstance(answer, HuntAnswer)
     assert not answer.error
@@ -37,18 +38,21 @@ def hunted(task: HuntTask, settings: Settings = EVERYTHING) -> HuntAnswer:
 
 @pytest.mark.parametrize(
     "task",
-    [
-        HINT,
-        evolve(HINT, design="merged", scenario="map-zap", cases=100),
-        evolve(HINT, design="v6", cpus=3, engine="pct", cases=100),
-        evolve(HINT, design="hostile", cases=200),
-    ],
+    first_quick(
+        1,
+        [
+            evolve(HINT, design="merged", scenario="map-zap", cases=100),
+            evolve(HINT, design="v6", cpus=3, engine="pct", cases=100),
+            evolve(HINT, design="hostile", cases=200),
+            HINT,
+        ],
+    ),
     ids=lambda task: f"{task.design} {task.scenario or task.engine}",
 )
-def test_the_same_task_has_the_same_answer_on_any_bench(task: HuntTask) -> None:
+def test_the_same_task_has_the_same_answer_from_any_runner(task: HuntTask) -> None:
     used = TaskRunner(EVERYTHING)
     used.do(evolve(task, seed=99, cases=50))
-    first = hunted(task)
+    first = answer_to(task)
     again = used.do(task)
     assert isinstance(again, HuntAnswer)
     assert evolve(again, seconds=0) == evolve(first, seconds=0)
@@ -56,7 +60,7 @@ def test_the_same_task_has_the_same_answer_on_any_bench(task: HuntTask) -> None:
 
 
 def test_tasks_and_answers_survive_the_way() -> None:
-    answer = hunted(HINT)
+    answer = answer_to(HINT)
     assert answer_of(to_text(answer)) == answer
     shrink = ShrinkTask("hint", answer.sightings[0].bucket, answer.sightings[0].text)
     for task in (HINT, shrink):
@@ -66,7 +70,7 @@ def test_tasks_and_answers_survive_the_way() -> None:
 
 
 def test_a_hunt_goes_on_after_a_finding_and_counts_it() -> None:
-    answer = hunted(HINT)
+    answer = answer_to(HINT)
     (race,) = answer.sightings
     assert race.bucket == "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     assert race.times > 1
@@ -75,12 +79,12 @@ def test_a_hunt_goes_on_after_a_finding_and_counts_it() -> None:
 
 
 def test_muted_checks_find_nothing() -> None:
-    answer = hunted(evolve(HINT, muted=("pamt-in-use",)))
+    answer = answer_to(evolve(HINT, muted=("pamt-in-use",)))
     assert {seen.bucket.partition("/")[0] for seen in answer.sightings} <= {"unexpected-status"}
 
 
 def test_each_feature_is_told_once_and_shown_by_its_case() -> None:
-    answer = hunted(evolve(HINT, design="merged"))
+    answer = answer_to(evolve(HINT, design="merged"))
     features = Counter(feature for entry in answer.interesting for feature in entry.features)
     assert set(features.values()) == {1}
     assert any(feature & IS_STATE for feature in features)
@@ -90,9 +94,11 @@ def test_each_feature_is_told_once_and_shown_by_its_case() -> None:
 
 
 def test_mutants_come_from_their_parents_alone() -> None:
-    parents = tuple(entry.text for entry in hunted(evolve(HINT, design="merged")).interesting[:4])
+    parents = tuple(
+        entry.text for entry in answer_to(evolve(HINT, design="merged")).interesting[:4]
+    )
     task = evolve(HINT, design="merged", parents=parents, cases=150)
-    first, again = hunted(task), hunted(task)
+    first, again = answer_to(task), answer_to(task)
     assert evolve(first, seconds=0) == evolve(again, seconds=0)
     assert first.cases == 150
 
@@ -100,16 +106,16 @@ def test_mutants_come_from_their_parents_alone() -> None:
 def test_mutants_stay_on_the_module_that_was_asked_for() -> None:
     variant = next(name for name in VARIANTS if name != DEFAULT.name)
     task = evolve(HINT, design="merged", variant=variant, cases=150)
-    first = hunted(task)
+    first = answer_to(task)
     parents = tuple(entry.text for entry in first.interesting[:4])
-    answer = hunted(evolve(task, parents=parents))
+    answer = answer_to(evolve(task, parents=parents))
     entries = [*first.interesting, *answer.interesting]
     assert answer.interesting
     assert {parse_case(entry.text).world.module_variant for entry in entries} == {variant}
 
 
 def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:
-    (race,) = hunted(HINT).sightings
+    (race,) = answer_to(HINT).sightings
     shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", race.bucket, race.text))
     assert isinstance(shrunk, ShrinkAnswer)
     assert (shrunk.operations, shrunk.preemptions, shrunk.reliable) == (2, 1, 10)
@@ -117,10 +123,10 @@ def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:
 
 
 def test_what_does_not_show_cannot_be_shrunk() -> None:
-    (race,) = hunted(HINT).sightings
+    (race,) = answer_to(HINT).sightings
     shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", "refcount/-/-/negative", race.text))
     assert isinstance(shrunk, ShrinkAnswer)
-    assert shrunk.error == f"replayed, it showed {race.bucket}"
+    assert shrunk.error == f"a replay showed {race.bucket}"
 
 
 def test_a_design_that_is_not_there_is_told_in_the_answer() -> None:

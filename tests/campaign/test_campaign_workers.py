@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,19 @@ def workers(
         team.close()
 
 
+def pids() -> list[int]:
+    """Of the worker processes, which are all the children that we have."""
+    return [child.pid or 0 for child in active_children()]
+
+
 def answer(team: LocalWorkers, tasks: int = 1) -> list[FinishedTask]:
-    done: list[FinishedTask] = []
-    while len(done) < tasks:
-        done += team.wait(60)
-    return done
+    finished: list[FinishedTask] = []
+    while len(finished) < tasks:
+        finished += team.wait(60)
+    return finished
 
 
-def test_a_worker_answers_as_a_bench_does() -> None:
+def test_a_worker_answers_as_a_runner_does() -> None:
     settings = Settings()
     with workers(settings, 2) as team:
         assert (team.free(), team.size()) == (2, 2)
@@ -71,11 +77,11 @@ def test_a_worker_answers_as_a_bench_does() -> None:
         for task in tasks:
             team.submit(task)
         assert team.free() == 0
-        for done in answer(team, 2):
-            here = TaskRunner(settings).do(done.task)
+        for finished in answer(team, 2):
+            here = TaskRunner(settings).do(finished.task)
             assert isinstance(here, HuntAnswer)
-            assert isinstance(done.answer, HuntAnswer)
-            assert evolve(done.answer, seconds=0) == evolve(here, seconds=0)
+            assert isinstance(finished.answer, HuntAnswer)
+            assert evolve(finished.answer, seconds=0) == evolve(here, seconds=0)
         assert team.free() == 2
         assert team.rss() > 10 << 20
 
@@ -83,33 +89,33 @@ def test_a_worker_answers_as_a_bench_does() -> None:
 def test_a_worker_that_dies_is_replaced() -> None:
     with workers(Settings()) as team:
         team.submit(evolve(TASK, cases=10**9))
-        (pid,) = team.pids()
+        (pid,) = pids()
         os.kill(pid, signal.SIGKILL)
-        (done,) = answer(team)
-        assert (done.answer, done.problem) == (None, "its worker died (SIGKILL)")
+        (finished,) = answer(team)
+        assert (finished.answer, finished.problem) == (None, "the worker died (SIGKILL)")
         team.submit(TASK)
         (again,) = answer(team)
         assert again.answer is not None
-        assert team.pids() != [pid]
+        assert pids() != [pid]
 
 
 def test_one_that_died_idle_is_noticed_with_its_next_task() -> None:
     with workers(Settings()) as team:
-        (pid,) = team.pids()
+        (pid,) = pids()
         os.kill(pid, signal.SIGKILL)
         while rss_of(pid):
             time.sleep(0.01)
         team.submit(TASK)
-        (done,) = answer(team)
-        assert done.answer is None
-        assert "SIGKILL" in done.problem
+        (finished,) = answer(team)
+        assert finished.answer is None
+        assert "SIGKILL" in finished.problem
 
 
 def test_a_design_that_hangs_is_given_up(tmp_path: Path) -> None:
     with workers(user_settings(tmp_path, HANGS), patience=2.5) as team:
         team.submit(evolve(TASK, design="Mine"))
-        (done,) = answer(team)
-        assert (done.answer, done.problem) == (None, "no answer within 2.5 s")
+        (finished,) = answer(team)
+        assert (finished.answer, finished.problem) == (None, "no answer within 2.5 s")
 
 
 @pytest.mark.parametrize(
@@ -120,10 +126,10 @@ def test_a_design_that_hangs_is_given_up(tmp_path: Path) -> None:
 def test_a_design_that_breaks_is_told_in_the_answer(tmp_path: Path, text: str, why: str) -> None:
     with workers(user_settings(tmp_path, text), memory=GIBI) as team:
         team.submit(evolve(TASK, design="Mine"))
-        (done,) = answer(team)
-        assert isinstance(done.answer, HuntAnswer)
-        assert why in done.answer.error
-        assert "mine.py:" in done.answer.error
+        (finished,) = answer(team)
+        assert isinstance(finished.answer, HuntAnswer)
+        assert why in finished.answer.error
+        assert "mine.py:" in finished.answer.error
 
 
 def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:
@@ -131,11 +137,11 @@ def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HANGS)
     told = TaskRunner(settings).do(evolve(TASK, design="Mine"))
     assert isinstance(told, HuntAnswer)
-    assert "has changed since the campaign began" in told.error
+    assert "was changed after the campaign started" in told.error
 
 
 def test_workers_end_with_their_coordinator() -> None:
     team = LocalWorkers(Settings(), 1, 300, 4 * GIBI)
-    (pid,) = team.pids()
+    (pid,) = pids()
     team.close()
     assert rss_of(pid) == 0

@@ -23,7 +23,7 @@ def test_an_operation_reads_back_what_it_prints(text: str) -> None:
     [
         ("fly 0", "unknown operation 'fly'; known: create, destroy, map, zap"),
         ("map 0", "map takes 2 arguments (td, slot)"),
-        ("create 0 1", "create takes 1 arguments (td)"),
+        ("create 0 1", "create takes 1 argument (td), not 2"),
         ("create 4", "td must be 0..3"),
         ("map 0 -1", "slot must be 0..7"),
         ("map 0 x", "invalid literal"),
@@ -65,7 +65,7 @@ def test_a_case_must_fit_its_world() -> None:
         Case("merged", world, programs=((Op("create", (1,)),), ()))
     with pytest.raises(ValueError, match="the world has only 1 slots"):
         Case("merged", world, setup=(Op("map", (0, 1)),))
-    with pytest.raises(ValueError, match="switch to CPU 4 of 2"):
+    with pytest.raises(ValueError, match="switch to CPU 4, but there are 2 CPUs"):
         Case("merged", world, schedule=Schedule.of([(0, 4)]))
     with pytest.raises(ValueError, match="more than 64 operations"):
         Case("merged", world, setup=(Op("create", (0,)),) * (MAX_OPERATIONS + 1))

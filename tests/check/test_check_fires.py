@@ -43,7 +43,7 @@ def alone(*texts: str) -> Case:
 LIFE = alone("create 0", "map 0 0", "zap 0 0", "destroy 0")
 
 EXPECTED: list[tuple[type[RefcountLayer], Case, str, str]] = [
-    (KeepsSpare, LIFE, "page-leak/-/-/PAMT page", "nobody will free it"),
+    (KeepsSpare, LIFE, "page-leak/-/-/PAMT page", "but no owner will free it"),
     (Dirty, LIFE, "page-owner/-/-/unscrubbed PAMT page", "is freed unscrubbed"),
     (FreesTwice, LIFE, "page-owner/-/-/double free", "is freed, but it is not allocated"),
     (FreesInUse, LIFE, "page-owner/-/-/PAMT page", "while the module uses it as PAMT page"),
@@ -56,7 +56,7 @@ EXPECTED: list[tuple[type[RefcountLayer], Case, str, str]] = [
         "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/PAMT_PAGE_NOT_EMPTY/-",
         "which the design does not handle",
     ),
-    (FailsForNoReason, LIFE, "unexpected-status/get/-EIO/-", "though memory is not out"),
+    (FailsForNoReason, LIFE, "unexpected-status/get/-EIO/-", "although memory is left"),
     (NoPair, LIFE, "pamt-in-use/TDH.PHYMEM.PAMT.ADD/not called/range", "has no pair"),
     (MiscountsPages, LIFE, "module-fatal/TDH.PHYMEM.PAMT.REMOVE/FATAL_343/module", "shut down"),
     (MiscountsPages, alone("create 0"), "module-state/-/-/page_count", "are in use"),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Answer, Invoke
+from commands import Answer, Invoke
 from tdxfuzz.campaign.store import Store, StoreError
+from tiers import slow
 
 SMALL = ("--cases", 240, "--batch", 80, "--workers", 1, "--seed", 6)
 
@@ -25,7 +26,7 @@ def begun(invoke: Invoke) -> Answer:
 def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     assert begun.code == 1
     lines = begun.out.splitlines()
-    assert lines[0] == "a campaign in c: 2 designs, 1 worker, seed 6"
+    assert lines[0] == "starting a campaign in c: 2 designs, 1 worker, seed 6"
     path = "c/findings/hint-pamt-in-use-phymem-pamt-remove-success-range-9c3525c2.tdx.toml"
     bucket = "hint: pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     assert f"found {bucket} after 195 cases" in lines
@@ -47,14 +48,15 @@ def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invok
     assert (finding["operations"], finding["reliable"]) == (2, 10)
 
 
+@slow
 def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     again = invoke("campaign", "run", "c", "hint", "merged", "--cases", 400, *SMALL[2:])
-    assert again.out.startswith("going on with c: 2 designs")
+    assert again.out.startswith("continuing the campaign in c: 2 designs")
     assert "stopped: 400 cases done" in again.out
     other = invoke("campaign", "run", "c", "hint", "v2", *SMALL)
     assert other.code == 2
-    assert "c/store.sqlite: subjects: this campaign was begun with" in other.err
-    assert other.err.endswith("give the same designs and options, or another folder\n")
+    assert "c/store.sqlite: subjects: this campaign was started with" in other.err
+    assert other.err.endswith("give the same designs and options, or use another folder\n")
 
 
 def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
@@ -65,6 +67,7 @@ def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
     assert len(document["reports"]) == 4  # type: ignore[arg-type]
 
 
+@slow
 def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None:
     number = len(list(Path("c/corpus").glob("*.toml")))
     assert invoke("campaign", "merge", "d", "c").out.startswith(f"{number} files copied")
@@ -79,13 +82,17 @@ def test_corpora_are_merged_and_minimised(begun: Answer, invoke: Invoke) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("status", "nowhere"), "nowhere/store.sqlite: no such store; begin one with: tdxfuzz"),
+        (("status", "nowhere"), "nowhere/store.sqlite: no such store; start one: tdxfuzz"),
         (("report", "nowhere"), "nowhere/store.sqlite: no such store"),
-        (("minimise", "empty"), "empty: no campaign was begun here"),
+        (("minimise", "empty"), "empty: no campaign here; start one: tdxfuzz"),
         (("run", "file", "hint"), "'file' is a file"),
         (("run", "c", "hnt"), "unknown design 'hnt'; did you mean hint"),
         (("run", "c", "hint", "--time", "soon"), "'soon' is not a duration"),
-        (("run", "c", "hint", "--scheduler", "tcp://127.0.0.1:1"), "--scheduler tcp://127"),
+        pytest.param(
+            ("run", "c", "hint", "--scheduler", "tcp://127.0.0.1:1"),
+            "--scheduler tcp://127",
+            marks=slow,
+        ),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
@@ -148,12 +155,13 @@ def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     assert f"c: a campaign is running here (process {first.pid}); stop it first" in busy.err
     os.killpg(first.pid, signal.SIGINT)
     out, err = first.communicate(timeout=120)
-    assert "stopped: SIGINT: finishing what is being done" in out
+    assert "stopped: SIGINT: finishing the running tasks" in out
     assert first.returncode in (1, 3)
     assert "Traceback" not in err
     assert Path("c/report.html").is_file()
 
 
+@slow
 def test_a_second_ctrl_c_stops_at_once(invoke: Invoke) -> None:
     running = start("--batch", "1000000000", "--time", "1h")
     # The first sample is taken once a worker is busy; before that one Ctrl-C ends it all.

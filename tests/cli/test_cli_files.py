@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
 from tdxfuzz.generate.codec import encode
 from tdxfuzz.repro.read import read

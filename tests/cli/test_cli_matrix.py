@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from tdxfuzz.survey.matrix import COLUMNS
+from tiers import slow
 
 QUICK = ("--scenario", "zap-remap", "--time", "4s")
 
@@ -45,6 +46,7 @@ def test_compare_puts_designs_through_the_same_programs(invoke: Invoke) -> None:
     assert document["broken"] == {"none": document["programs"]}
 
 
+@slow
 def test_compare_names_what_breaks(invoke: Invoke) -> None:
     answer = invoke("matrix", "v6", "rfc", "--compare", "--time", "3s")
     assert answer.code == 1
@@ -57,8 +59,8 @@ def test_compare_names_what_breaks(invoke: Invoke) -> None:
     ("arguments", "message"),
     [
         (("v6", "--compare"), "--compare needs two designs or more"),
-        (("v6", "v6", "--compare"), "--compare needs two designs or more, each once"),
-        (("v6", "v5", "--compare", "--scenario", "zap-zap"), "--compare goes with neither"),
+        (("v6", "v6", "--compare"), "--compare needs two designs or more, each named once"),
+        (("v6", "v5", "--compare", "--scenario", "zap-zap"), "--compare takes neither"),
         (("v6", "--scenario", "zip-zap"), "unknown scenario 'zip-zap'"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import check_golden
 
 
@@ -39,10 +39,10 @@ def test_the_keys_that_scripts_rely_on(invoke: Invoke) -> None:
     ("options", "said"),
     [
         (("--ram", "much"), "'much' is not a size; write 512MiB, 256GB or 1TiB"),
-        (("--ram", "0"), "--ram must be more than nothing"),
+        (("--ram", "0"), "--ram must be more than 0"),
         (("--ram", "1T", "--tds", 2), "--tds needs --td-memory"),
-        (("--ram", "1T", "--tdmr", "1G"), "'1G' is no TDMR; write BASE:SIZE"),
-        (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR are multiples of 1GiB"),
+        (("--ram", "1T", "--tdmr", "1G"), "'1G' is not a TDMR; write BASE:SIZE"),
+        (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR must be multiples of 1GiB"),
         (("--ram", "1T", "--huge", 2), "is not in the range 0<=x<=1"),
         ((), "Missing option '--ram'"),
     ],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import click
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from golden_files import ROOT, check_golden
 from tdxfuzz.cli.main import CLOSED_PIPE, cli
 
@@ -89,6 +91,25 @@ def test_conform_json_has_the_keys_scripts_rely_on(invoke: Invoke) -> None:
         "agree": 115,
         "first_divergence": None,
     }
+
+
+def test_without_arguments_conform_reads_all_sets_each_with_its_own_td_params(
+    invoke: Invoke,
+) -> None:
+    """The second set has pages that the first set's ``td_params.json`` does not have."""
+    folder = Path("corpus/conformance")
+    for name in ("", "second"):
+        (folder / name).mkdir(parents=True)
+        with gzip.open(RECORDINGS / name / "locks.jsonl.gz", "rb") as file:
+            few = gzip.compress(b"".join(islice(file, 0, None, 20)))
+        (folder / name / "locks.jsonl.gz").write_bytes(few)
+        shutil.copy(RECORDINGS / name / "td_params.json", folder / name)
+    answer = invoke("conform")
+    assert answer.out.splitlines() == [
+        "locks.jsonl.gz: locks, 6 traces: 6 of 6 agree",
+        "second/locks.jsonl.gz: locks, 11 traces: 11 of 11 agree",
+    ]
+    assert answer.code == 0
 
 
 def test_recordings_that_cannot_be_read_are_named(invoke: Invoke) -> None:

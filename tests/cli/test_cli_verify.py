@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Invoke
+from commands import Invoke
 from tdxfuzz.cli import verify
+from tiers import slow
 
 SMALL = ("--scenario", "zap-zap")
 
@@ -18,8 +19,8 @@ def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
     answer = invoke("verify", "v6", *SMALL)
     assert answer.code == 0
     assert re.fullmatch(
-        r"v6 zap-zap: pass: all orders, 116 states, 197 transitions, 76 schedules, depth 11, "
-        r"2 final states, [\d.]+ s\n",
+        r"v6 zap-zap: pass \(every order ends\): all orders, 116 states, 197 transitions, "
+        r"76 schedules, depth 11, 2 final states, [\d.]+ s\n",
         answer.out,
     )
 
@@ -48,7 +49,7 @@ def test_who_gives_no_bound_waits_two_minutes_at_most(
     command = ("verify", "v6", "--scenario", "zap-zap")
     answer = invoke(*command)
     assert answer.code == 3
-    assert "unknown (more than 0 s)" in answer.out
+    assert "unknown (the bound of 0 s was reached)" in answer.out
     for bound in (("--full",), ("--preemptions", 1), ("--time", "1m"), ("--checkpoint", "kept")):
         assert invoke(*command, *bound).code == 0
 
@@ -67,10 +68,10 @@ def test_an_unfinished_search_is_kept_and_goes_on(invoke: Invoke) -> None:
     assert "zap-zap: unfinished, kept in kept/v6-zap-zap-2.verify.gz" in first.out
     changed = invoke(*command, "--preemptions", 1)
     assert changed.code == 2
-    assert "remove it to begin again" in changed.err
+    assert "remove the file to start again" in changed.err
     second = invoke(*command, "--time", "60s")
     assert second.code == 0
-    assert "going on from" in second.out
+    assert "continued from" in second.out
     assert not list(Path("kept").iterdir())
 
 
@@ -109,7 +110,7 @@ def test_hostile_calls_are_combined_after_each_setup(invoke: Invoke) -> None:
     assert answer.code == 3
     (result,) = json.loads(answer.out)["results"]
     assert (result["scenario"], result["verdict"]) == ("bare", "unknown")
-    assert result["why"] == "more than 0.01 s"
+    assert result["why"] == "the bound of 0.01 s was reached"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,7 @@ def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem:
     assert problem in answer.err
 
 
+@slow
 def test_hostile_triples(invoke: Invoke) -> None:
     options = ("--scenario", "bare", "--preemptions", 0, "--time", "3s")
     answer = invoke("verify", "hostile", "--cpus", 3, *options)

@@ -26,6 +26,7 @@ from tdxfuzz.engines.windows import Windows
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY, End, Schedule, Simulator
+from tiers import slow
 
 CASE = Case(
     "merged",
@@ -171,6 +172,7 @@ def finds(policy: PriorityPolicy, base: BaseRun) -> bool:
     return base.rerun.run(policy=policy).finding is not None
 
 
+@slow
 def test_pct_finds_as_often_as_its_probability_says() -> None:
     base = BaseRun(RACE)
     draws = [
@@ -184,6 +186,7 @@ def test_pct_finds_as_often_as_its_probability_says() -> None:
     assert_drawn_with(chance, [rate(FairPct(depth=2), 3)])
 
 
+@slow
 def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
     base = BaseRun(RACE)
 

@@ -25,16 +25,21 @@ OTHER_VARIANT = next(name for name in VARIANTS if name != DEFAULT.name)
     ("design", "options", "names", "reason"),
     [
         (HOSTILE, {"scenario": MAP_ZAP}, {HOSTILE, "--scenario"}, "hostile takes no --scenario"),
-        ("v6", {"huge": Huge.FEW, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws programs"),
-        (HOSTILE, {"huge": Huge.FEW}, {"--huge", HOSTILE}, "--huge draws programs itself"),
+        ("v6", {"huge": Huge.FEW, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws its own"),
+        (HOSTILE, {"huge": Huge.FEW}, {"--huge", HOSTILE}, "--huge draws its own programs"),
         (
             "v6",
             {"huge": Huge.REAL, "engine": HYPOTHESIS},
             {"--huge", "--engine"},
-            "not with --sce",
+            "without --sce",
         ),
-        ("v6", {"faults": ("alloc",), "engine": HYPOTHESIS}, {"--faults"}, "does not go with host"),
-        (HOSTILE, {"faults": ("alloc",)}, {"--faults", HOSTILE}, "--faults does not go with"),
+        (
+            "v6",
+            {"faults": ("alloc",), "engine": HYPOTHESIS},
+            {"--faults"},
+            "works only without host",
+        ),
+        (HOSTILE, {"faults": ("alloc",)}, {"--faults", HOSTILE}, "--faults works only without"),
         (
             "v6",
             {"cpus": 3, "scenario": MAP_ZAP},
@@ -97,6 +102,6 @@ def test_the_plan_says_which_hunt_it_is_for() -> None:
 
 
 def test_a_budget_says_what_it_is_in_words() -> None:
-    assert str(Budget(60.0)) == "up to 60 s"
-    assert str(Budget(1.5, 20)) == "up to 1.5 s or 20 cases"
+    assert str(Budget(seconds=60.0)) == "up to 60 s"
+    assert str(Budget(seconds=1.5, cases=20)) == "up to 1.5 s or 20 cases"
     assert str(Budget()) == "without a limit"

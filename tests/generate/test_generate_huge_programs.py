@@ -17,8 +17,8 @@ from tdxfuzz.run.footprint import BaseRun
 
 
 def test_every_layout_and_operation_occurs() -> None:
-    source = RandomChoices(Random(2))
-    cases = [draw_huge_case(source, "merged", Huge.FEW) for _ in range(300)]
+    choices = RandomChoices(Random(2))
+    cases = [draw_huge_case(choices, "merged", Huge.FEW) for _ in range(300)]
     worlds = [case.world for case in cases]
     assert {(w.guest_ranges, w.kernel_ranges, w.fresh_ranges) for w in worlds} == set(LAYOUTS)
     names = {op.name for case in cases for ops in case.programs for op in ops}
@@ -32,10 +32,10 @@ def test_every_layout_and_operation_occurs() -> None:
 
 
 def test_a_case_survives_bytes() -> None:
-    source = RandomChoices(Random(3))
+    choices = RandomChoices(Random(3))
     for huge in Huge:
         for _ in range(50):
-            case = draw_huge_case(source, "v6", huge, cpus=3)
+            case = draw_huge_case(choices, "v6", huge, cpus=3)
             assert decode(encode(case), "v6") == case
 
 
@@ -50,10 +50,10 @@ def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_page_of_the_real_size_is_split_and_zapped(seed: int) -> None:
-    source = RandomChoices(Random(seed))
+    choices = RandomChoices(Random(seed))
     longest = 0
     for _ in range(4):
-        ran = BaseRun(draw_huge_case(source, "merged", Huge.REAL)).run
+        ran = BaseRun(draw_huge_case(choices, "merged", Huge.REAL)).run
         assert ran.case.world.entries == ALL_ENTRIES
         assert ran.finding is None
         longest = max(longest, ran.outcome.steps)

@@ -20,10 +20,10 @@ def test_a_seed_gives_the_same_program_each_time() -> None:
 
 def test_setups_never_fail_and_most_programs_meet() -> None:
     seen: Counter[Contention] = Counter()
-    source = RandomChoices(Random(1))
+    choices = RandomChoices(Random(1))
     for _ in range(200):
         try:
-            seen[run(draw_case(source, "merged")).contention] += 1
+            seen[run(draw_case(choices, "merged")).contention] += 1
         except SetupError as error:
             raise AssertionError("a drawn setup failed") from error
     assert seen[Contention.EDGE] >= 40
@@ -31,8 +31,8 @@ def test_setups_never_fail_and_most_programs_meet() -> None:
 
 
 def test_every_layout_and_operation_occurs() -> None:
-    source = RandomChoices(Random(2))
-    cases = [draw_case(source, "merged") for _ in range(200)]
+    choices = RandomChoices(Random(2))
+    cases = [draw_case(choices, "merged") for _ in range(200)]
     assert {(c.world.guest_ranges, c.world.kernel_ranges) for c in cases} == set(LAYOUTS)
     names = {op.name for c in cases for program in c.programs for op in program}
     assert names == set(OPERATIONS) - set(AREA_OPERATIONS)

@@ -20,6 +20,7 @@ from tdxfuzz.module.pamt import PT, Pamt2M
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.sim import End, Fault, Schedule
+from tiers import first_quick
 
 FEW = World(cpus=1, tds=2, slots=1, areas=1, entries=4)
 AREA = "0 0"
@@ -198,7 +199,7 @@ def test_a_miscounted_split_is_found(layer: type[Merged], bucket: str) -> None:
     assert found.bucket == bucket
 
 
-@pytest.mark.parametrize("design", ["v6", "merged"])
+@pytest.mark.parametrize("design", first_quick(1, ["v6", "merged"]))
 def test_a_td_may_be_killed_at_any_step_of_a_split(design: str) -> None:
     """Another CPU closes the VM: it goes when the split is over, and nothing is left."""
     world = evolve(FEW, cpus=2)

@@ -6,6 +6,7 @@ SYS.CONFIG is given lies in the host's memory from ``LIST`` on.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 
 from attrs import evolve, frozen
@@ -24,6 +25,13 @@ LIST = 1 << 25
 GLOBAL = 32
 DYNAMIC = 1 << 16
 """The bit of SYS.CONFIG's R8 that asks for dynamic PAMT."""
+
+
+def tdmr_info_bytes(info: TdmrInfoEntry) -> bytes:
+    """TDMR_INFO as the host writes it: 20 areas of two quadwords each."""
+    areas = [info.tdmr, *reversed(info.pamt), *info.reserved]
+    areas += [Area(0, 0)] * (20 - len(areas))
+    return struct.pack("<40Q", *(number for area in areas for number in (area.base, area.size)))
 
 
 def entry(
@@ -91,7 +99,7 @@ class BootLab(Lab):
         for i, info in enumerate(infos):
             hpa = LIST + (i + 1) * SIZE_4K
             self.module.memory.write(LIST + 8 * i, hpa.to_bytes(8, "little"))
-            self.module.memory.write(hpa, info.to_bytes())
+            self.module.memory.write(hpa, tdmr_info_bytes(info))
 
     def config(self, *infos: TdmrInfoEntry, dynamic: bool = True, hkid: int = GLOBAL) -> Result:
         """SYS.CONFIG with these TDMRs."""

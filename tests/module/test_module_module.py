@@ -137,15 +137,6 @@ def test_a_module_nobody_watches_works_as_well() -> None:
     assert answers == [0, 0]
 
 
-def test_a_plain_watch_ignores_everything(lab: Lab) -> None:
-    lab.module.watch = ModuleWatch()
-    td = lab.td()
-    td.aug(NEW)
-    td.remove()
-    kill(lab)
-    lab.module.touched_page_given_back(page(0), "entry")
-
-
 def test_a_fatal_error_says_number_and_reason() -> None:
     fatal = ModuleFatal(343, "because")
     assert (str(fatal), fatal.fatal_id, fatal.why) == ("fatal error 343: because", 343, "because")

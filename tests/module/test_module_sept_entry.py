@@ -124,7 +124,6 @@ def test_an_entry_keeps_the_address_through_block_and_unblock(hpa: int, hkid: in
 def test_predicates_of_states(state: SeptState) -> None:
     assert state.is_blocked is state.name.endswith("BLOCKED")
     assert state.is_pending is state.name.startswith("PENDING")
-    assert state.needs_tracking is (state is not S.FREE)
 
 
 def test_pending_pages_cannot_be_read_and_mapped_ones_can() -> None:

@@ -17,6 +17,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
+from tiers import first_quick
 
 BUDGET = Budget(cases=12_000)
 
@@ -81,7 +82,7 @@ def first_of(design: str, seed: int) -> Run | None:
     return hunt(HuntPlan(design, BUDGET, seed=seed)).found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", first_quick(1, [1, 2]))
 @pytest.mark.parametrize("design", FOUND)
 def test_a_broken_design_is_found_and_its_trace_is_short(design: str, seed: int) -> None:
     found = first_of(design, seed)
@@ -95,9 +96,10 @@ def test_a_broken_design_is_found_and_its_trace_is_short(design: str, seed: int)
     assert size <= MINIMA.get((design, best.finding.bucket), (6, 3)), best.finding.bucket
 
 
+@pytest.mark.parametrize("cases", first_quick(1, [700, 2_500]))
 @pytest.mark.parametrize("design", SOUND)
-def test_a_sound_design_stays_clean(design: str) -> None:
-    result = hunt(HuntPlan(design, Budget(cases=2_500)))
+def test_a_sound_design_stays_clean(design: str, cases: int) -> None:
+    result = hunt(HuntPlan(design, Budget(cases=cases)))
     assert result.found is None, result.found and result.found.finding
     assert result.statistics.unseen() == []
 

@@ -14,6 +14,7 @@ from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
+from tiers import first_quick
 
 BUDGET = Budget(cases=12_000)
 
@@ -37,7 +38,7 @@ class V5Locked(V5):
         return self.pamt_lock
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", first_quick(1, [1, 3]))
 @pytest.mark.parametrize("design", CLASHES)
 def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
     plan = HuntPlan(design, BUDGET, seed=seed, scenario=SCENARIOS["split-map"])
@@ -49,7 +50,7 @@ def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
     assert (best.case.operations, best.preemptions) <= (2, 3)
 
 
-@pytest.mark.parametrize("seed", [1, 4])
+@pytest.mark.parametrize("seed", first_quick(1, [1, 4]))
 def test_it_is_found_without_a_scenario(seed: int) -> None:
     """In v5 itself the softirq is found first."""
     found = hunt(HuntPlan("v5-irqsave", BUDGET, seed=seed, huge=Huge.FEW)).found
@@ -70,8 +71,9 @@ def test_the_lock_is_what_mends_it() -> None:
     assert verify(case, V5Locked, Bounds()).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("cases", first_quick(1, [300, 1_500]))
 @pytest.mark.parametrize("design", ["v6-base", "v6", "merged", "spin-on-busy", "global-rwlock"])
-def test_a_hunt_of_the_others_finds_nothing(design: str) -> None:
-    result = hunt(HuntPlan(design, Budget(cases=1_500), huge=Huge.FEW))
+def test_a_hunt_of_the_others_finds_nothing(design: str, cases: int) -> None:
+    result = hunt(HuntPlan(design, Budget(cases=cases), huge=Huge.FEW))
     assert result.found is None
     assert result.statistics.busy or design not in ("spin-on-busy", "global-rwlock")

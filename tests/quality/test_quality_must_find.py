@@ -16,12 +16,13 @@ from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.stateful import concurrent_machine
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
+from tiers import first_quick, slow
 
 HINT = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 BUDGET = Budget(cases=8_000)
 
 
-@pytest.mark.parametrize("seed_number", range(1, 6))
+@pytest.mark.parametrize("seed_number", first_quick(1, range(1, 6)))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_finds_the_hint_race(engine: str, seed_number: int) -> None:
     found = hunt(HuntPlan("hint", BUDGET, engine=engine, seed=seed_number)).found
@@ -30,7 +31,7 @@ def test_every_engine_finds_the_hint_race(engine: str, seed_number: int) -> None
     assert found.finding.bucket == HINT
 
 
-@pytest.mark.parametrize("seed_number", range(1, 4))
+@pytest.mark.parametrize("seed_number", first_quick(1, range(1, 4)))
 def test_hypothesis_finds_the_hint_race(seed_number: int) -> None:
     plan = HuntPlan("hint", BUDGET, engine=HYPOTHESIS, seed=seed_number)
     found = hunt_with_hypothesis(plan).found
@@ -49,6 +50,7 @@ def test_hypothesis_hunts_hostile_calls_to_the_end() -> None:
     assert twice.table() == statistics.table()
 
 
+@slow
 def test_the_concurrent_machine_finds_the_hint_race(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +148,7 @@ class SetsBeforeItAdds(V6):
         return 0 if status is None else -EIO
 
 
-@pytest.mark.parametrize("seed_number", [1, 2])
+@pytest.mark.parametrize("seed_number", first_quick(1, [1, 2]))
 @pytest.mark.parametrize(
     "layer", [Unlocked, LooksBeforeItLocks, CountsDownOutside, SetsBeforeItAdds]
 )

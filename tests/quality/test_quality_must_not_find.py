@@ -6,12 +6,14 @@ import pytest
 
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tiers import first_quick
 
 
-@pytest.mark.parametrize("cpus", [2, 3])
+@pytest.mark.parametrize("cases", first_quick(1, [600, 4_000]))
+@pytest.mark.parametrize("cpus", first_quick(1, [3, 2]))
 @pytest.mark.parametrize("design", ["v6", "merged"])
-def test_a_sound_design_is_clean_and_was_really_tried(design: str, cpus: int) -> None:
-    result = hunt(HuntPlan(design, Budget(cases=4_000), cpus=cpus))
+def test_a_sound_design_is_clean_and_was_really_tried(design: str, cpus: int, cases: int) -> None:
+    result = hunt(HuntPlan(design, Budget(cases=cases), cpus=cpus))
     assert result.found is None
     assert result.statistics.unseen() == []
     witnesses = result.statistics.witnesses()

@@ -35,7 +35,9 @@ def test_an_error_is_caught(name: str) -> None:
 def test_a_text_that_the_code_has_not_once_is_refused(tmp_path: Path) -> None:
     stale = tmp_path / "mutants.toml"
     stale.write_text(
-        LIST.read_text().replace("page_count=len(m.pamt.small))", "page_count=0x200)", 1)
+        LIST.read_text().replace(
+            "page_count=m.pamt.split.pages_at(LEVEL_2M))", "page_count=0x200)", 1
+        )
     )
     with pytest.raises(ValueError, match=r"'DEMOTE counts 511 .* leaves/mem_size.py 0 times"):
         read_mutants(stale)

@@ -28,6 +28,7 @@ from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
+from tiers import first_quick
 
 BUDGET = Budget(cases=8_000)
 
@@ -78,12 +79,12 @@ def test_a_pair_still_in_place_must_not_fail_a_get() -> None:
     assert "HPA_RANGE_NOT_FREE" in finding.message
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
 def test_a_top_up_one_pair_short_is_found(seed: int) -> None:
     assert first_bucket(OnePairShort, seed) == "cache-underflow/-/-/PAMT page"
 
 
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize("seed", first_quick(1, range(1, 21)))
 def test_a_vcpu_destroyed_without_having_been_initialised_is_found(seed: int) -> None:
     bucket = "cache-underflow/-/-/PAMT page list"
     assert first_bucket(HeadMadeByInit, seed) == bucket
@@ -98,7 +99,7 @@ def test_a_vcpu_that_ran_may_go() -> None:
     assert run(early, HeadMadeByInit).finding is not None
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
 def test_an_external_update_done_twice_for_one_entry_is_found(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
+from tiers import only_quick
 
 each = pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name.split(".")[0])
 
@@ -56,22 +58,58 @@ def test_it_is_written_the_way_we_write(path: Path) -> None:
 
 
 @each
-@pytest.mark.parametrize("width", [72, 100])
-def test_its_columns_fit_and_read_as_they_should(path: Path, width: int) -> None:
-    text = columns(run(read(path).case, traced=True), width)
-    assert max(map(len, text.splitlines())) <= width
-    check_golden(f"{short(path)}.{width}.txt", text)
+def test_its_columns_fit_into_a_mail_and_read_as_they_should(path: Path) -> None:
+    text = columns(run(read(path).case, traced=True), 72)
+    assert max(map(len, text.splitlines())) <= 72
+    check_golden(f"{short(path)}.72.txt", text)
+
+
+def test_the_race_in_wide_columns() -> None:
+    text = columns(run(read(HINT_RACE).case, traced=True), 100)
+    check_golden(f"{short(HINT_RACE)}.100.txt", text)
+
+
+def words(text: str) -> str:
+    """What columns say, however they are broken into lines."""
+    return "".join(text.replace("TDH.", "").split())
 
 
 @each
-def test_every_step_can_be_shown(path: Path) -> None:
+def test_its_columns_say_the_same_at_any_width(path: Path) -> None:
     traced = run(read(path).case, traced=True)
-    text = steps(traced)
-    check_golden(f"{short(path)}.steps.txt", text)
-    assert f'"trace_hash": "{replay(read(path)).trace_hash}"' in as_json(traced)
+    narrow, wide = columns(traced, 72), columns(traced, 100)
+    assert max(map(len, wide.splitlines())) <= 100
+    assert words(wide) == words(narrow)
+
+
+def test_every_step_of_the_race() -> None:
+    text = steps(run(read(HINT_RACE).case, traced=True))
+    check_golden(f"{short(HINT_RACE)}.steps.txt", text)
 
 
 @each
+def test_every_step_and_every_record_has_a_line(path: Path) -> None:
+    traced = run(read(path).case, traced=True)
+    assert traced.trace is not None
+    lines = [line.split() for line in steps(traced).splitlines()]
+    assert len(lines) == len(traced.trace) + len(traced.findings)
+    for line, record in zip(lines, traced.trace, strict=False):
+        assert line[:4] == [str(record.step), "CPU", str(record.cpu), record.kind]
+    numbers = [int(line[0]) for line in lines if line[3] == "step"]
+    assert numbers == list(range(traced.outcome.steps))
+    for line, finding in zip(lines[len(traced.trace) :], traced.findings, strict=True):
+        assert " ".join(line[3:]).startswith(f"^ {finding.bucket}: ")
+
+
+@each
+def test_its_json_names_its_trace(path: Path) -> None:
+    document = json.loads(as_json(run(read(path).case, traced=True)))
+    assert document["trace_hash"] == replay(read(path)).trace_hash
+
+
+@pytest.mark.parametrize(
+    "path", only_quick(REGRESSIONS[::3], REGRESSIONS), ids=lambda path: path.name.split(".")[0]
+)
 def test_it_is_as_small_as_we_can_make_it(path: Path) -> None:
     case = read(path).case
     assert shrink(run(case)).run.case == case

@@ -16,11 +16,12 @@ from tdxfuzz.run.session import run
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.shrink import shrink, size
 from tdxfuzz.sim import Fault, Schedule
+from tiers import first_quick
 
 SEEDS = (1, 2, 7)
 
 
-@pytest.fixture(scope="module", params=SEEDS)
+@pytest.fixture(scope="module", params=first_quick(1, SEEDS))
 def found(request: pytest.FixtureRequest) -> Run:
     cpus = 2 + request.param % 2
     plan = HuntPlan("hint", Budget(cases=20_000), seed=request.param, cpus=cpus)

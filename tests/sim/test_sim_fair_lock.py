@@ -154,5 +154,5 @@ def test_waiting_while_nothing_runs_is_a_harness_error() -> None:
     bodies: list[Body] = [lock.acquire, lambda: None]
     world.run(*bodies)
 
-    with pytest.raises(HarnessError, match="taken twice, or never given back"):
+    with pytest.raises(HarnessError, match="taken twice, or was never released"):
         lock.acquire()

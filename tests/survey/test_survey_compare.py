@@ -49,8 +49,8 @@ def test_only_the_broken_design_is_said_to_be_broken() -> None:
 @pytest.mark.parametrize(
     ("plans", "reason"),
     [
-        ([HuntPlan("v6", BUDGET)], "two designs or more, each once"),
-        ([HuntPlan("v6", BUDGET), HuntPlan("v6", BUDGET)], "two designs or more, each once"),
+        ([HuntPlan("v6", BUDGET)], "two designs or more, each named once"),
+        ([HuntPlan("v6", BUDGET), HuntPlan("v6", BUDGET)], "two designs or more, each named once"),
         ([HuntPlan("v6", BUDGET), HuntPlan("v5", BUDGET, seed=2)], "differ in the design alone"),
     ],
 )

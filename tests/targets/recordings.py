@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tdxfuzz.targets.conform import conform
-from tdxfuzz.targets.recording import RecordingError
+from tdxfuzz.targets.recording import PARAMS_FILE, RecordingError
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "conformance"
+PARAMS = CORPUS / PARAMS_FILE
 
 Json = dict[str, Any]
 
@@ -38,9 +39,11 @@ def text_of(*traces: object) -> str:
     return "".join(json.dumps(trace) + "\n" for trace in traces)
 
 
-def save_bytes(folder: Path, content: bytes, name: str = "some.jsonl.gz") -> Path:
+def save_bytes(
+    folder: Path, content: bytes, name: str = "some.jsonl.gz", params: Path = PARAMS
+) -> Path:
     """Write a file as it is, with the TD_PARAMS pages beside it."""
-    shutil.copy(CORPUS / "td_params.json", folder)
+    shutil.copy(params, folder / PARAMS_FILE)
     path = folder / name
     path.write_bytes(content)
     return path

@@ -47,8 +47,9 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
-    assert problem(save(tmp_path)) == "some.jsonl.gz: is empty"
-    assert problem(save_bytes(tmp_path, gzip.compress(b"\n  \n"))) == "some.jsonl.gz: is empty"
+    assert problem(save(tmp_path)) == "some.jsonl.gz: the file is empty"
+    packed = gzip.compress(b"\n  \n")
+    assert problem(save_bytes(tmp_path, packed)) == "some.jsonl.gz: the file is empty"
 
 
 def test_an_unpacked_file_is_read_as_well(tmp_path: Path) -> None:
@@ -65,19 +66,20 @@ def test_a_line_that_is_not_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [[], 7, "text", None])
 def test_a_line_that_is_no_object(tmp_path: Path, line: object) -> None:
-    wanted = f"some.jsonl.gz:1: not a recording: an object is needed, not {line!r}"
+    wanted = f"some.jsonl.gz:1: not a recording: must be an object, not {line!r}"
     assert problem(save(tmp_path, line)) == wanted
 
 
 def test_an_object_that_is_no_recording(tmp_path: Path) -> None:
     assert problem(save(tmp_path, {"id": "X"})) == (
-        "some.jsonl.gz:1: not a recording: none of the fields calls, events, outcomes, programs"
+        "some.jsonl.gz:1: not a recording: it needs one of the fields "
+        "calls, events, outcomes, programs"
     )
 
 
 def test_two_kinds_in_one_file(tmp_path: Path) -> None:
     path = save(tmp_path, load("locks", "L016"), load("sequential", "S0239"))
-    assert problem(path) == "some.jsonl.gz:2: mixes kinds: locks, sequential"
+    assert problem(path) == "some.jsonl.gz:2: one file must have one kind, not locks, sequential"
 
 
 FIELDS = [
@@ -161,8 +163,11 @@ def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
         find_datasets([tmp_path])
 
 
-def test_a_folder_stands_for_the_recordings_in_it(tmp_path: Path) -> None:
-    for name in ("b.jsonl", "a.jsonl.gz", "README.md", "td_params.json"):
-        (tmp_path / name).write_text(json.dumps({}))
-    assert [path.name for path in find_datasets([tmp_path])] == ["a.jsonl.gz", "b.jsonl"]
+def test_a_folder_stands_for_the_recordings_in_it_and_below_it(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "another"):
+        folder.mkdir(exist_ok=True)
+        for name in ("b.jsonl", "a.jsonl.gz", "README.md", "td_params.json"):
+            (folder / name).write_text(json.dumps({}))
+    found = [str(path.relative_to(tmp_path)) for path in find_datasets([tmp_path])]
+    assert found == ["a.jsonl.gz", "b.jsonl", "another/a.jsonl.gz", "another/b.jsonl"]
     assert find_datasets([tmp_path / "README.md"]) == [tmp_path / "README.md"]

@@ -37,12 +37,12 @@ WRONG_TYPES = [
     wrong("L016", "leaf in words", put("call", "leaf", value="ADD"), "'leaf', 'version' and"),
     wrong("L016", "version in words", put("call", "version", value="0"), "'leaf', 'version' and"),
     wrong("L016", "CPU in words", put("call", "cpu", value="0"), "'leaf', 'version' and 'cpu'"),
-    wrong("L016", "status no string", put("call", "status", value=0), "a hex string is needed"),
+    wrong("L016", "status no string", put("call", "status", value=0), "must be a hex string"),
     wrong("L016", "no hex number", put("call", "in", "rcx", value="zz"), "invalid literal"),
     wrong("L016", "event too short", put("events", value=[["acq"]]), "not enough values"),
-    wrong("L016", "events as text", put("events", value="acq"), "an array is needed"),
-    wrong("L016", "final as a list", put("final", value=[]), "an object is needed"),
-    wrong("L016", "set-up as an object", put("setup", value={}), "an array is needed"),
+    wrong("L016", "events as text", put("events", value="acq"), "must be an array"),
+    wrong("L016", "final as a list", put("final", value=[]), "must be an object"),
+    wrong("L016", "set-up as an object", put("setup", value={}), "must be an array"),
     wrong("L016", "page too short", put("config", "memory", value=[[1]]), "not enough values"),
     wrong("P61", "count in words", put("outcomes", 0, "count", value="1"), "'count' must be"),
     wrong("P61", "orders in words", put("interleavings", value="9"), "'interleavings' must be"),
@@ -53,8 +53,13 @@ WRONG_TYPES = [
         put("outcomes", 0, "fatal", value={"cpu": 1, "id": "x"}),
         "'fatal' needs numbers 'cpu' and 'id'",
     ),
-    wrong("I0053", "program CPU in words", put("programs", 0, "cpu", value="0"), "a CPU number"),
-    wrong("I0053", "order CPU in words", put("order", 0, 0, value="0"), "a CPU number is needed"),
+    wrong(
+        "I0053",
+        "program CPU in words",
+        put("programs", 0, "cpu", value="0"),
+        "a CPU must be a number",
+    ),
+    wrong("I0053", "order CPU in words", put("order", 0, 0, value="0"), "a CPU must be a number"),
 ]
 
 

@@ -166,7 +166,7 @@ def test_a_lock_event_that_failed(tmp_path: Path, locks: Json) -> None:
     assert numbers(result) == (0, 1)
     lines = divergence(result)
     assert lines[0].startswith(LOCK_CALL)
-    assert lines[1] == f"events differ at 1 of {events} recorded, {events} in the model:"
+    assert lines[1] == f"events differ at index 1 ({events} recorded, {events} in the model):"
     assert [line for line in lines if line.startswith("! ")] == [
         f"!   1 recorded {'acq SH PAMT_2M[0x40000000] FAILED':45} model acq SH PAMT_2M[0x40000000]"
     ]
@@ -192,10 +192,10 @@ def test_a_lock_event_too_many_or_too_few(tmp_path: Path, locks: Json) -> None:
     last = locks["events"].pop()
     missing = divergence(conform(save(tmp_path, locks)))
     n = len(locks["events"])
-    assert missing[1] == f"events differ at {n} of {n} recorded, {n + 1} in the model:"
+    assert missing[1] == f"events differ at index {n} ({n} recorded, {n + 1} in the model):"
     locks["events"] += [last, last]
     extra = divergence(conform(save(tmp_path, locks)))
-    assert extra[1] == f"events differ at {n + 1} of {n + 2} recorded, {n + 1} in the model:"
+    assert extra[1] == f"events differ at index {n + 1} ({n + 2} recorded, {n + 1} in the model):"
 
 
 def test_two_events_the_other_way_round(tmp_path: Path, locks: Json) -> None:
@@ -203,7 +203,7 @@ def test_two_events_the_other_way_round(tmp_path: Path, locks: Json) -> None:
     at = next(i for i, event in enumerate(events) if event[0] == "bts")
     events[at], events[at + 1] = events[at + 1], events[at]
     lines = divergence(conform(save(tmp_path, locks)))
-    assert lines[1].startswith(f"events differ at {at} of ")
+    assert lines[1].startswith(f"events differ at index {at} (")
 
 
 @pytest.mark.parametrize("part", ["status", "out", "final"])

@@ -51,7 +51,8 @@ def test_a_wrong_event_ends_the_comparison_there(tmp_path: Path, interleaved: Js
     assert (result.agree, result.items) == (5, items(interleaved))
     lines = divergence(result)
     assert lines[0] == f"{RUN}:"
-    assert lines[1] == f"events differ at 5 of {len(order)} recorded, {len(order)} in the model:"
+    both = f"{len(order)} recorded, {len(order)} in the model"
+    assert lines[1] == f"events differ at index 5 ({both}):"
     cpu, op, mode, resource, _ = order[5]
     marked = [line for line in lines if line.startswith("!")]
     assert len(marked) == 1
@@ -64,7 +65,7 @@ def test_an_event_of_the_wrong_cpu(tmp_path: Path, interleaved: Json) -> None:
     order[at][0] = order[at + 1][0]
     result = conform(save(tmp_path, interleaved))
     assert result.agree == at
-    assert divergence(result)[1].startswith(f"events differ at {at} of ")
+    assert divergence(result)[1].startswith(f"events differ at index {at} (")
 
 
 @pytest.mark.parametrize(
@@ -192,14 +193,14 @@ def test_equal_serial_orders(tmp_path: Path, contention: Json) -> None:
     right = contention["outcomes"][0]["equivalent_serial"]
     contention["outcomes"][0]["equivalent_serial"] = []
     (line,) = trouble(save(tmp_path, contention))
-    assert line.endswith(f"equals serial order recorded (), model {tuple(right)}")
+    assert line.endswith(f"equal serial orders: recorded (), model {tuple(right)}")
 
 
 def test_the_example_is_driven(tmp_path: Path, contention: Json) -> None:
     example = contention["outcomes"][2]["example"]
     example[0][4] = False
     lines = trouble(save(tmp_path, contention))
-    assert lines[0].startswith(f"events differ at 0 of {len(example)} recorded, ")
+    assert lines[0].startswith(f"events differ at index 0 ({len(example)} recorded, ")
 
 
 def test_an_example_of_another_outcome(tmp_path: Path, contention: Json) -> None:

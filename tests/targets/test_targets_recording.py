@@ -112,11 +112,11 @@ def test_an_event_may_have_failed_or_been_the_last() -> None:
     ("wanted", "got", "first_line", "marked"),
     [
         ("abc", "abc", None, []),
-        ("abc", "abd", "events differ at 2 of 3 recorded, 3 in the model:", [2]),
-        ("abc", "ab", "events differ at 2 of 3 recorded, 2 in the model:", [2]),
-        ("ab", "abc", "events differ at 2 of 2 recorded, 3 in the model:", [2]),
-        ("", "a", "events differ at 0 of 0 recorded, 1 in the model:", [0]),
-        ("abcdefgh", "abcxefgh", "events differ at 3 of 8 recorded, 8 in the model:", [3]),
+        ("abc", "abd", "events differ at index 2 (3 recorded, 3 in the model):", [2]),
+        ("abc", "ab", "events differ at index 2 (3 recorded, 2 in the model):", [2]),
+        ("ab", "abc", "events differ at index 2 (2 recorded, 3 in the model):", [2]),
+        ("", "a", "events differ at index 0 (0 recorded, 1 in the model):", [0]),
+        ("abcdefgh", "abcxefgh", "events differ at index 3 (8 recorded, 8 in the model):", [3]),
     ],
 )
 def test_the_first_wrong_event_is_shown_with_its_neighbours(

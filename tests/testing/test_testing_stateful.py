@@ -20,10 +20,11 @@ from tdxfuzz.run.steered import LiveRun
 from tdxfuzz.sim import End, HarnessError
 from tdxfuzz.stateful import SeamcallMachine, concurrent_machine
 from tdxfuzz.testing import strategies
+from tiers import slow
 
 TestSeamcalls = SeamcallMachine.TestCase
 TestMerged = concurrent_machine("merged").TestCase
-TestV6OnThreeCpus = concurrent_machine("v6", cpus=3).TestCase
+TestV6OnThreeCpus = slow(concurrent_machine("v6", cpus=3).TestCase)
 
 WORLD = World(cpus=2, tds=2, slots=1)
 CREATED = (Op("create", (0,)), Op("create", (1,)), Op("map", (0, 0)))

@@ -17,8 +17,10 @@ from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
+from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+from tiers import first_quick, slow
 
 FULL = Bounds()
 
@@ -40,9 +42,8 @@ def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
         ("zap-remap", "merged", (436, 645, 214, 22, 3)),
         ("convert-map", "v6", (117, 169, 75, 20, 2)),
         ("map-zap", "v6", (177, 239, 86, 21, 2)),
-        ("map-zap", "merged", (367, 496, 161, 21, 2)),
-        ("fault-fault", "merged", (1369, 2079, 633, 34, 2)),
-        ("map-map", "hint", (1577, 2372, 792, 32, 4)),
+        ("map-zap", "merged", (357, 496, 161, 21, 2)),
+        ("fault-fault", "merged", (1348, 2079, 633, 34, 2)),
     ],
 )
 def test_exact_counts_of_small_scenarios(
@@ -53,9 +54,15 @@ def test_exact_counts_of_small_scenarios(
     assert counts(verified) == expected
 
 
+def test_exact_counts_of_a_small_scenario_with_retry_loops() -> None:
+    verified = verify(scenario("map-map", "hint"))
+    assert verified.loop is LoopKind.STARVATION
+    assert counts(verified) == (1380, 2570, 1228, 31, 4)
+
+
 def test_exact_counts_of_a_small_scenario_where_nobody_sleeps() -> None:
     verified = verify(scenario("map-zap", "merged"), bounds=Bounds(sleep=False))
-    assert counts(verified) == (392, 784, 439, 21, 2)
+    assert counts(verified) == (357, 714, 404, 21, 2)
 
 
 def ending(case: Case) -> bytes:
@@ -67,7 +74,7 @@ def ending(case: Case) -> bytes:
 
 
 @pytest.mark.parametrize("design", ["merged", "v6"])
-@pytest.mark.parametrize("name", ["map-zap", "zap-remap"])
+@pytest.mark.parametrize("name", first_quick(1, ["map-zap", "zap-remap"]))
 def test_one_preemption_ends_where_trying_every_place_ends(name: str, design: str) -> None:
     case = scenario(name, design)
     brute = set()
@@ -81,6 +88,7 @@ def test_one_preemption_ends_where_trying_every_place_ends(name: str, design: st
     assert verify(case, bounds=Bounds(preemptions=1)).counts.finals == brute
 
 
+@slow
 def test_leaving_out_steps_that_commute_loses_no_end() -> None:
     case = scenario("zap-zap", "v6")
     reduced = verify(case)
@@ -90,7 +98,9 @@ def test_leaving_out_steps_that_commute_loses_no_end() -> None:
 
 
 @pytest.mark.parametrize("design", ["hint", "hint-retry"])
-@pytest.mark.parametrize("name", ["zap-zap", "map-zap", "zap-remap", "convert-map", "map-map"])
+@pytest.mark.parametrize(
+    "name", first_quick(2, ["zap-zap", "convert-map", "map-zap", "zap-remap", "map-map"])
+)
 def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, design: str) -> None:
     case = scenario(name, design)
     reduced, whole = (
@@ -102,6 +112,7 @@ def test_nor_does_it_lose_a_bug_of_a_design_that_relies_on_hints(name: str, desi
     assert reduced.counts.states * 3 < whole.counts.states
 
 
+@slow
 def test_two_preemptions_end_where_trying_every_two_places_ends() -> None:
     case = scenario("zap-zap", "v6")
     brute = set()
@@ -183,9 +194,9 @@ def test_three_cpus() -> None:
 def test_too_many_states_or_too_little_time_leave_it_unknown() -> None:
     case = scenario("map-zap", "merged")
     few = verify(case, bounds=Bounds(states=50))
-    assert (few.verdict, few.why) == (Verdict.UNKNOWN, "more than 50 states")
+    assert (few.verdict, few.why) == (Verdict.UNKNOWN, "the bound of 50 states was reached")
     short = verify(case, bounds=Bounds(seconds=0))
-    assert (short.verdict, short.why) == (Verdict.UNKNOWN, "more than 0 s")
+    assert (short.verdict, short.why) == (Verdict.UNKNOWN, "the bound of 0 s was reached")
 
 
 def test_programs_that_never_meet_prove_nothing() -> None:
@@ -195,7 +206,7 @@ def test_programs_that_never_meet_prove_nothing() -> None:
     verified = verify(case)
     assert verified.verdict is Verdict.UNKNOWN
     assert verified.why == (
-        "vacuous: it never happened that two CPUs were in get or put for one range at once"
+        "vacuous: it never happened that two CPUs were in get or put for one range at the same time"
     )
 
 
@@ -252,5 +263,5 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: object, problem
 def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "search.gz"
     save(path, "one", Worklist(), SearchCounts())
-    with pytest.raises(CheckpointError, match="identity: it is of 'one', not of 'another'"):
+    with pytest.raises(CheckpointError, match="identity: the checkpoint is of 'one', not of 'ano"):
         load(path, "another")

@@ -21,6 +21,7 @@ from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE
 from tdxfuzz.verify.search import StopRule, VerifyResult, verify
 from tdxfuzz.verify.sleep_sets import QUIET, CheckListener, Transition, still_asleep
 from tdxfuzz.verify.worklist import Bounds
+from tiers import only_quick, slow
 
 FULL = Bounds()
 SHARES = RMW | SHARED
@@ -143,10 +144,18 @@ def both(case: Case, bounds: Bounds = FULL) -> tuple[VerifyResult, VerifyResult]
 )
 def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
     with_sleep, without = both(SCENARIOS[name].case(design))
-    assert with_sleep.counts.schedules < without.counts.schedules
+    # Where retry points are passed nobody sleeps, so that no cycle of states is missed.
+    if name == "zap-zap" and design == "hint":
+        assert with_sleep.counts.schedules == without.counts.schedules
+    else:
+        assert with_sleep.counts.schedules < without.counts.schedules
 
 
-@pytest.mark.parametrize("path", HOSTILE_REPRODUCERS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    only_quick([path for path in HOSTILE_REPRODUCERS if "fatal" in path.name], HOSTILE_REPRODUCERS),
+    ids=lambda path: path.name,
+)
 def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
     with_sleep, without = both(parse(read_text(path)).case)
     assert without.firsts
@@ -154,7 +163,12 @@ def test_in_reproducers_no_end_and_no_bug_is_lost(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("design", "programs", "compared"), [("hint", 3, 1), ("v6", 3, 2), (HOSTILE, 30, 30)]
+    ("design", "programs", "compared"),
+    [
+        (HOSTILE, 30, 30),
+        pytest.param("hint", 3, 1, marks=slow),
+        pytest.param("v6", 3, 2, marks=slow),
+    ],
 )
 def test_in_programs_at_random_no_end_and_no_bug_is_lost(
     design: str, programs: int, compared: int

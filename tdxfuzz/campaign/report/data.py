@@ -11,7 +11,7 @@ from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Store, StoredFinding
-from tdxfuzz.campaign.summary import Summary, summary
+from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse
@@ -80,13 +80,13 @@ def gather(folder: Folder, store: Store) -> Data:
     Raises:
         StoreError: it cannot be read.
     """
-    told = summary(store)
+    summary = summarise(store)
     settings = store.settings() or Settings(())
     return Data(
         title=folder.root.resolve().name,
         settings=settings,
-        summary=told,
-        shown=tuple(_shown(found, settings, folder) for found in told.findings),
+        summary=summary,
+        shown=tuple(_shown(found, settings, folder) for found in summary.findings),
         samples=tuple(
             # The columns have the types of the schema, which mypy cannot see.
             Sample(*row)  # type: ignore[arg-type]

@@ -86,14 +86,16 @@ def _matrix(data: Data) -> list[tuple[str, list[TableCell]]]:
             cell = design.cell(check)
             seen = design.seen.get(check, 0)
             if cell == FAIL:
-                cells.append(TableCell("found", "found", anchors[design.name, check], "it fired"))
+                cells.append(
+                    TableCell("found", "found", anchors[design.name, check], "the check fired")
+                )
             elif cell == PASS:
-                hint = f"{ALL_CHECKS[check].witness}: in {seen:,} cases"
+                hint = f"in {seen:,} cases {ALL_CHECKS[check].witness}"
                 cells.append(TableCell("clean", f"✓ {_short(seen)}", "", hint))
             elif cell == NOT_WATCHED:
-                cells.append(TableCell("none", "", "", "this check does not listen here"))
+                cells.append(TableCell("none", "", "", "this check is off for this design"))
             else:
-                hint = f"never: {ALL_CHECKS[check].witness}"
+                hint = f"it never happened that {ALL_CHECKS[check].witness}"
                 cells.append(TableCell("never", "never", "", hint))
         rows.append((design.name, cells))
     return rows
@@ -116,7 +118,7 @@ def _charts(samples: Sequence[Sample]) -> list[tuple[str, Markup]]:
     drawn = (
         ("Features reached", [zero, *((s.seconds, float(s.features)) for s in samples)], ""),
         ("Buckets found", [zero, *((s.seconds, float(s.findings)) for s in samples)], ""),
-        ("Cases a second", rates, ""),
+        ("Cases per second", rates, ""),
         ("Memory of all processes", [(s.seconds, s.rss / MEBI) for s in samples], " MB"),
     )
     # The marks are made of numbers alone, by us.

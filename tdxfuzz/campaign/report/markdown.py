@@ -23,7 +23,7 @@ def markdown(data: Data) -> str:
     for shown in data.shown[:MOST_TRACES]:
         lines += _finding(shown)
     if len(data.shown) > MOST_TRACES:
-        lines += [f"… and {len(data.shown) - MOST_TRACES} more, in the folder `findings`.", ""]
+        lines += [f"… and {len(data.shown) - MOST_TRACES} more in the folder `findings`.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

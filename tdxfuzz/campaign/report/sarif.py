@@ -44,7 +44,7 @@ def _rule(check: str) -> dict[str, object]:
     return {
         "id": check,
         "shortDescription": {"text": about.replace("``", "`")},
-        "help": {"text": f"Source: {kind.source}. Says something only if {kind.witness}."},
+        "help": {"text": f"Source: {kind.source}. The check can fire only if {kind.witness}."},
         "defaultConfiguration": {"level": "error"},
     }
 

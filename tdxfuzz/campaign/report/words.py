@@ -10,32 +10,32 @@ from tdxfuzz.repro.words import counted
 
 def headline(data: Data) -> str:
     """The verdict in a line."""
-    told = data.summary
-    broken = sum(design.verdict == FAIL for design in told.designs)
-    of = counted(len(told.designs), "design")
+    summary = data.summary
+    broken = sum(design.verdict == FAIL for design in summary.designs)
+    of = counted(len(summary.designs), "design")
     if broken:
-        number = counted(len(told.findings), "finding")
+        number = counted(len(summary.findings), "finding")
         return f"{number} in {broken} of {of}"
-    return f"Nothing found in {of}: {told.verdict}"
+    return f"No finding in {of}: {summary.verdict}"
 
 
 def what_clean_means(data: Data) -> str:
-    """What one may conclude where nothing was found, and what not."""
+    """What a clean cell means, and what it does not mean."""
     cpus = " or ".join(map(str, data.settings.cpus))
     return (
-        "A clean cell means: in the cases counted here, of up to a few operations on each of "
-        f"{cpus} simulated CPUs, what the check watches for did happen, and the check did not "
-        "fire. It is no proof: orders that were not drawn were not seen. `tdxfuzz verify` tries "
-        f"all orders of a scenario. All of it holds for the model of module {MODEL_VERSION}, at "
-        "the granularity of one shared access."
+        "A clean cell means: the check could have fired in these cases, and it did not. A case "
+        f"has a few operations on each of {cpus} simulated CPUs. A clean cell is not a proof, "
+        "because only some orders were run. `tdxfuzz verify` runs all orders of a scenario. The "
+        f"results hold for the model of module {MODEL_VERSION}, and CPUs switch only between "
+        "single accesses to shared state."
     )
 
 
 def deaf(shown: ShownFinding) -> str:
-    """That some checks did not listen, and what that means; "" if all did."""
+    """A sentence about the checks that were off, or "" if all were on."""
     if not shown.deaf:
         return ""
     return (
-        f"Met while {', '.join(shown.deaf)} did not listen, having found something here before: "
-        "it may follow from that."
+        f"Found while these checks were off, because they had a finding before: "
+        f"{', '.join(shown.deaf)}. This finding may be a consequence of theirs."
     )

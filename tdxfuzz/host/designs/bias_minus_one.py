@@ -1,4 +1,4 @@
-"""Proposal in the review of the RFC: counts biased by -1, so that one atomic decides."""
+"""A proposal in the review of the RFC: counts are biased by -1, so that one atomic decides."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 
 
 class BiasMinusOne(RefcountLayer):
-    """-1 is no pair, 0 a pair with one holder. Rejected: a fast get slips in after put has
-    looked under the lock.
+    """A count of -1 means no pair, 0 means a pair with one holder. Rejected, because a fast get
+    can come in after put has read the count under the lock.
     """
 
     message_id = "20250502130828.4071412-1-kirill.shutemov@linux.intel.com"

@@ -1,4 +1,4 @@
-"""Pairs from 2MB blocks of their own, so that no pair lies in a range that anybody adds to."""
+"""Pairs come from dedicated 2MB blocks, so no pair lies in a range that is added to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tdxfuzz.host.designs.per_range_lock import PerRangeLock
 
 
 class DedicatedPool(PerRangeLock):
-    """A lock per range, and pairs cut from 2MB blocks that serve nothing else.
+    """A lock per 2MB range. Pairs come from 2MB blocks that are used for nothing else.
 
     If a block cannot be had, neither can a TD: get fails with -ENOMEM. Blocks are not given
     back. Asked for in the thread of v3 as a way to do without the global lock.

@@ -1,4 +1,4 @@
-"""Rejected in the log of v3 08/16: count first, add the pair afterwards."""
+"""Rejected in the commit message of v3 08/16: count first, add the pair afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 
 
 class EarlyInc(RefcountLayer):
-    """Who counts from 1 to 2 returns while who counted from 0 to 1 has yet to add the pair."""
+    """Get counts first and adds the pair afterwards. A get that counts from 1 to 2 can return
+    before the get that counted from 0 to 1 has added the pair.
+    """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"
 

@@ -1,4 +1,4 @@
-"""The back-pocket plan: readers go on side by side; who hears BUSY tries again as writer."""
+"""The back-pocket plan: SEAMCALLs run in parallel as readers, and again as writer after a BUSY."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class GlobalRwlock(RefcountLayer):
-    """A global rwlock around ADD and REMOVE: shared first, exclusive after a BUSY.
+    """A global rwlock around ADD and REMOVE: taken for reading first, for writing after a BUSY.
 
     The mails say no more. Two gets of one range must still not both add, so here a lock per
     range covers its count; it comes before the rwlock.

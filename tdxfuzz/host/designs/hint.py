@@ -6,10 +6,10 @@ from tdxfuzz.host.design import EBUSY, EIO, ENOMEM, PageCache, RefcountLayer
 
 
 class Hint(RefcountLayer):
-    """No refcount: ADD before each use, REMOVE when the module says that a range emptied.
+    """No refcount: ADD before each use, REMOVE when the module hints that the range is empty.
 
-    Described, and given up, in the cover letter of v3: the module's page count says what
-    was done with a range, not what somebody is about to do with it.
+    Described, and given up, in the cover letter of v3. The module's page count says how a
+    range was used. It does not say that another CPU is about to use it.
     """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"

@@ -6,7 +6,7 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class Merged(RefcountLayer):
-    """Refcount per 2MB range, changed only under one global lock.
+    """A refcount per 2MB range, changed only under one global lock.
 
     Commits ad52ce8389d9 (helpers), 5386c5288001 (refcounts), eca9d4a3f1f8 (callers). The
     pair is allocated before the lock on every call and freed if it was not needed.

@@ -6,8 +6,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class PerRangeLock(RefcountLayer):
-    """v6-base with a spinlock for each range. The module also locks the ranges that the pair
-    lies in, so that two ADDs for different ranges can still clash.
+    """Like ``v6-base``, but with a spinlock for each range. The module also locks the ranges of
+    the pair's pages, so two ADDs for different ranges can still clash.
     """
 
     message_id = "aNX6V6OSIwly1hu4@yzhao56-desk.sh.intel.com"

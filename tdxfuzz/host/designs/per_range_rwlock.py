@@ -11,8 +11,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Rwl
 
 
 class PerRangeRwlock(RefcountLayer):
-    """Read locks for the pair's ranges, taken after the write lock: two ADDs, each with a pair
-    from the other's range, wait for each other for ever.
+    """Get takes the write lock of its range, then the read locks of the ranges of its pair. Two
+    ADDs whose pairs lie in each other's range wait for each other for ever.
     """
 
     message_id = "aNX6V6OSIwly1hu4@yzhao56-desk.sh.intel.com"

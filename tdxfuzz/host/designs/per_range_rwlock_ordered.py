@@ -7,7 +7,7 @@ from tdxfuzz.host.designs.per_range_rwlock import PerRangeRwlock
 
 
 class PerRangeRwlockOrdered(PerRangeRwlock):
-    """As ``per-range-rwlock``, the lowest range first, whichever role it has."""
+    """Like ``per-range-rwlock``, but get takes the locks of the lowest range first."""
 
     def order(self, pfn: int, pair: Pair) -> list[int]:
         return sorted({pfn >> 9, *(page >> 9 for page in pair)})

@@ -6,8 +6,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 
 
 class Rfc(RefcountLayer):
-    """Refcount per 2MB range, 1 -> 0 outside the lock; a failed REMOVE leaves the count at 0,
-    and pairs are freed as the module left them.
+    """A refcount per 2MB range. The step from 1 to 0 is outside the lock, a failed REMOVE leaves
+    the count at 0, and pairs are freed unscrubbed.
     """
 
     message_id = "20250502130828.4071412-1-kirill.shutemov@linux.intel.com"

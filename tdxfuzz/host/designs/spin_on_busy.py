@@ -1,4 +1,4 @@
-"""No lock around the SEAMCALLs but the range's own: whoever hears BUSY tries again."""
+"""No lock around the SEAMCALLs but the range's own. After a BUSY the SEAMCALL is repeated."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class SpinOnBusy(RefcountLayer):
-    """ADD and REMOVE are repeated until they are not BUSY: "a very strange spinlock with a
-    heavyweight inner loop". A lock per range covers its count.
+    """ADD and REMOVE are repeated while they are BUSY: "a very strange spinlock with a
+    heavyweight inner loop". A lock per 2MB range covers its count.
     """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"

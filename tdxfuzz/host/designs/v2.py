@@ -6,7 +6,7 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 
 
 class V2(RefcountLayer):
-    """As the RFC, but the count is restored when REMOVE fails; pairs still go unscrubbed."""
+    """Like ``rfc``, but a failed REMOVE restores the count. Pairs are still freed unscrubbed."""
 
     message_id = "20250609191340.2051741-1-kirill.shutemov@linux.intel.com"
     tolerates = frozenset({"HPA_RANGE_NOT_FREE"})

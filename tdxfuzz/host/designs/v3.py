@@ -17,8 +17,8 @@ def alloc_pair_leaking(layer: RefcountLayer, cache: PageCache | None) -> Pair | 
 
 
 class V3(RefcountLayer):
-    """A pair is allocated on every get, before the fast path; a failed ADD counts nothing and
-    returns 0 all the same; half a pair is leaked when memory is out.
+    """Every get allocates a pair before the fast path. If ADD fails, get counts nothing but
+    returns 0. If memory is out, half a pair is leaked.
     """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"

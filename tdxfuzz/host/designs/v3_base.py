@@ -1,4 +1,4 @@
-"""v3 without its optimisation (07/16), September 2025: "dumb and correct" that was neither run."""
+"""v3 without its optimisation (07/16), September 2025: meant to be "dumb and correct"."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tdxfuzz.host.designs.v3 import alloc_pair_leaking
 
 
 class V3Base(RefcountLayer):
-    """All under the lock, but a get of a range that has its pair counts nothing, and every
-    put removes.
+    """Counts change only under the lock, but get counts nothing if the range has its pair, and
+    every put removes the pair.
     """
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"

@@ -6,8 +6,8 @@ from tdxfuzz.host.design import ENOMEM, PageCache, RefcountLayer
 
 
 class V4(RefcountLayer):
-    """As v3 with the allocation after the fast path and the count set, not raised, when the
-    pair was there already; a failed ADD still returns 0.
+    """Like ``v3``, but get allocates after the fast path, and sets the count (instead of raising
+    it) if the pair was there already. If ADD fails, get still returns 0.
     """
 
     message_id = "20251121005125.417831-1-rick.p.edgecombe@intel.com"

@@ -8,9 +8,9 @@ from tdxfuzz.host.designs.v4 import V4
 
 
 class V5(V4):
-    """v4's algorithm. When the second page of a pair cannot be had, the unwinding frees the
-    slot that is empty instead of the one before it, so that the first page is lost. S-EPT
-    pages are put from an RCU callback, in a softirq, which may come while the lock is held.
+    """Like ``v4``. If the second page of a pair cannot be allocated, the unwinding frees the
+    wrong slot, and the first page is lost. S-EPT pages are put from an RCU callback, in a
+    softirq, which may come while the lock is held.
     """
 
     frees_sept_from_rcu = True

@@ -6,8 +6,8 @@ from tdxfuzz.host.designs.v5 import V5
 
 
 class V5Irqsave(V5):
-    """v5 with spin_lock_irqsave. The objection: with four CPUs waiting, interrupts are off for
-    three times the 18us that an ADD took at worst.
+    """Like ``v5``, but with spin_lock_irqsave. The objection: with four CPUs waiting, interrupts
+    are off for three times the 18us of the slowest ADD.
     """
 
     message_id = "aYW5CbUvZrLogsWF@yzhao56-desk.sh.intel.com"

@@ -6,7 +6,7 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class V6(RefcountLayer):
-    """Refcount per 2MB range; 0 <-> 1 only under the global lock, the rest lock-free."""
+    """A refcount per 2MB range. Only its steps between 0 and 1 take the global lock."""
 
     message_id = "20260526023515.288829-1-rick.p.edgecombe@intel.com"
 

@@ -6,7 +6,7 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Spi
 
 
 class V6Base(RefcountLayer):
-    """Refcount per 2MB range, changed only under the lock; any failed ADD or REMOVE warns."""
+    """A refcount per 2MB range, changed only under the lock. A failed ADD or REMOVE warns."""
 
     message_id = "20260526023515.288829-1-rick.p.edgecombe@intel.com"
 

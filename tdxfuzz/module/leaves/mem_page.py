@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K, pfn_of
 from tdxfuzz.module.access import (
     check_page_info,
     check_private_gpa,
@@ -107,7 +107,7 @@ def tdh_mem_page_aug(m: TdxModule, call: Call) -> int:
     pa = m.platform.key_bits.assign(hpa, tdr.hkid)
     entry.update(leaf_value(pa, SeptState.PENDING, rwx=0))
     call.forget(entry.unlock)
-    tdr.chldcnt.xadd(m.pamt.pages_at(level))
+    tdr.chldcnt.xadd(m.pamt.split.pages_at(level))
     m.sim.step(walk.entry, WRITE)
     set_regular(m, walk.entry, tdr_hpa)
     m.pamt.count_up(walk)
@@ -140,7 +140,7 @@ def tdh_mem_page_remove(m: TdxModule, call: Call) -> int:
 
     entry.update(INIT_VALUE)
     call.forget(entry.unlock)
-    tdr.chldcnt.xadd(-m.pamt.pages_at(level))
+    tdr.chldcnt.xadd(-m.pamt.split.pages_at(level))
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
     regs.rcx = hpa | m.dec_page_count_and_get_hint(node if level == LEVEL_4K else None)
@@ -200,5 +200,5 @@ def check_blocked_and_tracked(
 def set_regular(m: TdxModule, entry: PamtEntry, tdr_hpa: int) -> None:
     """A page becomes a guest page of a TD, never blocked since."""
     entry.pt = PT.REG
-    entry.owner = tdr_hpa >> 12
+    entry.owner = pfn_of(tdr_hpa)
     entry.bepoch = 0

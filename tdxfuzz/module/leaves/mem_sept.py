@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_2M
+from tdxfuzz.abi.address import LEVEL_2M, pfn_of
 from tdxfuzz.module.access import (
     check_page_info,
     lock_implicit,
@@ -103,7 +103,7 @@ def _sept_add(
     if walk is not None:
         m.memory.put(SeptPage(pages[0]))
         walk.entry.pt = PT.EPT
-        walk.entry.owner = tdr_hpa >> 12
+        walk.entry.owner = pfn_of(tdr_hpa)
         walk.entry.bepoch = 0
         m.pamt.count_up(walk)
         tdr.chldcnt.xadd(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_4K
+from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_4K, pfn_of
 from tdxfuzz.abi.registers import DEMOTE_PAIR
 from tdxfuzz.module.access import (
     block_of,
@@ -25,10 +25,6 @@ from tdxfuzz.module.codes import (
     OPERAND_BUSY,
     OPERAND_INVALID,
     R8,
-    R12,
-    R13,
-    R14,
-    R15,
     RAX,
     RCX,
     RDX,
@@ -37,14 +33,16 @@ from tdxfuzz.module.codes import (
 from tdxfuzz.module.errors import ModuleFatal, Refused
 from tdxfuzz.module.leaves.mem_page import check_blocked_and_tracked, check_sept_state
 from tdxfuzz.module.leaves.phymem_pamt import (
+    Donor,
     fill_backing_pages,
-    lock_backing_pages,
-    take_backing_pages,
+    lock_donors,
+    pair_operands,
+    take_donors,
 )
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
-from tdxfuzz.module.pamt import ALL_SMALL, PT, Pamt2M
-from tdxfuzz.module.sept import SeptEntry, SeptPage
+from tdxfuzz.module.pamt import PT, Pamt2M
+from tdxfuzz.module.sept import SeptPage
 from tdxfuzz.module.sept_entry import (
     BASE,
     TDEL,
@@ -89,12 +87,13 @@ def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)
     walk = lock_page(m, call, sept_hpa, R8, EXCLUSIVE, PT.NDA)
 
-    m.memory.put(_table_of(m, sept_hpa, unblocked(raw) & ~TDEL, tdr_hpa, gpa))
+    first = unblocked(raw) & ~TDEL
+    m.memory.put(m.pamt.split.table(m.sim, sept_hpa, first, tdr_hpa, gpa))
     check_interrupt(m, call, tdcs, given)
     split_pamt(m, call, node)
 
     entry.update(non_leaf_value(m.platform.key_bits.assign(sept_hpa, tdr.hkid)) | TDEL)
-    walk.entry.owner = tdr_hpa >> 12
+    walk.entry.owner = pfn_of(tdr_hpa)
     walk.entry.pt = PT.EPT
     m.pamt.count_up(walk)
     tdr.chldcnt.xadd(1)
@@ -112,46 +111,20 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
     call.hold(node.release_ex)
     owner = node.owner
     if m.pamt.dynamic:
-        given = DEMOTE_PAIR[: m.pamt.variant.pair_pages]
-        operands = (R12, R13, R14, R15)[: len(given)]
-        pages = tuple([getattr(call.regs, name) for name in given])
-        for hpa, operand in zip(pages, operands, strict=True):
+        operands = pair_operands(m, call.regs, DEMOTE_PAIR)
+        for hpa, operand in operands:
             check_hpa(m, hpa, operand)
-        blocks = tuple(
-            [block_of(m, hpa, operand) for hpa, operand in zip(pages, operands, strict=True)]
-        )
-        lock_backing_pages(m, call, pages, blocks, operands, own_range=None)
-        take_backing_pages(pages, blocks, operands)
-        whole = m.pamt.split_indices is ALL_SMALL
-        backing = fill_backing_pages(
-            m, pages, node.hpa, PT.REG if whole else PT.NDA, owner if whole else 0
-        )
-        node.set_node(backing, page_count=len(m.pamt.split_indices))
-        if not whole:
-            _set_small(m, node, owner)
+        donors = [Donor(hpa, operand, block_of(m, hpa, operand)) for hpa, operand in operands]
+        lock_donors(m, call, donors, own_range=None)
+        take_donors(donors)
+        backing = fill_backing_pages(m, donors, node.hpa, PT.REG, owner)
+        node.set_node(backing, page_count=m.pamt.split.pages_at(LEVEL_2M))
     else:
-        _set_small(m, node, owner)
+        for small in m.pamt.entries_4k(node):
+            small.pt, small.owner, small.bepoch = PT.REG, owner, 0
         node.pt = PT.NDA
     while len(call.held) > outer:
         call.let_go()
-
-
-def _table_of(m: TdxModule, sept_hpa: int, small: int, tdr_hpa: int, gpa: int) -> SeptPage:
-    """An S-EPT page that maps what the entry did, 4KB by 4KB."""
-    if m.pamt.split_indices is ALL_SMALL:
-        return SeptPage(sept_hpa, fill=small, stride=SIZE_4K)
-    table = SeptPage(sept_hpa)
-    for i in m.pamt.split_indices:
-        at = i * SIZE_4K
-        table.entries[i] = SeptEntry(m.sim, small + at, tdr_hpa, gpa + at, LEVEL_4K)
-    return table
-
-
-def _set_small(m: TdxModule, node: Pamt2M, owner: int) -> None:
-    """The 4KB entries of a range, one by one."""
-    for i in m.pamt.split_indices:
-        small = m.pamt.entry_4k(node.hpa + i * SIZE_4K, node)
-        small.pt, small.owner, small.bepoch = PT.REG, owner, 0
 
 
 @leaf(23)
@@ -192,7 +165,7 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     page.pt = PT.NDA
     regs.rcx = sept_hpa | m.dec_page_count_and_get_hint(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
-        for name, hpa in zip(DEMOTE_PAIR, pages, strict=False):
+        for name, hpa in zip(m.pamt.variant.pair_of(DEMOTE_PAIR), pages, strict=True):
             setattr(regs, name, hpa)
     return SUCCESS
 
@@ -204,7 +177,7 @@ def is_mergeable(m: TdxModule, page: SeptPage, level: int) -> bool:
     base = m.platform.key_bits.strip(first & BASE)
     if base & (size << 9) - 1 or state_of(first) not in (SeptState.MAPPED, SeptState.PENDING):
         return False
-    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in m.pamt.split_indices)
+    return all(page.raw(i) & ~TDHP == (first & ~TDHP) + i * size for i in m.pamt.split.indices)
 
 
 def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
@@ -227,8 +200,8 @@ def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
     if m.pamt.dynamic:
         pages = tuple(page.hpa for page in node.backing)
     else:
-        for i in m.pamt.split_indices:
-            m.pamt.entry_4k(hpa + i * SIZE_4K, node).pt = PT.NDA
+        for small in m.pamt.entries_4k(node):
+            small.pt = PT.NDA
     node.pt, node.owner = PT.REG, first.owner
     if m.pamt.dynamic:
         node.bepoch = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi.address import pfn_of
 from tdxfuzz.module.access import check_shared_hpa, lock_page, lock_tdr, map_tdcs
 from tdxfuzz.module.codes import (
     HKID_NOT_FREE,
@@ -86,7 +87,7 @@ def tdh_mng_addcx(m: TdxModule, call: Call) -> int:
     tdr.num_tdcx = index + 1
     tdr.chldcnt.value += 1
     walk.entry.pt = PT.TDCX
-    walk.entry.owner = regs.rdx >> 12
+    walk.entry.owner = pfn_of(regs.rdx)
     m.pamt.count_up(walk)
     return SUCCESS
 

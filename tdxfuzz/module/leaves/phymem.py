@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_4K, MAX_PA, SIZE_4K
+from tdxfuzz.abi.registers import RDMD_PAIR
 from tdxfuzz.module.access import block_of, check_hpa, lock_implicit_tdr, lock_page
 from tdxfuzz.module.codes import (
     INTERRUPTED_RESUMABLE,
@@ -66,7 +67,9 @@ def tdh_phymem_page_rdmd(m: TdxModule, call: Call) -> int:
         regs.rcx = pt
         if pt == PT.PAMT:
             regs.rcx |= NON_LEAF
-            regs.r10, regs.r11 = (page.hpa for page in walk.node.backing)
+            pair = pamt.variant.pair_of(RDMD_PAIR)
+            for name, page in zip(pair, walk.node.backing, strict=True):
+                setattr(regs, name, page.hpa)
         regs.r8 = walk.level
     if regs.rcx & 0x1F != PT.PAMT:
         regs.rdx = owner
@@ -102,7 +105,7 @@ def tdh_phymem_page_reclaim(m: TdxModule, call: Call) -> int:
         tdr = lock_implicit_tdr(m, call, entry.owner_hpa, SHARED)
         if tdr.lifecycle is not Lifecycle.TEARDOWN:
             raise Refused(LIFECYCLE_STATE_INCORRECT)
-        tdr.chldcnt.xadd(-m.pamt.pages_at(walk.level))
+        tdr.chldcnt.xadd(-m.pamt.split.pages_at(walk.level))
     else:
         tdr = m.tdr_at(hpa)
         if tdr.lifecycle is not Lifecycle.TEARDOWN:

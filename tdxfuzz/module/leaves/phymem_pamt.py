@@ -13,13 +13,10 @@ from tdxfuzz.module.codes import (
     OPERAND_BUSY,
     OPERAND_INVALID,
     PAGE_NOT_FREE,
+    PAIR_OPERANDS,
     PAMT_PAGE_NOT_EMPTY,
-    R8,
-    R9,
-    R10,
     RAX,
     RCX,
-    RDX,
     SUCCESS,
 )
 from tdxfuzz.module.errors import ModuleFatal, Refused
@@ -29,40 +26,45 @@ from tdxfuzz.module.pamt import PT, Block, Walk
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
+    from tdxfuzz.abi import Registers
     from tdxfuzz.module.call import Call
     from tdxfuzz.module.module import TdxModule
     from tdxfuzz.module.pamt import PamtPage
 
-_ADD_OPERANDS = {n: (ADD_PAIR[:n], (RDX, R8, R9, R10)[:n]) for n in (1, 2, 4)}
-"""Registers of a pair's pages in ADD and REMOVE, with their operand ids, by their number."""
+
+class Donor:
+    """A page that the host gives to back a range: its address, its operand's id, its block."""
+
+    __slots__ = ("block", "hpa", "operand")
+
+    def __init__(self, hpa: int, operand: int, block: Block) -> None:
+        self.hpa = hpa
+        self.operand = operand
+        self.block = block
 
 
 @leaf(58)
 def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
     """Give a free 2MB range the page pair that holds its 4KB entries.
 
-    Source: api_calls/tdh_phymem_pamt_add.c.
+    Source: api_calls/tdh_phymem_pamt_add.c. The numbers are those of the checks in their
+    order, as in tests/module/leaves/test_leaf_pamt_add.py; the dispatcher does 0.
     """
     regs = call.regs
-    target = check_range(m, regs.rcx)
-    given, operands = _ADD_OPERANDS[m.pamt.variant.pair_pages]
-    pages = tuple([getattr(regs, name) for name in given])
+    target = check_range(m, regs.rcx)  # 1, 2
+    donors = []
+    for hpa, operand in pair_operands(m, regs, ADD_PAIR):
+        check_hpa(m, hpa, operand)  # 3, 5
+        donors.append(Donor(hpa, operand, block_of(m, hpa, operand)))  # 4, 6
 
-    blocks = tuple(
-        [block_of_page(m, hpa, operand) for hpa, operand in zip(pages, operands, strict=True)]
+    walk = m.pamt.variant.range_then_donors(
+        lambda: lock_free_range(m, call, target),  # 7, 8, 9
+        lambda: lock_donors(m, call, donors, own_range=target),  # 10, 11
     )
-    if m.pamt.variant.donors_first:
-        lock_backing_pages(m, call, pages, blocks, operands, own_range=target)
-    walk = lock_range(m, call, target)
-    if walk.level != LEVEL_2M or walk.entry.pt != PT.NDA:
-        raise Refused(HPA_RANGE_NOT_FREE | RCX)
-    node = walk.node
+    take_donors(donors)  # 12, 13
 
-    if not m.pamt.variant.donors_first:
-        lock_backing_pages(m, call, pages, blocks, operands, own_range=target)
-    take_backing_pages(pages, blocks, operands)
-
-    node.set_node(fill_backing_pages(m, pages, target, PT.NDA, 0), page_count=0)
+    backing = fill_backing_pages(m, donors, target, PT.NDA, 0)
+    walk.node.set_node(backing, page_count=0)  # 14
     m.watch.pair_added(target)
     return SUCCESS
 
@@ -71,13 +73,14 @@ def tdh_phymem_pamt_add(m: TdxModule, call: Call) -> int:
 def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
     """Take the page pair of a 2MB range back, if no page of the range is in use.
 
-    Source: api_calls/tdh_phymem_pamt_remove.c.
+    Source: api_calls/tdh_phymem_pamt_remove.c. The numbers are those of the checks in their
+    order, as in tests/module/leaves/test_leaf_pamt_remove.py.
     """
     regs, pamt = call.regs, m.pamt
-    target = check_range(m, regs.rcx)
-    walk = lock_range(m, call, target)
+    target = check_range(m, regs.rcx)  # 1, 2
+    walk = lock_range(m, call, target)  # 3, 4
     if walk.level != LEVEL_2M or walk.entry.pt != PT.PAMT:
-        raise Refused(NO_PAMT_PAGE_PAIR | RCX)
+        raise Refused(NO_PAMT_PAGE_PAIR | RCX)  # 5
     node = walk.node
 
     # With the 2MB entry held, entries can only become free (by calls that lock a 4KB
@@ -85,15 +88,15 @@ def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
     m.sim.step(node, READ)
     for i, page in enumerate(node.backing):
         if not page.is_free():
-            raise Refused(PAMT_PAGE_NOT_EMPTY | i)
+            raise Refused(PAMT_PAGE_NOT_EMPTY | i)  # 6
 
     m.sim.step(node.page_count, READ)
-    if node.page_count.value != 0:
+    if node.page_count.value != 0:  # 7
         raise ModuleFatal(
             343, f"{node.name} has no page in use, but its page count is {node.page_count.value}"
         )
 
-    for name, page in zip(_ADD_OPERANDS[len(node.backing)][0], node.backing, strict=True):
+    for name, page in zip(pamt.variant.pair_of(ADD_PAIR), node.backing, strict=True):  # 8
         home = pamt.block_of(page.hpa)
         if home is None:
             raise ModuleFatal(338, f"no PAMT for PAMT page {page.hpa:#x}")
@@ -108,10 +111,10 @@ def tdh_phymem_pamt_remove(m: TdxModule, call: Call) -> int:
 def check_range(m: TdxModule, rcx: int) -> int:
     """The 2MB range that RCX names: the same checks for ADD and REMOVE."""
     if not m.pamt.dynamic:
-        raise Refused(OPERAND_INVALID | RAX)
+        raise Refused(OPERAND_INVALID | RAX)  # 1
     hpa = rcx & -SIZE_4K
     if rcx & 0xFFF != LEVEL_2M or hpa & m.hkid_mask or hpa >> 52 or hpa & SIZE_2M - 1:
-        raise Refused(OPERAND_INVALID | RCX)
+        raise Refused(OPERAND_INVALID | RCX)  # 2
     return hpa
 
 
@@ -124,48 +127,46 @@ def lock_range(m: TdxModule, call: Call, target: int) -> Walk:
     return walk
 
 
-def block_of_page(m: TdxModule, hpa: int, operand: int) -> Block:
-    """The PAMT block of a page the host offers for PAMT."""
-    check_hpa(m, hpa, operand)
-    return block_of(m, hpa, operand)
+def lock_free_range(m: TdxModule, call: Call, target: int) -> Walk:
+    """The entry of a 2MB range that has no pair yet, and is no 2MB page."""
+    walk = lock_range(m, call, target)  # 7, 8
+    if walk.level != LEVEL_2M or walk.entry.pt != PT.NDA:
+        raise Refused(HPA_RANGE_NOT_FREE | RCX)  # 9
+    return walk
 
 
-def lock_backing_pages(
-    m: TdxModule,
-    call: Call,
-    pages: tuple[int, ...],
-    blocks: tuple[Block, ...],
-    operands: tuple[int, ...],
-    own_range: int | None,
-) -> None:
+def pair_operands(m: TdxModule, regs: Registers, names: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The pages that the host gives to back a range, each with the id of its operand."""
+    return [(getattr(regs, name), PAIR_OPERANDS[name]) for name in m.pamt.variant.pair_of(names)]
+
+
+def lock_donors(m: TdxModule, call: Call, donors: list[Donor], own_range: int | None) -> None:
     """The pages must be unused; pages of ``own_range`` are covered by its lock already."""
-    for hpa, block, operand in zip(pages, blocks, operands, strict=True):
-        if own_range is not None and hpa >> 21 == own_range >> 21:
+    for donor in donors:
+        if own_range is not None and donor.hpa >> 21 == own_range >> 21:
             continue
-        walk = m.pamt.walk(hpa, block, m.pamt.variant.donor_mode)
+        walk = m.pamt.walk_donor(donor.hpa, donor.block)
         if walk is None:
-            raise Refused(OPERAND_BUSY | operand)
+            raise Refused(OPERAND_BUSY | donor.operand)
         call.hold(walk.release)
         if walk.entry.pt != PT.NDA:
-            raise Refused(PAGE_NOT_FREE | operand)
+            raise Refused(PAGE_NOT_FREE | donor.operand)
 
 
-def take_backing_pages(
-    pages: tuple[int, ...], blocks: tuple[Block, ...], operands: tuple[int, ...]
-) -> None:
+def take_donors(donors: list[Donor]) -> None:
     """Set all bitmap bits, or none."""
-    for i, hpa in enumerate(pages):
-        if not blocks[i].tdmr.bitmap.test_and_set(hpa):
-            for taken in range(i):
-                blocks[taken].tdmr.bitmap.reset(pages[taken])
-            raise Refused(PAGE_NOT_FREE | operands[i])
+    for i, donor in enumerate(donors):
+        if not donor.block.tdmr.bitmap.test_and_set(donor.hpa):
+            for taken in donors[:i]:
+                taken.block.tdmr.bitmap.reset(taken.hpa)
+            raise Refused(PAGE_NOT_FREE | donor.operand)
 
 
 def fill_backing_pages(
-    m: TdxModule, pages: tuple[int, ...], target: int, pt: PT, owner: int
+    m: TdxModule, donors: list[Donor], target: int, pt: PT, owner: int
 ) -> tuple[PamtPage, ...]:
     """Write all pages: the entries of the first 1MB of the range, and of the second."""
-    backing = tuple([m.pamt.backing_page(hpa) for hpa in pages])
+    backing = tuple([m.pamt.backing_page(donor.hpa) for donor in donors])
     for i, page in enumerate(backing):
-        page.fill(target + i * SIZE_2M // len(backing), pt, owner)
+        m.pamt.split.fill(page, target + i * SIZE_2M // len(backing), pt, owner)
     return backing

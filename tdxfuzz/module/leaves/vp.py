@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi.address import pfn_of
 from tdxfuzz.module.access import lock_implicit_tdr, lock_page, lock_tdr, map_tdcs
 from tdxfuzz.module.codes import (
     MAX_VCPUS_EXCEEDED,
@@ -52,7 +53,7 @@ def tdh_vp_create(m: TdxModule, call: Call) -> int:
     m.memory.put(Tdvps(m.sim, regs.rcx))
     tdr.chldcnt.xadd(1)
     walk.entry.pt = PT.TDVPR
-    walk.entry.owner = regs.rdx >> 12
+    walk.entry.owner = pfn_of(regs.rdx)
     m.pamt.count_up(walk)
     return SUCCESS
 

@@ -48,6 +48,7 @@ def using(name: str, status: str, *indices: int) -> Refusal:
 
 
 REFUSALS = [
+    # 2: the format of RCX
     refusal("level 0", page(0), "OPERAND_INVALID|RCX"),
     refusal("level 2", page(0) | 2, "OPERAND_INVALID|RCX"),
     refusal("bit 3", TARGET | 8, "OPERAND_INVALID|RCX"),
@@ -55,15 +56,19 @@ REFUSALS = [
     refusal("HKID", TARGET | HKID_BIT, "OPERAND_INVALID|RCX"),
     refusal("not 2MB aligned", page(0, 1) | 1, "OPERAND_INVALID|RCX"),
     refusal("format before range", OUTSIDE, "OPERAND_INVALID|RCX"),
+    # 3: RCX in a TDMR
     refusal("no TDMR", OUTSIDE | 1, "OPERAND_ADDR_RANGE_ERROR|RCX"),
     refusal("above MAXPA", 1 << 46 | 1, "OPERAND_ADDR_RANGE_ERROR|RCX"),
+    # 4: the lock of the range, before its type
     Refusal(
         "1GB", {"rcx": TARGET}, "OPERAND_BUSY|RCX", lambda lab: lab.block.entry_1g.acquire_ex()
     ),
     Refusal("busy before no pair", {"rcx": TARGET}, "OPERAND_BUSY|RCX", unpaired_read),
     Refusal("busy before not empty", {"rcx": HOME}, "OPERAND_BUSY|RCX", td_read),
+    # 5: the type of the range
     refusal("no pair", TARGET, "NO_PAMT_PAGE_PAIR|RCX"),
     Refusal("2MB page", {"rcx": TARGET}, "NO_PAMT_PAGE_PAIR|RCX", leaf_2m),
+    # 6: the entries of the range
     Refusal("TDR", {"rcx": HOME}, "PAMT_PAGE_NOT_EMPTY|page 0", with_td),
     using("first page of the range", "PAMT_PAGE_NOT_EMPTY|page 0", 0),
     using("last of the first half", "PAMT_PAGE_NOT_EMPTY|page 0", 255),

@@ -1,0 +1,37 @@
+"""What makes a case easy to read: simple operations, and a set-up in order."""
+
+from __future__ import annotations
+
+from tdxfuzz.case.operation import OPERATIONS, Op
+
+_COMPLEXITY = {
+    "convert": 1,
+    "map2m": 1,
+    "zap2m": 1,
+    "accept4k": 2,
+    "promote": 2,
+    "vcpu": 2,
+    "create": 3,
+    "destroy": 3,
+}
+"""By name of the operation; 0 if it is not here."""
+
+MAX_COMPLEXITY = max(_COMPLEXITY.values())
+"""That of one TD that comes or goes."""
+
+
+def complexity(op: Op) -> int:
+    """How much a reader must understand: 0 for a page that comes or goes, 3 for a TD."""
+    return complexity_of(op.name)
+
+
+def complexity_of(name: str) -> int:
+    """As :func:`complexity`, of an operation's name."""
+    return _COMPLEXITY.get(name, 0)
+
+
+def setup_order(op: Op) -> tuple[int, tuple[int, ...]]:
+    """The order in which a set-up reads best: VMs first, then what is done to them."""
+    if op.is_seamcall:
+        return len(OPERATIONS), ()
+    return list(OPERATIONS).index(op.name), op.args

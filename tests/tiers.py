@@ -1,0 +1,35 @@
+"""Two tiers of tests: the quick one, and the slow rest.
+
+``pytest`` and ``make test`` run the quick tier. Tests marked ``slow`` come with ``make test-all``
+or ``make test-slow``. Where a test has many parameters, some of them stay quick: no subject
+leaves the quick tier as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import pytest
+
+slow = pytest.mark.slow
+
+
+def first_quick(count: int, values: Iterable[object]) -> list[object]:
+    """All values as parameters of a test, slow after the first ``count``."""
+    return [
+        value if number < count else pytest.param(value, marks=slow)
+        for number, value in enumerate(values)
+    ]
+
+
+def only_quick(chosen: Collection[object], values: Iterable[object]) -> list[object]:
+    """All values as parameters of a test, slow but for the chosen ones.
+
+    Raises:
+        ValueError: a chosen one is no value.
+    """
+    values = list(values)
+    for value in chosen:
+        if value not in values:
+            raise ValueError(f"{value!r} is not one of {values}")
+    return [value if value in chosen else pytest.param(value, marks=slow) for value in values]

@@ -48,14 +48,12 @@ class Cases:
     """Cases of one design, or "hostile" ones, for libFuzzer.
 
     Buckets of ``known`` findings are passed over: under a design, or a module, whose findings
-    are known the fuzzer goes on to what is new. ``refused`` counts the cases that were not run,
-    because their set-up failed.
+    are known the fuzzer goes on to what is new.
     """
 
     def __init__(self, design: str, known: frozenset[str] = frozenset()) -> None:
         self.design = design
         self.known = known
-        self.refused = 0
         self._worlds = Worlds(most=MOST_WORLDS)
         self._conflicts = Conflicts(self._worlds)
         self._met: dict[bytes, Case] = {}
@@ -73,7 +71,6 @@ class Cases:
         try:
             finding = self._worlds.run(case).finding
         except SetupError:
-            self.refused += 1
             return
         if finding is not None and finding.bucket not in self.known:
             raise FoundByFuzzing(f"{finding.bucket}: {finding.message}")

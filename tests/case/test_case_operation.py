@@ -21,16 +21,17 @@ from tdxfuzz.case.operation import Op
             "TDH.PHYMEM.PAMT.ADD",
             (0x100000001, 0x100203000, 0x1003FF000),
         ),
-        ("TDH.MEM.SEPT.ADD rcx=0x3 rdx=B128 r8=C0 version=1", "TDH.MEM.SEPT.ADD", None),
+        (
+            "TDH.MEM.SEPT.ADD rcx=0x3 rdx=B128 r8=C0 version=1",
+            "TDH.MEM.SEPT.ADD",
+            (3, 0x100280000, 0x100400000, 1),
+        ),
         ("TDH.PHYMEM.CACHE.WB rcx=0x0", "TDH.PHYMEM.CACHE.WB", (0,)),
     ],
 )
-def test_a_line_is_read_as_it_is_written(
-    text: str, name: str, args: tuple[int, ...] | None
-) -> None:
+def test_a_line_is_read_as_it_is_written(text: str, name: str, args: tuple[int, ...]) -> None:
     op = Op.parse(text)
-    assert op.name == name
-    assert args is None or op.args == args
+    assert (op.name, op.args) == (name, args)
     assert str(op) == text
     assert op.is_seamcall == name.startswith("TDH.")
 

@@ -34,7 +34,9 @@ def test_one_that_suffices_is_not() -> None:
 
 
 def test_nor_is_one_that_memory_did_not_suffice_for() -> None:
+    undisturbed = run(CASE, Merged).outcome.steps
     for index in range(12):
-        case = evolve(CASE, faults=(Fault("alloc", index),))
-        buckets = [finding.bucket for finding in run(case, Merged).findings]
+        refused = run(evolve(CASE, faults=(Fault("alloc", index),)), Merged)
+        assert refused.outcome.steps < undisturbed, "the map was given up"
+        buckets = [finding.bucket for finding in refused.findings]
         assert not any("cache-underflow" in bucket for bucket in buckets), index

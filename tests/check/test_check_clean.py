@@ -110,9 +110,16 @@ def test_a_careful_run_compares_the_modules_tables_after_every_call() -> None:
     assert at_once.step < at_rest.step
 
 
+NEVER_AT_REST = "v3-base"
+"""Its runs end early; a run notes at rest that it compared the tables."""
+
+
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_models_tables_agree_after_every_call(design: str) -> None:
     rng = Random(5)
+    compared = 0
     for _ in range(40):
-        finding = run(draw_case(RandomChoices(rng), design, 2), careful=True).finding
-        assert finding is None or finding.check != "module-state", finding
+        result = run(draw_case(RandomChoices(rng), design, 2), careful=True)
+        assert "module-state" not in {finding.check for finding in result.findings}
+        compared += "module-state" in result.seen
+    assert compared > 30 or design == NEVER_AT_REST

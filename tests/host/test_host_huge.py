@@ -144,13 +144,13 @@ def test_without_dynamic_pamt_a_page_is_split_without_a_pair() -> None:
 @pytest.mark.parametrize("design", ["v4", "v6", "merged"])
 def test_any_allocation_may_fail(design: str) -> None:
     """What was done is undone: nothing is left when the TD goes."""
+    undisturbed = life(PROGRAMS[2], design=design).outcome.steps
     refused = 0
     for index in range(60):
         ran = life(PROGRAMS[2], design=design, faults=(Fault("alloc", index),))
-        if design != "v4":
-            assert ran.finding is None, ran.finding
-        refused += ran.outcome.steps > 0
-    assert refused == 60
+        assert ran.finding is None, ran.finding
+        refused += ran.outcome.steps != undisturbed
+    assert refused >= 30
 
 
 class NoPair(Merged):

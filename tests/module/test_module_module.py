@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import isfunction
+
 import pytest
 
 from tdxfuzz.abi import BY_NUMBER, DEAD, LEAVES, Registers
@@ -15,7 +17,7 @@ from tdxfuzz.module.tdmr import TdmrInfo
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Simulator
 
-from .lab import NEW, TDR, Lab, Stage, page
+from .lab import NEW, TDR, Lab, Stage, Watch, page
 
 MODELLED = [
     *("TDH.MNG.ADDCX", "TDH.MEM.PAGE.ADD", "TDH.MEM.SEPT.ADD", "TDH.VP.ADDCX"),
@@ -135,6 +137,28 @@ def test_a_module_nobody_watches_works_as_well() -> None:
     regs = Registers(rcx=page(0) | 1, rdx=page(1), r8=page(2))
     answers = [module.seamcall(LogicalProcessor(0), number, regs) for number in (58, 59)]
     assert answers == [0, 0]
+
+
+def hooks(watch: type[ModuleWatch]) -> set[str]:
+    return {name for name, value in vars(watch).items() if isfunction(value)} - {"__init__"}
+
+
+def test_the_module_does_the_same_with_any_watch() -> None:
+    """A plain watch ignores what the lab's notes; what the module does depends on neither."""
+    assert hooks(Watch) == hooks(ModuleWatch)
+    ends = []
+    for watch in (Watch(), ModuleWatch()):
+        lab = Lab()
+        lab.module.watch = watch
+        td = lab.td()
+        td.aug(NEW)
+        td.remove()
+        kill(lab)
+        lab.module.touched_page_given_back(page(0), "entry")
+        ends.append((lab.state(), lab.held(), lab.sim.clock))
+        if isinstance(watch, Watch):
+            assert [kind for kind, _ in watch.told] == ["page_gone", "fatal", "touched"]
+    assert ends[0] == ends[1]
 
 
 def test_a_fatal_error_says_number_and_reason() -> None:

@@ -41,6 +41,7 @@ def test_whatever_one_preemption_shows_a_conflict_shows_too() -> None:
     steps = run(HINT).outcome.steps
     mattering = places(HINT)
     conflicts_find = {step for step, cpu in mattering if finds(HINT, (step, cpu))}
+    assert conflicts_find
     for step in range(steps):
         if finds(HINT, (step, 1)):
             later = min((s for s, _ in mattering if s >= step), default=None)

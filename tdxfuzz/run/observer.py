@@ -13,15 +13,14 @@ from hashlib import blake2b
 from pathlib import Path
 from types import CodeType
 
-import tdxfuzz
 from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.host.host import Host
 from tdxfuzz.run.effects import learnt
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import Cell, Cpu, LocalMemory, Softirq, State, WaitLock, Why
 
-OURS = str(Path(tdxfuzz.__file__).parent)
-DESIGNS = str(Path(tdxfuzz.__file__).parent / "host/designs")
+OURS = str(Path(__file__).parents[1])
+DESIGNS = str(Path(__file__).parents[1] / "host/designs")
 """The folders of functions that are ours, and of those among them that are designs."""
 
 

@@ -13,8 +13,6 @@ from functools import cache
 from types import CodeType, FrameType
 from zlib import crc32
 
-from tdxfuzz.sim.cell import Cell
-
 MOST_DEPTH = 5
 """Containers inside of containers are looked into this deep."""
 
@@ -54,8 +52,9 @@ def plain(value: object, depth: int = MOST_DEPTH) -> object:
     """
     if value is None or isinstance(value, int | str | float | bytes):
         return value if not isinstance(value, int) else int(value)
-    if isinstance(value, Cell):
-        return value.name
+    if type(value).__module__.startswith("tdxfuzz."):
+        name = getattr(value, "name", None)
+        return name if isinstance(name, str) else type(value).__qualname__
     if depth:
         if isinstance(value, list | tuple):
             return tuple(plain(item, depth - 1) for item in value)
@@ -63,7 +62,7 @@ def plain(value: object, depth: int = MOST_DEPTH) -> object:
             return tuple((plain(k, depth - 1), plain(v, depth - 1)) for k, v in value.items())
         if isinstance(value, set | frozenset):
             return tuple(sorted(repr(plain(item, depth - 1)) for item in value))
-        if not type(value).__module__.startswith(("tdxfuzz.", "builtins")):
+        if type(value).__module__ != "builtins":
             return type(value).__qualname__, plain(getattr(value, "__dict__", {}), depth - 1)
     return type(value).__qualname__
 

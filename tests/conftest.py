@@ -1,4 +1,4 @@
-"""Commands are run in the test's process, as their entry point runs them."""
+"""For all tests: commands run in the test's process, and a note of what is in which tier."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import pytest
 
 from commands import Answer, Invoke
 from tdxfuzz.cli import main
+from tiers import COLLECTED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note each test before a tier is selected."""
+    config.stash[COLLECTED] = {
+        item.nodeid: item.get_closest_marker("slow") is not None for item in items
+    }
 
 
 @pytest.fixture

@@ -2,52 +2,94 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from functools import cache
+import re
+from collections import Counter
 from pathlib import Path
 
-from golden_files import ROOT
-from tdxfuzz.module.leaves.registry import HANDLERS
+import pytest
 
-ROOMS = sorted(path.parent.name for path in (ROOT / "tdxfuzz").glob("*/__init__.py"))
+import tdxfuzz
+from module import guests
+from quality.test_quality_designs import FOUND
+from tdxfuzz.abi import BY_NUMBER, GUEST_BY_NUMBER
+from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.module.leaves.registry import GUEST_HANDLERS
+from tiers import COLLECTED
 
+TESTS = Path(__file__).parent
+ROOMS = sorted(path.parent.name for path in Path(tdxfuzz.__file__).parent.glob("*/__init__.py"))
 
-@cache
-def collected(marker: str) -> tuple[str, ...]:
-    """The tests that a marker expression chooses, as file::name."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "-p",
-        "no:xdist",
-        "-m",
-        marker,
-    ]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return tuple(line for line in listed.splitlines() if "::" in line)
+NEEDS_A_CLUSTER = "campaign/test_campaign_cluster.py"
+KILLS = "campaign/test_campaign_kills.py"
+MACHINE = "quality/test_quality_must_find.py::test_the_concurrent_machine_finds_the_hint_race"
 
 
-def test_every_room_has_quick_tests() -> None:
-    files = {Path(test.partition("::")[0]).parts[1] for test in collected("not slow")}
-    assert [room for room in ROOMS if room not in files] == []
+@pytest.fixture
+def collected(request: pytest.FixtureRequest) -> dict[str, bool]:
+    """Each test, named from its folder on, and whether it is slow."""
+    tests = {
+        nodeid.removeprefix("tests/"): slow
+        for nodeid, slow in request.config.stash[COLLECTED].items()
+    }
+    if {name.partition("::")[0] for name in tests} != {
+        str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py")
+    }:
+        pytest.skip("tells something when all tests are collected")
+    return tests
 
 
-def test_every_file_of_leaves_has_quick_tests() -> None:
-    modules = {handler.__module__.rpartition(".")[2] for handler in HANDLERS.values()}
-    text = "\n".join(collected("not slow"))
-    assert len(modules) > 10
-    assert "tests/module/leaves/" in text
+def quick(collected: dict[str, bool]) -> list[str]:
+    return [name for name, slow in collected.items() if not slow]
 
 
-def test_every_design_with_a_bug_is_hunted_in_the_quick_tier() -> None:
-    found = [test for test in collected("not slow") if "is_found_and_its_trace_is_short" in test]
-    assert len(found) >= 10
+def test_every_room_has_quick_tests(collected: dict[str, bool]) -> None:
+    rooms = Counter(name.partition("/")[0] for name in quick(collected))
+    assert [room for room in ROOMS if not rooms[room]] == []
 
 
-def test_some_tests_are_slow_and_most_are_not() -> None:
-    slow, quick = len(collected("slow")), len(collected("not slow"))
-    assert 50 < slow < quick
+def test_every_file_has_quick_tests_but_those_of_clusters_and_kills(
+    collected: dict[str, bool],
+) -> None:
+    slow = {name.partition("::")[0] for name in collected} - {
+        name.partition("::")[0] for name in quick(collected)
+    }
+    assert slow == {NEEDS_A_CLUSTER, KILLS}
+
+
+def named(leaf: str) -> str:
+    """A pattern for a leaf in a test: its name, or the constant of ``module.guests`` for it."""
+    short = leaf.partition(".")[2]
+    constants = [name for name, value in vars(guests).items() if value == short]
+    return "|".join([f'"{re.escape(short)}"', *(rf"\b{name}\b" for name in constants)])
+
+
+def test_every_modelled_leaf_is_called_in_a_file_of_quick_tests(collected: dict[str, bool]) -> None:
+    files = {name.partition("::")[0] for name in quick(collected)}
+    text = "\n".join(
+        (TESTS / file).read_text(encoding="utf-8")
+        for file in files
+        if file.startswith("module/leaves/")
+    )
+    leaves = [str(BY_NUMBER[number]) for number in HANDLERS]
+    leaves += [str(GUEST_BY_NUMBER[number]) for number in GUEST_HANDLERS]
+    assert len(leaves) > 40
+    assert [leaf for leaf in leaves if not re.search(named(leaf), text)] == []
+
+
+def test_every_broken_design_must_be_found_by_a_quick_test(collected: dict[str, bool]) -> None:
+    name = "quality/test_quality_designs.py::test_a_broken_design_is_found_and_its_trace_is_short"
+    seeds = {
+        design: [s for s in (1, 2) if not collected[f"{name}[{design}-{s}]"]] for design in FOUND
+    }
+    assert seeds == {design: [1] for design in FOUND}
+
+
+def test_every_bug_that_must_be_found_is_found_by_a_quick_test(
+    collected: dict[str, bool],
+) -> None:
+    everything = {name.partition("[")[0] for name in collected if name.startswith("quality/")}
+    assert everything - {name.partition("[")[0] for name in quick(collected)} == {MACHINE}
+
+
+def test_the_slow_tier_is_there_and_is_the_smaller_one(collected: dict[str, bool]) -> None:
+    assert 100 < sum(collected.values()) < len(collected) / 10

@@ -13,6 +13,9 @@ import pytest
 
 slow = pytest.mark.slow
 
+COLLECTED = pytest.StashKey[dict[str, bool]]()
+"""Of a run: the name of each test, and whether it is slow; for ``test_tiers.py``."""
+
 
 def first_quick(count: int, values: Iterable[object]) -> list[object]:
     """All values as parameters of a test, slow after the first ``count``."""

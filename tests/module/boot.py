@@ -115,6 +115,10 @@ class BootLab(Lab):
         assert self.sys_state is SysState.SYS_READY
 
 
+def just_loaded(lab: BootLab) -> None:
+    """No leaf was called yet."""
+
+
 @frozen
 class Row:
     """A call that is refused: what was done before, its operands, and the status."""

@@ -1,18 +1,14 @@
-"""Tables of calls that are refused, and what has to be done before them."""
+"""Tables of calls that are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from attrs import field, frozen
 
-from .lab import Lab, Result, Stage
-
-Before = Callable[[Lab], object]
-
-
-def nothing(lab: Lab) -> None:
-    """No preparation."""
+from .lab import Lab, Result
+from .states import Before, nothing, then
 
 
 @frozen
@@ -29,6 +25,27 @@ class Refusal:
         return f"{self.name}: {self.status}"
 
 
+class MakesRow(Protocol):
+    """Makes a row of a table, named, with its status and what is done before."""
+
+    def __call__(
+        self, name: str, status: str, *before: Before, version: int = 0, **registers: int
+    ) -> Refusal: ...
+
+
+def refusals(before: Before = nothing, /, **defaults: int) -> MakesRow:
+    """What makes the rows of one table.
+
+    A row that names no preparation has ``before``. Registers that it does not name are the
+    defaults.
+    """
+
+    def row(name: str, status: str, *own: Before, version: int = 0, **registers: int) -> Refusal:
+        return Refusal(name, defaults | registers, status, then(*own) if own else before, version)
+
+    return row
+
+
 def check_refused(lab: Lab, leaf: str, row: Refusal) -> Result:
     """The call gives just this status, changes nothing, and holds nothing afterwards."""
     row.before(lab)
@@ -38,41 +55,3 @@ def check_refused(lab: Lab, leaf: str, row: Refusal) -> Result:
     assert lab.state() == state
     assert lab.held() == held
     return result
-
-
-def at(stage: Stage) -> Before:
-    """A TD built so far."""
-    return lambda lab: lab.td(stage)
-
-
-def then(*steps: Before) -> Before:
-    """One preparation after the other."""
-
-    def before(lab: Lab) -> None:
-        for step in steps:
-            step(lab)
-
-    return before
-
-
-def read(hpa: int) -> Before:
-    """Somebody holds the 4KB entry of a page shared."""
-
-    def before(lab: Lab) -> None:
-        assert lab.entry(hpa).acquire_sh()
-
-    return before
-
-
-def written(hpa: int) -> Before:
-    """Somebody holds the 4KB entry of a page exclusive."""
-
-    def before(lab: Lab) -> None:
-        assert lab.entry(hpa).acquire_ex()
-
-    return before
-
-
-def keys_held(lab: Lab) -> None:
-    """Somebody holds the key table exclusive."""
-    assert lab.module.keys.lock.acquire_ex()

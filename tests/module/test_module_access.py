@@ -16,10 +16,10 @@ from tdxfuzz.module.lock import EXCLUSIVE, SHARED
 from tdxfuzz.module.pamt import PT
 
 from .lab import GPA, HKID_BIT, NEW, OUTSIDE, TDR, TDVPR, Lab, Stage, Td, page
-from .rows import nothing
+from .states import large_page, nothing
 
 
-def refusal(action: Callable[[], object]) -> str:
+def refused_with(action: Callable[[], object]) -> str:
     """The status an action is refused with; "" if it is not."""
     try:
         action()
@@ -51,7 +51,7 @@ def test_a_private_address_is_aligned_without_hkid_and_below_2_to_52(
     lab: Lab, hpa: int, size: int, ok: bool
 ) -> None:
     wanted = "" if ok else "OPERAND_INVALID|R8"
-    assert refusal(lambda: access.check_hpa(lab.module, hpa, R8, size)) == wanted
+    assert refused_with(lambda: access.check_hpa(lab.module, hpa, R8, size)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_private_address_is_aligned_without_hkid_and_below_2_to_52(
 )
 def test_a_shared_address_may_have_any_hkid_of_the_hosts(lab: Lab, hpa: int, ok: bool) -> None:
     wanted = "" if ok else "OPERAND_INVALID|R8"
-    assert refusal(lambda: access.check_shared_hpa(lab.module, hpa, R8, SIZE_4K)) == wanted
+    assert refused_with(lambda: access.check_shared_hpa(lab.module, hpa, R8, SIZE_4K)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_gpa_operand_has_a_level_that_it_is_aligned_to(
     info: int, expected: tuple[int, int] | None
 ) -> None:
     if expected is None:
-        refused = refusal(lambda: access.check_page_info(info, LEVEL_4K, LEVEL_1G))
+        refused = refused_with(lambda: access.check_page_info(info, LEVEL_4K, LEVEL_1G))
         assert refused == "OPERAND_INVALID|RCX"
     else:
         assert access.check_page_info(info, LEVEL_4K, LEVEL_1G) == expected
@@ -99,7 +99,7 @@ def test_a_gpa_operand_has_a_level_that_it_is_aligned_to(
 
 @pytest.mark.parametrize(("level", "ok"), [(0, False), (1, True), (2, True), (3, False)])
 def test_the_level_of_a_gpa_operand_has_bounds(level: int, ok: bool) -> None:
-    check = refusal(lambda: access.check_page_info(GPA | level, LEVEL_2M, LEVEL_1G))
+    check = refused_with(lambda: access.check_page_info(GPA | level, LEVEL_2M, LEVEL_1G))
     assert check == ("" if ok else "OPERAND_INVALID|RCX")
 
 
@@ -114,12 +114,8 @@ def test_the_level_of_a_gpa_operand_has_bounds(level: int, ok: bool) -> None:
     ],
 )
 def test_a_private_gpa_fits_the_platform_and_has_no_shared_bit(td: Td, gpa: int, ok: bool) -> None:
-    refused = refusal(lambda: access.check_private_gpa(td.structure.tdcs, gpa))
+    refused = refused_with(lambda: access.check_private_gpa(td.structure.tdcs, gpa))
     assert refused == ("" if ok else "OPERAND_INVALID|RCX")
-
-
-def leaf_2m(lab: Lab) -> None:
-    lab.td().aug(page(0), level=1)
 
 
 def has_td(lab: Lab) -> None:
@@ -140,8 +136,8 @@ def is_backing(lab: Lab) -> None:
         (nothing, OUTSIDE, PT.NDA, "OPERAND_ADDR_RANGE_ERROR|R8"),
         (nothing, NEW, PT.NDA, "MISSING_PAMT_PAGE_PAIR|R8"),
         (nothing, NEW, PT.TDR, "PAGE_METADATA_INCORRECT|R8"),
-        (leaf_2m, page(0, 3), PT.NDA, "PAGE_METADATA_INCORRECT|R8"),
-        (leaf_2m, page(0, 3), PT.REG, "PAGE_METADATA_INCORRECT|R8"),
+        (large_page, page(0, 3), PT.NDA, "PAGE_METADATA_INCORRECT|R8"),
+        (large_page, page(0, 3), PT.REG, "PAGE_METADATA_INCORRECT|R8"),
         (has_td, TDR, PT.NDA, "PAGE_METADATA_INCORRECT|R8"),
         (has_td, NEW, PT.TDR, "PAGE_METADATA_INCORRECT|R8"),
         (has_td, TDVPR, PT.TDR, "PAGE_METADATA_INCORRECT|R8"),
@@ -157,7 +153,7 @@ def test_an_explicit_page_is_checked_and_locked(
 ) -> None:
     before(lab)
     call = call_on(lab)
-    refused = refusal(lambda: access.lock_page(lab.module, call, hpa, R8, mode, expected))
+    refused = refused_with(lambda: access.lock_page(lab.module, call, hpa, R8, mode, expected))
     assert refused == status
     assert (lab.held() == {}) is (status != "")
     call.unwind()
@@ -167,7 +163,7 @@ def test_an_explicit_page_is_checked_and_locked(
 def try_lock(lab: Lab, hpa: int, mode: str = EXCLUSIVE, level: int = LEVEL_4K) -> str:
     """Lock a page that should be free, as operand RCX, and keep it: the refusal."""
     call = call_on(lab)
-    return refusal(lambda: access.lock_page(lab.module, call, hpa, RCX, mode, PT.NDA, level))
+    return refused_with(lambda: access.lock_page(lab.module, call, hpa, RCX, mode, PT.NDA, level))
 
 
 def test_busy_is_found_out_before_the_wrong_type(lab: Lab) -> None:
@@ -195,7 +191,7 @@ def test_a_2mb_range_is_free_only_without_backing_pages_in_it(lab: Lab) -> None:
 
     def lock(range_index: int) -> str:
         hpa, call = page(range_index), call_on(lab)
-        return refusal(lambda: access.lock_free_page(lab.module, call, hpa, R8, LEVEL_2M))
+        return refused_with(lambda: access.lock_free_page(lab.module, call, hpa, R8, LEVEL_2M))
 
     assert lock(1) == "PAGE_METADATA_INCORRECT|R8"
     assert lab.held() == {}
@@ -212,6 +208,6 @@ def test_an_implicit_page_is_locked_alone(lab: Lab) -> None:
     def lock_exclusive() -> None:
         access.lock_implicit_tdr(lab.module, call_on(lab), TDR, EXCLUSIVE)
 
-    assert refusal(lock_exclusive) == "OPERAND_BUSY|TDR"
+    assert refused_with(lock_exclusive) == "OPERAND_BUSY|TDR"
     call.unwind()
     assert lab.held() == {}

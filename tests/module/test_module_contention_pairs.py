@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .lab import Lab, Stage, page
 from .races import Call, Outcome, all_orders, call
-from .rows import nothing
+from .states import nothing, paired
 
 BUSY, OK = "OPERAND_BUSY|RCX", "SUCCESS"
 NOT_FREE, NO_PAIR = "HPA_RANGE_NOT_FREE|RCX", "NO_PAMT_PAGE_PAIR|RCX"
@@ -22,10 +22,6 @@ def remove(target: int) -> Call:
 def both_ways(*outcomes: Outcome) -> set[Outcome]:
     """Outcomes of two like calls: each may come out either way round."""
     return {*outcomes, *((b, a) for a, b in outcomes)}
-
-
-def paired(lab: Lab) -> None:
-    lab.pair(0)
 
 
 def paired_donors(lab: Lab) -> None:

@@ -6,6 +6,7 @@ from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 
 from .lab import GPA, NEW, TDR, TDVPR, Lab, Stage, page
 from .races import Ending, all_orders, call
+from .states import paired, tables
 
 OK, BUSY = "SUCCESS", "OPERAND_BUSY|RCX"
 TREE = "OPERAND_BUSY|SEPT_TREE"
@@ -14,18 +15,14 @@ AUG = call("MEM.PAGE.AUG", rcx=GPA, rdx=TDR, r8=NEW)
 LARGE = GPA + SIZE_2M
 
 
-def tables(lab: Lab) -> None:
-    lab.td().tables()
-
-
-def large_page(lab: Lab) -> None:
+def with_large_page(lab: Lab) -> None:
     td = lab.td()
     td.tables()
     td.aug(page(0), LARGE, level=1)
 
 
 def split_page(lab: Lab) -> None:
-    large_page(lab)
+    with_large_page(lab)
     lab.ok("MEM.PAGE.DEMOTE", rcx=LARGE | 1, rdx=TDR, r8=page(8, 40), r12=page(300), r13=page(301))
 
 
@@ -63,7 +60,7 @@ def test_aug_and_promote_want_the_tree_and_promote_notices_who_waits() -> None:
 def test_a_split_notices_who_waits_for_the_tree() -> None:
     demote = call("MEM.PAGE.DEMOTE", rcx=LARGE | 1, rdx=TDR, r8=NEW, r12=page(300), r13=page(301))
     block = call("MEM.RANGE.BLOCK", rcx=GPA | 1, rdx=TDR)
-    outcomes = all_orders(large_page, demote, block, preemptions=1)
+    outcomes = all_orders(with_large_page, demote, block, preemptions=1)
     assert set(outcomes) == {(OK, OK), (TREE, OK), (OK, TREE), ("INTERRUPTED_BUSY", TREE)}
 
 
@@ -75,7 +72,7 @@ def test_aug_and_demote_do_not_meet() -> None:
     demote = call(
         "MEM.PAGE.DEMOTE", rcx=LARGE | 1, rdx=TDR, r8=page(8, 400), r12=page(300), r13=page(301)
     )
-    assert set(all_orders(large_page, AUG, demote, preemptions=1)) == {(OK, OK)}
+    assert set(all_orders(with_large_page, AUG, demote, preemptions=1)) == {(OK, OK)}
 
 
 def test_two_tracks_are_busy_or_count_both() -> None:
@@ -91,9 +88,6 @@ def test_two_tracks_are_busy_or_count_both() -> None:
 
 
 def test_creates_in_one_range_meet_only_at_the_key_table() -> None:
-    def paired(lab: Lab) -> None:
-        lab.pair(0)
-
     first = call("MNG.CREATE", rcx=page(0, 1), rdx=40)
     second = call("MNG.CREATE", rcx=page(0, 2), rdx=41)
     busy = "OPERAND_BUSY|KOT"
@@ -101,9 +95,6 @@ def test_creates_in_one_range_meet_only_at_the_key_table() -> None:
 
 
 def test_two_creates_with_one_hkid() -> None:
-    def paired(lab: Lab) -> None:
-        lab.pair(0)
-
     first = call("MNG.CREATE", rcx=page(0, 1), rdx=40)
     second = call("MNG.CREATE", rcx=page(0, 2), rdx=40)
     busy, taken = "OPERAND_BUSY|KOT", "HKID_NOT_FREE"

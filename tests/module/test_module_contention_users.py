@@ -8,21 +8,13 @@ from tdxfuzz.abi.address import SIZE_4K
 
 from .lab import GPA, PARAMS, TDR, TDVPR, Lab, Stage, page
 from .races import Call, Ending, all_orders, call
-from .rows import Before, nothing
+from .states import Before, nothing, paired, tables, then, upper_tables
 
 OK, BUSY, NO_PAIR = "SUCCESS", "OPERAND_BUSY|RCX", "NO_PAMT_PAGE_PAIR|RCX"
 USED = "PAMT_PAGE_NOT_EMPTY|page 0"
 ADD = call("PHYMEM.PAMT.ADD", rcx=page(0) | 1, rdx=page(300), r8=page(301))
 REMOVE = call("PHYMEM.PAMT.REMOVE", rcx=page(0) | 1)
 GUEST = page(0, 9)
-
-
-def td_with_tables(lab: Lab) -> None:
-    lab.td().tables()
-
-
-def td_without_last_table(lab: Lab) -> None:
-    lab.td().tables(down_to=2)
 
 
 def td_with_keys(lab: Lab) -> None:
@@ -34,30 +26,20 @@ def td_with_vcpu_page(lab: Lab) -> None:
     lab.ok("VP.CREATE", rcx=TDVPR, rdx=TDR)
 
 
-def paired(before: Before) -> Before:
-    def set_up(lab: Lab) -> None:
-        before(lab)
-        lab.pair(0)
-
-    return set_up
-
-
 USERS = [
     pytest.param(nothing, call("MNG.CREATE", rcx=GUEST, rdx=41), "RCX", id="MNG.CREATE"),
     pytest.param(td_with_keys, call("MNG.ADDCX", rcx=GUEST, rdx=TDR), "RCX", id="MNG.ADDCX"),
-    pytest.param(td_with_tables, call("VP.CREATE", rcx=GUEST, rdx=TDR), "RCX", id="VP.CREATE"),
+    pytest.param(tables, call("VP.CREATE", rcx=GUEST, rdx=TDR), "RCX", id="VP.CREATE"),
     pytest.param(td_with_vcpu_page, call("VP.ADDCX", rcx=GUEST, rdx=TDVPR), "RCX", id="VP.ADDCX"),
     pytest.param(
-        td_without_last_table,
+        upper_tables,
         call("MEM.SEPT.ADD", rcx=GPA | 1, rdx=TDR, r8=GUEST),
         "R8",
         id="MEM.SEPT.ADD",
     ),
+    pytest.param(tables, call("MEM.PAGE.AUG", rcx=GPA, rdx=TDR, r8=GUEST), "R8", id="MEM.PAGE.AUG"),
     pytest.param(
-        td_with_tables, call("MEM.PAGE.AUG", rcx=GPA, rdx=TDR, r8=GUEST), "R8", id="MEM.PAGE.AUG"
-    ),
-    pytest.param(
-        td_with_tables,
+        tables,
         call("MEM.PAGE.ADD", rcx=GPA, rdx=TDR, r8=GUEST, r9=PARAMS),
         "R8",
         id="MEM.PAGE.ADD",
@@ -67,7 +49,7 @@ USERS = [
 
 @pytest.mark.parametrize(("before", "user", "operand"), USERS)
 def test_remove_against_a_user_of_the_range(before: Before, user: Call, operand: str) -> None:
-    outcomes = all_orders(paired(before), REMOVE, user)
+    outcomes = all_orders(then(before, paired), REMOVE, user)
     assert set(outcomes) == {
         (OK, f"MISSING_PAMT_PAGE_PAIR|{operand}"),
         (OK, f"OPERAND_BUSY|{operand}"),
@@ -104,7 +86,7 @@ def test_a_create_in_an_unpaired_range_disturbs_donors_of_that_range(
 def test_a_page_given_as_donor_and_taken_by_create_goes_to_one_of_them() -> None:
     add = call("PHYMEM.PAMT.ADD", rcx=page(1) | 1, rdx=GUEST, r8=page(301))
     create = call("MNG.CREATE", rcx=GUEST, rdx=41)
-    outcomes = all_orders(paired(nothing), add, create)
+    outcomes = all_orders(then(nothing, paired), add, create)
     assert set(outcomes) == {
         (OK, "PAGE_METADATA_INCORRECT|RCX"),
         (OK, BUSY),
@@ -115,14 +97,14 @@ def test_a_page_given_as_donor_and_taken_by_create_goes_to_one_of_them() -> None
 
 def test_remove_against_a_large_page_on_the_same_range() -> None:
     aug = call("MEM.PAGE.AUG", rcx=GPA | 1, rdx=TDR, r8=page(0))
-    outcomes = all_orders(paired(td_without_last_table), REMOVE, aug)
+    outcomes = all_orders(then(upper_tables, paired), REMOVE, aug)
     busy, wrong = "OPERAND_BUSY|R8", "PAGE_METADATA_INCORRECT|R8"
     assert set(outcomes) == {(OK, OK), (OK, wrong), (OK, busy), (BUSY, wrong), (BUSY, busy)}
 
 
 def test_add_against_a_large_page_on_the_same_range() -> None:
     aug = call("MEM.PAGE.AUG", rcx=GPA | 1, rdx=TDR, r8=page(0))
-    outcomes = all_orders(td_without_last_table, ADD, aug)
+    outcomes = all_orders(upper_tables, ADD, aug)
     busy, wrong = "OPERAND_BUSY|R8", "PAGE_METADATA_INCORRECT|R8"
     assert set(outcomes) == {
         (OK, wrong),

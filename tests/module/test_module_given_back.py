@@ -16,7 +16,7 @@ from tdxfuzz.abi.address import pfn_of
 
 from .lab import GPA, NEW, TDR, Lab, Result, page
 from .races import Call, Ending, all_orders, call
-from .rows import Before
+from .states import Before
 
 OK, USED, DEAD = "SUCCESS", "PAMT_PAGE_NOT_EMPTY|page 0", "SEAMCALL_VMFAILINVALID"
 REMOVE = call("PHYMEM.PAMT.REMOVE", rcx=page(0) | 1)

@@ -13,11 +13,7 @@ from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.tdmr import TdmrInfo
 
 from .lab import BASE, DONORS, NEW, OUTSIDE, SEPT, TDR, Lab, page
-from .rows import nothing
-
-
-def paired(lab: Lab) -> None:
-    lab.pair(0)
+from .states import nothing, paired
 
 
 def test_page_types_have_the_numbers_of_the_module() -> None:

@@ -12,21 +12,17 @@ from tdxfuzz.module.pamt import PT, Walk
 from tdxfuzz.module.tdmr import TdmrInfo
 
 from .lab import BASE, OUTSIDE, Lab, page
-from .rows import nothing
+from .states import nothing, paired
 
 HPA = page(0, 300)
 L1G, L2M, L4K = f"PAMT_1G[{BASE:#x}]", f"PAMT_2M[{page(0):#x}]", f"PAMT_4K[{HPA:#x}]"
 
 
-def paired(lab: Lab) -> None:
-    lab.pair(0)
-
-
-def leaf_2m(lab: Lab) -> None:
+def marked_2m(lab: Lab) -> None:
     lab.node(0).pt = PT.REG
 
 
-def leaf_1g(lab: Lab) -> None:
+def marked_1g(lab: Lab) -> None:
     lab.block.entry_1g.pt = PT.REG
 
 
@@ -45,10 +41,10 @@ def walk(lab: Lab, mode: str, target: int = LEVEL_4K) -> Walk | None:
         (paired, EXCLUSIVE, LEVEL_1G, LEVEL_1G, {L1G: "EX"}),
         (nothing, SHARED, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "SH 1"}),
         (nothing, EXCLUSIVE, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "EX"}),
-        (leaf_2m, SHARED, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "SH 1"}),
-        (leaf_2m, EXCLUSIVE, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "EX"}),
-        (leaf_1g, SHARED, LEVEL_4K, LEVEL_1G, {L1G: "SH 1"}),
-        (leaf_1g, EXCLUSIVE, LEVEL_2M, LEVEL_1G, {L1G: "EX"}),
+        (marked_2m, SHARED, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "SH 1"}),
+        (marked_2m, EXCLUSIVE, LEVEL_4K, LEVEL_2M, {L1G: "SH 1", L2M: "EX"}),
+        (marked_1g, SHARED, LEVEL_4K, LEVEL_1G, {L1G: "SH 1"}),
+        (marked_1g, EXCLUSIVE, LEVEL_2M, LEVEL_1G, {L1G: "EX"}),
     ],
 )
 def test_a_walk_ends_at_the_leaf_and_holds_the_path(
@@ -154,7 +150,7 @@ def test_static_pamt_walks_down_to_every_free_range() -> None:
 
 def test_static_pamt_ends_at_a_2mb_leaf() -> None:
     lab = Lab(dynamic=False)
-    leaf_2m(lab)
+    marked_2m(lab)
     found = lab.module.pamt.walk(HPA, lab.block, EXCLUSIVE)
     assert found is not None
     assert lab.held() == {L1G: "SH 1", L2M: "EX"}

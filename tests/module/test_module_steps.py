@@ -13,7 +13,18 @@ from tdxfuzz.sim import RMW, Cpu, Simulator, Why, access_name
 from .guests import Script
 from .lab import GPA, NEW, PARAMS, TDR, TDVPR, Lab, Stage, page
 from .races import Call, call
-from .rows import Before, at, nothing
+from .states import (
+    Before,
+    at,
+    home_paired,
+    nothing,
+    page_added,
+    page_mapped,
+    page_tracked,
+    paired,
+    tables,
+    upper_tables,
+)
 
 
 class PlainAccesses:
@@ -39,15 +50,7 @@ class PlainAccesses:
         """Nobody sleeps."""
 
 
-def paired(lab: Lab) -> None:
-    lab.pair(0)
-
-
-def home_paired(lab: Lab) -> None:
-    lab.pair(8)
-
-
-def torn_down(lab: Lab) -> None:
+def with_page_torn_down(lab: Lab) -> None:
     td = lab.td()
     td.aug(NEW)
     td.teardown()
@@ -58,37 +61,19 @@ def with_vcpu_page(lab: Lab) -> None:
     lab.ok("VP.CREATE", rcx=TDVPR, rdx=TDR)
 
 
-def tables(lab: Lab) -> None:
-    lab.td().tables()
-
-
-def upper_tables(lab: Lab) -> None:
-    lab.td().tables(down_to=2)
-
-
-def running(lab: Lab) -> None:
-    lab.td(Stage.RUNNABLE).aug(NEW)
-
-
-def blocked(lab: Lab) -> None:
-    td = lab.td(Stage.RUNNABLE)
-    td.aug(NEW)
-    td.block()
-
-
-def blocked_table(lab: Lab) -> None:
+def table_tracked(lab: Lab) -> None:
     td = lab.td(Stage.RUNNABLE)
     td.tables()
     td.block(level=1)
 
 
-def blocked_large(lab: Lab) -> None:
+def large_page_tracked(lab: Lab) -> None:
     td = lab.td(Stage.RUNNABLE)
     td.aug(page(0), level=1)
     td.block(level=1)
 
 
-def blocked_split(lab: Lab) -> None:
+def split_tracked(lab: Lab) -> None:
     td = lab.td(Stage.VCPU)
     td.aug(page(0), level=1)
     td.demote()
@@ -96,18 +81,9 @@ def blocked_split(lab: Lab) -> None:
     td.block(level=1)
 
 
-def vcpu(lab: Lab) -> None:
-    lab.td(Stage.RUNNABLE).aug(NEW)
-
-
 def accepting(lab: Lab) -> None:
-    vcpu(lab)
+    page_mapped(lab)
     lab.lps[0].guest = Script(call("MEM.PAGE.ACCEPT", rcx=GPA))
-
-
-def added(lab: Lab) -> None:
-    tables(lab)
-    lab.ok("MEM.PAGE.ADD", rcx=GPA, rdx=TDR, r8=NEW, r9=PARAMS)
 
 
 BITMAP, ENTRY, PAGE, EPOCH = "read BITMAP_QWORD", "read SEPTE", "read PAMT_4K", "read EPOCH"
@@ -119,53 +95,55 @@ ID = {field.name: field.first for field in FIELDS}
 LARGE = {"rcx": GPA | 1, "rdx": TDR}
 
 
-def row(before: Before, made: Call, *accesses: str) -> object:
+def noted(before: Before, made: Call, *accesses: str) -> object:
     return pytest.param(before, made, list(accesses), id=f"{made.leaf}-{len(accesses)}")
 
 
 ROWS = [
-    row(nothing, call("PHYMEM.PAMT.ADD", rcx=page(0) | 1, rdx=page(300), r8=page(301))),
-    row(
+    noted(nothing, call("PHYMEM.PAMT.ADD", rcx=page(0) | 1, rdx=page(300), r8=page(301))),
+    noted(
         paired,
         call("PHYMEM.PAMT.REMOVE", rcx=page(0) | 1),
         *("read PAMT_2M", "read PAGE_COUNT"),
     ),
-    row(paired, call("PHYMEM.PAGE.RDMD", rcx=page(0)), PAGE, BITMAP),
-    row(paired, call("PHYMEM.PAGE.WBINVD", rcx=page(0)), BITMAP),
-    row(torn_down, call("PHYMEM.PAGE.RECLAIM", rcx=NEW), PAGE),
-    row(home_paired, call("MNG.CREATE", rcx=TDR, rdx=40), BITMAP),
-    row(at(Stage.KEYS), call("MNG.ADDCX", rcx=NEW, rdx=TDR), BITMAP),
-    row(at(Stage.INIT), call("VP.CREATE", rcx=TDVPR, rdx=TDR), BITMAP),
-    row(with_vcpu_page, call("VP.ADDCX", rcx=NEW, rdx=TDVPR), PAGE, BITMAP),
-    row(
+    noted(paired, call("PHYMEM.PAGE.RDMD", rcx=page(0)), PAGE, BITMAP),
+    noted(paired, call("PHYMEM.PAGE.WBINVD", rcx=page(0)), BITMAP),
+    noted(with_page_torn_down, call("PHYMEM.PAGE.RECLAIM", rcx=NEW), PAGE),
+    noted(home_paired, call("MNG.CREATE", rcx=TDR, rdx=40), BITMAP),
+    noted(at(Stage.KEYS), call("MNG.ADDCX", rcx=NEW, rdx=TDR), BITMAP),
+    noted(at(Stage.INIT), call("VP.CREATE", rcx=TDVPR, rdx=TDR), BITMAP),
+    noted(with_vcpu_page, call("VP.ADDCX", rcx=NEW, rdx=TDVPR), PAGE, BITMAP),
+    noted(
         tables,
         call("MEM.PAGE.ADD", **ON_TD, r8=NEW, r9=PARAMS),
         *(ENTRY, BITMAP, "write SEPTE"),
     ),
-    row(tables, call("MEM.PAGE.AUG", **ON_TD, r8=NEW), ENTRY, BITMAP, ENTRY, FREED),
-    row(
+    noted(tables, call("MEM.PAGE.AUG", **ON_TD, r8=NEW), ENTRY, BITMAP, ENTRY, FREED),
+    noted(
         upper_tables,
         call("MEM.PAGE.AUG", **LARGE, r8=page(0)),
         *(ENTRY, BITMAP, BITMAP, ENTRY, "write PAMT_2M"),
     ),
-    row(running, call("MEM.RANGE.BLOCK", **ON_TD), ENTRY, ENTRY, PAGE, EPOCH, "write PAMT_4K"),
-    row(blocked, call("MEM.RANGE.UNBLOCK", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY),
-    row(running, call("MEM.TRACK", rcx=TDR), "write EPOCH"),
-    row(blocked, call("MEM.PAGE.REMOVE", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY, FREED),
-    row(
-        blocked,
+    noted(
+        page_mapped, call("MEM.RANGE.BLOCK", **ON_TD), ENTRY, ENTRY, PAGE, EPOCH, "write PAMT_4K"
+    ),
+    noted(page_tracked, call("MEM.RANGE.UNBLOCK", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY),
+    noted(page_mapped, call("MEM.TRACK", rcx=TDR), "write EPOCH"),
+    noted(page_tracked, call("MEM.PAGE.REMOVE", **ON_TD), ENTRY, PAGE, EPOCH, ENTRY, FREED),
+    noted(
+        page_tracked,
         call("MEM.PAGE.RELOCATE", **ON_TD, r8=page(8, 400)),
         *(ENTRY, PAGE, EPOCH, BITMAP, FREED, ENTRY),
     ),
-    row(upper_tables, call("MEM.SEPT.ADD", **LARGE, r8=NEW), ENTRY, BITMAP, ENTRY),
-    row(blocked_table, call("MEM.SEPT.REMOVE", **LARGE), ENTRY, PAGE, EPOCH, ENTRY, FREED),
-    row(
-        blocked_large,
+    noted(upper_tables, call("MEM.SEPT.ADD", **LARGE, r8=NEW), ENTRY, BITMAP, ENTRY),
+    noted(table_tracked, call("MEM.SEPT.REMOVE", **LARGE), ENTRY, PAGE, EPOCH, ENTRY, FREED),
+    noted(
+        large_page_tracked,
         call("MEM.PAGE.DEMOTE", **LARGE, r8=NEW, **DONORS),
         *(ENTRY, "read PAMT_2M", EPOCH, BITMAP, "read SEPT_TREE", ENTRY),
     ),
-    row(
-        blocked_split,
+    noted(
+        split_tracked,
         call("MEM.PAGE.PROMOTE", **LARGE),
         *(ENTRY, PAGE, EPOCH, "read SEPT_TREE", "read PAMT_2M", ENTRY, FREED),
     ),
@@ -176,16 +154,16 @@ ENTERED = (PAGE, "read TDVPS", "write TDVPS")
 LEFT = "write TDVPS"
 TIMEOUT = "HP_LOCK_TIMEOUT"
 ROWS += [
-    row(vcpu, call("VP.ENTER", rcx=TDVPR), *ENTERED, LEFT),
+    noted(page_mapped, call("VP.ENTER", rcx=TDVPR), *ENTERED, LEFT),
     # Four on the walk, one that looks for host priority, one that begins the update.
-    row(accepting, call("VP.ENTER", rcx=TDVPR), *ENTERED, *[ENTRY] * 6, LEFT),
-    row(running, call("MEM.SEPT.RD", **ON_TD), ENTRY),
-    row(added, call("MR.EXTEND", **ON_TD), ENTRY),
-    row(running, call("MNG.RD", rcx=TDR, rdx=ID["TD_EPOCH"]), EPOCH),
-    row(running, call("MNG.RD", rcx=TDR, rdx=ID["REFCOUNT"]), EPOCH),
-    row(running, call("MNG.RD", rcx=TDR, rdx=ID["CHLDCNT"]), "read CHLDCNT"),
-    row(
-        running,
+    noted(accepting, call("VP.ENTER", rcx=TDVPR), *ENTERED, *[ENTRY] * 6, LEFT),
+    noted(page_mapped, call("MEM.SEPT.RD", **ON_TD), ENTRY),
+    noted(page_added, call("MR.EXTEND", **ON_TD), ENTRY),
+    noted(page_mapped, call("MNG.RD", rcx=TDR, rdx=ID["TD_EPOCH"]), EPOCH),
+    noted(page_mapped, call("MNG.RD", rcx=TDR, rdx=ID["REFCOUNT"]), EPOCH),
+    noted(page_mapped, call("MNG.RD", rcx=TDR, rdx=ID["CHLDCNT"]), "read CHLDCNT"),
+    noted(
+        page_mapped,
         call("MNG.WR", rcx=TDR, rdx=ID[TIMEOUT], r8=20_000, r9=(1 << 64) - 1),
         *(f"read {TIMEOUT}", f"write {TIMEOUT}"),
     ),

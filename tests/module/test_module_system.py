@@ -24,6 +24,7 @@ from .boot import DYNAMIC, GLOBAL, LIST, BootLab, entry
 from .guests import enter, runnable
 from .lab import BASE, Lab, page
 from .races import Call, Ending, all_orders, call
+from .states import nothing
 
 OK, BUSY, SHUTDOWN = "SUCCESS", "SYS_BUSY", "SYS_SHUTDOWN"
 STATES = list(SysState)
@@ -187,10 +188,6 @@ def at(*steps: Callable[[BootLab], object], packages: int = 1) -> Callable[[], L
         return lab
 
     return make
-
-
-def nothing(lab: Lab) -> None:
-    """All is done by ``make``."""
 
 
 def race(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tdxfuzz.sim import RMW, FollowSchedule, Outcome, Schedule, Simulator, Trace, Variable
+from tdxfuzz.sim import RMW, FollowSchedule, Outcome, Schedule, Simulator, StopRun, Trace, Variable
 
 Body = Callable[[], None]
+
+
+def stop() -> None:
+    """A body that ends the run."""
+    raise StopRun
 
 
 class Counter(Variable[int]):

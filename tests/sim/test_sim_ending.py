@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import Body, Counter, World
+from sim.sim_toys import Body, Counter, World, stop
 from tdxfuzz.sim import (
     End,
     FairLock,
@@ -22,10 +22,6 @@ def counting(n: Counter) -> Body:
             n.add(1)
 
     return forever
-
-
-def stop() -> None:
-    raise StopRun
 
 
 def test_a_run_whose_programs_end_is_at_rest() -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.sim_toys import Counter, World
-from tdxfuzz.sim import End, FairLock, FairRwLock, Simulator, StopRun
-
-
-def stop() -> None:
-    raise StopRun
+from sim.sim_toys import Counter, World, stop
+from tdxfuzz.sim import End, FairLock, FairRwLock, Simulator
 
 
 @pytest.mark.parametrize("traced", [True, False], ids=["traced", "untraced"])

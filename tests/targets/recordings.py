@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tdxfuzz.targets.conform import conform
+from tdxfuzz.targets.conform import Conformance, conform
 from tdxfuzz.targets.recording import PARAMS_FILE, RecordingError
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "conformance"
@@ -54,3 +54,9 @@ def problem(path: Path) -> str:
     with pytest.raises(RecordingError) as caught:
         conform(path)
     return str(caught.value).replace(f"{path.parent}/", "")
+
+
+def divergence(result: Conformance) -> list[str]:
+    """The lines of the first divergence."""
+    assert result.first_divergence is not None
+    return [line.strip() for line in result.first_divergence.splitlines()]

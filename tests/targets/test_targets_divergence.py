@@ -15,7 +15,7 @@ from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.module import TdxModule
 from tdxfuzz.targets.conform import Conformance, conform
 
-from .recordings import Json, load, save
+from .recordings import Json, divergence, load, save
 
 
 @pytest.fixture
@@ -26,11 +26,6 @@ def sequential() -> Json:
 @pytest.fixture
 def locks() -> Json:
     return load("locks", "L004")
-
-
-def divergence(result: Conformance) -> list[str]:
-    assert result.first_divergence is not None
-    return [line.strip() for line in result.first_divergence.splitlines()]
 
 
 def numbers(result: Conformance) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tdxfuzz.targets.conform import Conformance, conform
+from tdxfuzz.targets.conform import conform
 
-from .recordings import Json, load, save
+from .recordings import Json, divergence, load, save
 
 
 @pytest.fixture
@@ -20,11 +20,6 @@ def interleaved() -> Json:
 def contention() -> Json:
     """An ADD of a range that has a pair, against a CREATE in it: three outcomes."""
     return load("contention", "P61")
-
-
-def divergence(result: Conformance) -> list[str]:
-    assert result.first_divergence is not None
-    return [line.strip() for line in result.first_divergence.splitlines()]
 
 
 RUN = "run I0053 (pamt, early)"

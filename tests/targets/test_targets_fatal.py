@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tdxfuzz.abi import Registers, find
-from tdxfuzz.targets.conform import Conformance, conform
+from tdxfuzz.targets.conform import conform
 from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.interleaved import drive
 from tdxfuzz.targets.recording import (
@@ -25,7 +25,7 @@ from tdxfuzz.targets.recording import (
     read_params,
 )
 
-from .recordings import CORPUS, Json, save
+from .recordings import CORPUS, Json, divergence, save
 
 HOME, RANGE, GPA = 0x40000000, 0x40200000, 0x80000000
 CONFIG: Json = {
@@ -103,11 +103,6 @@ def died() -> Json:
         "final": None,
         "fatal": {"cpu": 1, "call": 0, "id": 343},
     }
-
-
-def divergence(result: Conformance) -> list[str]:
-    assert result.first_divergence is not None
-    return [line.strip() for line in result.first_divergence.splitlines()]
 
 
 def test_the_module_dies_where_the_recording_says(tmp_path: Path, died: Json) -> None:

@@ -8,6 +8,7 @@ from tdxfuzz.module.platform import Platform
 
 from ..lab import HKID, TDR, Lab, Stage, page
 from ..rows import Refusal, check_refused
+from ..states import keys_held, then
 
 WB = "PHYMEM.CACHE.WB"
 
@@ -24,17 +25,12 @@ def interrupted(lab: Lab) -> None:
     lab.lps[0].interrupt_pending = False
 
 
-def keys_held(lab: Lab) -> None:
-    flushed(lab)
-    assert lab.module.keys.lock.acquire_ex()
-
-
 def package_held(lab: Lab) -> None:
     assert lab.module.keys.writeback[0].lock.acquire()
 
 
 def both_held(lab: Lab) -> None:
-    keys_held(lab)
+    then(flushed, keys_held)(lab)
     package_held(lab)
 
 
@@ -44,7 +40,7 @@ REFUSALS = [
     Refusal("command before locks", {"rcx": 2}, "OPERAND_INVALID|RCX", both_held),
     Refusal("package busy", {"rcx": 0}, "OPERAND_BUSY|WBCACHE", package_held),
     Refusal("package before keys", {"rcx": 0}, "OPERAND_BUSY|WBCACHE", both_held),
-    Refusal("keys busy", {"rcx": 0}, "OPERAND_BUSY|KOT", keys_held),
+    Refusal("keys busy", {"rcx": 0}, "OPERAND_BUSY|KOT", then(flushed, keys_held)),
     Refusal("nothing to do", {"rcx": 0}, "NO_HKID_READY_TO_WBCACHE"),
     Refusal("nothing to resume", {"rcx": 1}, "WBCACHE_RESUME_ERROR"),
     Refusal("never interrupted", {"rcx": 1}, "WBCACHE_RESUME_ERROR", flushed),

@@ -5,25 +5,18 @@ from __future__ import annotations
 import pytest
 
 from ..lab import HKID_BIT, OUTSIDE, TDR, TDVPR, Lab, Stage, page
-from ..rows import Before, Refusal, at, check_refused, keys_held, read, then
+from ..rows import Refusal, check_refused, refusals
+from ..states import Before, created, keyed, keys_held, read, then, torn_down, with_vcpu
 
 CONFIG, FLUSHDONE, FREEID = "MNG.KEY.CONFIG", "MNG.VPFLUSHDONE", "MNG.KEY.FREEID"
 
 
-created, keyed, with_vcpu = at(Stage.CREATED), at(Stage.KEYS), at(Stage.VCPU)
-
-
-def blocked(lab: Lab) -> None:
+def td_blocked(lab: Lab) -> None:
     lab.td(Stage.INIT)
     lab.ok(FLUSHDONE, rcx=TDR)
 
 
-def torn_down(lab: Lab) -> None:
-    lab.td(Stage.INIT).teardown()
-
-
-def row(name: str, status: str, before: Before = created, rcx: int = TDR) -> Refusal:
-    return Refusal(name, {"rcx": rcx, "rdx": 2}, status, before)
+row = refusals(created, rcx=TDR, rdx=2)
 
 
 WRONG_TDR = [
@@ -44,16 +37,16 @@ def test_the_operand_has_to_be_a_tdr_nobody_holds(lab: Lab, leaf: str, wrong: Re
     assert (regs.rcx, regs.rdx) == (wrong.registers["rcx"], 2)
 
 
-@pytest.mark.parametrize("before", [keyed, with_vcpu, blocked, torn_down])
+@pytest.mark.parametrize("before", [keyed, with_vcpu, td_blocked, torn_down])
 def test_a_key_is_configured_once(lab: Lab, before: Before) -> None:
     check_refused(lab, CONFIG, row("", "LIFECYCLE_STATE_INCORRECT", before))
 
 
 FLUSHDONE_REFUSALS = [
     row("held before keys", "OPERAND_BUSY|RCX", then(keyed, read(TDR), keys_held)),
-    row("keys before lifecycle", "OPERAND_BUSY|KOT", then(blocked, keys_held)),
+    row("keys before lifecycle", "OPERAND_BUSY|KOT", then(td_blocked, keys_held)),
     row("keys before vCPUs", "OPERAND_BUSY|KOT", then(with_vcpu, keys_held)),
-    row("blocked already", "LIFECYCLE_STATE_INCORRECT", blocked),
+    row("blocked already", "LIFECYCLE_STATE_INCORRECT", td_blocked),
     row("torn down", "LIFECYCLE_STATE_INCORRECT", torn_down),
     row("vCPU on a processor", "FLUSHVP_NOT_DONE", with_vcpu),
 ]
@@ -69,8 +62,8 @@ FREEID_REFUSALS = [
     row("not blocked", "LIFECYCLE_STATE_INCORRECT", keyed),
     row("freed already", "LIFECYCLE_STATE_INCORRECT", torn_down),
     row("lifecycle before keys", "LIFECYCLE_STATE_INCORRECT", then(torn_down, keys_held)),
-    row("keys before caches", "OPERAND_BUSY|KOT", then(blocked, keys_held)),
-    row("caches not written back", "WBCACHE_NOT_COMPLETE", blocked),
+    row("keys before caches", "OPERAND_BUSY|KOT", then(td_blocked, keys_held)),
+    row("caches not written back", "WBCACHE_NOT_COMPLETE", td_blocked),
 ]
 
 

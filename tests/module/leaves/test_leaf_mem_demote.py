@@ -10,28 +10,21 @@ from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HINT, HKID_BIT, NEW, OUTSIDE, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, check_refused, read, then
+from ..rows import Refusal, check_refused, refusals
+from ..states import interrupt_pending, large_page, range_read, read
 
 DEMOTE = "MEM.PAGE.DEMOTE"
 D0, D1 = page(300), page(301)
 OPERANDS = {"rcx": GPA | 1, "rdx": TDR, "r8": NEW, "r12": D0, "r13": D1}
 
 
-def large(lab: Lab) -> None:
-    lab.td().aug(page(0), level=1)
-
-
-def running(lab: Lab) -> None:
+def large_page_mapped(lab: Lab) -> None:
     lab.td(Stage.RUNNABLE).aug(page(0), level=1)
 
 
-def blocked(lab: Lab) -> None:
-    running(lab)
+def large_page_blocked(lab: Lab) -> None:
+    large_page_mapped(lab)
     lab.ok("MEM.RANGE.BLOCK", rcx=GPA | 1, rdx=TDR)
-
-
-def interrupt(lab: Lab) -> None:
-    lab.lps[0].interrupt_pending = True
 
 
 def tree_of(lab: Lab) -> NamedHpLock:
@@ -45,10 +38,6 @@ def somebody_waits(lab: Lab) -> None:
     assert not tree.acquire_ex()
 
 
-def page_held(lab: Lab) -> None:
-    assert lab.node(0).acquire_sh()
-
-
 def donors_backing(lab: Lab) -> None:
     lab.ok("PHYMEM.PAMT.ADD", rcx=page(1) | 1, rdx=D0, r8=D1)
 
@@ -57,21 +46,20 @@ def donor_range_held(lab: Lab) -> None:
     assert lab.node(300).acquire_ex()
 
 
-def demote(name: str, status: str, *before: Before, **operands: int) -> Refusal:
-    return Refusal(name, OPERANDS | operands, status, then(*(before or (large,))))
+demote = refusals(large_page, **OPERANDS)
 
 
 DEMOTE_REFUSALS = [
     demote("TDR flags", "OPERAND_INVALID|RDX", rdx=TDR | 2),
-    demote("not blocked", "GPA_RANGE_NOT_BLOCKED|RCX", running, r8=1),
-    demote("not tracked", "TLB_TRACKING_NOT_DONE|RCX", blocked, r8=1),
+    demote("not blocked", "GPA_RANGE_NOT_BLOCKED|RCX", large_page_mapped, r8=1),
+    demote("not tracked", "TLB_TRACKING_NOT_DONE|RCX", large_page_blocked, r8=1),
     demote("table not aligned", "OPERAND_INVALID|R8", r8=NEW + 1, r12=1),
     demote("table in no TDMR", "OPERAND_ADDR_RANGE_ERROR|R8", r8=OUTSIDE, r12=1),
     demote("table unpaired", "MISSING_PAMT_PAGE_PAIR|R8", r8=page(2), r12=1),
     demote("table used", "PAGE_METADATA_INCORRECT|R8", r8=page(8, 1), r12=1),
     demote("table in the page itself", "PAGE_METADATA_INCORRECT|R8", r8=page(0, 1), r12=1),
-    demote("table held", "OPERAND_BUSY|R8", large, read(NEW), r12=1),
-    demote("2MB page held before pair", "OPERAND_BUSY|RCX", large, page_held, r12=1),
+    demote("table held", "OPERAND_BUSY|R8", large_page, read(NEW), r12=1),
+    demote("2MB page held before pair", "OPERAND_BUSY|RCX", large_page, range_read, r12=1),
     demote("R12 not aligned", "OPERAND_INVALID|R12", r12=D0 + 1, r13=1),
     demote("R12 with HKID", "OPERAND_INVALID|R12", r12=D0 | HKID_BIT),
     demote("R13 not aligned", "OPERAND_INVALID|R13", r13=D1 + 1),
@@ -85,10 +73,10 @@ DEMOTE_REFUSALS = [
     demote("R12 used", "PAGE_NOT_FREE|R12", r12=page(8, 1)),
     demote("R12 used before R13 held", "PAGE_NOT_FREE|R12", r12=page(8, 1), r13=NEW),
     demote("R13 used", "PAGE_NOT_FREE|R13", r13=page(8, 1)),
-    demote("range of R12 held", "OPERAND_BUSY|R12", large, donor_range_held),
-    demote("R13 used before R12 backing", "PAGE_NOT_FREE|R13", large, donors_backing, r13=TDR),
-    demote("R12 backing", "PAGE_NOT_FREE|R12", large, donors_backing),
-    demote("R13 backing", "PAGE_NOT_FREE|R13", large, donors_backing, r12=page(302)),
+    demote("range of R12 held", "OPERAND_BUSY|R12", large_page, donor_range_held),
+    demote("R13 used before R12 backing", "PAGE_NOT_FREE|R13", large_page, donors_backing, r13=TDR),
+    demote("R12 backing", "PAGE_NOT_FREE|R12", large_page, donors_backing),
+    demote("R13 backing", "PAGE_NOT_FREE|R13", large_page, donors_backing, r12=page(302)),
     demote("the same page twice", "PAGE_NOT_FREE|R13", r13=D0),
 ]
 
@@ -102,9 +90,11 @@ def test_demote_refused(lab: Lab, row: Refusal) -> None:
 
 
 INTERRUPTIONS = [
-    demote("interrupt before pair", "INTERRUPTED_RESTARTABLE", large, interrupt, r12=1),
-    demote("old priority is wiped out", "OPERAND_INVALID|R12", large, somebody_waits, r12=1),
-    demote("table before interrupt", "OPERAND_INVALID|R8", large, interrupt, r8=1),
+    demote(
+        "interrupt before pair", "INTERRUPTED_RESTARTABLE", large_page, interrupt_pending, r12=1
+    ),
+    demote("old priority is wiped out", "OPERAND_INVALID|R12", large_page, somebody_waits, r12=1),
+    demote("table before interrupt", "OPERAND_INVALID|R8", large_page, interrupt_pending, r8=1),
 ]
 
 
@@ -132,7 +122,7 @@ def test_a_split_gives_the_range_a_pair_and_512_pages(td: Td) -> None:
 
 
 def test_a_running_td_is_split_after_block_and_track_and_open_again(lab: Lab) -> None:
-    blocked(lab)
+    large_page_blocked(lab)
     lab.ok("MEM.TRACK", rcx=TDR)
     lab.ok(DEMOTE, **OPERANDS)
     refused = lab.call("MEM.PAGE.REMOVE", rcx=GPA, rdx=TDR)

@@ -8,7 +8,8 @@ from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HKID_BIT, NEW, OUTSIDE, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, at, check_refused, nothing, read, then, written
+from ..rows import Refusal, check_refused
+from ..states import Before, at, nothing, op_state_held, read, then, torn_down, tree_held, written
 
 SHARES_TREE = {
     "MEM.PAGE.AUG": 0,
@@ -39,18 +40,6 @@ LEVELS = {
     "MEM.RANGE.UNBLOCK": {0, 1, 2, 3},
 }
 INIT = at(Stage.INIT)
-
-
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
-
-
-def op_state_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.op_state_lock.acquire_ex()
-
-
-def tree_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.secure_ept_lock.acquire_ex()
 
 
 def tree_read(lab: Lab) -> None:

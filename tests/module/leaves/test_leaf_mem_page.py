@@ -10,51 +10,39 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.pamt import PT
 
 from ..lab import GPA, HINT, HKID_BIT, NEW, OUTSIDE, PARAMS, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, check_refused, read, then
+from ..rows import Refusal, check_refused
+from ..states import Before, range_read, read, tables, then, upper_tables
 
 ADD, AUG = "MEM.PAGE.ADD", "MEM.PAGE.AUG"
 REMOVE, RELOCATE = "MEM.PAGE.REMOVE", "MEM.PAGE.RELOCATE"
 OLD = page(8, 300)
 
 
-def with_tables(lab: Lab) -> None:
-    lab.td().tables()
-
-
-def with_2m_entry(lab: Lab) -> None:
-    lab.td().tables(down_to=2)
-
-
 def with_page(lab: Lab) -> None:
     lab.td().aug(OLD)
 
 
-def running(lab: Lab) -> None:
+def old_mapped(lab: Lab) -> None:
     lab.td(Stage.RUNNABLE).aug(OLD)
 
 
-def blocked(lab: Lab) -> None:
-    running(lab)
+def old_blocked(lab: Lab) -> None:
+    old_mapped(lab)
     lab.ok("MEM.RANGE.BLOCK", rcx=GPA, rdx=TDR)
 
 
-def tracked(lab: Lab) -> None:
-    blocked(lab)
+def old_tracked(lab: Lab) -> None:
+    old_blocked(lab)
     lab.ok("MEM.TRACK", rcx=TDR)
 
 
-def unpaired_read(lab: Lab) -> None:
-    with_tables(lab)
-    assert lab.node(0).acquire_sh()
-
-
 def paired_2m(lab: Lab) -> None:
-    with_2m_entry(lab)
+    upper_tables(lab)
     lab.pair(0)
 
 
 def hosting_2m(lab: Lab) -> None:
-    with_2m_entry(lab)
+    upper_tables(lab)
     lab.ok("PHYMEM.PAMT.ADD", rcx=page(1) | 1, rdx=page(0, 9), r8=page(300))
 
 
@@ -65,14 +53,14 @@ def backing(lab: Lab) -> None:
 
 
 PAGE_REFUSALS = [
-    Refusal("not aligned", {"r8": NEW + 1}, "OPERAND_INVALID|R8", with_tables),
-    Refusal("HKID", {"r8": NEW | HKID_BIT}, "OPERAND_INVALID|R8", with_tables),
-    Refusal("no TDMR", {"r8": OUTSIDE}, "OPERAND_ADDR_RANGE_ERROR|R8", with_tables),
-    Refusal("unpaired", {"r8": page(0)}, "MISSING_PAMT_PAGE_PAIR|R8", with_tables),
-    Refusal("busy, not missing", {"r8": page(0)}, "OPERAND_BUSY|R8", unpaired_read),
-    Refusal("used", {"r8": page(8, 1)}, "PAGE_METADATA_INCORRECT|R8", with_tables),
-    Refusal("held", {"r8": NEW}, "OPERAND_BUSY|R8", then(with_tables, read(NEW))),
-    Refusal("the TDR itself", {"r8": TDR}, "OPERAND_BUSY|R8", with_tables),
+    Refusal("not aligned", {"r8": NEW + 1}, "OPERAND_INVALID|R8", tables),
+    Refusal("HKID", {"r8": NEW | HKID_BIT}, "OPERAND_INVALID|R8", tables),
+    Refusal("no TDMR", {"r8": OUTSIDE}, "OPERAND_ADDR_RANGE_ERROR|R8", tables),
+    Refusal("unpaired", {"r8": page(0)}, "MISSING_PAMT_PAGE_PAIR|R8", tables),
+    Refusal("busy, not missing", {"r8": page(0)}, "OPERAND_BUSY|R8", then(tables, range_read)),
+    Refusal("used", {"r8": page(8, 1)}, "PAGE_METADATA_INCORRECT|R8", tables),
+    Refusal("held", {"r8": NEW}, "OPERAND_BUSY|R8", then(tables, read(NEW))),
+    Refusal("the TDR itself", {"r8": TDR}, "OPERAND_BUSY|R8", tables),
 ]
 
 
@@ -92,36 +80,36 @@ def test_a_page_that_backs_pamt_is_not_free(lab: Lab, leaf: str) -> None:
     check_refused(lab, leaf, Refusal("", operands, "PAGE_METADATA_INCORRECT|R8"))
 
 
-def row(leaf: str, name: str, status: str, before: Before, **operands: int) -> object:
+def of_leaf(leaf: str, name: str, status: str, before: Before, **operands: int) -> object:
     """A refusal of one leaf; RCX is the GPA unless it says otherwise."""
     refusal = Refusal(name, {"rcx": GPA, "rdx": TDR} | operands, status, before)
     return pytest.param(leaf, refusal, id=f"{leaf} {refusal}")
 
 
-old_held = then(blocked, read(OLD))
+old_held = then(old_blocked, read(OLD))
 STATE, INVALID_R8 = "EPT_ENTRY_STATE_INCORRECT|RCX", "OPERAND_INVALID|R8"
 METADATA_R8, OPEN = "PAGE_METADATA_INCORRECT|R8", "GPA_RANGE_NOT_BLOCKED|RCX"
 UNTRACKED, BUSY = "TLB_TRACKING_NOT_DONE|RCX", "OPERAND_BUSY|RCX"
 OTHER_REFUSALS = [
-    row(AUG, "entry in use before page", STATE, with_page, r8=1),
-    row(AUG, "2MB page not aligned", INVALID_R8, with_2m_entry, rcx=GPA | 1, r8=NEW),
-    row(AUG, "2MB page with a pair", METADATA_R8, paired_2m, rcx=GPA | 1, r8=page(0)),
-    row(AUG, "2MB page hosts PAMT", METADATA_R8, hosting_2m, rcx=GPA | 1, r8=page(0)),
-    row(ADD, "entry in use before source", STATE, with_page, r8=1, r9=1),
-    row(ADD, "source before page", "OPERAND_INVALID|R9", with_tables, r8=1, r9=1),
-    row(ADD, "source HKID", "OPERAND_INVALID|R9", with_tables, r8=1, r9=PARAMS | 32 << 40),
-    row(REMOVE, "free entry", STATE, with_tables),
-    row(REMOVE, "table", STATE, with_tables, rcx=GPA | 1),
-    row(REMOVE, "page held before tracking", BUSY, old_held),
-    row(REMOVE, "not blocked", OPEN, running),
-    row(REMOVE, "not tracked", UNTRACKED, blocked),
-    row(RELOCATE, "free entry", STATE, with_tables, r8=1),
-    row(RELOCATE, "same page before lock", INVALID_R8, old_held, r8=OLD),
-    row(RELOCATE, "old page held before tracking", BUSY, old_held, r8=1),
-    row(RELOCATE, "not blocked", OPEN, running, r8=1),
-    row(RELOCATE, "tracking before new page", UNTRACKED, blocked, r8=1),
-    row(RELOCATE, "new page not aligned", INVALID_R8, tracked, r8=1),
-    row(RELOCATE, "new page unpaired", "MISSING_PAMT_PAGE_PAIR|R8", tracked, r8=page(0)),
+    of_leaf(AUG, "entry in use before page", STATE, with_page, r8=1),
+    of_leaf(AUG, "2MB page not aligned", INVALID_R8, upper_tables, rcx=GPA | 1, r8=NEW),
+    of_leaf(AUG, "2MB page with a pair", METADATA_R8, paired_2m, rcx=GPA | 1, r8=page(0)),
+    of_leaf(AUG, "2MB page hosts PAMT", METADATA_R8, hosting_2m, rcx=GPA | 1, r8=page(0)),
+    of_leaf(ADD, "entry in use before source", STATE, with_page, r8=1, r9=1),
+    of_leaf(ADD, "source before page", "OPERAND_INVALID|R9", tables, r8=1, r9=1),
+    of_leaf(ADD, "source HKID", "OPERAND_INVALID|R9", tables, r8=1, r9=PARAMS | 32 << 40),
+    of_leaf(REMOVE, "free entry", STATE, tables),
+    of_leaf(REMOVE, "table", STATE, tables, rcx=GPA | 1),
+    of_leaf(REMOVE, "page held before tracking", BUSY, old_held),
+    of_leaf(REMOVE, "not blocked", OPEN, old_mapped),
+    of_leaf(REMOVE, "not tracked", UNTRACKED, old_blocked),
+    of_leaf(RELOCATE, "free entry", STATE, tables, r8=1),
+    of_leaf(RELOCATE, "same page before lock", INVALID_R8, old_held, r8=OLD),
+    of_leaf(RELOCATE, "old page held before tracking", BUSY, old_held, r8=1),
+    of_leaf(RELOCATE, "not blocked", OPEN, old_mapped, r8=1),
+    of_leaf(RELOCATE, "tracking before new page", UNTRACKED, old_blocked, r8=1),
+    of_leaf(RELOCATE, "new page not aligned", INVALID_R8, old_tracked, r8=1),
+    of_leaf(RELOCATE, "new page unpaired", "MISSING_PAMT_PAGE_PAIR|R8", old_tracked, r8=page(0)),
 ]
 
 
@@ -187,12 +175,12 @@ def test_the_hint_comes_with_the_last_page_of_a_range(td: Td) -> None:
 
 
 def test_a_running_td_loses_a_page_only_after_block_and_track(lab: Lab) -> None:
-    tracked(lab)
+    old_tracked(lab)
     assert lab.ok(REMOVE, rcx=GPA, rdx=TDR).rcx == OLD
 
 
 def test_relocation_moves_page_and_mapping_and_gives_the_old_page_back(lab: Lab) -> None:
-    tracked(lab)
+    old_tracked(lab)
     regs = lab.ok(RELOCATE, rcx=GPA, rdx=TDR, r8=NEW)
     assert (regs.rcx, regs.rdx, regs.r8) == (OLD, 0, NEW)
     assert (lab.entry(OLD).pt, lab.entry(NEW).pt, lab.entry(NEW).bepoch) == (0, PT.REG, 0)

@@ -9,19 +9,12 @@ from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.pamt import PT
 
 from ..lab import GPA, HINT, NEW, SEPT, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, check_refused, read, then, written
+from ..rows import Refusal, check_refused, refusals
+from ..states import interrupt_pending, range_read, read, then, written
 
 PROMOTE = "MEM.PAGE.PROMOTE"
 TABLE = SEPT + 2 * SIZE_4K
 ALL_ONES = (1 << 64) - 1
-
-
-def interrupt(lab: Lab) -> None:
-    lab.lps[0].interrupt_pending = True
-
-
-def page_held(lab: Lab) -> None:
-    assert lab.node(0).acquire_sh()
 
 
 def split(lab: Lab) -> None:
@@ -57,8 +50,7 @@ def split_and_blocked(lab: Lab) -> None:
     lab.ok("MEM.RANGE.BLOCK", rcx=GPA | 1, rdx=TDR)
 
 
-def promote(name: str, status: str, *before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": GPA | 1, "rdx": TDR} | operands, status, then(*before))
+promote = refusals(rcx=GPA | 1, rdx=TDR)
 
 
 CONDITIONS = "EPT_INVALID_PROMOTE_CONDITIONS|RCX"
@@ -70,8 +62,8 @@ PROMOTE_REFUSALS = [
     promote("one page elsewhere", CONDITIONS, split_and_one_moved),
     promote("first page blocked", CONDITIONS, split_and_one_blocked),
     promote("to 1GB", CONDITIONS, split, rcx=GPA | 2),
-    promote("conditions before interrupt", CONDITIONS, split_and_one_gone, interrupt),
-    promote("2MB entry held", "OPERAND_BUSY|RCX", split, page_held),
+    promote("conditions before interrupt", CONDITIONS, split_and_one_gone, interrupt_pending),
+    promote("2MB entry held", "OPERAND_BUSY|RCX", split, range_read),
 ]
 
 
@@ -84,7 +76,7 @@ def test_promote_refused(lab: Lab, row: Refusal, version: int) -> None:
 
 
 def test_an_interrupted_merge_keeps_its_operands(lab: Lab) -> None:
-    row = promote("", "INTERRUPTED_RESTARTABLE", split, interrupt, page_held)
+    row = promote("", "INTERRUPTED_RESTARTABLE", split, interrupt_pending, range_read)
     regs = check_refused(lab, PROMOTE, row).regs
     assert (regs.rcx, regs.rdx) == (GPA | 1, TDR)
 

@@ -10,7 +10,8 @@ from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.sept_state import SeptState
 
 from ..lab import GPA, HINT, HKID_BIT, NEW, OUTSIDE, SEPT, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, check_refused, read, then
+from ..rows import Refusal, check_refused, refusals
+from ..states import Before, range_read, read, tables, then, upper_tables
 
 ADD, REMOVE = "MEM.SEPT.ADD", "MEM.SEPT.REMOVE"
 ALL_ONES = (1 << 64) - 1
@@ -20,35 +21,21 @@ EXISTING = TDR | 1
 TABLE = SEPT + 2 * SIZE_4K
 
 
-def free_entry(lab: Lab) -> None:
-    lab.td().tables(down_to=2)
-
-
-def table(lab: Lab) -> None:
-    lab.td().tables()
-
-
-def unpaired_read(lab: Lab) -> None:
-    free_entry(lab)
-    assert lab.node(0).acquire_sh()
-
-
-def add(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": GPA | 1, "rdx": TDR, "r8": NEW} | operands, status, before)
+add = refusals(rcx=GPA | 1, rdx=TDR, r8=NEW)
 
 
 ADD_REFUSALS = [
-    add("reserved flag", "OPERAND_INVALID|RDX", free_entry, rdx=TDR | 2),
-    add("flags before TDR", "OPERAND_INVALID|RDX", free_entry, rdx=NEW | 2),
-    add("entry in use before page", "EPT_ENTRY_STATE_INCORRECT|RCX", table, r8=1),
-    add("page not aligned", "OPERAND_INVALID|R8", free_entry, r8=NEW + 1),
-    add("page with HKID", "OPERAND_INVALID|R8", free_entry, r8=NEW | HKID_BIT),
-    add("page all ones", "OPERAND_INVALID|R8", free_entry, r8=ALL_ONES),
-    add("page in no TDMR", "OPERAND_ADDR_RANGE_ERROR|R8", free_entry, r8=OUTSIDE),
-    add("page unpaired", "MISSING_PAMT_PAGE_PAIR|R8", free_entry, r8=page(0)),
-    add("busy, not missing", "OPERAND_BUSY|R8", unpaired_read, r8=page(0)),
-    add("page used", "PAGE_METADATA_INCORRECT|R8", free_entry, r8=page(8, 1)),
-    add("page held", "OPERAND_BUSY|R8", then(free_entry, read(NEW))),
+    add("reserved flag", "OPERAND_INVALID|RDX", upper_tables, rdx=TDR | 2),
+    add("flags before TDR", "OPERAND_INVALID|RDX", upper_tables, rdx=NEW | 2),
+    add("entry in use before page", "EPT_ENTRY_STATE_INCORRECT|RCX", tables, r8=1),
+    add("page not aligned", "OPERAND_INVALID|R8", upper_tables, r8=NEW + 1),
+    add("page with HKID", "OPERAND_INVALID|R8", upper_tables, r8=NEW | HKID_BIT),
+    add("page all ones", "OPERAND_INVALID|R8", upper_tables, r8=ALL_ONES),
+    add("page in no TDMR", "OPERAND_ADDR_RANGE_ERROR|R8", upper_tables, r8=OUTSIDE),
+    add("page unpaired", "MISSING_PAMT_PAGE_PAIR|R8", upper_tables, r8=page(0)),
+    add("busy, not missing", "OPERAND_BUSY|R8", then(upper_tables, range_read), r8=page(0)),
+    add("page used", "PAGE_METADATA_INCORRECT|R8", upper_tables, r8=page(8, 1)),
+    add("page held", "OPERAND_BUSY|R8", then(upper_tables, read(NEW))),
 ]
 
 
@@ -80,20 +67,22 @@ NULL = {"r9": ALL_ONES, "r10": ALL_ONES, "r11": ALL_ONES}
 @pytest.mark.parametrize(
     ("before", "operands", "status", "r8"),
     [
-        pytest.param(free_entry, {}, "SUCCESS", ALL_ONES, id="used"),
-        pytest.param(table, {"rdx": EXISTING}, "SUCCESS", NEW | UNUSED, id="not needed"),
-        pytest.param(table, {}, "EPT_ENTRY_STATE_INCORRECT|RCX", NEW, id="there, unwanted"),
-        pytest.param(table, {"r8": ALL_ONES}, "SUCCESS", ALL_ONES, id="none given, none needed"),
+        pytest.param(upper_tables, {}, "SUCCESS", ALL_ONES, id="used"),
+        pytest.param(tables, {"rdx": EXISTING}, "SUCCESS", NEW | UNUSED, id="not needed"),
+        pytest.param(tables, {}, "EPT_ENTRY_STATE_INCORRECT|RCX", NEW, id="there, unwanted"),
+        pytest.param(tables, {"r8": ALL_ONES}, "SUCCESS", ALL_ONES, id="none given, none needed"),
         pytest.param(
-            free_entry,
+            upper_tables,
             {"r8": ALL_ONES},
             "EPT_ENTRY_STATE_INCORRECT|RCX",
             ALL_ONES,
             id="none given, one needed",
         ),
-        pytest.param(free_entry, {"r8": NEW | UNUSED}, "SUCCESS", ALL_ONES, id="flag on input"),
-        pytest.param(free_entry, {"r9": page(8, 400)}, "OPERAND_INVALID|R9", NEW, id="L2 page"),
-        pytest.param(free_entry, {"r11": page(8, 400)}, "OPERAND_INVALID|R11", NEW, id="third L2"),
+        pytest.param(upper_tables, {"r8": NEW | UNUSED}, "SUCCESS", ALL_ONES, id="flag on input"),
+        pytest.param(upper_tables, {"r9": page(8, 400)}, "OPERAND_INVALID|R9", NEW, id="L2 page"),
+        pytest.param(
+            upper_tables, {"r11": page(8, 400)}, "OPERAND_INVALID|R11", NEW, id="third L2"
+        ),
     ],
 )
 def test_version_1_tells_which_pages_it_used(
@@ -109,20 +98,20 @@ def test_version_1_tells_which_pages_it_used(
 
 
 def test_a_page_not_needed_is_not_even_looked_at(lab: Lab) -> None:
-    table(lab)
+    tables(lab)
     result = lab.call(ADD, 0, 1, rcx=GPA | 1, rdx=EXISTING, r8=OUTSIDE, **NULL)
     assert (result.text, result.regs.r8) == ("SUCCESS", OUTSIDE | UNUSED)
 
 
 def test_the_entry_is_released_before_the_new_page(lab: Lab) -> None:
-    free_entry(lab)
+    upper_tables(lab)
     events = lab.record()
     lab.ok(ADD, rcx=GPA | 1, rdx=TDR, r8=NEW)
     released = [event for event in events if event.startswith("rel")]
     assert released[:2] == [f"rel EX SEPTE[{TDR:#x},{GPA:#x},1]", f"rel EX PAMT_4K[{NEW:#x}]"]
 
 
-def running(lab: Lab) -> None:
+def runnable_with_tables(lab: Lab) -> None:
     lab.td(Stage.RUNNABLE).tables()
 
 
@@ -130,8 +119,8 @@ def in_use(lab: Lab) -> None:
     lab.td().aug(NEW)
 
 
-def blocked(lab: Lab) -> None:
-    running(lab)
+def table_blocked(lab: Lab) -> None:
+    runnable_with_tables(lab)
     lab.ok("MEM.RANGE.BLOCK", rcx=GPA | 1, rdx=TDR)
 
 
@@ -146,14 +135,14 @@ def remove(name: str, status: str, before: Before, **operands: int) -> Refusal:
 
 
 REMOVE_REFUSALS = [
-    remove("TDR flags", "OPERAND_INVALID|RDX", table, rdx=EXISTING),
-    remove("free entry", "EPT_ENTRY_STATE_INCORRECT|RCX", free_entry),
-    remove("page held before tracking", "OPERAND_BUSY|RCX", then(blocked, read(TABLE))),
-    remove("not blocked", "GPA_RANGE_NOT_BLOCKED|RCX", running),
-    remove("not tracked", "TLB_TRACKING_NOT_DONE|RCX", blocked),
+    remove("TDR flags", "OPERAND_INVALID|RDX", tables, rdx=EXISTING),
+    remove("free entry", "EPT_ENTRY_STATE_INCORRECT|RCX", upper_tables),
+    remove("page held before tracking", "OPERAND_BUSY|RCX", then(table_blocked, read(TABLE))),
+    remove("not blocked", "GPA_RANGE_NOT_BLOCKED|RCX", runnable_with_tables),
+    remove("not tracked", "TLB_TRACKING_NOT_DONE|RCX", table_blocked),
     remove("in use", "EPT_PAGE_NOT_FREE|RCX", in_use),
     remove("blocked, tracked, in use", "EPT_PAGE_NOT_FREE|RCX", blocked_in_use),
-    remove("upper table in use", "EPT_PAGE_NOT_FREE|RCX", table, rcx=GPA | 2),
+    remove("upper table in use", "EPT_PAGE_NOT_FREE|RCX", tables, rcx=GPA | 2),
 ]
 
 
@@ -184,7 +173,7 @@ def test_an_empty_table_goes_and_its_entry_is_free(td: Td) -> None:
 
 
 def test_a_running_td_loses_a_table_after_block_and_track(lab: Lab) -> None:
-    blocked(lab)
+    table_blocked(lab)
     lab.ok("MEM.TRACK", rcx=TDR)
     assert lab.ok(REMOVE, 0, 1, rcx=GPA | 1, rdx=TDR).rcx == TABLE
 

@@ -10,17 +10,10 @@ from tdxfuzz.module.sept_state import SeptState
 
 from ..guests import ACCEPT, DEBUG, answer_of, runnable, septe
 from ..lab import GPA, HKID_BIT, NEW, SEPT, TDR, Lab, Stage, Td, page
-from ..rows import Before, Refusal, at, check_refused, then, written
+from ..rows import Refusal, check_refused, refusals
+from ..states import at, op_state_held, then, torn_down, tree_held, upper_tables, written
 
 SEPT_RD = "MEM.SEPT.RD"
-
-
-def op_state_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.op_state_lock.acquire_ex()
-
-
-def tree_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.secure_ept_lock.acquire_ex()
 
 
 def entry_locked(lab: Lab) -> None:
@@ -28,16 +21,7 @@ def entry_locked(lab: Lab) -> None:
     assert septe(lab).lock_host()
 
 
-def tables(lab: Lab) -> None:
-    lab.td().tables(down_to=2)
-
-
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
-
-
-def row(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": GPA, "rdx": TDR} | operands, status, before)
+row = refusals(rcx=GPA, rdx=TDR)
 
 
 INIT = at(Stage.INIT)
@@ -57,7 +41,7 @@ REFUSALS = [
     row("not aligned", "OPERAND_INVALID|RCX", INIT, rcx=GPA + SIZE_4K | 1),
     row("shared", "OPERAND_INVALID|RCX", INIT, rcx=1 << 47),
     row("tree held", "OPERAND_BUSY|SEPT_TREE", then(INIT, tree_held)),
-    row("no table", "EPT_WALK_FAILED|RCX", tables),
+    row("no table", "EPT_WALK_FAILED|RCX", upper_tables),
     row("entry locked", "OPERAND_BUSY|RCX", entry_locked),
 ]
 
@@ -68,7 +52,7 @@ def test_refused(lab: Lab, refusal: Refusal) -> None:
 
 
 def test_where_a_walk_ends_is_told(lab: Lab) -> None:
-    tables(lab)
+    upper_tables(lab)
     result = lab.call(SEPT_RD, rcx=GPA, rdx=TDR)
     assert (result.regs.rcx, result.regs.rdx) == (SUPPRESS_VE, 1 | SeptState.FREE.public << 8)
 

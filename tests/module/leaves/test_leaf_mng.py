@@ -9,21 +9,10 @@ from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.td_params import DEFAULT
 
 from ..lab import HINT, HKID, HKID_BIT, NEW, OUTSIDE, PARAMS, TDR, Lab, Stage, page
-from ..rows import Before, Refusal, at, check_refused, keys_held, nothing, read, then
+from ..rows import Refusal, check_refused, refusals
+from ..states import at, home_paired, keys_held, nothing, range_read, read, then, torn_down
 
 CREATE, ADDCX, INIT, FINALIZE = "MNG.CREATE", "MNG.ADDCX", "MNG.INIT", "MR.FINALIZE"
-
-
-def paired(lab: Lab) -> None:
-    lab.pair(8)
-
-
-def unpaired_range_read(lab: Lab) -> None:
-    assert lab.node(0).acquire_sh()
-
-
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
 
 
 def nine_pages(lab: Lab) -> None:
@@ -33,26 +22,25 @@ def nine_pages(lab: Lab) -> None:
         lab.ok(ADDCX, rcx=page(8, 7 + i), rdx=TDR)
 
 
-def create(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": NEW, "rdx": HKID} | operands, status, before)
+create = refusals(rcx=NEW, rdx=HKID)
 
 
 CREATE_REFUSALS = [
-    create("HKID below", "OPERAND_INVALID|RDX", paired, rdx=31),
-    create("HKID above", "OPERAND_INVALID|RDX", paired, rdx=64),
-    create("HKID before page", "OPERAND_INVALID|RDX", paired, rdx=31, rcx=NEW + 1),
-    create("not aligned", "OPERAND_INVALID|RCX", paired, rcx=NEW + 1),
-    create("HKID bits", "OPERAND_INVALID|RCX", paired, rcx=NEW | HKID_BIT),
-    create("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", paired, rcx=OUTSIDE),
+    create("HKID below", "OPERAND_INVALID|RDX", home_paired, rdx=31),
+    create("HKID above", "OPERAND_INVALID|RDX", home_paired, rdx=64),
+    create("HKID before page", "OPERAND_INVALID|RDX", home_paired, rdx=31, rcx=NEW + 1),
+    create("not aligned", "OPERAND_INVALID|RCX", home_paired, rcx=NEW + 1),
+    create("HKID bits", "OPERAND_INVALID|RCX", home_paired, rcx=NEW | HKID_BIT),
+    create("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", home_paired, rcx=OUTSIDE),
     create("no pair", "MISSING_PAMT_PAGE_PAIR|RCX", nothing),
-    create("busy before no pair", "OPERAND_BUSY|RCX", unpaired_range_read, rcx=page(0)),
+    create("busy before no pair", "OPERAND_BUSY|RCX", range_read, rcx=page(0)),
     create("used", "PAGE_METADATA_INCORRECT|RCX", at(Stage.CREATED), rcx=TDR, rdx=41),
     create("page before HKID", "PAGE_METADATA_INCORRECT|RCX", at(Stage.CREATED), rcx=TDR),
     create("page before keys", "MISSING_PAMT_PAGE_PAIR|RCX", keys_held),
-    create("keys held", "OPERAND_BUSY|KOT", then(paired, keys_held)),
+    create("keys held", "OPERAND_BUSY|KOT", then(home_paired, keys_held)),
     create("keys before HKID", "OPERAND_BUSY|KOT", then(at(Stage.CREATED), keys_held)),
     create("HKID in use", "HKID_NOT_FREE", at(Stage.CREATED)),
-    create("the module's own HKID", "HKID_NOT_FREE", paired, rdx=32),
+    create("the module's own HKID", "HKID_NOT_FREE", home_paired, rdx=32),
 ]
 
 
@@ -63,7 +51,7 @@ def test_create_refused(lab: Lab, row: Refusal) -> None:
 
 
 def test_create_makes_a_tdr_and_counts_its_page(lab: Lab) -> None:
-    paired(lab)
+    home_paired(lab)
     regs = lab.ok(CREATE, rcx=NEW, rdx=HKID)
     assert (regs.rcx, regs.rdx) == (NEW, HKID)
     assert lab.state()["pages"] == [[hex(NEW), 1, "TDR", "0x0"]]
@@ -78,8 +66,7 @@ def test_an_hkid_in_teardown_is_not_free_until_it_is_freed(lab: Lab) -> None:
     assert lab.call(CREATE, rcx=NEW, rdx=HKID).text == "HKID_NOT_FREE"
 
 
-def addcx(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": NEW, "rdx": TDR} | operands, status, before)
+addcx = refusals(rcx=NEW, rdx=TDR)
 
 
 ADDCX_REFUSALS = [
@@ -121,8 +108,7 @@ def test_addcx_gives_a_page_to_the_td(lab: Lab) -> None:
     assert lab.node(8).page_count.value == 2
 
 
-def init(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": TDR, "rdx": PARAMS} | operands, status, before)
+init = refusals(rcx=TDR, rdx=PARAMS)
 
 
 INIT_REFUSALS = [
@@ -159,14 +145,13 @@ def test_init_makes_the_td_ready_for_pages(lab: Lab) -> None:
     assert lab.held() == {}
 
 
-def finalize(name: str, status: str, before: Before, rcx: int = TDR) -> Refusal:
-    return Refusal(name, {"rcx": rcx}, status, before)
+finalize = refusals(rcx=TDR)
 
 
 FINALIZE_REFUSALS = [
-    finalize("not aligned", "OPERAND_INVALID|RCX", at(Stage.VCPU), TDR + 1),
-    finalize("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", at(Stage.VCPU), OUTSIDE),
-    finalize("no TDR", "PAGE_METADATA_INCORRECT|RCX", at(Stage.VCPU), NEW),
+    finalize("not aligned", "OPERAND_INVALID|RCX", at(Stage.VCPU), rcx=TDR + 1),
+    finalize("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", at(Stage.VCPU), rcx=OUTSIDE),
+    finalize("no TDR", "PAGE_METADATA_INCORRECT|RCX", at(Stage.VCPU), rcx=NEW),
     finalize("TDR held", "OPERAND_BUSY|RCX", then(at(Stage.VCPU), read(TDR))),
     finalize("keys missing", "TD_KEYS_NOT_CONFIGURED", at(Stage.CREATED)),
     finalize("pages missing", "TDCS_NOT_ALLOCATED", at(Stage.KEYS)),

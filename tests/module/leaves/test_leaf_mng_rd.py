@@ -9,7 +9,8 @@ from tdxfuzz.module.td_fields import FIELDS, NO_FIELD, find_field
 
 from ..guests import DEBUG, VE_DISABLE, runnable
 from ..lab import HKID, NEW, TDR, Lab, Stage
-from ..rows import Before, Refusal, at, check_refused, then, written
+from ..rows import Refusal, check_refused, refusals
+from ..states import at, op_state_held, then, torn_down, written
 
 RD, WR = "MNG.RD", "MNG.WR"
 ID = {field.name: field.first for field in FIELDS}
@@ -18,17 +19,7 @@ TIMEOUT = ID["HP_LOCK_TIMEOUT"]
 VIRTUAL_TSC = 0x1110_0003_0000_000D
 
 
-def op_state_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.op_state_lock.acquire_ex()
-
-
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
-
-
-def row(name: str, status: str, before: Before, version: int = 0, **operands: int) -> Refusal:
-    default = {"rcx": TDR, "rdx": ID["OP_STATE"], "r8": 1, "r9": ALL}
-    return Refusal(name, default | operands, status, before, version)
+row = refusals(rcx=TDR, rdx=ID["OP_STATE"], r8=1, r9=ALL)
 
 
 READY, INCORRECT = at(Stage.RUNNABLE), "METADATA_FIELD_ID_INCORRECT"
@@ -63,7 +54,9 @@ RD_REFUSALS = [
     row("version", "OPERAND_INVALID|RAX", READY, version=2),
     row("none, version 0", INCORRECT, READY, rdx=NO_FIELD),
     row("debug only", "METADATA_FIELD_NOT_READABLE", READY, rdx=ID["TD_CTLS"]),
-    row("debug only, version 1", "METADATA_FIELD_NOT_READABLE", READY, 1, rdx=ID["TD_CTLS"]),
+    row(
+        "debug only, version 1", "METADATA_FIELD_NOT_READABLE", READY, version=1, rdx=ID["TD_CTLS"]
+    ),
 ]
 
 

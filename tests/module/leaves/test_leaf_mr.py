@@ -8,35 +8,25 @@ from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.sept_entry import SUPPRESS_VE
 from tdxfuzz.module.sept_state import SeptState
 
-from ..lab import GPA, NEW, PARAMS, TDR, Lab, Stage, page
-from ..rows import Before, Refusal, at, check_refused, read, then
+from ..lab import GPA, NEW, TDR, Lab, Stage, page
+from ..rows import Refusal, check_refused, refusals
+from ..states import at, page_added, read, then, torn_down
 
 EXTEND = "MR.EXTEND"
-
-
-def added(lab: Lab) -> None:
-    """A TD being built, with one measured page."""
-    lab.td().tables()
-    lab.ok("MEM.PAGE.ADD", rcx=GPA, rdx=TDR, r8=NEW, r9=PARAMS)
 
 
 def pending(lab: Lab) -> None:
     lab.td().aug(NEW)
 
 
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
-
-
-def row(name: str, status: str, before: Before = added, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": GPA, "rdx": TDR} | operands, status, before)
+row = refusals(page_added, rcx=GPA, rdx=TDR)
 
 
 REFUSALS = [
     row("TDR not aligned", "OPERAND_INVALID|RDX", rdx=TDR + 1),
     row("no TDR", "PAGE_METADATA_INCORRECT|RDX", rdx=NEW),
     row("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RDX", rdx=1 << 31),
-    row("TDR shared", "OPERAND_BUSY|RDX", then(added, read(TDR))),
+    row("TDR shared", "OPERAND_BUSY|RDX", then(page_added, read(TDR))),
     row("keys missing", "TD_KEYS_NOT_CONFIGURED", torn_down),
     row("pages missing", "TDCS_NOT_ALLOCATED", at(Stage.KEYS)),
     row("not initialised", "OP_STATE_INCORRECT|UNINITIALIZED", at(Stage.TDCX)),
@@ -56,19 +46,19 @@ def test_extend_refused(lab: Lab, refusal: Refusal) -> None:
 
 @pytest.mark.parametrize("offset", [0, 256, 4096 - 256])
 def test_extend_takes_a_quarter_of_a_kilobyte(lab: Lab, offset: int) -> None:
-    added(lab)
+    page_added(lab)
     regs = lab.ok(EXTEND, rcx=GPA + offset, rdx=TDR)
     assert (regs.rcx, regs.rdx, lab.held()) == (0, 0, {})
 
 
 def test_what_is_there_instead_of_a_page_is_told(lab: Lab) -> None:
-    added(lab)
+    page_added(lab)
     free = lab.call(EXTEND, rcx=GPA + SIZE_4K, rdx=TDR)
     assert (free.regs.rcx, free.regs.rdx) == (SUPPRESS_VE, SeptState.FREE.public << 8)
 
 
 def test_extend_holds_the_tdr_alone(lab: Lab) -> None:
-    added(lab)
+    page_added(lab)
     events = lab.record()
     lab.ok(EXTEND, rcx=GPA, rdx=TDR)
     assert [event for event in events if event.startswith("acq")] == [

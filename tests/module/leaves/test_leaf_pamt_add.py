@@ -7,26 +7,15 @@ import pytest
 from tdxfuzz.abi.address import SIZE_1G, SIZE_4K
 from tdxfuzz.module.tdmr import TdmrInfo
 
-from ..lab import BASE, HKID_BIT, NEW, OUTSIDE, TDR, Lab, Stage, page
+from ..lab import BASE, HKID_BIT, NEW, OUTSIDE, TDR, Lab, page
 from ..rows import Refusal, check_refused
+from ..states import created, large_page, paired
 
 ADD = "PHYMEM.PAMT.ADD"
 TARGET = page(0) | 1
 D0, D1 = page(300), page(301)
 FAR = 1 << 46
 """Above MAXPA, but below the constant the module compares with."""
-
-
-def with_td(lab: Lab) -> None:
-    lab.td(Stage.CREATED)
-
-
-def paired(lab: Lab) -> None:
-    lab.pair(0)
-
-
-def leaf_2m(lab: Lab) -> None:
-    lab.td().aug(page(0), level=1)
 
 
 def backing(lab: Lab) -> None:
@@ -40,12 +29,12 @@ def paired_and_read(lab: Lab) -> None:
 
 
 def td_held(lab: Lab) -> None:
-    with_td(lab)
+    created(lab)
     assert lab.entry(TDR).acquire_ex()
 
 
 def td_and_d1_held(lab: Lab) -> None:
-    with_td(lab)
+    created(lab)
     assert lab.node(301).acquire_ex()
 
 
@@ -56,7 +45,7 @@ def backing_and_d1_held(lab: Lab) -> None:
 
 def backing_and_td(lab: Lab) -> None:
     backing(lab)
-    with_td(lab)
+    created(lab)
 
 
 def good(**changes: int) -> dict[str, int]:
@@ -99,19 +88,19 @@ REFUSALS = [
     Refusal("busy before not free", good(), "OPERAND_BUSY|RCX", paired_and_read),
     # 9: the type of the target, before the donors
     Refusal("paired already", good(), "HPA_RANGE_NOT_FREE|RCX", paired),
-    Refusal("2MB page", good(), "HPA_RANGE_NOT_FREE|RCX", leaf_2m),
-    Refusal("target before donor", good(rdx=NEW, r8=NEW), "HPA_RANGE_NOT_FREE|RCX", leaf_2m),
+    Refusal("2MB page", good(), "HPA_RANGE_NOT_FREE|RCX", large_page),
+    Refusal("target before donor", good(rdx=NEW, r8=NEW), "HPA_RANGE_NOT_FREE|RCX", large_page),
     # 10: the lock of the first donor, before its type
     Refusal("range of RDX", good(), "OPERAND_BUSY|RDX", lambda lab: lab.node(300).acquire_ex()),
     Refusal("RDX busy before used", good(rdx=TDR), "OPERAND_BUSY|RDX", td_held),
-    Refusal("RDX used", good(rdx=TDR), "PAGE_NOT_FREE|RDX", with_td),
+    Refusal("RDX used", good(rdx=TDR), "PAGE_NOT_FREE|RDX", created),
     Refusal(
-        "RDX in a 2MB page", good(rcx=page(1) | 1, rdx=page(0, 7)), "PAGE_NOT_FREE|RDX", leaf_2m
+        "RDX in a 2MB page", good(rcx=page(1) | 1, rdx=page(0, 7)), "PAGE_NOT_FREE|RDX", large_page
     ),
     Refusal("RDX used before R8 busy", good(rdx=TDR), "PAGE_NOT_FREE|RDX", td_and_d1_held),
     # 11: the same for the second, before the bitmap
     Refusal("range of R8", good(), "OPERAND_BUSY|R8", lambda lab: lab.node(301).acquire_ex()),
-    Refusal("R8 used", good(r8=TDR), "PAGE_NOT_FREE|R8", with_td),
+    Refusal("R8 used", good(r8=TDR), "PAGE_NOT_FREE|R8", created),
     Refusal("R8 busy before RDX backing", good(), "OPERAND_BUSY|R8", backing_and_d1_held),
     Refusal("R8 used before RDX backing", good(r8=TDR), "PAGE_NOT_FREE|R8", backing_and_td),
     # 12, 13: the bitmap

@@ -5,36 +5,20 @@ from __future__ import annotations
 import pytest
 
 from ..lab import BASE, GPA, HKID_BIT, OUTSIDE, TDR, Lab, Stage, page
-from ..rows import Refusal, check_refused
+from ..rows import Refusal, check_refused, refusals
+from ..states import created, large_page, range_read
 
 REMOVE = "PHYMEM.PAMT.REMOVE"
 TARGET = page(0) | 1
 HOME = page(8) | 1
 
 
-def with_td(lab: Lab) -> None:
-    lab.td(Stage.CREATED)
-
-
-def leaf_2m(lab: Lab) -> None:
-    lab.td().aug(page(0), level=1)
-
-
 def td_read(lab: Lab) -> None:
-    with_td(lab)
+    created(lab)
     assert lab.node(8).acquire_sh()
 
 
-def gigabyte_held(lab: Lab) -> None:
-    assert lab.block.entry_1g.acquire_ex()
-
-
-def unpaired_read(lab: Lab) -> None:
-    assert lab.node(0).acquire_sh()
-
-
-def refusal(name: str, rcx: int, status: str) -> Refusal:
-    return Refusal(name, {"rcx": rcx, "rdx": 2, "r8": 8}, status)
+row = refusals(rdx=2, r8=8)
 
 
 def using(name: str, status: str, *indices: int) -> Refusal:
@@ -49,27 +33,27 @@ def using(name: str, status: str, *indices: int) -> Refusal:
 
 REFUSALS = [
     # 2: the format of RCX
-    refusal("level 0", page(0), "OPERAND_INVALID|RCX"),
-    refusal("level 2", page(0) | 2, "OPERAND_INVALID|RCX"),
-    refusal("bit 3", TARGET | 8, "OPERAND_INVALID|RCX"),
-    refusal("bit 52", TARGET | 1 << 52, "OPERAND_INVALID|RCX"),
-    refusal("HKID", TARGET | HKID_BIT, "OPERAND_INVALID|RCX"),
-    refusal("not 2MB aligned", page(0, 1) | 1, "OPERAND_INVALID|RCX"),
-    refusal("format before range", OUTSIDE, "OPERAND_INVALID|RCX"),
+    row("level 0", "OPERAND_INVALID|RCX", rcx=page(0)),
+    row("level 2", "OPERAND_INVALID|RCX", rcx=page(0) | 2),
+    row("bit 3", "OPERAND_INVALID|RCX", rcx=TARGET | 8),
+    row("bit 52", "OPERAND_INVALID|RCX", rcx=TARGET | 1 << 52),
+    row("HKID", "OPERAND_INVALID|RCX", rcx=TARGET | HKID_BIT),
+    row("not 2MB aligned", "OPERAND_INVALID|RCX", rcx=page(0, 1) | 1),
+    row("format before range", "OPERAND_INVALID|RCX", rcx=OUTSIDE),
     # 3: RCX in a TDMR
-    refusal("no TDMR", OUTSIDE | 1, "OPERAND_ADDR_RANGE_ERROR|RCX"),
-    refusal("above MAXPA", 1 << 46 | 1, "OPERAND_ADDR_RANGE_ERROR|RCX"),
+    row("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", rcx=OUTSIDE | 1),
+    row("above MAXPA", "OPERAND_ADDR_RANGE_ERROR|RCX", rcx=1 << 46 | 1),
     # 4: the lock of the range, before its type
     Refusal(
         "1GB", {"rcx": TARGET}, "OPERAND_BUSY|RCX", lambda lab: lab.block.entry_1g.acquire_ex()
     ),
-    Refusal("busy before no pair", {"rcx": TARGET}, "OPERAND_BUSY|RCX", unpaired_read),
+    Refusal("busy before no pair", {"rcx": TARGET}, "OPERAND_BUSY|RCX", range_read),
     Refusal("busy before not empty", {"rcx": HOME}, "OPERAND_BUSY|RCX", td_read),
     # 5: the type of the range
-    refusal("no pair", TARGET, "NO_PAMT_PAGE_PAIR|RCX"),
-    Refusal("2MB page", {"rcx": TARGET}, "NO_PAMT_PAGE_PAIR|RCX", leaf_2m),
+    row("no pair", "NO_PAMT_PAGE_PAIR|RCX", rcx=TARGET),
+    Refusal("2MB page", {"rcx": TARGET}, "NO_PAMT_PAGE_PAIR|RCX", large_page),
     # 6: the entries of the range
-    Refusal("TDR", {"rcx": HOME}, "PAMT_PAGE_NOT_EMPTY|page 0", with_td),
+    Refusal("TDR", {"rcx": HOME}, "PAMT_PAGE_NOT_EMPTY|page 0", created),
     using("first page of the range", "PAMT_PAGE_NOT_EMPTY|page 0", 0),
     using("last of the first half", "PAMT_PAGE_NOT_EMPTY|page 0", 255),
     using("first of the second half", "PAMT_PAGE_NOT_EMPTY|page 1", 256),

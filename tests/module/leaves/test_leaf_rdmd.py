@@ -10,7 +10,8 @@ from tdxfuzz.abi.address import SIZE_1G
 from tdxfuzz.module.tdmr import TdmrInfo
 
 from ..lab import BASE, GPA, HKID_BIT, NEW, OUTSIDE, SEPT, TDR, TDVPR, Lab, Stage, page
-from ..rows import Refusal, check_refused, nothing
+from ..rows import Refusal, check_refused
+from ..states import large_page, nothing, paired
 
 RDMD, WBINVD = "PHYMEM.PAGE.RDMD", "PHYMEM.PAGE.WBINVD"
 NON_LEAF = 1 << 63
@@ -19,28 +20,20 @@ DIRTY = {"rdx": 2, "r8": 8, "r9": 9, "r10": 10, "r11": 11, "r12": 12}
 """Register contents that RDMD has to overwrite, but for R12."""
 
 
-def paired(lab: Lab) -> None:
-    lab.pair(0)
-
-
-def with_td(lab: Lab) -> None:
+def with_page(lab: Lab) -> None:
     td = lab.td(Stage.VCPU)
     td.tables()
     td.aug(NEW)
 
 
-def leaf_2m(lab: Lab) -> None:
-    lab.td().aug(page(0), level=1)
-
-
-def blocked(lab: Lab) -> None:
-    with_td(lab)
+def page_blocked(lab: Lab) -> None:
+    with_page(lab)
     lab.ok("MEM.TRACK", rcx=TDR)
     lab.ok("MEM.RANGE.BLOCK", rcx=GPA, rdx=TDR)
 
 
 def freed(lab: Lab) -> None:
-    blocked(lab)
+    page_blocked(lab)
     lab.ok("MEM.TRACK", rcx=TDR)
     lab.ok("MEM.PAGE.REMOVE", rcx=GPA, rdx=TDR)
 
@@ -55,15 +48,15 @@ D0, D1 = page(256), page(256, 1)
         pytest.param(nothing, page(0, 9), {"r8": 1}, id="page of an unpaired range"),
         pytest.param(nothing, page(0) | 1, {"r8": 1}, id="unpaired range"),
         pytest.param(nothing, BASE | 2, {"r8": 2}, id="gigabyte"),
-        pytest.param(with_td, TDR, {"rcx": PT_TDR}, id="TDR has no owner"),
-        pytest.param(with_td, page(8, 1), {"rcx": TDCX, "rdx": TDR}, id="TDCX"),
-        pytest.param(with_td, TDVPR, {"rcx": PT_TDVPR, "rdx": TDR}, id="TDVPR"),
-        pytest.param(with_td, SEPT, {"rcx": EPT, "rdx": TDR}, id="S-EPT page"),
-        pytest.param(with_td, NEW, {"rcx": REG, "rdx": TDR}, id="guest page"),
-        pytest.param(blocked, NEW, {"rcx": REG, "rdx": TDR, "r9": 2}, id="with its epoch"),
+        pytest.param(with_page, TDR, {"rcx": PT_TDR}, id="TDR has no owner"),
+        pytest.param(with_page, page(8, 1), {"rcx": TDCX, "rdx": TDR}, id="TDCX"),
+        pytest.param(with_page, TDVPR, {"rcx": PT_TDVPR, "rdx": TDR}, id="TDVPR"),
+        pytest.param(with_page, SEPT, {"rcx": EPT, "rdx": TDR}, id="S-EPT page"),
+        pytest.param(with_page, NEW, {"rcx": REG, "rdx": TDR}, id="guest page"),
+        pytest.param(page_blocked, NEW, {"rcx": REG, "rdx": TDR, "r9": 2}, id="with its epoch"),
         pytest.param(freed, NEW, {"rdx": TDR}, id="freed: the owner is stale, the epoch gone"),
-        pytest.param(leaf_2m, page(0, 9), {"rcx": REG, "rdx": TDR, "r8": 1}, id="in a 2MB page"),
-        pytest.param(leaf_2m, page(0) | 1, {"rcx": REG, "rdx": TDR, "r8": 1}, id="2MB page"),
+        pytest.param(large_page, page(0, 9), {"rcx": REG, "rdx": TDR, "r8": 1}, id="in a 2MB page"),
+        pytest.param(large_page, page(0) | 1, {"rcx": REG, "rdx": TDR, "r8": 1}, id="2MB page"),
         pytest.param(
             paired,
             page(0) | 1,
@@ -98,12 +91,12 @@ def test_a_backing_page_in_a_paired_range_hides_its_stale_owner(lab: Lab) -> Non
 
 
 def held_exclusive(lab: Lab) -> None:
-    with_td(lab)
+    with_page(lab)
     assert lab.entry(TDR).acquire_ex()
 
 
 def range_held(lab: Lab) -> None:
-    with_td(lab)
+    with_page(lab)
     assert lab.node(8).acquire_ex()
 
 
@@ -152,8 +145,8 @@ FLUSH_REFUSALS = [
     Refusal("bit 52", {"rcx": NEW | 1 << 52}, "OPERAND_INVALID|RCX"),
     Refusal("no TDMR", {"rcx": OUTSIDE}, "OPERAND_ADDR_RANGE_ERROR|RCX"),
     Refusal("busy before used", {"rcx": TDR}, "OPERAND_BUSY|RCX", held_exclusive),
-    Refusal("guest page", {"rcx": NEW}, "PAGE_METADATA_INCORRECT|RCX", with_td),
-    Refusal("in a 2MB page", {"rcx": page(0, 7)}, "PAGE_METADATA_INCORRECT|RCX", leaf_2m),
+    Refusal("guest page", {"rcx": NEW}, "PAGE_METADATA_INCORRECT|RCX", with_page),
+    Refusal("in a 2MB page", {"rcx": page(0, 7)}, "PAGE_METADATA_INCORRECT|RCX", large_page),
     Refusal("backing page", {"rcx": D0}, "PAGE_METADATA_INCORRECT|RCX", paired),
 ]
 

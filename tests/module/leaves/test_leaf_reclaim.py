@@ -20,7 +20,7 @@ def live(lab: Lab) -> Td:
     return td
 
 
-def torn_down(lab: Lab) -> Td:
+def with_page_torn_down(lab: Lab) -> Td:
     td = live(lab)
     td.teardown()
     return td
@@ -38,13 +38,13 @@ def torn_down_2m(lab: Lab) -> Td:
     return td
 
 
-def page_held(lab: Lab) -> None:
-    torn_down(lab)
+def torn_down_and_read(lab: Lab) -> None:
+    with_page_torn_down(lab)
     assert lab.entry(NEW).acquire_sh()
 
 
 def tdr_held(lab: Lab) -> None:
-    torn_down(lab)
+    with_page_torn_down(lab)
     assert lab.entry(TDR).acquire_ex()
 
 
@@ -58,9 +58,9 @@ REFUSALS = [
     Refusal("HKID", {"rcx": NEW | HKID_BIT}, "OPERAND_INVALID|RCX"),
     Refusal("2^52", {"rcx": 1 << 52}, "OPERAND_INVALID|RCX"),
     Refusal("no TDMR", {"rcx": OUTSIDE}, "OPERAND_ADDR_RANGE_ERROR|RCX"),
-    Refusal("page held", {"rcx": NEW}, "OPERAND_BUSY|RCX", page_held),
+    Refusal("page held", {"rcx": NEW}, "OPERAND_BUSY|RCX", torn_down_and_read),
     Refusal("unpaired", {"rcx": page(0)}, "PAGE_METADATA_INCORRECT|RCX"),
-    Refusal("free page", {"rcx": page(8, 400)}, "PAGE_METADATA_INCORRECT|RCX", torn_down),
+    Refusal("free page", {"rcx": page(8, 400)}, "PAGE_METADATA_INCORRECT|RCX", with_page_torn_down),
 ]
 
 
@@ -75,7 +75,7 @@ def test_a_refusal_before_the_page_is_known_zeroes_all_outputs(lab: Lab, row: Re
 LATE_REFUSALS = [
     Refusal("guest page of a live TD", {"rcx": NEW}, "LIFECYCLE_STATE_INCORRECT", live),
     Refusal("TDR of a live TD", {"rcx": TDR}, "LIFECYCLE_STATE_INCORRECT", live),
-    Refusal("TDR with children", {"rcx": TDR}, "TD_ASSOCIATED_PAGES_EXIST", torn_down),
+    Refusal("TDR with children", {"rcx": TDR}, "TD_ASSOCIATED_PAGES_EXIST", with_page_torn_down),
     Refusal("TDR held", {"rcx": NEW}, "OPERAND_BUSY|TDR", tdr_held),
     Refusal("busy before lifecycle", {"rcx": NEW}, "OPERAND_BUSY|TDR", live_tdr_held),
     Refusal("inside a 2MB page", {"rcx": page(1, 7)}, "OPERAND_INVALID|RCX", torn_down_2m),
@@ -95,7 +95,7 @@ def test_a_refusal_after_the_page_is_known_says_what_it_is(lab: Lab, row: Refusa
     ("hpa", "pt"), [(NEW, REG), (page(8, 1), TDCX), (TDVPR, PT_TDVPR), (SEPT, EPT)]
 )
 def test_reclaiming_a_page_gives_type_owner_and_size(lab: Lab, hpa: int, pt: int) -> None:
-    td = torn_down(lab)
+    td = with_page_torn_down(lab)
     children, count = td.structure.chldcnt.value, lab.node(8).page_count.value
     regs = lab.ok(RECLAIM, rcx=hpa)
     assert (regs.rcx, regs.rdx, regs.r8, regs.r9) == (pt, TDR, 0, 0)
@@ -126,7 +126,7 @@ def test_the_last_page_of_a_range_gives_the_hint_in_r9(lab: Lab) -> None:
 
 
 def test_the_tdr_goes_last_and_gives_the_hint_for_its_range(lab: Lab) -> None:
-    td = torn_down(lab)
+    td = with_page_torn_down(lab)
     state = lab.state()["pages"]
     assert isinstance(state, list)
     pages = [int(first, 16) + i * SIZE_4K for first, n, _, _ in state for i in range(n)]
@@ -139,7 +139,7 @@ def test_the_tdr_goes_last_and_gives_the_hint_for_its_range(lab: Lab) -> None:
 
 
 def test_a_page_can_be_reclaimed_only_once(lab: Lab) -> None:
-    torn_down(lab)
+    with_page_torn_down(lab)
     lab.ok(RECLAIM, rcx=NEW)
     assert lab.call(RECLAIM, rcx=NEW).text == "PAGE_METADATA_INCORRECT|RCX"
 

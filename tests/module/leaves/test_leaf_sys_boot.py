@@ -15,7 +15,18 @@ from tdxfuzz.module.leaves.sys_boot import tdh_sys_shutdown
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.system import SysState
 
-from ..boot import DYNAMIC, GLOBAL, LIST, BootLab, Row, check_refused, entry, row, with_region
+from ..boot import (
+    DYNAMIC,
+    GLOBAL,
+    LIST,
+    BootLab,
+    Row,
+    check_refused,
+    entry,
+    just_loaded,
+    row,
+    with_region,
+)
 from ..lab import BASE, HKID, OUTSIDE, Lab, Stage, page
 
 MIB = 1 << 20
@@ -24,10 +35,6 @@ NO_LOG = (1 << 46) - 1 << 6
 """In SYS.INIT's R8: fatal errors are not to be logged."""
 INFO = LIST + SIZE_4K
 GOOD = {"rcx": LIST, "rdx": 1, "r8": GLOBAL | DYNAMIC}
-
-
-def just_loaded(lab: BootLab) -> None:
-    """No leaf was called yet."""
 
 
 def init_done(lab: BootLab) -> None:

@@ -14,7 +14,7 @@ from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.sys_fields import ELEMENTS, FEATURES0, FIELDS, id_at, index_of, sequences
 from tdxfuzz.module.td_fields import NO_FIELD
 
-from ..boot import BootLab, Row, check_refused, row
+from ..boot import BootLab, Row, check_refused, just_loaded, row
 from ..lab import DONORS, NEW, SEPT, TDR, TDVPR, Lab, Stage, page
 from ..races import Ending, all_orders, call
 
@@ -62,10 +62,6 @@ VALUES = {
     0x9900_0003_0000_0007: 0,  # CONFIG_FLAGS_FIXED1
     0x9900_0001_0000_0008: 576,  # MAX_VCPUS_PER_TD
 }
-
-
-def just_loaded(lab: BootLab) -> None:
-    """No leaf was called yet."""
 
 
 def other_lp_init(lab: BootLab) -> None:

@@ -30,6 +30,7 @@ from ..guests import (
 from ..guests import Script as Guest
 from ..lab import GPA, NEW, PARAMS, TDR, Lab, Td, page
 from ..races import call
+from ..states import nothing
 
 LARGE = GPA | 1
 PENDING_BIT = 1 << 62
@@ -39,10 +40,6 @@ PENDING_BIT = 1 << 62
 def td(lab: Lab) -> Td:
     """A TD that can run, with nothing mapped."""
     return runnable(lab)
-
-
-def nothing(td: Td) -> None:
-    """Not even tables."""
 
 
 def tables(td: Td) -> None:

@@ -10,18 +10,11 @@ from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.td_params import DEFAULT
 
 from ..lab import NEW, OUTSIDE, PARAMS, TDR, TDVPR, Lab, Stage, page
-from ..rows import Before, Refusal, at, check_refused, nothing, read, then
+from ..rows import Refusal, check_refused, refusals
+from ..states import Before, at, nothing, op_state_held, read, then, torn_down, with_vcpu
 
 CREATE, ADDCX, INIT, FLUSH = "VP.CREATE", "VP.ADDCX", "VP.INIT", "VP.FLUSH"
 SECOND = page(8, 72)
-
-
-def torn_down(lab: Lab) -> None:
-    lab.td().teardown()
-
-
-def op_state_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.op_state_lock.acquire_ex()
 
 
 def vcpu_of(pages: int) -> Before:
@@ -40,18 +33,13 @@ def built(lab: Lab) -> None:
     vcpu_of(6)(lab)
 
 
-def initialised(lab: Lab) -> None:
-    lab.td(Stage.VCPU)
-
-
-def blocked(lab: Lab) -> None:
+def td_blocked(lab: Lab) -> None:
     """The TD lost its key, though a vCPU is there (never initialised, so never flushed)."""
     built(lab)
     lab.ok("MNG.VPFLUSHDONE", rcx=TDR)
 
 
-def create(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": NEW, "rdx": TDR} | operands, status, before)
+create = refusals(rcx=NEW, rdx=TDR)
 
 
 CREATE_REFUSALS = [
@@ -94,8 +82,7 @@ def test_create_makes_a_tdvpr(lab: Lab) -> None:
     assert lab.held() == {}
 
 
-def addcx(name: str, status: str, before: Before, **operands: int) -> Refusal:
-    return Refusal(name, {"rcx": NEW, "rdx": TDVPR} | operands, status, before)
+addcx = refusals(rcx=NEW, rdx=TDVPR)
 
 
 ADDCX_REFUSALS = [
@@ -103,9 +90,9 @@ ADDCX_REFUSALS = [
     addcx("no TDVPR", "PAGE_METADATA_INCORRECT|RDX", built, rdx=TDR),
     addcx("TDVPR before page", "PAGE_METADATA_INCORRECT|RDX", built, rdx=TDR, rcx=NEW + 1),
     addcx("TDVPR held", "OPERAND_BUSY|RDX", then(built, read(TDVPR))),
-    addcx("keys gone", "TD_KEYS_NOT_CONFIGURED", blocked),
+    addcx("keys gone", "TD_KEYS_NOT_CONFIGURED", td_blocked),
     addcx("op state held", "OPERAND_BUSY|OP_STATE", then(built, op_state_held)),
-    addcx("initialised", "VCPU_STATE_INCORRECT|RDX", initialised),
+    addcx("initialised", "VCPU_STATE_INCORRECT|RDX", with_vcpu),
     addcx("too many", "TDCX_NUM_INCORRECT", vcpu_of(15)),
     addcx("too many before page", "TDCX_NUM_INCORRECT", vcpu_of(15), rcx=NEW + 1),
     addcx("page not aligned", "OPERAND_INVALID|RCX", built, rcx=NEW + 1),
@@ -143,19 +130,18 @@ def test_addcx_releases_the_tdvpr_first(lab: Lab) -> None:
     ]
 
 
-def init(name: str, status: str, before: Before, rcx: int = TDVPR) -> Refusal:
-    return Refusal(name, {"rcx": rcx}, status, before)
+init = refusals(rcx=TDVPR)
 
 
 INIT_REFUSALS = [
-    init("not aligned", "OPERAND_INVALID|RCX", built, TDVPR + 1),
-    init("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", built, OUTSIDE),
-    init("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", built, TDR),
+    init("not aligned", "OPERAND_INVALID|RCX", built, rcx=TDVPR + 1),
+    init("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", built, rcx=OUTSIDE),
+    init("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", built, rcx=TDR),
     init("TDVPR held", "OPERAND_BUSY|RCX", then(built, read(TDVPR))),
-    init("keys gone", "TD_KEYS_NOT_CONFIGURED", blocked),
+    init("keys gone", "TD_KEYS_NOT_CONFIGURED", td_blocked),
     init("pages missing", "TDCX_NUM_INCORRECT", vcpu_of(5)),
     init("runnable", "OP_STATE_INCORRECT|RUNNABLE", at(Stage.RUNNABLE)),
-    init("initialised already", "VCPU_STATE_INCORRECT|RDX", initialised),
+    init("initialised already", "VCPU_STATE_INCORRECT|RDX", with_vcpu),
 ]
 
 
@@ -171,7 +157,7 @@ def test_no_more_vcpus_than_the_parameters_allow(lab: Lab) -> None:
     lab.ok("MNG.INIT", rcx=TDR, rdx=PARAMS)
     td.vcpu(0)
     td.vcpu(1, init=False)
-    check_refused(lab, INIT, init("", "MAX_VCPUS_EXCEEDED", nothing, SECOND))
+    check_refused(lab, INIT, init("", "MAX_VCPUS_EXCEEDED", nothing, rcx=SECOND))
 
 
 @pytest.mark.parametrize(("pages", "status"), [(8, "TDCX_NUM_INCORRECT"), (9, "SUCCESS")])
@@ -222,15 +208,15 @@ def test_version_1_holds_the_tdr_exclusive_and_version_0_shares_it(lab: Lab) -> 
 
 def two_processors(lab: Lab) -> None:
     """The vCPU runs on another processor than the one that will call."""
-    initialised(lab)
+    with_vcpu(lab)
     lab.module.tdvps_at(TDVPR).assoc_lp = 1
 
 
 FLUSH_REFUSALS = [
-    init("not aligned", "OPERAND_INVALID|RCX", initialised, TDVPR + 1),
-    init("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", initialised, TDR),
-    init("TDVPR held", "OPERAND_BUSY|RCX", then(initialised, read(TDVPR))),
-    init("keys gone", "TD_KEYS_NOT_CONFIGURED", blocked),
+    init("not aligned", "OPERAND_INVALID|RCX", with_vcpu, rcx=TDVPR + 1),
+    init("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", with_vcpu, rcx=TDR),
+    init("TDVPR held", "OPERAND_BUSY|RCX", then(with_vcpu, read(TDVPR))),
+    init("keys gone", "TD_KEYS_NOT_CONFIGURED", td_blocked),
     init("pages missing", "TDCX_NUM_INCORRECT", vcpu_of(5)),
     init("never associated", "VCPU_NOT_ASSOCIATED", built),
     init("on another processor", "VCPU_NOT_ASSOCIATED", two_processors),

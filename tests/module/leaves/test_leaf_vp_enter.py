@@ -12,7 +12,8 @@ from tdxfuzz.sim import HarnessError
 
 from ..guests import ENTER, VE_DISABLE, enter, runnable, touch
 from ..lab import GPA, HKID_BIT, NEW, OUTSIDE, TDR, TDVPR, Lab, Stage, page
-from ..rows import Before, Refusal, at, check_refused, read, then, written
+from ..rows import Refusal, check_refused, refusals
+from ..states import Before, at, op_state_held, read, then, tree_held, written
 
 SECOND = page(8, 72)
 HINT, RESUME_L1 = 1 << 52, 1 << 53
@@ -25,10 +26,6 @@ def vcpu(lab: Lab, tdvpr: int = TDVPR) -> Tdvps:
 
 def keys_gone(lab: Lab) -> None:
     lab.td(Stage.RUNNABLE).teardown()
-
-
-def op_state_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.op_state_lock.acquire_ex()
 
 
 def epoch_held(lab: Lab) -> None:
@@ -54,7 +51,7 @@ def elsewhere(lab: Lab) -> None:
     vcpu(lab).assoc_lp = 1
 
 
-def running(lab: Lab) -> None:
+def vcpu_active(lab: Lab) -> None:
     """Another processor runs the vCPU right now."""
     lab.td(Stage.RUNNABLE)
     vcpu(lab).state = VcpuState.ACTIVE
@@ -80,36 +77,31 @@ def suspected(lab: Lab, attributes: int = 0) -> None:
     assert vcpu(lab).fault_gpas == [GPA]
 
 
-def tree_held(lab: Lab) -> None:
-    assert lab.module.tdr_at(TDR).tdcs.secure_ept_lock.acquire_ex()
-
-
-def refusal(name: str, status: str, before: Before, rcx: int = TDVPR) -> Refusal:
-    return Refusal(name, {"rcx": rcx}, status, before)
+row = refusals(rcx=TDVPR)
 
 
 READY = at(Stage.RUNNABLE)
 REFUSALS = [
-    refusal("not aligned", "OPERAND_INVALID|RCX", READY, TDVPR + 1),
-    refusal("reserved bit", "OPERAND_INVALID|RCX", READY, TDVPR | 1 << 54),
-    refusal("HKID", "OPERAND_INVALID|RCX", READY, TDVPR | HKID_BIT),
-    refusal("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", READY, OUTSIDE),
-    refusal("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", READY, TDR),
-    refusal("TDVPR held", "OPERAND_BUSY|RCX", then(READY, written(TDVPR))),
-    refusal("TDR held", "OPERAND_BUSY|TDR", then(READY, written(TDR))),
-    refusal("keys gone", "TD_KEYS_NOT_CONFIGURED", keys_gone),
-    refusal("op state held", "OPERAND_BUSY|OP_STATE", then(READY, op_state_held)),
-    refusal("not final", "OP_STATE_INCORRECT|INITIALIZED", at(Stage.VCPU)),
-    refusal("pages missing", "TDCX_NUM_INCORRECT", second_vcpu(5), SECOND),
-    refusal("not initialised", "VCPU_STATE_INCORRECT", second_vcpu(6), SECOND),
-    refusal("active", "VCPU_STATE_INCORRECT|0x4", running),
-    refusal("disabled", "VCPU_STATE_INCORRECT|R8", broken),
-    refusal("on another processor", "VCPU_ASSOCIATED", elsewhere),
-    refusal("hint without a trap", "OPERAND_INVALID|RCX", READY, TDVPR | HINT),
-    refusal("no L2 to come from", "OPERAND_INVALID|RCX", READY, TDVPR | RESUME_L1),
-    refusal("TSC goes back", "TSC_ROLLBACK", tsc_back),
-    refusal("epoch held", "OPERAND_BUSY|TD_EPOCH", then(READY, epoch_held)),
-    refusal("zero-stepping, tree held", "OPERAND_BUSY|SEPT_TREE", then(suspected, tree_held)),
+    row("not aligned", "OPERAND_INVALID|RCX", READY, rcx=TDVPR + 1),
+    row("reserved bit", "OPERAND_INVALID|RCX", READY, rcx=TDVPR | 1 << 54),
+    row("HKID", "OPERAND_INVALID|RCX", READY, rcx=TDVPR | HKID_BIT),
+    row("no TDMR", "OPERAND_ADDR_RANGE_ERROR|RCX", READY, rcx=OUTSIDE),
+    row("no TDVPR", "PAGE_METADATA_INCORRECT|RCX", READY, rcx=TDR),
+    row("TDVPR held", "OPERAND_BUSY|RCX", then(READY, written(TDVPR))),
+    row("TDR held", "OPERAND_BUSY|TDR", then(READY, written(TDR))),
+    row("keys gone", "TD_KEYS_NOT_CONFIGURED", keys_gone),
+    row("op state held", "OPERAND_BUSY|OP_STATE", then(READY, op_state_held)),
+    row("not final", "OP_STATE_INCORRECT|INITIALIZED", at(Stage.VCPU)),
+    row("pages missing", "TDCX_NUM_INCORRECT", second_vcpu(5), rcx=SECOND),
+    row("not initialised", "VCPU_STATE_INCORRECT", second_vcpu(6), rcx=SECOND),
+    row("active", "VCPU_STATE_INCORRECT|0x4", vcpu_active),
+    row("disabled", "VCPU_STATE_INCORRECT|R8", broken),
+    row("on another processor", "VCPU_ASSOCIATED", elsewhere),
+    row("hint without a trap", "OPERAND_INVALID|RCX", READY, rcx=TDVPR | HINT),
+    row("no L2 to come from", "OPERAND_INVALID|RCX", READY, rcx=TDVPR | RESUME_L1),
+    row("TSC goes back", "TSC_ROLLBACK", tsc_back),
+    row("epoch held", "OPERAND_BUSY|TD_EPOCH", then(READY, epoch_held)),
+    row("zero-stepping, tree held", "OPERAND_BUSY|SEPT_TREE", then(suspected, tree_held)),
 ]
 
 

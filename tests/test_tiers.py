@@ -42,6 +42,14 @@ def quick(collected: dict[str, bool]) -> list[str]:
     return [name for name, slow in collected.items() if not slow]
 
 
+def test_a_file_of_tests_is_named_after_its_folder() -> None:
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    assert set(ROOMS) <= folders
+    for folder in folders:
+        for path in (TESTS / folder).glob("test_*.py"):
+            assert path.name.startswith(f"test_{folder}_"), path
+
+
 def test_every_room_has_quick_tests(collected: dict[str, bool]) -> None:
     rooms = Counter(name.partition("/")[0] for name in quick(collected))
     assert [room for room in ROOMS if not rooms[room]] == []

@@ -35,6 +35,6 @@ def test_only_two_leaves_have_a_second_version() -> None:
     assert with_versions == {"TDG.VM.RD", "TDG.VP.VEINFO.GET"}
 
 
-def test_operands_are_registers() -> None:
+def test_operands_are_registers_of_the_call() -> None:
     for leaf in GUEST_LEAVES:
         assert set(leaf.inputs) | set(leaf.outputs) <= set(NAMES)

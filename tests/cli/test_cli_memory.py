@@ -8,7 +8,7 @@ from commands import Invoke
 from golden_files import check_golden
 
 
-def test_what_people_read(invoke: Invoke) -> None:
+def test_the_text_reads_as_it_should(invoke: Invoke) -> None:
     options = ("--tds", 10, "--td-memory", "16GiB", "--huge", 0.5)
     answer = invoke("memory", "--ram", "1TiB", *options)
     assert answer.code == 0

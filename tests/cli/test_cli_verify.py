@@ -128,7 +128,7 @@ def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem:
 
 
 @slow
-def test_hostile_triples(invoke: Invoke) -> None:
+def test_hostile_calls_are_combined_in_threes(invoke: Invoke) -> None:
     options = ("--scenario", "bare", "--preemptions", 0, "--time", "3s")
     answer = invoke("verify", "hostile", "--cpus", 3, *options)
     assert answer.code in (0, 3), "within three seconds it may not come to the end"

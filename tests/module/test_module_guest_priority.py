@@ -177,7 +177,7 @@ class Answers:
 S = SeptState
 
 
-def test_accept_against_block() -> None:
+def test_accept_and_block_contend_for_the_entry() -> None:
     answers = Answers()
     all_orders(with_script(ACCEPT_GPA, prepare=pending), RUN, BLOCK, answers)
     assert answers.seen == {
@@ -189,7 +189,7 @@ def test_accept_against_block() -> None:
     }
 
 
-def test_accept_against_a_block_of_its_table() -> None:
+def test_accept_may_be_beyond_its_table_when_that_is_blocked() -> None:
     """The walk holds nothing: it may be beyond the table when that is blocked."""
     seen: set[tuple[str, str]] = set()
 
@@ -203,7 +203,7 @@ def test_accept_against_a_block_of_its_table() -> None:
     assert seen == {("SUCCESS", "SUCCESS"), (f"exit {EPT_VIOLATION}", "SUCCESS")}
 
 
-def test_accept_against_aug() -> None:
+def test_accept_and_aug_contend_for_the_entry() -> None:
     """PAGE_SIZE_MISMATCH: the entry was free when looked at, and a page when locked."""
     answers = Answers()
     all_orders(with_script(ACCEPT_GPA, prepare=tables), RUN, AUG, answers)
@@ -217,7 +217,7 @@ def test_accept_against_aug() -> None:
     }
 
 
-def test_accept_against_removing_a_page_that_was_never_blocked() -> None:
+def test_accept_keeps_out_the_removal_of_a_page_that_was_never_blocked() -> None:
     answers = Answers()
     remove = call("MEM.PAGE.REMOVE", rcx=GPA, rdx=TDR)
     all_orders(with_script(ACCEPT_GPA, prepare=pending), RUN, remove, answers)
@@ -258,7 +258,7 @@ def test_a_host_that_was_kept_out_goes_first_the_next_time() -> None:
     assert kept_out > 0
 
 
-def test_entering_against_removing_the_pair_of_the_vcpus_range() -> None:
+def test_entering_and_removing_the_pair_of_the_vcpus_range_contend() -> None:
     outcomes = all_orders(runnable, RUN, REMOVE_PAIR)
     not_empty = "PAMT_PAGE_NOT_EMPTY|page 0"
     assert set(outcomes) == {("SUCCESS", not_empty), ("SUCCESS", BUSY), (BUSY, not_empty)}
@@ -269,7 +269,7 @@ def test_entering_never_minds_its_range_being_donors() -> None:
     assert set(all_orders(runnable, RUN, pair)) == {("SUCCESS", "SUCCESS")}
 
 
-def test_entering_against_tracking() -> None:
+def test_entering_and_tracking_contend_for_the_epoch() -> None:
     """The vCPU is in the old epoch or in the new one; or it comes to nothing for now."""
     again: set[str] = set()
 
@@ -298,7 +298,7 @@ def test_entering_one_vcpu_twice() -> None:
     }
 
 
-def test_entering_against_flushing() -> None:
+def test_entering_and_flushing_contend_for_the_vcpu() -> None:
     outcomes = all_orders(runnable, RUN, call("VP.FLUSH", rcx=TDVPR))
     assert set(outcomes) == {
         ("SUCCESS", BUSY),

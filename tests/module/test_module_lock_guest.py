@@ -38,7 +38,9 @@ def entry_with(raw: int, sim: Simulator | None = None) -> SeptEntry:
         pytest.param(EX | HP, PRIORITY, EX | HP, 2, id="exclusive with HP"),
     ],
 )
-def test_guest_acquire_shared(before: int, result: str, after: int, instructions: int) -> None:
+def test_what_a_guest_s_acquire_does_to_the_word(
+    before: int, result: str, after: int, instructions: int
+) -> None:
     lock = lock_with(before)
     assert str(status(lock.acquire_guest_sh())) == result
     assert (lock.word, lock.sim.clock) == (after, instructions)

@@ -34,7 +34,9 @@ def test_the_bits_of_the_word_are_where_the_module_has_them() -> None:
         pytest.param(EX | SHARER, False, EX | HP | 2 * SHARER, 2, id="a second stray sharer"),
     ],
 )
-def test_acquire_shared(before: int, ok: bool, after: int, instructions: int) -> None:
+def test_what_acquiring_shared_does_to_the_word(
+    before: int, ok: bool, after: int, instructions: int
+) -> None:
     lock = lock_with(before)
     assert lock.acquire_sh() is ok
     assert (lock.word, lock.sim.clock) == (after, instructions)
@@ -53,7 +55,9 @@ def test_acquire_shared(before: int, ok: bool, after: int, instructions: int) ->
         pytest.param(EX | SHARER, False, EX | SHARER | HP, 2, id="exclusive and a stray sharer"),
     ],
 )
-def test_acquire_exclusive(before: int, ok: bool, after: int, instructions: int) -> None:
+def test_what_acquiring_exclusive_does_to_the_word(
+    before: int, ok: bool, after: int, instructions: int
+) -> None:
     lock = lock_with(before)
     assert lock.acquire_ex() is ok
     assert (lock.word, lock.sim.clock) == (after, instructions)
@@ -69,7 +73,9 @@ def test_acquire_exclusive(before: int, ok: bool, after: int, instructions: int)
         pytest.param(HP, False, HP, 2, id="nothing but HP is no sharer, and not fatal"),
     ],
 )
-def test_promote(before: int, ok: bool, after: int, instructions: int) -> None:
+def test_what_promoting_does_to_the_word(
+    before: int, ok: bool, after: int, instructions: int
+) -> None:
     lock = lock_with(before)
     assert lock.promote() is ok
     assert (lock.word, lock.sim.clock) == (after, instructions)

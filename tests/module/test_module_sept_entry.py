@@ -121,7 +121,7 @@ def test_an_entry_keeps_the_address_through_block_and_unblock(hpa: int, hkid: in
 
 
 @pytest.mark.parametrize("state", SeptState)
-def test_predicates_of_states(state: SeptState) -> None:
+def test_a_state_is_blocked_or_pending_as_its_name_says(state: SeptState) -> None:
     assert state.is_blocked is state.name.endswith("BLOCKED")
     assert state.is_pending is state.name.startswith("PENDING")
 

@@ -290,7 +290,7 @@ def test_a_shutdown_gives_way_to_a_call_in_flight() -> None:
     assert outcomes == {(OK, OK), (BUSY, OK), (OK, SHUTDOWN)}
 
 
-def test_two_shutdowns() -> None:
+def test_of_two_shutdowns_one_succeeds() -> None:
     outcomes = race(at(ready), DOWN, DOWN)
     assert outcomes == {(OK, SHUTDOWN), (SHUTDOWN, OK), (OK, BUSY), (BUSY, OK)}
 

@@ -25,7 +25,7 @@ def short(path: Path) -> str:
     return path.name.removesuffix(".tdx.toml")
 
 
-def test_there_are_some() -> None:
+def test_there_are_reproducers() -> None:
     assert len(REGRESSIONS) >= 2
 
 

@@ -37,7 +37,7 @@ def test_the_table_of_v6(ram: int, max_pa: int, static: float, dynamic: float) -
     assert round(paid.dynamic_total / GIB, 2) == dynamic
 
 
-def test_the_published_percentages() -> None:
+def test_the_published_percentages_are_met() -> None:
     paid = cost(TIB)
     assert round(paid.percent(paid.static_total), 1) == 0.4
     assert round(paid.percent(paid.dynamic_total), 3) == 0.004

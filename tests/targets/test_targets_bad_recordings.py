@@ -46,7 +46,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     )
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     assert problem(save(tmp_path)) == "some.jsonl.gz: the file is empty"
     packed = gzip.compress(b"\n  \n")
     assert problem(save_bytes(tmp_path, packed)) == "some.jsonl.gz: the file is empty"

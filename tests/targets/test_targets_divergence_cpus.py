@@ -184,7 +184,7 @@ def test_host_priority_left_behind(tmp_path: Path, contention: Json) -> None:
     assert "'KOT'" not in line.split("model")[1]
 
 
-def test_equal_serial_orders(tmp_path: Path, contention: Json) -> None:
+def test_other_equal_serial_orders_are_told(tmp_path: Path, contention: Json) -> None:
     right = contention["outcomes"][0]["equivalent_serial"]
     contention["outcomes"][0]["equivalent_serial"] = []
     (line,) = trouble(save(tmp_path, contention))

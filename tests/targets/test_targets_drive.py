@@ -66,7 +66,7 @@ def test_an_order_that_names_a_cpu_too_often_goes_on_with_the_others() -> None:
     assert actions([0, 0, 0, 0, 1], early=True) == "0a 1a 0E 0b 0E 0c 1E 1b 1E 1c"
 
 
-def test_three_cpus() -> None:
+def test_three_cpus_are_driven_in_order() -> None:
     expected = "0a 1a 2a 2E 2b 0E 0b 1E 1b 0E 0c 1E 1c 2E 2c"
     assert actions([2, 0, 1, 0, 1, 2], early=True, cpus=3) == expected
 

@@ -184,7 +184,7 @@ def test_two_vcpus_that_fault_on_one_page_retry_and_that_is_one_state() -> None:
     assert len(verified.counts.finals) > 1
 
 
-def test_three_cpus() -> None:
+def test_a_scenario_of_three_cpus_is_searched() -> None:
     case = with_cpus(SCENARIOS["zap-zap"], 3).case("v6")
     assert case.world.cpus == 3
     assert case.world.tds == 3

@@ -51,7 +51,9 @@ def made(*accesses: tuple[str, int], heard_by_check: bool = False) -> Transition
         (Transition(), made(("y", READ)), False),
     ],
 )
-def test_what_commutes(one: Transition, other: Transition, commute: bool) -> None:
+def test_transitions_commute_if_neither_sees_the_other(
+    one: Transition, other: Transition, commute: bool
+) -> None:
     assert one.commutes(other) is commute
     assert other.commutes(one) is commute
 

@@ -48,7 +48,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("row", REFUSALS, ids=str)
-def test_order_of_checks(lab: Lab, row: Refusal) -> None:
+def test_it_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     assert check_refused(lab, WB, row).regs.rcx == row.registers["rcx"]
 
 

@@ -53,7 +53,7 @@ FLUSHDONE_REFUSALS = [
 
 
 @pytest.mark.parametrize("wrong", FLUSHDONE_REFUSALS, ids=str)
-def test_vpflushdone_refused(lab: Lab, wrong: Refusal) -> None:
+def test_vpflushdone_is_refused_in_this_order(lab: Lab, wrong: Refusal) -> None:
     check_refused(lab, FLUSHDONE, wrong)
 
 
@@ -68,7 +68,7 @@ FREEID_REFUSALS = [
 
 
 @pytest.mark.parametrize("wrong", FREEID_REFUSALS, ids=str)
-def test_freeid_refused(lab: Lab, wrong: Refusal) -> None:
+def test_freeid_is_refused_in_this_order(lab: Lab, wrong: Refusal) -> None:
     check_refused(lab, FREEID, wrong)
 
 

@@ -82,7 +82,7 @@ DEMOTE_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", DEMOTE_REFUSALS, ids=str)
-def test_demote_refused(lab: Lab, row: Refusal) -> None:
+def test_demote_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     regs = check_refused(lab, DEMOTE, row).regs
     reported = row.status == "GPA_RANGE_NOT_BLOCKED|RCX"
     assert regs.rdx == (1 | SeptState.PENDING.public << 8 if reported else 0)

@@ -114,7 +114,7 @@ OTHER_REFUSALS = [
 
 
 @pytest.mark.parametrize(("leaf", "refusal"), OTHER_REFUSALS)
-def test_order_of_checks_of_each_leaf(lab: Lab, leaf: str, refusal: Refusal) -> None:
+def test_each_leaf_is_refused_in_this_order(lab: Lab, leaf: str, refusal: Refusal) -> None:
     check_refused(lab, leaf, refusal)
 
 

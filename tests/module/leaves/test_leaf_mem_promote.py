@@ -69,7 +69,7 @@ PROMOTE_REFUSALS = [
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("row", PROMOTE_REFUSALS, ids=str)
-def test_promote_refused(lab: Lab, row: Refusal, version: int) -> None:
+def test_promote_is_refused_in_this_order(lab: Lab, row: Refusal, version: int) -> None:
     regs = check_refused(lab, PROMOTE, evolve(row, version=version)).regs
     wanted = ALL_ONES if version else 0
     assert (regs.r9, regs.r10, regs.r11, regs.r12) == (wanted, wanted, wanted, 0)

@@ -40,7 +40,7 @@ ADD_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", ADD_REFUSALS, ids=str)
-def test_add_refused(lab: Lab, row: Refusal) -> None:
+def test_add_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     regs = check_refused(lab, ADD, row).regs
     if row.status.startswith("EPT"):
         assert (regs.rcx, regs.rdx) == (0x407, 1 | SeptState.NL_MAPPED.public << 8)
@@ -148,7 +148,7 @@ REMOVE_REFUSALS = [
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("row", REMOVE_REFUSALS, ids=str)
-def test_remove_refused(lab: Lab, row: Refusal, version: int) -> None:
+def test_remove_is_refused_in_this_order(lab: Lab, row: Refusal, version: int) -> None:
     regs = check_refused(lab, REMOVE, evolve(row, version=version)).regs
     wanted = ALL_ONES if version else 0
     assert (regs.r9, regs.r10, regs.r11) == (wanted, wanted, wanted)

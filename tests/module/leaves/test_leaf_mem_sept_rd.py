@@ -47,7 +47,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)
-def test_refused(lab: Lab, refusal: Refusal) -> None:
+def test_it_is_refused_in_this_order(lab: Lab, refusal: Refusal) -> None:
     check_refused(lab, SEPT_RD, refusal)
 
 

@@ -45,7 +45,7 @@ CREATE_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", CREATE_REFUSALS, ids=str)
-def test_create_refused(lab: Lab, row: Refusal) -> None:
+def test_create_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     regs = check_refused(lab, CREATE, row).regs
     assert (regs.rcx, regs.rdx) == (row.registers["rcx"], row.registers["rdx"])
 
@@ -92,7 +92,7 @@ ADDCX_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", ADDCX_REFUSALS, ids=str)
-def test_addcx_refused(lab: Lab, row: Refusal) -> None:
+def test_addcx_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, ADDCX, row)
 
 
@@ -162,7 +162,7 @@ FINALIZE_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", FINALIZE_REFUSALS, ids=str)
-def test_finalize_refused(lab: Lab, row: Refusal) -> None:
+def test_finalize_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, FINALIZE, row)
 
 

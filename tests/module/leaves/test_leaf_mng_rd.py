@@ -45,7 +45,7 @@ COMMON = [
 
 @pytest.mark.parametrize("leaf", [RD, WR])
 @pytest.mark.parametrize("refusal", COMMON, ids=str)
-def test_refused(lab: Lab, leaf: str, refusal: Refusal) -> None:
+def test_it_is_refused_in_this_order(lab: Lab, leaf: str, refusal: Refusal) -> None:
     result = check_refused(lab, leaf, refusal)
     assert (result.regs.rdx, result.regs.r8) == (refusal.registers["rdx"], 0)
 
@@ -61,7 +61,7 @@ RD_REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", RD_REFUSALS, ids=str)
-def test_rd_refused(lab: Lab, refusal: Refusal) -> None:
+def test_rd_is_refused_in_this_order(lab: Lab, refusal: Refusal) -> None:
     result = check_refused(lab, RD, refusal)
     assert result.regs.rdx == (NO_FIELD if refusal.version else refusal.registers["rdx"])
 
@@ -78,7 +78,7 @@ WR_REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", WR_REFUSALS, ids=str)
-def test_wr_refused(lab: Lab, refusal: Refusal) -> None:
+def test_wr_is_refused_in_this_order(lab: Lab, refusal: Refusal) -> None:
     assert check_refused(lab, WR, refusal).regs.r8 == 0
 
 

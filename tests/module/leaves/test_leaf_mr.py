@@ -40,7 +40,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)
-def test_extend_refused(lab: Lab, refusal: Refusal) -> None:
+def test_extend_is_refused_in_this_order(lab: Lab, refusal: Refusal) -> None:
     check_refused(lab, EXTEND, refusal)
 
 

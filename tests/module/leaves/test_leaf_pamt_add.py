@@ -112,7 +112,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("row", REFUSALS, ids=str)
-def test_order_of_checks(lab: Lab, row: Refusal) -> None:
+def test_it_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     result = check_refused(lab, ADD, row)
     assert {k: v for k, v in result.regs.as_dict().items() if v} == row.registers
 

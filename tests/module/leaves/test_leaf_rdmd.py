@@ -67,7 +67,7 @@ D0, D1 = page(256), page(256, 1)
         pytest.param(paired, D0 | 1, {"r8": 1}, id="range that begins with one"),
     ],
 )
-def test_what_is_read(
+def test_it_reads_what_the_entry_says(
     lab: Lab, before: Callable[[Lab], None], operand: int, expected: dict[str, int]
 ) -> None:
     before(lab)

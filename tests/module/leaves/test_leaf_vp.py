@@ -61,7 +61,7 @@ CREATE_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", CREATE_REFUSALS, ids=str)
-def test_create_refused(lab: Lab, row: Refusal) -> None:
+def test_create_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, CREATE, row)
 
 
@@ -104,7 +104,7 @@ ADDCX_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", ADDCX_REFUSALS, ids=str)
-def test_addcx_refused(lab: Lab, row: Refusal) -> None:
+def test_addcx_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, ADDCX, row)
 
 
@@ -146,7 +146,7 @@ INIT_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", INIT_REFUSALS, ids=str)
-def test_init_refused(lab: Lab, row: Refusal) -> None:
+def test_init_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, INIT, row)
 
 
@@ -224,7 +224,7 @@ FLUSH_REFUSALS = [
 
 
 @pytest.mark.parametrize("row", FLUSH_REFUSALS, ids=str)
-def test_flush_refused(lab: Lab, row: Refusal) -> None:
+def test_flush_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     check_refused(lab, FLUSH, row)
 
 

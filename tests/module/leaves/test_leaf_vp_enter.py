@@ -106,7 +106,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("row", REFUSALS, ids=str)
-def test_enter_refused(lab: Lab, row: Refusal) -> None:
+def test_enter_is_refused_in_this_order(lab: Lab, row: Refusal) -> None:
     result = check_refused(lab, ENTER, row)
     assert result.regs.rcx == row.registers["rcx"]
     if lab.module.tdr_at(TDR).lifecycle.name == "KEYS_CONFIGURED":

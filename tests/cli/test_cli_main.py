@@ -1,23 +1,18 @@
-"""``list``, ``conform``, ``--help`` and what goes wrong in general."""
+"""``tdxfuzz list``, ``--help``, and what goes wrong in general."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 import subprocess
 import sys
-from itertools import islice
-from pathlib import Path
 
 import click
 import pytest
 
 from commands import Invoke
-from golden_files import ROOT, check_golden
+from golden_files import check_golden
 from tdxfuzz.cli.main import CLOSED_PIPE, cli
 
-RECORDINGS = ROOT / "corpus/conformance"
 COMMANDS = (
     "hunt",
     "verify",
@@ -69,55 +64,6 @@ def test_an_unknown_name_gets_the_nearest(
     answer = invoke("list", *arguments)
     assert answer.code == 2
     assert answer.err.startswith(f"tdxfuzz: {message}")
-    assert answer.err.count("\n") == 1
-
-
-def test_conform_agrees_and_says_with_how_much(invoke: Invoke) -> None:
-    answer = invoke("conform", RECORDINGS / "locks.jsonl.gz")
-    assert answer.code == 0
-    check_golden("conform.txt", answer.out)
-
-
-def test_conform_json_has_the_keys_scripts_rely_on(invoke: Invoke) -> None:
-    document = invoke("conform", RECORDINGS / "locks.jsonl.gz", "--format", "json").json
-    rows = document["datasets"]
-    assert isinstance(rows, list)
-    assert {
-        key: rows[0][key] for key in ("kind", "traces", "items", "agree", "first_divergence")
-    } == {
-        "kind": "locks",
-        "traces": 115,
-        "items": 115,
-        "agree": 115,
-        "first_divergence": None,
-    }
-
-
-def test_without_arguments_conform_reads_all_sets_each_with_its_own_td_params(
-    invoke: Invoke,
-) -> None:
-    """The second set has pages that the first set's ``td_params.json`` does not have."""
-    folder = Path("corpus/conformance")
-    for name in ("", "second"):
-        (folder / name).mkdir(parents=True)
-        with gzip.open(RECORDINGS / name / "locks.jsonl.gz", "rb") as file:
-            few = gzip.compress(b"".join(islice(file, 0, None, 20)))
-        (folder / name / "locks.jsonl.gz").write_bytes(few)
-        shutil.copy(RECORDINGS / name / "td_params.json", folder / name)
-    answer = invoke("conform")
-    assert answer.out.splitlines() == [
-        "locks.jsonl.gz: locks, 6 traces: 6 of 6 agree",
-        "second/locks.jsonl.gz: locks, 11 traces: 11 of 11 agree",
-    ]
-    assert answer.code == 0
-
-
-def test_recordings_that_cannot_be_read_are_named(invoke: Invoke) -> None:
-    shutil.copy(RECORDINGS / "td_params.json", "td_params.json")
-    Path("bad.jsonl.gz").write_bytes(b"not gzip")
-    answer = invoke("conform", "bad.jsonl.gz")
-    assert answer.code == 2
-    assert "bad.jsonl.gz" in answer.err
     assert answer.err.count("\n") == 1
 
 

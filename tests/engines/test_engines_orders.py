@@ -1,4 +1,4 @@
-"""Engines: the same seed gives the same hunt, and only their own freedom differs."""
+"""Orders: which preemptions an engine tries, in which turn, and how often it finds a race."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
-from tdxfuzz.engines import ENGINES, Engine
+from tdxfuzz.engines import Engine
 from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.engines.fair_pct import FairPct, FairPolicy
-from tdxfuzz.engines.hunt import HuntResult, hunt
 from tdxfuzz.engines.pct import Pct, PriorityPolicy
-from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.engines.random_walk import ANYWHERE, RandomWalk
 from tdxfuzz.engines.windows import Windows
 from tdxfuzz.run.footprint import BaseRun
-from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY, End, Schedule, Simulator
 from tiers import slow
 
@@ -34,53 +31,6 @@ CASE = Case(
     tuple(map(Op.parse, ("create 0", "create 1", "map 0 0"))),
     ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),)),
 )
-
-
-def short_hunt(engine: str, seed: int) -> HuntResult:
-    return hunt(HuntPlan("merged", Budget(cases=120), engine=engine, seed=seed))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_seed_and_cases_determine_the_hunt(engine: str) -> None:
-    one, other = short_hunt(engine, 7).statistics, short_hunt(engine, 7).statistics
-    assert one.cases == 120
-    assert (one.steps, one.distinct_schedules, one.table(), one.witnesses()) == (
-        other.steps,
-        other.distinct_schedules,
-        other.table(),
-        other.witnesses(),
-    )
-    assert one.steps != short_hunt(engine, 8).statistics.steps
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
-    base = BaseRun(CASE)
-    rng = Random(1)
-    chooser = ENGINES[engine]()
-    preempted = 0
-    for _ in range(30):
-        attempt = chooser.attempt(rng, base)
-        if attempt.case.schedule.switches:
-            again = run(attempt.case)
-            assert again.outcome == attempt.outcome
-        preempted += len(attempt.outcome.switches) > 2
-    assert preempted > 10
-
-
-def test_a_budget_of_time_ends_a_hunt() -> None:
-    result = hunt(HuntPlan("merged", Budget(seconds=0.0), engine="random"))
-    assert result.statistics.cases == 1
-
-
-def test_the_first_finding_ends_a_hunt() -> None:
-    result = hunt(HuntPlan("hint", Budget(cases=5_000)))
-    assert result.found is not None
-    assert result.statistics.cases < 5_000
-    again = run(result.found.case.with_schedule(result.found.schedule))
-    assert again.finding is not None
-    assert result.found.finding is not None
-    assert again.finding.bucket == result.found.finding.bucket
 
 
 def run_with_priorities(priorities: list[int], points: list[int]) -> list[int]:

@@ -1,0 +1,70 @@
+"""Hunts: each engine does the same again with the same seed, and a hunt ends when it should."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
+from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.hunt import HuntResult, hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.run.footprint import BaseRun
+from tdxfuzz.run.session import run
+
+CASE = Case(
+    "merged",
+    World(cpus=2, tds=2, slots=1),
+    tuple(map(Op.parse, ("create 0", "create 1", "map 0 0"))),
+    ((Op.parse("map 1 0"),), (Op.parse("zap 0 0"),)),
+)
+
+
+def short_hunt(engine: str, seed: int) -> HuntResult:
+    return hunt(HuntPlan("merged", Budget(cases=120), engine=engine, seed=seed))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_seed_and_cases_determine_the_hunt(engine: str) -> None:
+    one, other = short_hunt(engine, 7).statistics, short_hunt(engine, 7).statistics
+    assert one.cases == 120
+    assert (one.steps, one.distinct_schedules, one.table(), one.witnesses()) == (
+        other.steps,
+        other.distinct_schedules,
+        other.table(),
+        other.witnesses(),
+    )
+    assert one.steps != short_hunt(engine, 8).statistics.steps
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
+    base = BaseRun(CASE)
+    rng = Random(1)
+    chooser = ENGINES[engine]()
+    preempted = 0
+    for _ in range(30):
+        attempt = chooser.attempt(rng, base)
+        if attempt.case.schedule.switches:
+            again = run(attempt.case)
+            assert again.outcome == attempt.outcome
+        preempted += len(attempt.outcome.switches) > 2
+    assert preempted > 10
+
+
+def test_a_budget_of_time_ends_a_hunt() -> None:
+    result = hunt(HuntPlan("merged", Budget(seconds=0.0), engine="random"))
+    assert result.statistics.cases == 1
+
+
+def test_the_first_finding_ends_a_hunt() -> None:
+    result = hunt(HuntPlan("hint", Budget(cases=5_000)))
+    assert result.found is not None
+    assert result.statistics.cases < 5_000
+    again = run(result.found.case.with_schedule(result.found.schedule))
+    assert again.finding is not None
+    assert result.found.finding is not None
+    assert again.finding.bucket == result.found.finding.bucket

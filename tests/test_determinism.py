@@ -15,6 +15,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.sim import Schedule
+from tiers import first_quick
 
 SCRIPT = """
 from random import Random
@@ -49,7 +50,7 @@ def hashes(python: str, hash_seed: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
+@pytest.mark.parametrize("hash_seed", first_quick(1, ["4711", "0", "1"]))
 def test_traces_do_not_depend_on_the_hash_seed(hash_seed: str) -> None:
     check_golden("some-cases.hashes", hashes(sys.executable, hash_seed))
 

@@ -16,7 +16,7 @@ from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
-from tiers import slow
+from tiers import first_quick, slow
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,7 +65,7 @@ LONGEST = "0.3s"
 """How long an example may search here, whatever it says there."""
 
 UNTIL_FOUND = "60s"
-"""Hunts of hint end long before that, with the finding that the next examples are about."""
+"""Hunts of hint with a seed end long before that; the next examples are about their finding."""
 
 WITHOUT_TRACE = ("verify", "matrix")
 """Commands that leave nothing that the next one needs: run where they are shown first."""
@@ -86,7 +86,8 @@ def examples(path: Path) -> list[list[str]]:
         if any(word in line for word in ELSEWHERE):
             continue
         arguments = line.partition(" #")[0].replace("FILE", str(REPRODUCER)).split()
-        longest = UNTIL_FOUND if arguments[:2] == ["hunt", "hint"] else LONGEST
+        finds = arguments[:2] == ["hunt", "hint"] and "--seed" in arguments
+        longest = UNTIL_FOUND if finds else LONGEST
         if "--time" in arguments:
             arguments[arguments.index("--time") + 1] = longest
         elif arguments[0] in SEARCHES and arguments[1] not in ("status", "report"):
@@ -157,7 +158,7 @@ settings.load_profile("few")
 """
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", first_quick(1, ["README.md", "docs/tutorial.md"]))
 def test_the_tests_shown_pass(page: str, tmp_path: Path) -> None:
     (shown,) = [one for one in blocks(ROOT / page, "python") if "def test_" in one]
     (tmp_path / "conftest.py").write_text(FEW, encoding="utf-8")

@@ -148,6 +148,7 @@ def test_with_no_design_left_it_stops(tmp_path: Path) -> None:
     assert campaign.told(Stopped)
 
 
+@slow
 def test_a_finding_that_cannot_be_shrunk_is_kept(tmp_path: Path) -> None:
     def spoil(task: Task) -> str | None:
         return "no answer within 5 s" if isinstance(task, ShrinkTask) else None
@@ -230,6 +231,7 @@ def test_files_that_a_crash_kept_from_being_written_are_written(tmp_path: Path) 
     assert not list(campaign.folder.findings.glob(".*"))
 
 
+@slow
 def test_a_full_disk_ends_it_with_the_file_named(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=2 * SMALL.batch))

@@ -98,6 +98,7 @@ def test_an_entry_spoilt_while_it_runs_is_set_aside(campaign: Campaign) -> None:
     assert Path(aside.path).name == contended.name
 
 
+@slow
 def test_files_from_elsewhere_are_merged(campaign: Campaign, tmp_path: Path) -> None:
     other = Campaign(tmp_path / "other")
     (other.folder.corpus).mkdir()

@@ -23,7 +23,7 @@ from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
-from tiers import first_quick
+from tiers import first_quick, slow
 
 EVERYTHING = Settings()
 HINT = HuntTask(number=3, design="hint", engine="portfolio", seed=1, cases=400)
@@ -93,6 +93,7 @@ def test_each_feature_is_told_once_and_shown_by_its_case() -> None:
         assert parse_case(entry.text).design == "merged"
 
 
+@slow
 def test_mutants_come_from_their_parents_alone() -> None:
     parents = tuple(
         entry.text for entry in answer_to(evolve(HINT, design="merged")).interesting[:4]

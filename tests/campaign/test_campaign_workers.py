@@ -18,6 +18,7 @@ from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.task import HuntAnswer, HuntTask, Task
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.campaign.workers import FinishedTask, LocalWorkers, rss_of
+from tiers import slow
 
 GIBI = 1 << 30
 TASK = HuntTask(0, "hint", "portfolio", 1, 60)
@@ -111,6 +112,7 @@ def test_one_that_died_idle_is_noticed_with_its_next_task() -> None:
         assert "SIGKILL" in finished.problem
 
 
+@slow
 def test_a_design_that_hangs_is_given_up(tmp_path: Path) -> None:
     with workers(user_settings(tmp_path, HANGS), patience=2.5) as team:
         team.submit(evolve(TASK, design="Mine"))

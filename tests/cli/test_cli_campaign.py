@@ -59,6 +59,7 @@ def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     assert other.err.endswith("give the same designs and options, or use another folder\n")
 
 
+@slow
 def test_reports_are_written_anew(begun: Answer, invoke: Invoke) -> None:
     Path("c/report.html").unlink()
     assert invoke("campaign", "report", "c", "--as", "html").out == "c/report.html\n"

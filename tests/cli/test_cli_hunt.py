@@ -108,7 +108,7 @@ def test_cases_and_seed_give_the_same_json_each_time(
     assert one.err == ""
 
 
-@pytest.mark.parametrize("engine", ["portfolio", "hypothesis"])
+@pytest.mark.parametrize("engine", first_quick(1, ["portfolio", "hypothesis"]))
 def test_a_scenario_is_all_that_is_run(invoke: Invoke, engine: str) -> None:
     arguments = ("--scenario", "map-zap", "--engine", engine, "--seed", 1)
     assert invoke("hunt", "hint", *arguments).code == 1

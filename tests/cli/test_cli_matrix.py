@@ -35,6 +35,7 @@ def test_json_has_every_cell_with_its_bounds(invoke: Invoke) -> None:
     assert all("on the module variant ranges-ex" in cell["bounds"] for cell in cells)
 
 
+@slow
 def test_compare_puts_designs_through_the_same_programs(invoke: Invoke) -> None:
     answer = invoke("matrix", "v6", "merged", "--compare", "--time", "2s", "--format", "json")
     assert answer.code == 0

@@ -18,6 +18,7 @@ from tdxfuzz.run.footprint import conflicts_of
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import EMPTY, Schedule
+from tiers import slow
 
 SETUP = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
 WORLD = World(cpus=2, tds=2, slots=1)
@@ -114,6 +115,7 @@ def test_whatever_any_step_shows_a_window_shows(tried: Case, missed_by_footprint
     assert len(every(tried)) < len(mattering)
 
 
+@slow
 def test_of_programs_at_random_none_shows_more_when_every_step_is_tried() -> None:
     source = RandomChoices(Random(1))
     drawn = (draw_case(source, "hint") for _ in range(300))

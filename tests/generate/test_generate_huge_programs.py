@@ -14,6 +14,7 @@ from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.huge_programs import LAYOUTS, Huge, draw_huge_case
 from tdxfuzz.run.footprint import BaseRun
+from tiers import slow
 
 
 def test_every_layout_and_operation_occurs() -> None:
@@ -39,6 +40,7 @@ def test_a_case_survives_bytes() -> None:
             assert decode(encode(case), "v6") == case
 
 
+@slow
 def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
     seen = []
     for _ in range(2):

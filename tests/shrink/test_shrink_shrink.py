@@ -16,7 +16,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.shrink import shrink, size
 from tdxfuzz.sim import Fault, Schedule
-from tiers import first_quick
+from tiers import first_quick, slow
 
 SEEDS = (1, 2, 7)
 
@@ -102,6 +102,7 @@ def test_the_only_switch_is_left_out_too() -> None:
     assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)
 
 
+@slow
 def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> None:
     """Heavy reading, but the pages that come and go need two preemptions."""
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))

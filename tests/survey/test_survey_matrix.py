@@ -34,6 +34,7 @@ def test_one_finding_does_not_hide_another() -> None:
             assert finding.check == check
 
 
+@slow
 def test_a_sound_design_has_nothing_found() -> None:
     entries = cells("v6")
     assert {entry.cell for entry in entries.values()} <= {MatrixCell.CLEAN, MatrixCell.UNKNOWN}

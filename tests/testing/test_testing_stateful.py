@@ -23,7 +23,7 @@ from tdxfuzz.testing import strategies
 from tiers import slow
 
 TestSeamcalls = SeamcallMachine.TestCase
-TestMerged = concurrent_machine("merged").TestCase
+TestMerged = slow(concurrent_machine("merged").TestCase)
 TestV6OnThreeCpus = slow(concurrent_machine("v6", cpus=3).TestCase)
 
 WORLD = World(cpus=2, tds=2, slots=1)

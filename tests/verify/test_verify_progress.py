@@ -17,6 +17,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.progress import END, Edge, LoopKind, StateGraph, components
 from tdxfuzz.verify.search import Verdict, verify
+from tiers import slow
 
 A, B, C = b"a", b"b", b"c"
 
@@ -208,6 +209,7 @@ class Accepts(SpinsUnderALock):
     may_starve = "not here"
 
 
+@slow
 def test_a_trap_is_a_finding_whatever_a_design_declares() -> None:
     assert verify(scenario("map-zap", Accepts), Accepts).loop is LoopKind.TRAP
 
@@ -218,6 +220,7 @@ class DeclaredHint(Hint):
     may_starve = "KVM tries a fault again that hears BUSY"
 
 
+@slow
 def test_a_starvation_that_is_declared_is_part_of_a_pass() -> None:
     case = SCENARIOS["map-map"].case("hint")
     plain = verify(case)

@@ -142,7 +142,12 @@ def both(case: Case, bounds: Bounds = FULL) -> tuple[VerifyResult, VerifyResult]
 
 @pytest.mark.parametrize(
     ("name", "design"),
-    [("zap-zap", "hint"), ("zap-remap", "v4"), ("zap-zap", "merged"), ("map-zap", "merged")],
+    [
+        ("zap-zap", "hint"),
+        ("zap-zap", "merged"),
+        pytest.param("zap-remap", "v4", marks=slow),
+        pytest.param("map-zap", "merged", marks=slow),
+    ],
 )
 def test_in_scenarios_no_end_and_no_bug_is_lost(name: str, design: str) -> None:
     with_sleep, without = both(SCENARIOS[name].case(design))

@@ -104,6 +104,7 @@ def test_mutants_come_from_their_parents_alone() -> None:
     assert first.cases == 150
 
 
+@slow
 def test_mutants_stay_on_the_module_that_was_asked_for() -> None:
     variant = next(name for name in VARIANTS if name != DEFAULT.name)
     task = evolve(HINT, design="merged", variant=variant, cases=150)

@@ -37,6 +37,7 @@ def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
         assert (Path("c") / name).is_file()
 
 
+@slow
 def test_status_says_the_same_as_the_end_of_the_run(begun: Answer, invoke: Invoke) -> None:
     status = invoke("campaign", "status", "c")
     assert status.code == begun.code

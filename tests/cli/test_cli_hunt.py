@@ -50,6 +50,7 @@ def test_a_finding_is_shown_written_and_told_how_to_replay(invoke: Invoke) -> No
     assert invoke("replay", path).code == 1
 
 
+@slow
 def test_a_demo_succeeds_when_it_finds_something(invoke: Invoke) -> None:
     assert invoke("hunt", "hint", "--seed", 2, "--expect-finding").code == 0
     assert invoke("hunt", "merged", "--cases", 20, "--seed", 1, "--expect-finding").code == 1

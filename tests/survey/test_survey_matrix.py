@@ -46,6 +46,7 @@ def test_a_sound_design_has_nothing_found() -> None:
     )
 
 
+@slow
 def test_a_search_cut_short_leaves_all_unknown() -> None:
     effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=("zap-remap", "split-map"))
     entries = cells("v6", effort)
@@ -68,6 +69,7 @@ def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
     assert "never" in cells("v6")[HUGE_PAGES].why
 
 
+@slow
 def test_a_failed_allocation_is_tried_at_every_place() -> None:
     entries = cells("v3", Effort(30, 0, scenarios=("zap-zap",)))
     found = entries["page-leak"].found

@@ -22,7 +22,7 @@ from tdxfuzz.stateful import SeamcallMachine, concurrent_machine
 from tdxfuzz.testing import strategies
 from tiers import slow
 
-TestSeamcalls = SeamcallMachine.TestCase
+TestSeamcalls = slow(SeamcallMachine.TestCase)
 TestMerged = slow(concurrent_machine("merged").TestCase)
 TestV6OnThreeCpus = slow(concurrent_machine("v6", cpus=3).TestCase)
 

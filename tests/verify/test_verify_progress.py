@@ -93,6 +93,7 @@ def scenario(name: str, design: type) -> Case:
     return SCENARIOS[name].case(design.__name__)
 
 
+@slow
 def test_a_cpu_that_spins_while_it_holds_what_the_other_needs_is_a_trap() -> None:
     verified = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock)
     assert verified.verdict is Verdict.FAIL
@@ -103,6 +104,7 @@ def test_a_cpu_that_spins_while_it_holds_what_the_other_needs_is_a_trap() -> Non
     assert verified.found.finding.bucket == "livelock/-/-/retry loop"
 
 
+@slow
 def test_a_loop_replays_and_its_claim_is_looked_at() -> None:
     found = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock).found
     assert found is not None

@@ -236,8 +236,10 @@ def _report(design: Chosen, name: str, result: VerifyResult, output: Output) -> 
         why = f" ({result.loop.value}: some orders do not end)"
     elif result.starves:
         why = " (some orders do not end, as the design declares)"
-    elif result.ends:
+    elif result.ends and result.bounds.preemptions is None:
         why = " (every order ends)"
+    elif result.ends:
+        why = " (every order within the bound ends)"
     output.line(
         f"{design.name} {name}: {result.verdict.value}{why}: {result.bounds}, "
         f"{counted(counts.states, 'state')}, {counted(counts.transitions, 'transition')}, "

@@ -8,6 +8,7 @@ of 128-bit digests or of the 64-bit numbers that stand for a CPU's observations.
 from __future__ import annotations
 
 import marshal
+import os
 from collections.abc import Callable, Collection
 from hashlib import blake2b
 from pathlib import Path
@@ -19,8 +20,8 @@ from tdxfuzz.run.effects import learnt
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import Cell, Cpu, LocalMemory, Softirq, State, WaitLock, Why
 
-OURS = str(Path(__file__).parents[1])
-DESIGNS = str(Path(__file__).parents[1] / "host/designs")
+OURS = f"{Path(__file__).parents[1]}{os.sep}"
+DESIGNS = f"{Path(__file__).parents[1] / 'host/designs'}{os.sep}"
 """The folders of functions that are ours, and of those among them that are designs."""
 
 

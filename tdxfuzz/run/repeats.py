@@ -18,9 +18,7 @@ def once_more(schedule: Schedule) -> Schedule:
         return schedule
     first, last = schedule.loop
     again = [
-        Switch(switch.step + last - first, switch.cpu)
-        for switch in schedule
-        if switch.step > first and switch.step + last - first > last
+        Switch(switch.step + last - first, switch.cpu) for switch in schedule if switch.step > first
     ]
     return Schedule((*schedule.switches, *again))
 
@@ -43,6 +41,7 @@ class Repeats:
         first, self._middle = loop
         self._last = self._middle + self._middle - first
         self._before: bytes | None = None
+        self._records = 0
         self._stepped: set[Cpu] = set()
 
     def preempt(self, sim: Simulator) -> Cpu | None:
@@ -54,9 +53,11 @@ class Repeats:
             return target
         if sim.clock == self._middle and self._before is None:
             self._before = self._observer.key()
-            # The trace shows the loop once.
-            sim.trace = sim.log = None
+            self._records = 0 if sim.trace is None else len(sim.trace)
         elif sim.clock == self._last and self._observer.key() == self._before:
+            if sim.trace is not None:
+                # The trace shows the loop once.
+                sim.trace.cut(self._records)
             cpus = sorted(self._stepped, key=lambda each: each.id)
             sim.stop(Livelock(cpus, self._loop))
         if self._before is not None:

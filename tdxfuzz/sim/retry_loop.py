@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ast
 import linecache
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from zlib import crc32
 
 MOST_DEPTH = 5
 """Containers inside of containers are looked into this deep."""
+
+MADE_IN_PYTHON = 1 << 9
+"""``Py_TPFLAGS_HEAPTYPE``: a class that was made by a ``class`` statement."""
 
 IsOurs = Callable[[CodeType], bool]
 """Whether a function's local variables matter: it is of the code under test."""
@@ -29,11 +33,16 @@ def site_of(frame: FrameType | None) -> int:
     return hash(tuple(calls))
 
 
+class HiddenError(Exception):
+    """A value keeps something that cannot be read: it may be a counter."""
+
+
 def counters_of(frame: FrameType | None, is_ours: IsOurs) -> tuple[object, ...] | None:
     """The local variables of the functions under test that a frame was called from.
 
-    None: one of them is inside of a ``for`` loop whose place its variables do not tell, so that
-    no round is like another.
+    None: they do not tell which round it is, so that no round is like another. Either one of the
+    functions is inside of a ``for`` loop that keeps its place to itself, or a variable cannot be
+    read.
     """
     values: list[object] = []
     while frame is not None:
@@ -41,30 +50,56 @@ def counters_of(frame: FrameType | None, is_ours: IsOurs) -> tuple[object, ...] 
         if is_ours(code):
             if not _place_is_told(code, frame.f_lasti):
                 return None
-            values += [(name, plain(value)) for name, value in sorted(frame.f_locals.items())]
+            try:
+                values += [(name, plain(value)) for name, value in sorted(frame.f_locals.items())]
+            except HiddenError:
+                return None
         frame = frame.f_back
     return tuple(values)
 
 
 def plain(value: object, depth: int = MOST_DEPTH) -> object:
-    """A value as numbers, strings and tuples: shared state is in the key of a state anyway, so
-    that a cell stands for its name alone, and an object of ours for its kind.
+    """A value as numbers, strings and tuples. A cell stands for its name and an object of ours for
+    its kind, because shared state is in the key of a state anyway.
+
+    Raises:
+        HiddenError: it may keep more than can be read, as an iterator does.
     """
-    if value is None or isinstance(value, int | str | float | bytes):
-        return value if not isinstance(value, int) else int(value)
+    if isinstance(value, int):
+        return int(value)
+    if value is None or isinstance(value, str | float | bytes):
+        return value
+    if isinstance(value, type | ModuleType):
+        return value.__name__
     if type(value).__module__.startswith("tdxfuzz."):
         name = getattr(value, "name", None)
         return name if isinstance(name, str) else type(value).__qualname__
-    if depth:
-        if isinstance(value, list | tuple):
-            return tuple(plain(item, depth - 1) for item in value)
-        if isinstance(value, dict):
-            return tuple((plain(k, depth - 1), plain(v, depth - 1)) for k, v in value.items())
-        if isinstance(value, set | frozenset):
-            return tuple(sorted(repr(plain(item, depth - 1)) for item in value))
-        if type(value).__module__ != "builtins":
-            return type(value).__qualname__, plain(getattr(value, "__dict__", {}), depth - 1)
-    return type(value).__qualname__
+    if not depth:
+        raise HiddenError
+    if isinstance(value, FunctionType):
+        kept = [cell.cell_contents for cell in value.__closure__ or ()]
+        return value.__name__, plain(kept, depth - 1)
+    if isinstance(value, MethodType):
+        return value.__name__, plain(value.__self__, depth - 1)
+    if type(value) in (list, tuple, deque):
+        return tuple(plain(item, depth - 1) for item in value)  # type: ignore[attr-defined]
+    if type(value) is dict:
+        return tuple((plain(k, depth - 1), plain(v, depth - 1)) for k, v in value.items())
+    if type(value) in (set, frozenset):
+        return tuple(sorted(repr(plain(item, depth - 1)) for item in value))  # type: ignore[attr-defined]
+    if _keeps_all_in_its_dict(type(value)):
+        return type(value).__qualname__, plain(vars(value), depth - 1)
+    raise HiddenError
+
+
+def _keeps_all_in_its_dict(kind: type) -> bool:
+    """Whether the objects of a class have no other attributes than those in ``__dict__``."""
+    made_in_python = kind.__flags__ & MADE_IN_PYTHON and kind.__dictoffset__
+    others = any(vars(base).get("__slots__") for base in kind.__mro__)
+    built_in = any(
+        base is not object and not base.__flags__ & MADE_IN_PYTHON for base in kind.__mro__
+    )
+    return bool(made_in_python) and not others and not built_in
 
 
 @cache
@@ -82,31 +117,42 @@ def _place_is_told(code: CodeType, instruction: int) -> bool:
     tree = _tree_of(code.co_filename)
     if line is None or tree is None:
         return False
-    return all(_is_over_a_range(loop) for loop in _loops_around(tree, code.co_firstlineno, line))
+    functions = [each for each in ast.walk(tree) if _begins_at(each) == code.co_firstlineno]
+    loops = (loop for function in functions for loop in _loops_around(function, line))
+    return bool(functions) and all(map(_tells_its_place, loops))
 
 
-def _loops_around(tree: ast.Module, first: int, line: int) -> Iterator[ast.For | ast.comprehension]:
-    for function in ast.walk(tree):
-        lines = getattr(function, "lineno", 0), getattr(function, "end_lineno", 0) or 0
-        if isinstance(function, ast.FunctionDef | ast.Lambda) and lines[0] <= line <= lines[1]:
-            decorators = getattr(function, "decorator_list", [])
-            begins = min([function.lineno, *(each.lineno for each in decorators)])
-            if begins == first:
-                for inner in ast.walk(function):
-                    if (
-                        isinstance(inner, ast.For)
-                        and inner.lineno <= line <= (inner.end_lineno or 0)
-                    ) or isinstance(inner, ast.comprehension):
-                        yield inner
+def _begins_at(node: ast.AST) -> int:
+    """The first line of a function, its decorators included; 0: it is none."""
+    if isinstance(node, ast.FunctionDef):
+        return min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    return node.lineno if isinstance(node, ast.Lambda) else 0
 
 
-def _is_over_a_range(loop: ast.For | ast.comprehension) -> bool:
-    made = loop.iter
+def _loops_around(function: ast.AST, line: int) -> Iterator[ast.For | ast.comprehension]:
+    for node in ast.walk(function):
+        if not isinstance(node, ast.stmt | ast.expr):
+            continue
+        if node.lineno <= line <= (node.end_lineno or 0):
+            if isinstance(node, ast.For):
+                yield node
+            yield from getattr(node, "generators", ())
+
+
+def _tells_its_place(loop: ast.For | ast.comprehension) -> bool:
+    """Whether it is ``for name in range(…)``, and nothing else is assigned to the name."""
+    made, name = loop.iter, loop.target
+    body = loop.body if isinstance(loop, ast.For) else []
     return (
         isinstance(made, ast.Call)
         and isinstance(made.func, ast.Name)
         and made.func.id == "range"
-        and isinstance(loop.target, ast.Name)
+        and isinstance(name, ast.Name)
+        and not any(
+            isinstance(node, ast.Name) and node.id == name.id and isinstance(node.ctx, ast.Store)
+            for statement in body
+            for node in ast.walk(statement)
+        )
     )
 
 

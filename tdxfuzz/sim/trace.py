@@ -38,6 +38,10 @@ class Trace:
         """Append one record."""
         self.records.append(Record(step, cpu, kind, what, data))
 
+    def cut(self, length: int) -> None:
+        """Keep the first records only."""
+        del self.records[length:]
+
     def hash(self) -> str:
         """SHA-256 over all records; equal on every machine and Python version."""
         digest = hashlib.sha256()

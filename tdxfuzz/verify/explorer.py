@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.run.effects import touched
@@ -67,6 +68,7 @@ class Explorer:
         self._yielded: set[int] = set()
         self._chosen: tuple[bytes, int] | None = None
         self._chosen_at = self._stepped = self._idle = 0
+        self._turned_round = False
         self._asleep: Asleep = {}
         self._listener = CheckListener()
         self._pieces: dict[int, tuple[Cell, str]] = {}
@@ -141,7 +143,7 @@ class Explorer:
         else:
             self._end_transition()
             if target.id in self._asleep:
-                sim.stop(SeenBefore())
+                self._turn_round()
         self._granted = target.id
         return target
 
@@ -209,13 +211,13 @@ class Explorer:
         Raises:
             SeenBefore: through the simulator, if nothing is left to be tried here.
         """
-        sim, counts = self._sim, self._counts
+        counts = self._counts
         self._end_transition()
         key = self._key()
         self._arrive(key)
         targets = self._untried(key, candidates)
         if not targets:
-            sim.stop(SeenBefore())
+            self._turn_round()
         counts.transitions += len(targets)
         self._depth += 1
         counts.depth = max(counts.depth, self._depth)
@@ -226,8 +228,18 @@ class Explorer:
         return targets[0]
 
     def ended(self) -> None:
-        """The run has come to its end, by itself or by a finding."""
-        self._arrive(END)
+        """The run is over. Unless it turned round, its last choice has led to an end."""
+        if not self._turned_round:
+            self._arrive(END)
+
+    def _turn_round(self) -> NoReturn:
+        """What follows was explored already.
+
+        Raises:
+            SeenBefore: through the simulator.
+        """
+        self._turned_round = True
+        self._sim.stop(SeenBefore())
 
     def _arrive(self, key: bytes) -> None:
         """Note in the graph which state the last choice has led to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.run.result import Run
@@ -18,15 +18,19 @@ LIVELOCK = "livelock"
 @frozen
 class Loops:
     """``shown`` is a run of a loop that the design does not declare, and ``kind`` says what it is;
-    ``declared`` says that there are loops which it does.
+    ``declared`` says that there are loops which it does. ``ignored``: there may be loops, but the
+    check that judges them does not listen.
     """
 
     shown: Run | None = None
     kind: LoopKind | None = None
     declared: bool = False
+    ignored: bool = False
 
 
-def loops_in(worklist: Worklist, case: Case, design: Design, finished: bool) -> Loops:
+def loops_in(
+    worklist: Worklist, case: Case, design: Design, finished: bool, alone: bool = False
+) -> Loops:
     """The fair cycles among the states of a search.
 
     Args:
@@ -35,12 +39,17 @@ def loops_in(worklist: Worklist, case: Case, design: Design, finished: bool) -> 
         design: the class behind its design, if not built in.
         finished: whether all was explored; before, an end may not have been come to yet, so that
             no loop is called a trap.
+        alone: no other check may end the run that shows a loop, as none ended the search's.
 
     Raises:
         Nondeterminism: a cycle is none when it is run.
     """
-    if worklist.graph is None or (case.checks and LIVELOCK not in case.checks):
+    if worklist.graph is None:
         return Loops()
+    if case.checks and LIVELOCK not in case.checks:
+        return Loops(ignored=True)
+    if alone:
+        case = evolve(case, checks=(LIVELOCK,))
     layer = layer_class_of(case, design)
     contexts = case.world.cpus * (2 if layer.frees_sept_from_rcu else 1)
     declared = False

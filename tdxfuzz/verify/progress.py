@@ -71,7 +71,7 @@ class StateGraph:
         """A run came to ``edge.to``, where some CPUs are ``idle``, by the choice of a CPU at a
         state; None: from the start.
         """
-        if edge.to is not END:
+        if edge.to != END:
             self.idle[edge.to] = idle
             self.edges.setdefault(edge.to, {})
         if chosen is None:

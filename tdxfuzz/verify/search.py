@@ -133,7 +133,8 @@ def verify(
         why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
-        loops = loops_in(worklist, case, design, finished=not why)
+        alone = until is StopRule.EVERY_CHECK
+        loops = loops_in(worklist, case, design, finished=not why, alone=alone)
     if loops.shown is not None and loops.shown.finding is not None:
         finding = loops.shown.finding
         every_check = until is StopRule.EVERY_CHECK
@@ -147,9 +148,8 @@ def verify(
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
         return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why)
-    return VerifyResult(
-        Verdict.PASS, bounds, counts, ends=not loops.declared, starves=loops.declared
-    )
+    ends = None if loops.ignored else not loops.declared
+    return VerifyResult(Verdict.PASS, bounds, counts, ends=ends, starves=loops.declared)
 
 
 def _search(
@@ -191,8 +191,7 @@ def _search(
             firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
         if firsts and until is StopRule.FINDING:
             break
-        if ended.outcome.end is not End.STOPPED or ended.finding is not None:
-            explorer.ended()
+        explorer.ended()
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:

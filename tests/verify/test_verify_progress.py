@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+
 import pytest
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.designs.hint import Hint
@@ -16,7 +20,7 @@ from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.progress import END, Edge, LoopKind, StateGraph, components
-from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.search import StopRule, Verdict, verify
 from tiers import slow
 
 A, B, C = b"a", b"b", b"c"
@@ -89,6 +93,14 @@ class SpinsUnderALock(Merged):
         super().put(pfn, hint)
 
 
+class SpinsAndWarns(SpinsUnderALock):
+    """As above, and each put warns."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.warn("a put")
+        super().put(pfn, hint)
+
+
 def scenario(name: str, design: type) -> Case:
     return SCENARIOS[name].case(design.__name__)
 
@@ -131,43 +143,158 @@ def test_a_loop_is_kept_in_a_file() -> None:
     assert 'loop = "' not in text
 
 
-class RelaxesThreeTimes(Merged):
+ROUNDS = 6
+"""More than other states make different: an idle CPU ends, a CPU yields."""
+
+
+class WarnsAfterAPut(Merged):
+    """A bug that waits behind the rounds of a get, once a page was put: no set-up puts one."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.armed = self.atomic("armed")
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.armed.set(1)
+        super().put(pfn, hint)
+
+    def came_through(self) -> None:
+        if self.armed.read():
+            self.warn("came through")
+
+
+class RelaxesSomeTimes(WarnsAfterAPut):
     """A bug behind a loop that counts: the count must not be folded away."""
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        for _ in range(3):
+        for _ in range(ROUNDS):
             self.cpu_relax()
-        self.warn("came through")
+        self.came_through()
         return super().get(pfn, cache)
 
 
-class CountsDown(Merged):
+class CountsDown(WarnsAfterAPut):
     """As above, with a counter of its own."""
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        left = 3
+        left = ROUNDS
         while left:
             left -= 1
             self.cpu_relax()
-        self.warn("came through")
+        self.came_through()
         return super().get(pfn, cache)
 
 
-class GoesThroughAList(Merged):
+class GoesThroughAList(WarnsAfterAPut):
     """As above, where no variable tells how far it is."""
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        for _ in ("same", "same", "same"):
+        for _ in ["same"] * ROUNDS:
             self.cpu_relax()
-        self.warn("came through")
+        self.came_through()
         return super().get(pfn, cache)
 
 
-@pytest.mark.parametrize("design", [RelaxesThreeTimes, CountsDown, GoesThroughAList])
+class AsksAnIterator(WarnsAfterAPut):
+    """As above, with a counter that cannot be read."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        rounds = count()
+        while next(rounds) < ROUNDS:
+            self.cpu_relax()
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+class OverwritesItsVariable(WarnsAfterAPut):
+    """As above, where the loop's variable is always the same at the retry point."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        for place in range(ROUNDS):
+            place = 0
+            self.cpu_relax()
+        assert place == 0
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+class RelaxesInAList(WarnsAfterAPut):
+    """As above, in a comprehension."""
+
+    def relaxed(self) -> bool:
+        self.cpu_relax()
+        return True
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        assert [self.relaxed() for _ in ["same"] * ROUNDS]
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+class Slotted:
+    """A counter in a slot."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = ROUNDS
+
+
+class CountsInASlot(WarnsAfterAPut):
+    """As above, with a counter in an object without a dictionary."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        counter = Slotted()
+        while counter.left:
+            counter.left -= 1
+            self.cpu_relax()
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+def down_from(rounds: int) -> Callable[[], int]:
+    """Each call of what it gives counts down by one."""
+
+    def step() -> int:
+        nonlocal rounds
+        rounds -= 1
+        return rounds
+
+    return step
+
+
+class CountsInAClosure(WarnsAfterAPut):
+    """As above, with a counter that a function keeps."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        left = down_from(ROUNDS)
+        while left():
+            self.cpu_relax()
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+COUNTING = (
+    CountsInAClosure,
+    RelaxesSomeTimes,
+    CountsDown,
+    GoesThroughAList,
+    AsksAnIterator,
+    OverwritesItsVariable,
+    RelaxesInAList,
+    CountsInASlot,
+)
+
+
+@pytest.mark.parametrize("design", COUNTING)
 def test_a_bug_behind_rounds_that_are_counted_is_found(design: type[Merged]) -> None:
-    verified = verify(scenario("map-zap", design), design)
+    """By one CPU alone: no step of another one makes a state of its rounds."""
+    program = tuple(map(Op.parse, ("zap 0 0", "map 0 0")))
+    case = evolve(scenario("map-zap", design), programs=(program, ()))
+    verified = verify(case, design)
     assert verified.verdict is Verdict.FAIL
     assert verified.found is not None
+    assert verified.found.outcome.steps > 0
     assert verified.found.finding is not None
     assert verified.found.finding.check == "unexpected-status"
 
@@ -196,6 +323,30 @@ def test_rounds_that_are_counted_without_end_leave_it_unknown() -> None:
     assert verified.verdict is Verdict.UNKNOWN
     assert verified.ends is None
     assert verified.why == "a run reached its bound of 500 steps"
+
+
+def test_what_the_check_for_loops_was_not_asked_is_not_claimed() -> None:
+    case = evolve(SCENARIOS["map-map"].case("hint"), checks=("refcount",))
+    verified = verify(case)
+    assert verified.verdict is Verdict.PASS
+    assert verified.ends is None
+
+
+def test_a_loop_among_other_findings_is_shown_alone() -> None:
+    case = scenario("map-zap", SpinsAndWarns)
+    verified = verify(case, SpinsAndWarns, until=StopRule.EVERY_CHECK)
+    assert set(verified.firsts) == {"livelock", "unexpected-status"}
+    assert verified.firsts["livelock"].case.checks == ("livelock",)
+
+
+def test_a_trace_shows_the_loop_once() -> None:
+    found = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock).found
+    assert found is not None
+    loop = found.case.schedule.loop
+    assert loop is not None
+    trace = run(found.case, SpinsUnderALock, traced=True).trace
+    assert trace is not None
+    assert max(record.step for record in trace if record.kind == "step") == loop[1] - 1
 
 
 def test_without_a_retry_point_every_order_ends() -> None:

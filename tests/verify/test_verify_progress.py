@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from random import Random
 
 import pytest
 from attrs import evolve
@@ -11,13 +12,15 @@ from attrs import evolve
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.host.design import PageCache
+from tdxfuzz.host.design import AtomicT, PageCache
 from tdxfuzz.host.designs.hint import Hint
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.read import parse
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import to_toml
-from tdxfuzz.run.session import run
+from tdxfuzz.run.observer import digest_of
+from tdxfuzz.run.session import Session, run
+from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.progress import END, Edge, LoopKind, StateGraph, components
 from tdxfuzz.verify.search import StopRule, Verdict, verify
@@ -297,6 +300,66 @@ def test_a_bug_behind_rounds_that_are_counted_is_found(design: type[Merged]) -> 
     assert verified.found.outcome.steps > 0
     assert verified.found.finding is not None
     assert verified.found.finding.check == "unexpected-status"
+
+
+class Delays(Merged):
+    """Correct: each get lets time pass first."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        for _ in range(2):
+            self.cpu_relax()
+        return super().get(pfn, cache)
+
+
+class TakesTwoInTurn(Merged):
+    """Two try-locks, taken in opposite orders, given back and tried again."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.first, self.second = self.atomic("first"), self.atomic("second")
+
+    def both(self, one: AtomicT, other: AtomicT) -> None:
+        while True:
+            if one.cmpxchg(0, 1) == 0:
+                if other.cmpxchg(0, 1) == 0:
+                    return
+                one.set(0)
+            self.cpu_relax()
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.both(self.first, self.second)
+        result = super().get(pfn, cache)
+        self.second.set(0)
+        self.first.set(0)
+        return result
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.both(self.second, self.first)
+        super().put(pfn, hint)
+        self.first.set(0)
+        self.second.set(0)
+
+
+@pytest.mark.parametrize("name", ["map-zap", "map-map", "zap-remap"])
+def test_rounds_in_which_a_cpu_goes_on_by_itself_end_where_orders_at_random_end(name: str) -> None:
+    case = scenario(name, Delays)
+    verified = verify(case, Delays)
+    assert verified.verdict is Verdict.PASS
+    assert verified.ends is True
+    rng = Random(5)
+    for _ in range(60):
+        pairs = [(rng.randrange(200), rng.randrange(2)) for _ in range(rng.randrange(8))]
+        session = Session(case.with_schedule(Schedule.of(pairs)), Delays)
+        assert session.run_programs().outcome.end is End.REST
+        assert digest_of(SharedState(session.host)) in verified.counts.finals
+
+
+def test_two_try_locks_in_opposite_orders_starve() -> None:
+    verified = verify(scenario("map-zap", TakesTwoInTurn), TakesTwoInTurn)
+    assert verified.verdict is Verdict.FAIL
+    assert verified.loop is LoopKind.STARVATION
+    assert verified.found is not None
+    assert run(verified.found.case, TakesTwoInTurn).outcome.end is End.LIVELOCK
 
 
 class CountsForEver(Merged):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from types import CodeType
@@ -84,11 +84,10 @@ class Observer:
         if learns:
             self.local.learn(cpu.id, self.state.protected_by(lock))
 
-    def key(self, yielded: Collection[int] = (), current: int = -1) -> bytes:
+    def key(self, current: int = -1) -> bytes:
         """The key of the state that the run is in.
 
         Args:
-            yielded: the CPUs that let others go first.
             current: the CPU that runs, where a preemption counts; else -1.
         """
         standing = tuple(
@@ -96,7 +95,6 @@ class Observer:
                 self.local.known[cpu.id],
                 cpu.state.value,
                 self._place(cpu),
-                cpu.id in yielded,
                 isinstance(cpu, Softirq) and cpu.active,
             )
             for cpu in self._sim.cpus

@@ -15,10 +15,7 @@ from tdxfuzz.sim.retry_loop import IsOurs, counters_of, site_of
 
 Pairs = tuple[tuple[int, int], ...]
 
-Loops = tuple[tuple[int, tuple[int, int]], ...]
-"""By the place of each loop: what was known when it was entered, and at its last retry point."""
-
-Snapshot = tuple[tuple[int, int, Pairs, Loops], ...]
+Snapshot = tuple[tuple[int, int, Pairs, Pairs], ...]
 """For each CPU: what it knows, its operation, the marks it is inside of, its retry loops."""
 
 
@@ -35,15 +32,14 @@ class LocalMemory:
         is_ours: the functions whose local variables count at a retry point; by default none.
     """
 
-    __slots__ = ("_as_before", "_is_ours", "_marks", "_operations", "_retries", "known")
+    __slots__ = ("_is_ours", "_marks", "_operations", "_retries", "known")
 
     def __init__(self, cpus: int, is_ours: IsOurs = lambda code: False) -> None:
         self._is_ours = is_ours
         self.known = [0] * cpus
         self._operations = [0] * cpus
         self._marks: list[list[tuple[int, int]]] = [[] for _ in range(cpus)]
-        self._as_before = [True] * cpus
-        self._retries: list[dict[int, tuple[int, int]]] = [{} for _ in range(cpus)]
+        self._retries: list[dict[int, int]] = [{} for _ in range(cpus)]
 
     def learn(self, cpu: int, what: object) -> None:
         """A CPU observed something."""
@@ -86,20 +82,9 @@ class LocalMemory:
         counters = counters_of(frame, self._is_ours)
         if counters is None:
             self.known[cpu] = hash((self.known[cpu], ANOTHER_ROUND))
-            self._as_before[cpu] = False
             return
-        site = site_of(frame)
-        entered, before = self._retries[cpu].get(site, (self.known[cpu], 0))
-        known = hash((entered, _number(counters))) if counters else entered
-        self._retries[cpu][site] = entered, known
-        self.known[cpu] = known
-        self._as_before[cpu] = not counters or known == before
-
-    def is_as_before(self, cpu: int) -> bool:
-        """Whether the round that ended last was like the one before it, as far as the CPU knows:
-        it then makes no difference to go round once more before another CPU made a step.
-        """
-        return self._as_before[cpu]
+        entered = self._retries[cpu].setdefault(site_of(frame), self.known[cpu])
+        self.known[cpu] = hash((entered, _number(counters))) if counters else entered
 
     def snapshot(self) -> Snapshot:
         """All of it, to go on from elsewhere."""

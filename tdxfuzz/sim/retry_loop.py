@@ -11,6 +11,7 @@ import linecache
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from zlib import crc32
 
@@ -45,15 +46,17 @@ def counters_of(frame: FrameType | None, is_ours: IsOurs) -> tuple[object, ...] 
     read.
     """
     values: list[object] = []
+    callee = ""
     while frame is not None:
         code = frame.f_code
         if is_ours(code):
-            if not _place_is_told(code, frame.f_lasti):
+            if not _place_is_told(code, frame.f_lasti, callee):
                 return None
             try:
                 values += [(name, plain(value)) for name, value in sorted(frame.f_locals.items())]
             except HiddenError:
                 return None
+        callee = code.co_name
         frame = frame.f_back
     return tuple(values)
 
@@ -65,20 +68,22 @@ def plain(value: object, depth: int = MOST_DEPTH) -> object:
     Raises:
         HiddenError: it may keep more than can be read, as an iterator does.
     """
-    if isinstance(value, int):
+    ours = type(value).__module__.startswith("tdxfuzz.")
+    if isinstance(value, int) and (ours or type(value) in (int, bool)):
         return int(value)
-    if value is None or isinstance(value, str | float | bytes):
+    if value is None or type(value) in (str, float, bytes):
         return value
     if isinstance(value, type | ModuleType):
         return value.__name__
-    if type(value).__module__.startswith("tdxfuzz."):
+    if ours:
         name = getattr(value, "name", None)
         return name if isinstance(name, str) else type(value).__qualname__
     if not depth:
         raise HiddenError
     if isinstance(value, FunctionType):
         kept = [cell.cell_contents for cell in value.__closure__ or ()]
-        return value.__name__, plain(kept, depth - 1)
+        others = [value.__defaults__, value.__kwdefaults__, vars(value)]
+        return value.__name__, plain([*kept, *others], depth - 1)
     if isinstance(value, MethodType):
         return value.__name__, plain(value.__self__, depth - 1)
     if type(value) in (list, tuple, deque):
@@ -109,17 +114,56 @@ def _number_of(code: CodeType) -> int:
 
 
 @cache
-def _place_is_told(code: CodeType, instruction: int) -> bool:
-    """Whether the loops around an instruction are all ``while``, or ``for … in range(…)``: then
-    local variables tell which round it is.
+def _place_is_told(code: CodeType, instruction: int, callee: str) -> bool:
+    """Whether local variables tell which round it is, at a call: the loops around it are all
+    ``while``, or ``for name in range(…)``, the call is of ``callee`` itself and not of something
+    in C that calls it in turn, and no value waits for the call's result.
     """
-    line = next((line for start, end, line in code.co_lines() if start <= instruction < end), None)
     tree = _tree_of(code.co_filename)
-    if line is None or tree is None:
+    position = next(islice(code.co_positions(), instruction // 2, None), (None,) * 4)
+    if tree is None or None in position:
         return False
     functions = [each for each in ast.walk(tree) if _begins_at(each) == code.co_firstlineno]
-    loops = (loop for function in functions for loop in _loops_around(function, line))
-    return bool(functions) and all(map(_tells_its_place, loops))
+    loops = [loop for function in functions for loop in _loops_around(function, position[0] or 0)]
+    calls = [call for function in functions for call in _calls_of_their_own(function)]
+    return all(map(_tells_its_place, loops)) and any(
+        _position_of(call) == position and _name_of(call.func) == callee for call in calls
+    )
+
+
+def _position_of(node: ast.expr) -> tuple[int | None, int | None, int | None, int | None]:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def _name_of(called: ast.expr) -> str:
+    """The last name of what is called; "": it has none."""
+    if isinstance(called, ast.Attribute):
+        return called.attr
+    return called.id if isinstance(called, ast.Name) else ""
+
+
+def _calls_of_their_own(function: ast.AST) -> Iterator[ast.Call]:
+    """The calls of a function that begin an expression: nothing was computed for it before."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Expr | ast.Assign | ast.Return):
+            yield from _first_calls(node.value)
+        elif isinstance(node, ast.While | ast.If | ast.Assert):
+            yield from _first_calls(node.test)
+
+
+def _first_calls(expression: ast.expr | None) -> Iterator[ast.Call]:
+    match expression:
+        case ast.Call():
+            yield expression
+        case ast.UnaryOp():
+            yield from _first_calls(expression.operand)
+        case ast.Compare():
+            yield from _first_calls(expression.left)
+        case ast.BoolOp():
+            for value in expression.values:
+                yield from _first_calls(value)
+        case ast.Attribute():
+            yield from _first_calls(expression.value)
 
 
 def _begins_at(node: ast.AST) -> int:

@@ -118,26 +118,26 @@ def _parts(branch: Branch) -> tuple[object, ...]:
     """
     asleep = {cpu: own.pieces for cpu, own in branch.asleep.items() if own.is_known}
     state, cpu = branch.chosen
-    return branch.switches, branch.budget, branch.local, branch.yielded, (state.hex(), cpu), asleep
+    return branch.switches, branch.budget, branch.local, (state.hex(), cpu), asleep
 
 
 def _branch(data: object) -> Branch | None:
     """A branch from JSON: lists become tuples, all the way down."""
     if data is None:
         return None
-    if not isinstance(data, list) or len(data) != 6:
-        raise ValueError("a branch must have six parts")
+    if not isinstance(data, list) or len(data) != 5:
+        raise ValueError("a branch must have five parts")
     *plain, (state, cpu), sleepers = data
-    switches, budget, local, yielded = (_tuples(part) for part in plain)
+    switches, budget, local = (_tuples(part) for part in plain)
     if not (isinstance(switches, tuple) and isinstance(budget, int)):
         raise TypeError("a branch must begin with its switches and its budget")
-    if not (isinstance(local, tuple) and isinstance(yielded, tuple)):
-        raise TypeError("a branch must end with the CPUs' memory and the CPUs that yielded")
+    if not isinstance(local, tuple):
+        raise TypeError("a branch must end with the CPUs' memory")
     asleep = {
         int(cpu): Transition({str(piece): int(how) for piece, how in own.items()}, over=True)
         for cpu, own in sleepers.items()
     }
-    return Branch(switches, budget, local, yielded, (bytes.fromhex(state), int(cpu)), asleep)
+    return Branch(switches, budget, local, (bytes.fromhex(state), int(cpu)), asleep)
 
 
 def _graph_parts(graph: StateGraph) -> dict[str, object]:

@@ -65,7 +65,6 @@ class Explorer:
         self._next = 0
         self._granted = -1
         self._depth = 0
-        self._yielded: set[int] = set()
         self._chosen: tuple[bytes, int] | None = None
         self._chosen_at = self._stepped = self._idle = 0
         self._turned_round = False
@@ -103,11 +102,7 @@ class Explorer:
         choice = piece in self._worklist.contended and not _hands_over(cell, cpu)
         choice = choice or _may_be_interrupted(sim)
         if choice and self._granted != cpu.id and self._budget:
-            others = [
-                other
-                for other in sim.cpus
-                if other is not cpu and other.runnable and other.id not in self._yielded
-            ]
+            others = [other for other in sim.cpus if other is not cpu and other.runnable]
             if others:
                 target = self._decide([cpu, *others])
                 if target is not cpu:
@@ -128,8 +123,6 @@ class Explorer:
         self._observer.stops(here, why)
         if why is Why.YIELD:
             self._worklist.loops = True
-            if self._observer.local.is_as_before(here.id):
-                self._yielded.add(here.id)
             self._listener.transition.heard_by_check = True
         self._idle |= _idle(sim)
         if self._branch is not None:
@@ -138,10 +131,7 @@ class Explorer:
             if chosen is not None:
                 self._observer.goes_on(chosen)
             return chosen
-        candidates = [cpu for cpu in sim.cpus if cpu.runnable and cpu.id not in self._yielded]
-        if not candidates:
-            self._yielded.clear()
-            candidates = [cpu for cpu in sim.cpus if cpu.runnable]
+        candidates = [cpu for cpu in sim.cpus if cpu.runnable]
         if not candidates:
             return None
         target = candidates[0]
@@ -176,7 +166,6 @@ class Explorer:
             return target
         self._observer.local.restore(branch.local)
         self._budget = branch.budget
-        self._yielded = set(branch.yielded)
         self._chosen, self._chosen_at = branch.chosen, sim.clock
         self._stepped = self._idle = 0
         self._asleep = branch.asleep
@@ -197,8 +186,6 @@ class Explorer:
 
     def _perform(self, cpu: Cpu, cell: Cell, access: int, piece: str) -> None:
         self._granted = -1
-        if self._yielded and cpu.id not in self._yielded:
-            self._yielded.clear()
         self._stepped |= 1 << cpu.id
         if self._sleep:
             self._listener.transition.add(piece, access)
@@ -208,8 +195,7 @@ class Explorer:
         """A choice has been come to: who is still asleep here."""
         made, self._listener.transition = self._listener.transition, Transition()
         made.over = True
-        # That a CPU must let others go first is no part of a transition.
-        self._asleep = {} if self._yielded else still_asleep(self._asleep, made)
+        self._asleep = still_asleep(self._asleep, made)
 
     def _decide(self, candidates: list[Cpu], free: bool = False) -> Cpu:
         """Whom to go on with; the others that must be tried are noted. ``free``: none of them
@@ -283,19 +269,19 @@ class Explorer:
         """
         sim = self._sim
         before = tuple(_last_at_each_step(sim.switches))
-        local, yielded = self._observer.local.snapshot(), tuple(self._yielded)
+        local = self._observer.local.snapshot()
         asleep = {**self._asleep, targets[0].id: self._listener.transition}
         branches: list[Branch] = []
         for other in reversed(targets[1:]):
             switches = (*before, (sim.clock, other.id))
-            sleepers = dict(asleep) if self._sleep and not yielded else {}
-            branch = Branch(switches, budget, local, yielded, (key, other.id), sleepers)
+            sleepers = dict(asleep) if self._sleep else {}
+            branch = Branch(switches, budget, local, (key, other.id), sleepers)
             asleep[other.id] = branch.transition
             branches.append(branch)
         self._worklist.todo += reversed(branches)
 
     def _key(self) -> bytes:
-        return self._observer.key(self._yielded, self._sim.current.id if self._bounded else -1)
+        return self._observer.key(self._sim.current.id if self._bounded else -1)
 
 
 def _hands_over(cell: Cell, cpu: Cpu) -> bool:

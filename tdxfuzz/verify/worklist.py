@@ -66,7 +66,7 @@ class Branch:
     """A choice that has yet to be made: go on with ``cpu`` before step ``clock``.
 
     ``switches`` lead there from the start, as (step, CPU); ``budget`` is the preemptions
-    left then, ``local`` what the CPUs know, ``yielded`` those at a retry point, ``chosen`` the
+    left then, ``local`` what the CPUs know, ``chosen`` the
     state's key and the CPU, ``asleep`` those of whom another branch takes care. ``transition`` is
     what the choice turns out to do.
     """
@@ -74,7 +74,6 @@ class Branch:
     switches: tuple[tuple[int, int], ...]
     budget: int
     local: LocalSnapshot
-    yielded: tuple[int, ...]
     chosen: tuple[bytes, int]
     asleep: Asleep = field(factory=dict)
     transition: Transition = field(factory=Transition)

@@ -362,6 +362,83 @@ def test_two_try_locks_in_opposite_orders_starve() -> None:
     assert run(verified.found.case, TakesTwoInTurn).outcome.end is End.LIVELOCK
 
 
+class Windowed(Merged):
+    """A put opens a window; what a get does in it is what the designs below differ in."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.window = self.atomic("window")
+        self.left = self.atomic("left")
+
+
+class CountsInSharedState(Windowed):
+    """A put goes round while the window that another CPU opened stands still."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        if self.window.read() == 1:
+            self.window.set(2)
+            self.window.set(3)
+        return super().get(pfn, cache)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        if self.window.read() == 0:
+            self.window.set(1)
+        if self.window.read() == 2:
+            self.left.set(ROUNDS)
+            while self.left.read():
+                self.left.dec()
+                self.cpu_relax()
+            if self.window.read() == 2:
+                self.warn("the window is still open")
+        super().put(pfn, hint)
+
+
+def test_rounds_that_count_in_shared_state_are_made_while_another_cpu_stands_still() -> None:
+    verified = verify(scenario("map-zap", CountsInSharedState), CountsInSharedState)
+    assert verified.verdict is Verdict.FAIL
+    assert verified.found is not None
+    assert verified.found.finding is not None
+    assert verified.found.finding.check == "unexpected-status"
+
+
+class RelaxesBelowC(Windowed):
+    """Correct: a function in C makes the rounds, and ends."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.window.set(1)
+        super().put(pfn, hint)
+        self.window.set(0)
+
+    def relaxed(self, _: str) -> bool:
+        self.cpu_relax()
+        return True
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        if self.window.read():
+            assert all(map(self.relaxed, ["same"] * ROUNDS))
+        return super().get(pfn, cache)
+
+
+class RelaxesInAnExpression(RelaxesBelowC):
+    """Correct: what was read before the retry point is used behind it."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        while self.window.read():
+            rounds = self.left.read() + self.relaxed("")
+            self.left.set(rounds)
+            if rounds > ROUNDS:
+                break
+            rounds = 0
+        return super().get(pfn, cache)
+
+
+@pytest.mark.parametrize("design", [RelaxesBelowC, RelaxesInAnExpression])
+def test_rounds_that_no_variable_tells_are_no_loop(design: type[Merged]) -> None:
+    verified = verify(scenario("map-zap", design), design)
+    assert verified.verdict is Verdict.PASS
+    assert verified.ends is True
+
+
 class CountsForEver(Merged):
     """A loop whose rounds all differ, and that does not end once a page was put."""
 

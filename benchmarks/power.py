@@ -78,7 +78,7 @@ class Uniform:
     name = UNIFORM
 
     def attempt(self, rng: Random, base: BaseRun) -> Run:
-        return base.rerun.run_as(UniformPolicy(rng))
+        return base.rerun.run(policy=UniformPolicy(rng))
 
 
 @frozen

@@ -39,7 +39,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, SetupError, run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.sim import HarnessError, Schedule
+from tdxfuzz.sim import HarnessError
 
 CROSS = 0.2
 """How often a child has two parents."""
@@ -166,20 +166,18 @@ class _HuntCounts:
 
     def _keep(self, attempt: Run) -> None:
         """Run it as its entry will be run: by its schedule, and with all checks listening."""
-        switches = Schedule.of(attempt.outcome.switches)
-        again = self._worlds.run(evolve(attempt.case.with_schedule(switches), checks=()))
+        again = self._worlds.run(evolve(attempt.case, checks=()))
         fresh = tuple(sorted(set(features_of(again)) - self.known))
         if fresh:
             self.known.update(fresh)
-            case = again.case.with_schedule(again.schedule)
             comment = "Reached something new; an entry of a campaign's corpus."
-            text = case_to_toml(case, self._subject.design_file, comment)
+            text = case_to_toml(again.case, self._subject.design_file, comment)
             self._interesting.append(CorpusEntry(text, fresh))
 
     def _sighting(self, bucket: str) -> Sighting:
         found, cases = self._sightings[bucket]
         assert found.finding is not None
-        case = found.case.with_schedule(found.schedule)
+        case = found.case
         reproducer = Reproducer(
             case,
             Expect(bucket, found.finding.message, case.checks),

@@ -92,4 +92,4 @@ def _shrink(original: Run, design: Chosen, output: Output) -> Run:
         return shrink(original, design.design, progress).run
     except KeyboardInterrupt:
         output.line("interrupted while shrinking; this is the smallest run so far")
-        return run(best.case.with_schedule(best.schedule), design.design)
+        return run(best.case, design.design)

@@ -16,15 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from attrs import evolve
-
 from tdxfuzz.host.cells import CallEdges
 from tdxfuzz.module.pamt_entry import PamtEntry
 from tdxfuzz.run.effects import CHANGES, READS, effect
 from tdxfuzz.run.footprint import range_of
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import Cpu, FollowSchedule, Schedule, Simulator, Switch, Why
+from tdxfuzz.sim import Cpu, FollowSchedule, Schedule, Simulator, Why
 
 
 def each_window(
@@ -54,25 +52,17 @@ def each_window(
         place = window.place
         if place is None or place >= end:
             return
-        schedule = Schedule((*before, Switch(place, target)))
-        yield evolve(
-            found,
-            case=found.case.with_schedule(schedule),
-            schedule=schedule,
-            preemptions=base.preemptions + window.preempts,
-        )
+        yield found
         opening = window.closed or next((step for step, _ in turns if step > place), None)
 
 
 class _Window:
     """A policy that follows a schedule, then switches to ``target`` as soon as that can be from
-    step ``opening`` on: ``place``. Whether that ``preempts`` somebody who could have gone on is
-    counted as in :class:`tdxfuzz.sim.FollowSchedule`. ``closed`` is where the next window opens.
+    step ``opening`` on: ``place``. ``closed`` is where the next window opens.
     """
 
     def __init__(self, before: Schedule, target: int, opening: int) -> None:
         self.place: int | None = None
-        self.preempts = False
         self.closed: int | None = None
         self._follow = FollowSchedule(before)
         self.due = min(self._follow.due, opening)
@@ -97,7 +87,6 @@ class _Window:
         if target is sim.current or not target.runnable:
             return None
         self.place, self._preempted = sim.clock, sim.current.id
-        self.preempts = True
         return target
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:

@@ -69,4 +69,4 @@ class FairPct:
 
     def attempt(self, rng: Random, base: BaseRun) -> Run:
         priorities, points = draw_priorities(rng, base, self.depth)
-        return base.rerun.run_as(FairPolicy(priorities, points, base.length, rng))
+        return base.rerun.run(policy=FairPolicy(priorities, points, base.length, rng))

@@ -117,10 +117,9 @@ def _check_harness(attempt: Run, design: Design) -> None:
     Raises:
         HarnessError: they are not.
     """
-    case = attempt.case.with_schedule(attempt.schedule)
 
     def trace() -> Trace:
-        careful = run(case, design, traced=True, careful=True)
+        careful = run(attempt.case, design, traced=True, careful=True)
         if careful.finding is not None:
             raise HarnessError(
                 f"the model contradicts itself, please report it: {careful.finding.message}"

@@ -78,4 +78,4 @@ class Pct:
         self.depth = depth
 
     def attempt(self, rng: Random, base: BaseRun) -> Run:
-        return base.rerun.run_as(PriorityPolicy(*draw_priorities(rng, base, self.depth)))
+        return base.rerun.run(policy=PriorityPolicy(*draw_priorities(rng, base, self.depth)))

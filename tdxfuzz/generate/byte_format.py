@@ -13,7 +13,7 @@ from tdxfuzz.case.case import MAX_OPERATIONS
 from tdxfuzz.case.operation import MAX_AREAS, MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.case.world import ALL_ENTRIES, MAX_CPUS, MAX_RANGES, World
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import Schedule, Switch
 
 ESCAPE = 255
 """In place of what it stands for, something is spelled out."""
@@ -94,7 +94,7 @@ def write_programs(
 
 def read_schedule(reader: Reader, cpus: int) -> Schedule:
     """Up to 254 switches."""
-    pairs = []
+    switches: list[Switch] = []
     cpu = 0
     for _ in range(reader.count(SHORT_SCHEDULE, MOST_SWITCHES)):
         step, target = _read_step(reader), reader.byte()
@@ -102,8 +102,8 @@ def read_schedule(reader: Reader, cpus: int) -> Schedule:
         cpu = (cpu + 1 + skipped) % cpus
         if cpus <= skipped < 2 * cpus:
             cpu = skipped  # the softirq of a CPU
-        pairs.append((step, cpu))
-    return Schedule.of(pairs)
+        switches.append(Switch(step, cpu))
+    return Schedule(tuple(sorted(switches, key=lambda switch: switch.step)))
 
 
 def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from enum import IntEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.check.finding import Finding
@@ -28,20 +28,20 @@ class Contention(IntEnum):
 class Run:
     """What a case did.
 
-    ``schedule`` is the case's without its no-ops; ``calls`` counts SEAMCALLs by leaf
-    number and status code, and ``setup_steps`` the steps of the set-up, neither of a set-up
-    that was put back; ``seen`` are the ids of the checks whose witness occurred; ``waits``
-    how often a CPU waited for a lock; ``adds_met`` whether a pair came while another CPU
-    used its range; ``contention`` whether the programs met at all; ``longest`` the most
-    steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there
-    are to switch to, CPUs and their softirqs; ``state`` is what the
-    session's ``fingerprint``, if it had one, made of the state at the end.
+    ``case`` has the order of the run as its schedule, whatever chose it: to run it again makes the
+    same run. ``preemptions`` are the switches away from a CPU that could have gone on. ``calls``
+    counts SEAMCALLs by leaf number and status code, and ``setup_steps`` the steps of the set-up,
+    neither of a set-up that was put back; ``seen`` are the ids of the checks whose witness
+    occurred; ``waits`` how often a CPU waited for a lock; ``adds_met`` whether a pair came while
+    another CPU used its range; ``contention`` whether the programs met at all; ``longest`` the most
+    steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there are to
+    switch to, CPUs and their softirqs; ``state`` is what the session's ``fingerprint``, if it had
+    one, made of the state at the end.
     """
 
     case: Case
     outcome: Outcome
     findings: tuple[Finding, ...]
-    schedule: Schedule
     preemptions: int
     calls: Counter[tuple[int, int]]
     seen: frozenset[str]
@@ -51,9 +51,14 @@ class Run:
     contention: Contention
     longest: int
     contexts: int
-    layout: Layout
-    trace: Trace | None = None
+    layout: Layout = field(eq=False)
+    trace: Trace | None = field(default=None, eq=lambda trace: trace and trace.hash())
     state: int | None = None
+
+    @property
+    def order(self) -> Schedule:
+        """The order of the run, as a schedule that makes it again."""
+        return self.case.schedule
 
     @property
     def finding(self) -> Finding | None:

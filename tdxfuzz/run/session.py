@@ -26,6 +26,7 @@ from tdxfuzz.run.repeats import Repeats, once_more
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
+    NEVER,
     End,
     FollowSchedule,
     HarnessError,
@@ -35,6 +36,7 @@ from tdxfuzz.sim import (
     Rewind,
     Schedule,
     Simulator,
+    Switch,
     Trace,
 )
 
@@ -205,11 +207,10 @@ class Session:
 
     def _result(self, outcome: Outcome) -> Run:
         return Run(
-            case=self.case,
+            case=self.case.with_schedule(self._order()),
             outcome=outcome,
             findings=tuple(self.findings),
-            schedule=self._applied(),
-            preemptions=self._follow.preemptions,
+            preemptions=self.sim.preemptions,
             calls=self._tally.calls if self._rewind is None else self._tally.calls.copy(),
             seen=frozenset(check.id for check in self._checks if check.seen),
             setup_steps=self._setup_steps,
@@ -223,12 +224,12 @@ class Session:
             state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
 
-    def _applied(self) -> Schedule:
-        """The case's schedule without its no-ops, and without the second time of its loop."""
-        loop, applied = self.case.schedule.loop, self._follow.applied
-        if loop is not None:
-            applied = [switch for switch in applied if switch.step <= loop[1]]
-        return Schedule(tuple(applied), loop)
+    def _order(self) -> Schedule:
+        """What has decided in the run, without the second time of a loop."""
+        loop = self.case.schedule.loop
+        most = NEVER if loop is None else loop[1]
+        switches = (Switch(step, cpu) for step, cpu in self.sim.order if step <= most)
+        return Schedule(tuple(switches), loop)
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:

@@ -97,12 +97,3 @@ class Rerun:
     ) -> Run:
         """Run the programs under a schedule, or as ``policy`` likes."""
         return self.ready(schedule, policy, traced).run_programs()
-
-    def run_as(self, policy: Policy) -> Run:
-        """Run the programs as ``policy`` likes; a run with a finding, whose switches are
-        worth writing down, once more by its schedule.
-        """
-        chosen = self.run(policy=policy)
-        if chosen.finding is None:
-            return chosen
-        return self.run(Schedule.of(chosen.outcome.switches))

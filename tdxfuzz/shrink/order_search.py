@@ -44,7 +44,7 @@ class OrderSearch:
     def switches_of(self, found: Run) -> Switches:
         """The switches in the schedule of a run."""
         progress = self._progress(found.case)
-        wanted = {(switch.step, switch.cpu) for switch in found.schedule}
+        wanted = {(switch.step, switch.cpu) for switch in found.order}
         switches = []
         for point, target in progress.switches:
             step = progress.step_of(point)
@@ -87,11 +87,11 @@ class OrderSearch:
         Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 2002).
         """
         best = found
-        length = len(best.schedule)
+        length = len(best.order)
         while length:
             at = 0
-            while at < len(best.schedule):
-                switches = best.schedule.switches
+            while at < len(best.order):
+                switches = best.order.switches
                 fewer = Schedule(switches[:at] + switches[at + length :])
                 hit = self._try(best.case, fewer)
                 if hit is not None and hit.preemptions < best.preemptions:
@@ -108,7 +108,7 @@ class OrderSearch:
         outside of a SEAMCALL is taken.
         """
         best, key = found, self._reading(found)
-        for i in range(len(found.schedule)):
+        for i in range(len(found.order)):
             for moved in self._moved(best, i):
                 reading = self._reading(moved)
                 if reading < key:
@@ -119,7 +119,7 @@ class OrderSearch:
         """Runs like ``found`` with its ``i``-th switch at another step: in both directions, while
         the bug shows, and not past another switch.
         """
-        switches = list(found.schedule)
+        switches = list(found.order)
         here = switches[i].step
         first = switches[i - 1].step + 1 if i else 0
         last = switches[i + 1].step - 1 if i + 1 < len(switches) else found.outcome.steps
@@ -127,13 +127,9 @@ class OrderSearch:
             for step in steps:
                 switches[i] = evolve(switches[i], step=step)
                 hit = self._try(found.case, Schedule(tuple(switches)))
-                if hit is None or hit.schedule.switches != tuple(switches):
+                if hit is None or hit.order.switches != tuple(switches):
                     break
                 yield hit
-
-    def without_noops(self, found: Run) -> Run:
-        """The same run, its schedule without the switches that did nothing."""
-        return evolve(found, case=found.case.with_schedule(found.schedule))
 
     def _near(self, candidate: Candidate, old_switches: Switches) -> Run | None:
         """Try the old switches at their points in the candidate, then the last one near there."""
@@ -198,12 +194,12 @@ class OrderSearch:
             return None
         if hit.finding is None or hit.finding.bucket != self._bucket:
             return None
-        return self.without_noops(hit)
+        return hit
 
     def _reading(self, found: Run) -> ReadingCost:
         """How a schedule reads: a switch inside a SEAMCALL is worse, a late one too."""
         inside = self._progress(found.case).inside_call
-        return tuple((switch.step in inside, switch.step) for switch in found.schedule)
+        return tuple((switch.step in inside, switch.step) for switch in found.order)
 
     def _progress(self, case: Case) -> ProgramPoints:
         self.replays += 1

@@ -56,7 +56,7 @@ def size(found: Run) -> CaseSize:
         len(programs),
         case.operations + len(case.faults),
         found.preemptions,
-        len(found.schedule),
+        len(found.order),
         len(case.faults),
         sum(complexity(op) for program in programs for op in program),
         len(case.setup),
@@ -93,7 +93,7 @@ def shrink(
         # Another order, or another program, would have to come back to a state by chance.
         return ShrinkResult(found, 0)
     search = OrderSearch(found.finding.bucket, design)
-    best = search.without_noops(found)
+    best = found
     while True:
         before = best
         best = search.with_fewer_switches(best)

@@ -15,18 +15,16 @@ if TYPE_CHECKING:
 class FollowSchedule(DefaultOrder):
     """Stay on the current CPU, except where a sparse schedule says otherwise.
 
-    ``applied`` collects the switches that changed something: the schedule without its
-    no-ops. ``preemptions`` counts switches away from a CPU that could have gone on.
+    Of several switches at one step each decision there takes the next one. A switch to a CPU that
+    cannot run, or that runs already, does nothing.
     """
 
-    __slots__ = ("_at", "_switches", "applied", "preemptions")
+    __slots__ = ("_at", "_switches")
 
     def __init__(self, schedule: Schedule) -> None:
         self._switches = schedule.switches
         self._at = 0
         self.due = self._switches[0].step if self._switches else NEVER
-        self.applied: list[Switch] = []
-        self.preemptions = 0
 
     def preempt(self, sim: Simulator) -> Cpu | None:
         switch = self._pop(sim)
@@ -35,8 +33,6 @@ class FollowSchedule(DefaultOrder):
         target = sim.cpus[switch.cpu] if switch.cpu < len(sim.cpus) else sim.current
         if target is sim.current or not target.runnable:
             return None
-        self.applied.append(switch)
-        self.preemptions += 1
         return target
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
@@ -45,16 +41,13 @@ class FollowSchedule(DefaultOrder):
         if switch is None or switch.cpu >= len(sim.cpus):
             return default
         target = sim.cpus[switch.cpu]
-        if target is default or not target.runnable:
-            return default
-        self.applied.append(switch)
-        return target
+        return target if target.runnable else default
 
     def _pop(self, sim: Simulator) -> Switch | None:
-        """The switch due at exactly this step; passes over those that came too late."""
+        """The next switch due at exactly this step; passes over those that came too late."""
         found = None
         switches = self._switches
-        while self._at < len(switches) and switches[self._at].step <= sim.clock:
+        while found is None and self._at < len(switches) and switches[self._at].step <= sim.clock:
             if switches[self._at].step == sim.clock:
                 found = switches[self._at]
             self._at += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.errors import StepBound
@@ -40,8 +40,8 @@ class Outcome:
     end: End
     steps: int
     switches: tuple[tuple[int, int], ...]
-    deadlock: Deadlock | None = None
-    livelock: Livelock | None = None
+    deadlock: Deadlock | None = field(default=None, eq=str)
+    livelock: Livelock | None = field(default=None, eq=str)
 
     @classmethod
     def after(

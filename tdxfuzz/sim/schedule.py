@@ -24,15 +24,16 @@ class Switch:
 
 @frozen
 class Schedule:
-    """Switches in strictly ascending order of step.
+    """Switches in ascending order of step.
 
-    A switch that cannot apply (the step is never reached, the CPU is not runnable or
-    runs already) does nothing; ``FollowSchedule.applied`` is the schedule without those.
+    A switch that cannot apply (the step is never reached, the CPU is not runnable or runs already)
+    does nothing. Several switches may have the same step: CPUs can change without a step between
+    them.
     ``loop`` claims that the run is in the same state before the first of two steps and before
     the second: it could repeat the steps between them for ever.
 
     Raises:
-        ValueError: two switches share a step, or they are out of order.
+        ValueError: they are out of order.
     """
 
     switches: tuple[Switch, ...] = ()
@@ -42,7 +43,7 @@ class Schedule:
         if self.loop is not None and not 0 <= self.loop[0] < self.loop[1] <= MAX_STEP:
             raise ValueError(f"a loop goes from one step to a later one: {list(self.loop)}")
         for before, after in zip(self.switches, self.switches[1:], strict=False):
-            if after.step <= before.step:
+            if after.step < before.step:
                 raise ValueError(
                     "switches must be in ascending order of step: "
                     f"{after.step} follows {before.step}"

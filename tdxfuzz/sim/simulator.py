@@ -94,6 +94,10 @@ class Simulator:
     ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went
     round in a retry loop. ``local`` is kept only by a search that remembers states.
 
+    ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
+    otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts
+    switches away from a CPU that could have gone on.
+
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
 
@@ -117,8 +121,10 @@ class Simulator:
         "due",
         "local",
         "log",
+        "order",
         "over",
         "policy",
+        "preemptions",
         "rounds",
         "running",
         "softirq_handler",
@@ -150,7 +156,9 @@ class Simulator:
         self.due = NEVER
         self.local: LocalMemory | None = None
         self.log: EventLog | None = None
+        self.order: list[tuple[int, int]] = []
         self.over = False
+        self.preemptions = 0
         self.rounds = Rounds(len(self.cpus))
         self.running = False
         self.switches: list[tuple[int, int]] = []
@@ -176,6 +184,8 @@ class Simulator:
             target = self.policy.preempt(self)
             if target is None:
                 break
+            self.preemptions += 1
+            self._departs(target)
             self.go_on_with(target)
         if self.trace is not None:
             self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
@@ -200,7 +210,7 @@ class Simulator:
         if livelock is not None:
             self.stop(livelock)
         if self.running:
-            target = self.policy.choose(self, Why.YIELD)
+            target = self._choose(Why.YIELD)
             if target is not None and target is not self.current:
                 self.go_on_with(target)
 
@@ -208,7 +218,7 @@ class Simulator:
         """Run others until the current CPU, which is blocked, has been woken."""
         self.waits += 1
         self._note("block")
-        target = self.policy.choose(self, Why.BLOCK)
+        target = self._choose(Why.BLOCK)
         if target is None:
             self.stop(self._hopeless())
         self.go_on_with(target)
@@ -281,13 +291,35 @@ class Simulator:
     def _loop(self) -> None:
         why = Why.START
         while True:
-            target = self.policy.choose(self, why)
+            target = self._choose(why)
             if target is None:
                 if all(cpu.state is State.DONE for cpu in self.cpus):
                     return
                 self.stop(self._hopeless())
             self.go_on_with(target)
             why = Why.DONE
+
+    def _choose(self, why: Why) -> Cpu | None:
+        """The policy's choice, and a note of it where the default order has another one."""
+        target = self.policy.choose(self, why)
+        if target is not None and target is not default_choice(self, why):
+            self._departs(target)
+            if target is self.current and why is Why.YIELD:
+                self.switches.append((self.clock, target.id))
+        return target
+
+    def _departs(self, target: Cpu) -> None:
+        """The policy leaves the default order here. Whoever follows ``order`` asks for one switch
+        at each decision, so that those taken before at the same step belong to it as well.
+        """
+        here = self.clock
+        while self.order and self.order[-1][0] == here:
+            self.order.pop()
+        before = len(self.switches)
+        while before and self.switches[before - 1][0] == here:
+            before -= 1
+        self.order += self.switches[before:]
+        self.order.append((here, target.id))
 
     def _body(self, cpu: Cpu, body: Callable[[], None]) -> Callable[[], None]:
         def main() -> None:

@@ -178,8 +178,7 @@ def _entry(
     design: str, check: str, shown: Run | None, bounds: str, unfinished: list[str], seen: bool
 ) -> MatrixEntry:
     if shown is not None:
-        case = shown.case.with_schedule(shown.schedule)
-        return MatrixEntry(design, check, MatrixCell.FOUND, bounds, found=case)
+        return MatrixEntry(design, check, MatrixCell.FOUND, bounds, found=shown.case)
     if unfinished:
         return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:

@@ -112,13 +112,6 @@ class Explorer:
         return None
 
     def choose(self, sim: Simulator, why: Why) -> Cpu | None:
-        chosen = self._choice(sim, why)
-        if chosen is sim.current:
-            # It goes on from its retry point, where the default is to go on with another one.
-            sim.switches.append((sim.clock, chosen.id))
-        return chosen
-
-    def _choice(self, sim: Simulator, why: Why) -> Cpu | None:
         here = sim.current
         self._observer.stops(here, why)
         if why is Why.YIELD:

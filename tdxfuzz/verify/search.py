@@ -25,7 +25,7 @@ from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import End, Nondeterminism, Schedule
+from tdxfuzz.sim import End, Nondeterminism
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
 from tdxfuzz.verify.progress import LoopKind
@@ -84,8 +84,7 @@ def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
     Raises:
         HarnessError: it shows something else then.
     """
-    schedule = Schedule.of(found.outcome.switches)
-    again = run(evolve(found.case, checks=checks).with_schedule(schedule), design)
+    again = run(evolve(found.case, checks=checks), design)
     wanted = {finding.bucket for finding in found.findings}
     if again.finding is None or again.finding.bucket not in wanted:
         raise Nondeterminism(f"a run that showed {sorted(wanted)} does not show it again")

@@ -80,10 +80,10 @@ def test_tracing_changes_nothing() -> None:
     plain, traced = run(case), run(case, traced=True)
     assert plain.trace is None
     assert traced.trace is not None
-    assert (plain.outcome, plain.calls, plain.schedule, plain.preemptions) == (
+    assert (plain.outcome, plain.calls, plain.order, plain.preemptions) == (
         traced.outcome,
         traced.calls,
-        traced.schedule,
+        traced.order,
         traced.preemptions,
     )
     assert [f.bucket for f in plain.findings] == [f.bucket for f in traced.findings]

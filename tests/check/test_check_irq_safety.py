@@ -112,7 +112,7 @@ def test_no_softirq_comes_within_a_seamcall() -> None:
     applied = {
         step
         for step in range(base.outcome.steps)
-        if run(case.with_schedule(Schedule.of([(step, 1)]))).schedule
+        if run(case.with_schedule(Schedule.of([(step, 1)]))).order
     }
     inside = {s for a, b in zip(calls, returns, strict=True) for s in range(a + 1, b)}
     assert applied

@@ -66,7 +66,7 @@ def test_a_run_is_that_of_its_schedule() -> None:
         again = Rerun(HINT).run(found.case.schedule)
         assert again.outcome == found.outcome
         assert again.findings == found.findings
-        assert (again.case, again.schedule) == (found.case, found.schedule)
+        assert (again.case, again.order) == (found.case, found.order)
         assert again.preemptions == found.preemptions
 
 

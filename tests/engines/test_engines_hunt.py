@@ -64,7 +64,7 @@ def test_the_first_finding_ends_a_hunt() -> None:
     result = hunt(HuntPlan("hint", Budget(cases=5_000)))
     assert result.found is not None
     assert result.statistics.cases < 5_000
-    again = run(result.found.case.with_schedule(result.found.schedule))
+    again = run(result.found.case)
     assert again.finding is not None
     assert result.found.finding is not None
     assert again.finding.bucket == result.found.finding.bucket

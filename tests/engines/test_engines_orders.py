@@ -86,7 +86,7 @@ def test_a_fair_suffix_lets_everybody_go_on() -> None:
 def test_one_by_one_tries_every_window_once_then_pairs() -> None:
     base = BaseRun(CASE)
     engine, rng = Windows(), Random(3)
-    every = {run.schedule for run in each_window(base.rerun, base.run, EMPTY, 1, 0)}
+    every = {run.order for run in each_window(base.rerun, base.run, EMPTY, 1, 0)}
     tried = [engine.attempt(rng, base).case.schedule for _ in range(len(every) + 20)]
     single = [schedule for schedule in tried if len(schedule) == 1]
     assert tried[: len(single)] == single
@@ -153,7 +153,7 @@ def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
 def test_the_portfolio_takes_its_engines_in_turn() -> None:
     def drawn(engine: Engine, attempts: int) -> list[Schedule]:
         base, rng = BaseRun(CASE), Random(5)
-        return [engine.attempt(rng, base).schedule for _ in range(attempts)]
+        return [engine.attempt(rng, base).order for _ in range(attempts)]
 
     assert drawn(Portfolio(), 1) == drawn(Windows(), 1)
     assert len(set(drawn(Portfolio(), 40))) > 10

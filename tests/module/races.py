@@ -76,7 +76,7 @@ def run_race(
     first, second = results
     assert first is not None
     assert second is not None
-    return Ending(lab, (first, second), len(policy.applied))
+    return Ending(lab, (first, second), len(lab.sim.order))
 
 
 def all_orders(

@@ -31,7 +31,7 @@ def what_happened(found: Run) -> tuple[object, ...]:
         found.trace.hash(),
         found.case,
         found.findings,
-        found.schedule,
+        found.order,
         found.seen,
         found.contention,
     )
@@ -57,7 +57,7 @@ def test_a_policy_decides_and_what_it_found_is_written_down() -> None:
     rerun = Rerun(SCENARIOS["map-zap"].case("hint"))
     found = None
     for point in range(200):
-        found = rerun.run_as(PriorityPolicy([2, 1], [point]))
+        found = rerun.run(policy=PriorityPolicy([2, 1], [point]))
         if found.findings:
             break
     assert found is not None

@@ -49,7 +49,7 @@ class World:
     @property
     def applied(self) -> list[tuple[int, int]]:
         """The switches that changed something."""
-        return [(switch.step, switch.cpu) for switch in self.policy.applied]
+        return list(self.sim.order)
 
     @property
     def order(self) -> list[int]:

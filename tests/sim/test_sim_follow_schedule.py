@@ -68,7 +68,7 @@ def test_a_switch_applies_where_it_changes_something(
 
     assert world.order == order
     assert world.applied == applied
-    assert world.policy.preemptions == preemptions
+    assert world.sim.preemptions == preemptions
 
 
 def test_no_ops_between_switches_that_apply_are_dropped() -> None:
@@ -113,7 +113,7 @@ def test_a_switch_where_a_cpu_blocks_chooses_who_runs_instead_and_is_no_preempti
 
     assert world.order == [0, 1, 2, 0, 1]
     assert world.applied == [(1, 1), (2, 2)]
-    assert world.policy.preemptions == 1
+    assert world.sim.preemptions == 1
 
 
 def test_a_switch_can_keep_a_retrying_cpu_from_yielding() -> None:
@@ -126,7 +126,7 @@ def test_a_switch_can_keep_a_retrying_cpu_from_yielding() -> None:
             n.add(1)
 
         world.run(body, body)
-        assert world.policy.preemptions == 0
+        assert world.sim.preemptions == 0
         return world.order, world.applied
 
     assert order([]) == ([0, 1, 0, 1], [])

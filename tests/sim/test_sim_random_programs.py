@@ -99,7 +99,7 @@ class Played(World):
             outcome.switches,
             str(outcome.deadlock),
             self.applied,
-            self.policy.preemptions,
+            self.sim.preemptions,
             self.sim.waits,
             [counter.value for counter in self.counters],
         )

@@ -60,7 +60,7 @@ def test_retry_gives_way_round_the_ring() -> None:
     world.run(body, body, body)
 
     assert world.order == [0, 1, 2] * 3
-    assert world.policy.preemptions == 0
+    assert world.sim.preemptions == 0
 
 
 def test_the_ring_starts_behind_the_cpu_that_yields() -> None:

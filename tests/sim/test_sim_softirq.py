@@ -83,7 +83,7 @@ def test_it_interrupts_its_cpu_which_then_goes_on() -> None:
         "CPU 0: c",
         "CPU 1: d",
     ]
-    assert machine.policy.preemptions == 1
+    assert machine.sim.preemptions == 1
 
 
 def test_another_cpu_may_go_on_meanwhile_but_not_the_interrupted_one() -> None:
@@ -103,13 +103,13 @@ def test_another_cpu_may_go_on_meanwhile_but_not_the_interrupted_one() -> None:
         "CPU 0: b",
         "CPU 0: c",
     ]
-    assert [switch.cpu for switch in machine.policy.applied] == [SOFTIRQ, OTHER]
+    assert [cpu for _, cpu in machine.sim.order] == [SOFTIRQ, OTHER]
 
 
 def test_before_it_is_raised_there_is_none() -> None:
     machine = Machine((0, SOFTIRQ), (1, SOFTIRQ + 1))
     machine.run(raising(machine))
-    assert machine.policy.applied == []
+    assert machine.sim.order == []
 
 
 def test_raised_twice_it_comes_twice() -> None:
@@ -168,7 +168,7 @@ def test_with_interrupts_off_it_does_not_come() -> None:
 
     outcome = machine.run(body)
     assert outcome.end is End.REST
-    assert machine.policy.applied == []
+    assert machine.sim.order == []
     assert machine.order[-2:] == ["softirq on 0", "softirq ends"]
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.check.base import NOBODY, Check
-from tdxfuzz.sim import MOST_ROUNDS
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Outcome
@@ -17,9 +16,9 @@ class LivelockCheck(Check):
 
     Progress means that an operation ends or a SEAMCALL succeeds. Taking a lock is not progress,
     because KVM's loop around a fault takes the MMU lock each time round. It need not count
-    either: a CPU that waits for a lock and then goes on passes no retry points, and the check
-    fires only if every CPU that can run has passed
-    :data:`~tdxfuzz.sim.livelock.MOST_ROUNDS` of them. The other CPUs are done or wait for a lock.
+    either: a CPU that waits for a lock and then goes on passes no retry points. The check fires
+    only if every CPU that can run has passed some of them, and the run is in the same state again.
+    The other CPUs are done or wait for a lock.
 
     The bucket names the SEAMCALLs that were refused in the last round, if any were.
     """
@@ -40,7 +39,7 @@ class LivelockCheck(Check):
             f"{name} = {status}" for name, (_, status) in zip(leaves, refusals, strict=True)
         )
         loop = outcome.livelock.loop
-        how = f"went round a retry loop {MOST_ROUNDS} times without progress"
+        how = "can go round a retry loop for ever: no operation ends"
         last = outcome.steps - 1
         if loop is not None:
             last = loop[1] - 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from attrs import frozen
 
 from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.cli.design_prints import keep_apart
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.host.design_file import DesignFileError, class_in, split
+from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
@@ -44,14 +43,14 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
             raise unknown("design", argument, known)
         return Chosen(argument, argument)
     path, class_name = split(argument)
+    keep_apart()
     try:
         design = class_in(path, class_name)
     except DesignFileError as error:
         raise UsageProblem(str(error), error.details) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Chosen(
         f"{path}:{design.__name__}",
         design.__name__,
         design,
-        DesignFile(path.name, design.__name__, digest),
+        DesignFile(path.name, design.__name__, digest_of(path)),
     )

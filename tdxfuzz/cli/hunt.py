@@ -17,7 +17,13 @@ from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
-from tdxfuzz.cli.report import finding_document, write_finding
+from tdxfuzz.cli.report import (
+    error_document,
+    finding_document,
+    write_cut_off,
+    write_design_error,
+    write_finding,
+)
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult, hunt
@@ -27,6 +33,7 @@ from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
+from tdxfuzz.run.blame import DesignError
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
 DEFAULT_SECONDS = 60.0
@@ -102,8 +109,9 @@ def hunt_command(
 
     The default time is 60s. With --seed and --cases the result is the same in each run.
 
-    Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised an
-    exception; 3 unknown: interrupted, or a check was vacuous (the last lines say which).
+    Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised, hangs or keeps
+    state outside of cells; 3 unknown: interrupted, a run did not end, or a check was vacuous (the
+    last lines say which).
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
@@ -133,15 +141,23 @@ def hunt_command(
     output = Output(as_json)
     results: list[tuple[HuntPlan, HuntResult]] = []
     found: list[Saved] = []
+    cut_off: list[Path] = []
     for design, plan in zip(chosen, plans, strict=True):
         output.line(
             f"hunting {design.name}: engine {engine}, {plan.world_cpus} CPUs, seed {seed}, "
             f"{plan.budget}"
         )
-        result = _hunt(plan, output)
+        try:
+            result = _hunt(plan, output)
+        except DesignError as error:
+            saved = write_design_error(error, design, engine, seed, out, output)
+            output.json(error_document(error, saved))
+            raise
         results.append((plan, result))
         for first in result.findings.values():
             found.append(write_finding(first.run, design, engine, seed, out, output))
+        for run in result.cut_off.values():
+            cut_off.append(write_cut_off(run, design, engine, seed, out, output).path)
         if not result.findings or plan.is_hostile:
             _report_statistics(plan, result, output)
         if result.interrupted:
@@ -149,7 +165,7 @@ def hunt_command(
             break
     output.line(f"seed {seed}")
     verdict = _verdict([result for _, result in results])
-    output.json(_document(verdict, results, found))
+    output.json(_document(verdict, results, found, cut_off))
     if expect_finding:
         return 0 if verdict == "fail" else 1
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
@@ -185,7 +201,7 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     )
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} per second; "
-        f"{statistics.distinct_schedules:,} distinct schedules; {statistics.discarded} discarded"
+        f"{statistics.distinct_schedules:,} distinct schedules; {statistics.discarded} cut off"
     )
     output.line()
     rows = [
@@ -205,13 +221,20 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
 def _verdict(results: Sequence[HuntResult]) -> str:
     if any(result.found is not None for result in results):
         return "fail"
-    if any(result.interrupted or result.statistics.unseen() for result in results):
+    if any(map(_is_unknown, results)):
         return "unknown"
     return "pass"
 
 
+def _is_unknown(result: HuntResult) -> bool:
+    return result.interrupted or bool(result.cut_off) or bool(result.statistics.unseen())
+
+
 def _document(
-    verdict: str, results: Sequence[tuple[HuntPlan, HuntResult]], found: Sequence[Saved]
+    verdict: str,
+    results: Sequence[tuple[HuntPlan, HuntResult]],
+    found: Sequence[Saved],
+    cut_off: Sequence[Path],
 ) -> Mapping[str, object]:
     first, _ = results[0]
     return {
@@ -229,6 +252,7 @@ def _document(
             for plan, result in results
         ],
         "findings": [finding_document(item) for item in found],
+        "cut_off": [str(path) for path in cut_off],
     }
 
 

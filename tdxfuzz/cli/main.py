@@ -11,6 +11,7 @@ import click
 from tdxfuzz import __version__
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import print_error
+from tdxfuzz.cli.supervisor import supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
@@ -33,6 +34,10 @@ COMMANDS = {
     "verify": "verify",
 }
 """The module of each command in ``tdxfuzz/cli``."""
+
+
+SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "list"}
+"""Commands that run designs in their own process. A campaign's workers have their own limit."""
 
 
 class _Commands(click.Group):
@@ -67,6 +72,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: run a command and exit with its code."""
+    if SUPERVISED.intersection(sys.argv[1:2]):
+        supervise()
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -11,6 +10,8 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 
 PIPE_WIDTH = 1000
 """Wide enough for any row."""
@@ -28,9 +29,12 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._console = Console(highlight=False, soft_wrap=True)
         self._last = time.monotonic()
         self._shown = False
+
+    @property
+    def _console(self) -> Console:
+        return Console(file=our_stdout(), highlight=False, soft_wrap=True)
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line for people."""
@@ -42,8 +46,8 @@ class Output:
         """Text that is laid out already: printed unchanged."""
         if not self.as_json:
             self._clear()
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            our_stdout().write(text)
+            our_stdout().flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A small table. Numbers are aligned to the right.
@@ -61,43 +65,43 @@ class Output:
             )
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-        if sys.stdout.isatty():
+        if our_stdout().isatty():
             self._console.print(table)
             return
         text = StringIO()
         Console(file=text, width=PIPE_WIDTH).print(table)
-        sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+        our_stdout().writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
     def progress(self, text: str) -> None:
         """A progress line: overwritten on a terminal, printed rarely elsewhere."""
         if self.as_json:
             return
         now = time.monotonic()
-        if sys.stderr.isatty():
+        if our_stderr().isatty():
             if now - self._last >= 0.1:
                 self._last = now
                 self._shown = True
-                sys.stderr.write(f"\r\x1b[K{text}")
-                sys.stderr.flush()
+                our_stderr().write(f"\r\x1b[K{text}")
+                our_stderr().flush()
         elif now - self._last >= PLAIN_EVERY:
             self._last = now
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            our_stderr().write(f"{text}\n")
+            our_stderr().flush()
 
     def json(self, document: Mapping[str, object]) -> None:
         """The one document of ``--format json``."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+            our_stdout().write(json.dumps(document, indent=2) + "\n")
 
     def _clear(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            our_stderr().write("\r\x1b[K")
+            our_stderr().flush()
             self._shown = False
 
 
 def print_error(message: str, details: str = "") -> None:
     """An error: one line, and details below it if there are any."""
-    sys.stderr.write(f"tdxfuzz: {message}\n")
+    our_stderr().write(f"tdxfuzz: {message}\n")
     if details:
-        sys.stderr.write(details.rstrip() + "\n")
+        our_stderr().write(details.rstrip() + "\n")

@@ -9,6 +9,7 @@ import click
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
@@ -17,6 +18,17 @@ from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, ReplayResult, replay
 from tdxfuzz.repro.reproducer import SUFFIX, Reproducer
 from tdxfuzz.sim import HarnessError
+
+CODES = {
+    ReplayResult.FIXED: PASS,
+    ReplayResult.CUT_OFF: UNKNOWN,
+    ReplayResult.FAILED: FINDING,
+    ReplayResult.CHANGED: FINDING,
+    ReplayResult.ERROR: BROKEN,
+}
+
+STYLES = {ReplayResult.FIXED: "green", ReplayResult.CUT_OFF: "yellow"}
+"""How a terminal shows a result; red is for all others."""
 
 
 @click.command("replay", epilog="Example: tdxfuzz replay corpus/regressions/")
@@ -30,10 +42,12 @@ def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json
     never changed.
 
     The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
-    finding in another bucket) or ERROR (the file cannot be replayed). FIXED means that the
+    finding in another bucket), CUT-OFF (the run does not end) or ERROR (the file cannot be
+    replayed, or the design raises or hangs). FIXED means that the
     recorded order shows no bug; hunt again, because other orders may.
 
-    Exit codes: 0 all are FIXED; 1 one is FAILED or CHANGED; 2 one is ERROR.
+    Exit codes: 0 all are FIXED; 1 one is FAILED or CHANGED; 2 one is ERROR; 3 one is CUT-OFF,
+    and none is worse.
     """
     chosen = None if design_argument is None else choose(design_argument)
     output = Output(as_json)
@@ -42,7 +56,7 @@ def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json
     for path in _files(paths):
         row, code = _replay_one(path, chosen, output)
         rows.append(row)
-        worst = max(worst, code)
+        worst = worse(worst, code)
     output.json({"results": rows})
     return worst
 
@@ -57,20 +71,20 @@ def _replay_one(path: Path, chosen: Chosen | None, output: Output) -> tuple[dict
         print_error(str(error), getattr(error, "details", ""))
         row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
         output.line(f"{ReplayResult.ERROR.value:8} {path}", style="magenta")
-        return row, 2
+        return row, BROKEN
     row |= {"result": replayed.result.value, "trace_hash": replayed.trace_hash}
     shown = _shown(replayed)
     if replayed.result is ReplayResult.CHANGED:
         row["shown"] = shown
-    style = "green" if replayed.result is ReplayResult.FIXED else "red"
+    style = STYLES.get(replayed.result, "red")
     output.line(f"{replayed.result.value:8} {path}  {shown}", style=style)
     output.line(f"         trace {replayed.trace_hash}")
-    return row, 0 if replayed.result is ReplayResult.FIXED else 1
+    return row, CODES[replayed.result]
 
 
 def _shown(replayed: Replayed) -> str:
-    finding = replayed.run.finding
-    return "" if finding is None else finding.bucket
+    shown = replayed.run.shown
+    return "" if shown is None else shown.bucket
 
 
 def _files(paths: tuple[Path, ...]) -> list[Path]:

@@ -9,6 +9,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.repro.words import counted
+from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
@@ -56,10 +57,57 @@ def write_finding(
     output.block(columns(saved.run))
     output.line()
     output.line(f"bucket: {finding.bucket}")
+    _tell_file(saved, design, output)
+    return saved
+
+
+def write_cut_off(
+    cut_off: Run, design: Chosen, engine: str, seed: int, out: Path, output: Output
+) -> Saved:
+    """Say where a run was that did not end, and write its reproducer. It is not shrunk.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    saved = save(cut_off, cut_off, out, engine, seed, design.design, design.file)
+    shown = saved.run.cut_off
+    output.line(f"cut off: {shown.message if shown is not None else 'this time the run ended'}")
+    _tell_file(saved, design, output)
+    return saved
+
+
+def write_design_error(
+    error: DesignError, design: Chosen, engine: str, seed: int, out: Path, output: Output
+) -> Saved | None:
+    """Show the run that led to a design's error, and write its reproducer, if there was a run.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if error.run is None:
+        return None
+    saved = save(error.run, error.run, out, engine, seed, design.design, design.file)
+    output.line()
+    output.block(columns(saved.run))
+    output.line()
+    _tell_file(saved, design, output)
+    return saved
+
+
+def _tell_file(saved: Saved, design: Chosen, output: Output) -> None:
     output.line(f"reproducer: {saved.path}")
     option = "" if design.file is None else f" --design {design.argument}"
     output.line(f"Reproduce with: tdxfuzz replay {saved.path}{option}")
-    return saved
+
+
+def error_document(error: DesignError, saved: Saved | None) -> dict[str, object]:
+    """What JSON says of a command that a design's error has ended."""
+    return {
+        "verdict": "error",
+        "error": str(error),
+        "kind": error.kind,
+        "reproducer": None if saved is None else str(saved.path),
+    }
 
 
 def finding_document(saved: Saved) -> dict[str, object]:

@@ -56,11 +56,11 @@ def show_command(path: Path, view: str, width: int, design_argument: str | None)
     """
     reproducer = read(path)
     if view == "pytest":
-        click.echo(as_pytest(reproducer), nl=False)
+        click.echo(as_pytest(reproducer), file=our_stdout(), nl=False)
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
     traced = run(reproducer.case, design, traced=True)
     text = columns(traced, width) if view == "columns" else RENDER[view](traced)
-    click.echo(text, nl=False)
+    click.echo(text, file=our_stdout(), nl=False)
     return 0

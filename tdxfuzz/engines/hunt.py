@@ -16,20 +16,34 @@ from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, checks_of, run
 from tdxfuzz.run.worlds import Worlds
-from tdxfuzz.sim import HarnessError, Trace, check_determinism
+from tdxfuzz.sim import (
+    HarnessError,
+    Nondeterminism,
+    OutOfTime,
+    Trace,
+    check_determinism,
+    time_limit,
+)
 
 CHECK_HARNESS_EVERY = 997
+
+LOOK_FOR = (
+    "Look for random numbers, the time, threads, the order of a set, or state outside of cells."
+)
+"""What makes a design's runs differ."""
 
 
 @frozen
 class HuntResult:
     """The end of a hunt. ``findings`` has what showed each bucket first; ``interrupted`` tells
-    that the user stopped it.
+    that the user stopped it. ``cut_off`` has the first run for each place in which runs did not
+    end: with any of them, a hunt without a finding is not clean.
     """
 
     statistics: Statistics
     findings: Mapping[str, Found] = field(factory=dict)
     interrupted: bool = False
+    cut_off: Mapping[str, Run] = field(factory=dict)
 
     @property
     def found(self) -> Run | None:
@@ -49,8 +63,8 @@ def hunt(plan: HuntPlan, listeners: Sequence[HuntListener] = ()) -> HuntResult:
 
     Raises:
         PlanError: the engine is Hypothesis.
-        HarnessError: the design misused the harness or raised, or a run was not
-            deterministic.
+        DesignError: the design raised or hangs, or keeps state outside of cells.
+        HarnessError: the design misused the harness, or a run was not deterministic.
     """
     return hunt_with_engine(plan.new_engine(), plan, listeners)
 
@@ -62,12 +76,14 @@ def hunt_with_engine(
     log = HuntLog(plan, listeners)
     interrupted = False
     try:
-        for attempt in runs_of(plan, Random(plan.seed), engine, Worlds(plan.design)):
-            log.add(attempt)
-            if attempt.finding is None and log.statistics.cases % CHECK_HARNESS_EVERY == 1:
-                _check_harness(attempt, plan.design)
-            if log.is_over:
-                break
+        with time_limit(plan.budget.seconds):
+            for attempt in runs_of(plan, Random(plan.seed), engine, Worlds(plan.design)):
+                log.add(attempt)
+                _check_harness(attempt, log.statistics.cases, plan.design)
+                if log.is_over:
+                    break
+    except OutOfTime:
+        pass
     except KeyboardInterrupt:
         interrupted = True
     return log.result(interrupted)
@@ -86,6 +102,7 @@ class HuntLog:
         self._listeners = listeners
         self._began = time.monotonic()
         self._findings: dict[str, Found] = {}
+        self._cut_off: dict[str, Run] = {}
 
     def add(self, attempt: Run) -> None:
         """Count a run."""
@@ -94,6 +111,8 @@ class HuntLog:
         statistics.add(attempt)
         for listener in self._listeners:
             listener(CaseRun(statistics))
+        if attempt.cut_off is not None:
+            self._cut_off.setdefault(attempt.cut_off.bucket, attempt)
         finding = attempt.finding
         if finding is not None and finding.bucket not in self._findings:
             found = Found(attempt, statistics.cases, statistics.seconds)
@@ -107,17 +126,41 @@ class HuntLog:
     def result(self, interrupted: bool) -> HuntResult:
         """The end of the hunt."""
         self.statistics.seconds = time.monotonic() - self._began
-        return HuntResult(self.statistics, self._findings, interrupted)
+        return HuntResult(self.statistics, self._findings, interrupted, self._cut_off)
 
 
-def _check_harness(attempt: Run, design: Design) -> None:
-    """A clean run once more, twice: the same each time, and the model's tables at one
-    after every call.
+def _check_harness(attempt: Run, cases: int, design: Design) -> None:
+    """Whether the harness can be believed: a run with a finding shows it again; and of the first
+    runs, and some of the later ones, that two runs make the same steps, and that the model's tables
+    are at one after every call.
 
     Raises:
         HarnessError: they are not.
     """
+    if attempt.finding is not None:
+        confirm(attempt, design)
+    elif attempt.cut_off is None and (cases & (cases - 1) == 0 or cases % CHECK_HARNESS_EVERY == 1):
+        _check_run(attempt, design)
 
+
+def confirm(found: Run, design: Design) -> Run:
+    """A run with a finding, made again by its order.
+
+    Raises:
+        Nondeterminism: it shows something else.
+    """
+    again = run(found.case, design)
+    before, now = found.finding, again.finding
+    if before is None or now is None or now.bucket != before.bucket:
+        shown = [finding.bucket if finding else "nothing" for finding in (before, now)]
+        raise Nondeterminism(
+            f"design {found.case.design} is not deterministic: a run that showed {shown[0]} shows "
+            f"{shown[1]} when it is made again. {LOOK_FOR}"
+        )
+    return again
+
+
+def _check_run(attempt: Run, design: Design) -> None:
     def trace() -> Trace:
         careful = run(attempt.case, design, traced=True, careful=True)
         if careful.finding is not None:
@@ -127,4 +170,9 @@ def _check_harness(attempt: Run, design: Design) -> None:
         assert careful.trace is not None
         return careful.trace
 
-    check_determinism(trace)
+    try:
+        check_determinism(trace)
+    except Nondeterminism as error:
+        raise Nondeterminism(
+            f"design {attempt.case.design} is not deterministic: {error}. {LOOK_FOR}"
+        ) from None

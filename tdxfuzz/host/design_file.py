@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib.util
 import inspect
+import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from tdxfuzz.host.design import RefcountLayer
@@ -30,9 +34,12 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
     if spec is None or spec.loader is None:
         raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
     module = importlib.util.module_from_spec(spec)
+    _make_neighbours_importable(path.resolve().parent)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
         ) from None
@@ -43,6 +50,60 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         and issubclass(thing, RefcountLayer)
         and thing.__module__ == module.__name__
     }
+
+
+_folders: list[Path] = []
+"""Of the design files that were loaded, the last one first."""
+
+
+def _make_neighbours_importable(folder: Path) -> None:
+    """A design file may import the modules beside it, as a script may.
+
+    Modules that a file of another folder has imported are forgotten: they may have the same names.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).parent in _folders and Path(file).parent != folder:
+            del sys.modules[name]
+    if folder not in _folders:
+        _folders.insert(0, folder)
+    path = str(folder)
+    if path in sys.path:
+        sys.path.remove(path)
+    sys.path.insert(0, path)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a design file, or of it and of the modules beside it that it imports.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in (path, *sorted(_imported_from_beside(path, {path}) - {path})):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _imported_from_beside(path: Path, known: set[Path]) -> set[Path]:
+    for name in _imports_in(path):
+        file = path.parent / f"{name.partition('.')[0]}.py"
+        if file not in known and file.is_file():
+            known.add(file)
+            _imported_from_beside(file, known)
+    return known
+
+
+def _imports_in(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:

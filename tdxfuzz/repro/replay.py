@@ -20,6 +20,8 @@ class ReplayResult(Enum):
     """Nothing."""
     CHANGED = "CHANGED"
     """Another bucket."""
+    CUT_OFF = "CUT-OFF"
+    """The run does not end, so that nothing is known."""
     ERROR = "ERROR"
     """The file, the design or the harness is at fault."""
 
@@ -45,7 +47,9 @@ def replay(reproducer: Reproducer, design: Design = None) -> Replayed:
     """
     again = run(reproducer.case, design, traced=True)
     assert again.trace is not None
-    if again.finding is None:
+    if again.finding is None and again.cut_off is not None:
+        result = ReplayResult.CUT_OFF
+    elif again.finding is None:
         result = ReplayResult.FIXED
     elif again.finding.bucket == reproducer.expect.bucket:
         result = ReplayResult.FAILED

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, write
+from tdxfuzz.run.blame import HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
+from tdxfuzz.sim import Trace
 
 
 @frozen
@@ -30,7 +32,7 @@ def save(
     design: Design = None,
     design_file: DesignFile | None = None,
 ) -> Saved:
-    """Write the reproducer of a run that has a finding.
+    """Write the reproducer of a run that has a finding, was cut off, or ended in a design's error.
 
     Args:
         best: the run, usually shrunk.
@@ -44,15 +46,28 @@ def save(
     Raises:
         OSError: the file cannot be written.
     """
-    traced = run(best.case, design, traced=True)
-    assert traced.finding is not None
+    traced = _again(best, design)
+    shown = traced.shown
+    assert shown is not None
     assert traced.trace is not None
     reproducer = Reproducer(
         case=best.case,
-        expect=Expect(traced.finding.bucket, traced.finding.message, best.case.checks),
+        expect=Expect(shown.bucket, shown.message, best.case.checks),
         origin=Origin(original.case.operations, original.preemptions, engine, seed),
         design_file=design_file,
     )
     path = out / file_name(reproducer, traced.trace.hash())
     write(reproducer, path)
     return Saved(traced, original, path)
+
+
+def _again(best: Run, design: Design) -> Run:
+    """The run with its trace. One that hung is left as it was, because it would hang again."""
+    if best.finding is not None and best.finding.check == HANG:
+        return best if best.trace is not None else evolve(best, trace=Trace())
+    try:
+        return run(best.case, design, traced=True)
+    except DesignError as error:
+        if error.run is None:
+            raise
+        return error.run if error.run.trace is not None else evolve(error.run, trace=Trace())

@@ -36,7 +36,8 @@ class Run:
     another CPU used its range; ``contention`` whether the programs met at all; ``longest`` the most
     steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there are to
     switch to, CPUs and their softirqs; ``state`` is what the session's ``fingerprint``, if it had
-    one, made of the state at the end.
+    one, made of the state at the end. ``cut_off`` tells where a run was that did not end,
+    although every CPU got its turn: that is no finding, and nothing is known of it.
     """
 
     case: Case
@@ -54,6 +55,7 @@ class Run:
     layout: Layout = field(eq=False)
     trace: Trace | None = field(default=None, eq=lambda trace: trace and trace.hash())
     state: int | None = None
+    cut_off: Finding | None = None
 
     @property
     def order(self) -> Schedule:
@@ -64,3 +66,8 @@ class Run:
     def finding(self) -> Finding | None:
         """The first finding, of which later ones may be consequences."""
         return self.findings[0] if self.findings else None
+
+    @property
+    def shown(self) -> Finding | None:
+        """What a reproducer of the run is to show: its finding, or that it was cut off."""
+        return self.finding or self.cut_off

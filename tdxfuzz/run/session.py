@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from inspect import isfunction
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from attrs import evolve
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
@@ -20,14 +20,20 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
+from tdxfuzz.run.blame import DesignError, blaming, setup_without_end
+from tdxfuzz.run.cut_off import cut_off
 from tdxfuzz.run.judge import Judge
+from tdxfuzz.run.loop_judge import ROUNDS, LoopJudge
 from tdxfuzz.run.observer import Observer
+from tdxfuzz.run.outside_watch import OutsideWatch
 from tdxfuzz.run.repeats import Repeats, once_more
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
+    MORE,
     NEVER,
     End,
+    FairTurns,
     FollowSchedule,
     HarnessError,
     Livelock,
@@ -36,8 +42,10 @@ from tdxfuzz.sim import (
     Rewind,
     Schedule,
     Simulator,
+    StepBound,
     Switch,
     Trace,
+    watched,
 )
 
 Design = type[RefcountLayer] | None
@@ -51,14 +59,6 @@ _BUILT_IN: dict[str, type[RefcountLayer]] = {**DESIGNS, HOSTILE: Hostile}
 
 class UnknownDesignError(HarnessError):
     """A case names a design that nobody supplied."""
-
-
-class DesignError(HarnessError):
-    """A design raised: a mistake in its code, never a finding. ``details`` is a traceback."""
-
-    def __init__(self, message: str, details: str) -> None:
-        super().__init__(message)
-        self.details = details
 
 
 class SetupError(HarnessError):
@@ -107,9 +107,10 @@ class Session:
             bound=case.steps,
             softirqs=layer_class.frees_sept_from_rcu,
         )
-        with self._blaming():
+        with watched(self.sim), blaming(layer_class):
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
+        self._outside = OutsideWatch(self.layer)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [
@@ -118,11 +119,23 @@ class Session:
         self._tally = Tally(self.sim)
         self.overhear()
         self._stuck: Livelock | None = None
+        self.watches_itself = True
+        self._setup_steps = 0
+        self.sim.rounds.most = ROUNDS
+        self.sim.judges_loop = LoopJudge(
+            self.host, self._checks, may_starve=bool(self.layer.may_starve)
+        )
         try:
-            with self._blaming():
+            with watched(self.sim), blaming(layer_class):
                 _set_up(self.host, case.setup, self.findings)
+            self._outside.look()
         except Livelock as livelock:
             self._stuck = livelock
+        except StepBound as bound:
+            raise self._with_run(setup_without_end(layer_class, bound)) from None
+        except DesignError as error:
+            raise self._with_run(error) from error.__cause__
+        self.sim.beyond = _in_fair_turns
         self.host.pages.arm()
         self._setup_steps = self.sim.clock
 
@@ -175,6 +188,8 @@ class Session:
         """Run the case's programs to the end, and let the checks judge."""
         loop = self.case.schedule.loop
         if loop is not None and self.sim.policy is self._follow:
+            # The loop is known, however many rounds led to it.
+            self.sim.rounds.most = NEVER
             self.steer(Repeats(Observer(self.host, self.remembered), self._follow, loop))
         return self.execute([_body(self.host, program) for program in self.case.programs])
 
@@ -188,12 +203,12 @@ class Session:
             self.sim.log = _event_log(self.sim, self.trace)
         if not self.findings and self._stuck is None:
             try:
-                with self._blaming():
+                with self._watching(), blaming(self._layer_class):
                     outcome = self.sim.run(bodies)
-            except DesignError:
+            except DesignError as error:
                 if not self.findings:
-                    raise
-                outcome = Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
+                    raise self._with_run(error) from error.__cause__
+                outcome = self._stopped()
         self.sim.log = None
         for check in self._checks:
             check.stopped(outcome)
@@ -203,7 +218,31 @@ class Session:
             for check in self._checks:
                 if not self.findings or self._every_check:
                     check.at_rest(outcome)
+        try:
+            self._outside.after_run(found=bool(self.findings))
+        except DesignError as error:
+            raise self._with_run(error) from None
         return self._result(outcome)
+
+    def _watching(self) -> AbstractContextManager[None]:
+        return watched(self.sim) if self.watches_itself else nullcontext()
+
+    def _stopped(self) -> Outcome:
+        """The outcome of a run that came to no end of its own."""
+        return Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
+
+    def _with_run(self, error: DesignError) -> DesignError:
+        """The error, with the run up to it."""
+        self.sim.log = None
+        finding = error.as_finding(max(self.sim.clock - 1, 0), self.sim.current.id)
+        error.run = evolve(self._result(self._stopped()), findings=(finding,))
+        return error
+
+    def _cut_off(self, outcome: Outcome) -> Finding | None:
+        if outcome.bound is None:
+            return None
+        waiting = [(cpu, cpu.waiting_for.name) for cpu in self.sim.cpus if cpu.waiting_for]
+        return cut_off(outcome.bound, self._layer_class, waiting, max(outcome.steps - 1, 0))
 
     def _result(self, outcome: Outcome) -> Run:
         return Run(
@@ -221,6 +260,7 @@ class Session:
             contexts=len(self.sim.cpus),
             layout=self.host.layout,
             trace=self.trace,
+            cut_off=self._cut_off(outcome),
             state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
 
@@ -230,16 +270,6 @@ class Session:
         most = NEVER if loop is None else loop[1]
         switches = (Switch(step, cpu) for step, cpu in self.sim.order if step <= most)
         return Schedule(tuple(switches), loop)
-
-    @contextmanager
-    def _blaming(self) -> Iterator[None]:
-        """Turn what a design raises into a :class:`DesignError` that says so."""
-        try:
-            yield
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise _blame(self._layer_class, error) from error
 
 
 def run(
@@ -290,6 +320,11 @@ def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:
     return body
 
 
+def _in_fair_turns(sim: Simulator) -> Policy:
+    """What decides once a run has used up its steps."""
+    return FairTurns(sim, half=sim.clock + sim.bound * MORE // 2)
+
+
 def _event_log(sim: Simulator, trace: Trace) -> Callable[[str, str, str, bool], None]:
     def log(op: str, mode: str, resource: str, ok: bool) -> None:
         trace.add(sim.clock - 1, sim.current.id, "event", resource, op, mode, ok)
@@ -309,20 +344,3 @@ def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:
             f"unknown design {case.design!r}; see `tdxfuzz list designs`, or pass the class"
         )
     return layer_class
-
-
-def _blame(layer_class: type[RefcountLayer], error: Exception) -> HarnessError:
-    """Whose mistake an unexpected exception is: the design's, if its file is on the way."""
-    own_files = {
-        thing.__code__.co_filename for thing in vars(layer_class).values() if isfunction(thing)
-    }
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename in own_files]
-    kind = f"{type(error).__name__}: {error}"
-    if own:
-        last = own[-1]
-        message = f"design {layer_class.__name__} raised {kind} ({last.filename}:{last.lineno})"
-    else:
-        message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
-    details = "".join(traceback.format_exception(error))
-    return DesignError(message, details)

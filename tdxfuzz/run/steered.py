@@ -18,7 +18,7 @@ from tdxfuzz.check.finding import Finding
 from tdxfuzz.host import operations
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, Session
-from tdxfuzz.sim import NEVER, Cpu, Schedule, Simulator, Why, default_choice
+from tdxfuzz.sim import NEVER, Cpu, Schedule, Simulator, Why, default_choice, watched
 
 
 class _Steered:
@@ -83,6 +83,8 @@ class LiveRun:
         self._policy = _Steered(getcurrent())
         case = Case(design_name, world, setup, programs=((),) * world.cpus)
         self._session = Session(case, design, policy=self._policy)
+        # Between two decisions the driver may take its time.
+        self._session.watches_itself = False
         self._sim = self._session.sim
         self._programs: list[list[Op]] = [[] for _ in range(world.cpus)]
         self._begun = [0] * world.cpus
@@ -153,7 +155,8 @@ class LiveRun:
     def _resume(self) -> None:
         """Go on where the decision is waited for; returns at the next one, or at the end."""
         if self._policy.asker is not None and not self._policy.asker.dead:
-            self._policy.asker.switch()
+            with watched(self._sim):
+                self._policy.asker.switch()
 
     def _main(self) -> None:
         cpus = range(len(self._programs))

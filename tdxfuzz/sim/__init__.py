@@ -11,23 +11,27 @@ from tdxfuzz.sim.cell import Cell, NamedCell, Variable
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
-from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
+from tdxfuzz.sim.errors import CodePlace, Hang, HarnessError, OutOfTime, StepBound, StopRun
+from tdxfuzz.sim.fair_turns import FairTurns
 from tdxfuzz.sim.fault import Fault
 from tdxfuzz.sim.follow_schedule import FollowSchedule
 from tdxfuzz.sim.livelock import MOST_ROUNDS, Livelock
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.lock import FairLock, FairRwLock, WaitLock
 from tdxfuzz.sim.outcome import End, Outcome
+from tdxfuzz.sim.retry_loop import counters_of, site_of
 from tdxfuzz.sim.rewind import NotRewindableError, Rewind
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
-from tdxfuzz.sim.simulator import NEVER, Policy, Simulator, Why, default_choice
+from tdxfuzz.sim.simulator import MORE, NEVER, Policy, Simulator, Why, default_choice
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Record, Trace
+from tdxfuzz.sim.watchdog import time_limit, watched
 
 __all__ = [
     "BLIND",
     "EMPTY",
     "EVENT",
+    "MORE",
     "MOST_ROUNDS",
     "NEVER",
     "READ",
@@ -35,19 +39,23 @@ __all__ = [
     "SHARED",
     "WRITE",
     "Cell",
+    "CodePlace",
     "Cpu",
     "Deadlock",
     "End",
     "FairLock",
     "FairRwLock",
+    "FairTurns",
     "Fault",
     "FollowSchedule",
+    "Hang",
     "HarnessError",
     "Livelock",
     "LocalMemory",
     "NamedCell",
     "Nondeterminism",
     "NotRewindableError",
+    "OutOfTime",
     "Outcome",
     "Policy",
     "Record",
@@ -65,5 +73,9 @@ __all__ = [
     "Why",
     "access_name",
     "check_determinism",
+    "counters_of",
     "default_choice",
+    "site_of",
+    "time_limit",
+    "watched",
 ]

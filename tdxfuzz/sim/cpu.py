@@ -38,10 +38,11 @@ class Cpu:
     ``on`` is the id of the CPU that it is, or that it interrupts; ``irqs_off`` how many
     reasons there are why no interrupt may come. ``next_cell`` and ``next_access`` are the step
     it has announced and not performed; they are kept only while a policy or a trace asks for
-    every step.
+    every step. ``at_retry_point``: it has passed one, and the others go first.
     """
 
     __slots__ = (
+        "at_retry_point",
         "greenlet",
         "id",
         "irqs_off",
@@ -55,6 +56,7 @@ class Cpu:
 
     def __init__(self, cpu_id: int) -> None:
         self.id = self.on = cpu_id
+        self.at_retry_point = False
         self.irqs_off = 0
         self.state = State.RUNNABLE
         self.started = False

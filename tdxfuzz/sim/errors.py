@@ -1,5 +1,9 @@
 """What can end a run besides its programs ending."""
 
+from __future__ import annotations
+
+from attrs import frozen
+
 
 class HarnessError(Exception):
     """The code under test used the simulator wrongly, or raised: never a finding."""
@@ -14,5 +18,44 @@ class StopRun(BaseException):
     """
 
 
+@frozen
+class CodePlace:
+    """A line of a function that a CPU is in, by its file's path."""
+
+    file: str
+    line: int
+    function: str
+
+
+Standing = tuple[tuple[int, tuple[CodePlace, ...]], ...]
+"""For each CPU that could go on: its id, and the functions that it is in, the innermost first."""
+
+
 class StepBound(StopRun):
-    """The run used up its step bound; nothing may be concluded from its end."""
+    """The run used up its step bound, and did not end when every CPU got its turn either.
+
+    ``standing`` is where the CPUs were.
+    """
+
+    def __init__(self, message: str, standing: Standing = ()) -> None:
+        super().__init__(message)
+        self.standing = standing
+
+
+class Hang(StopRun):
+    """No step was made for a long time: the code under test loops without one, or sleeps.
+
+    ``places`` are the functions that it was in, the innermost first.
+    """
+
+    def __init__(self, message: str = "", places: tuple[CodePlace, ...] = ()) -> None:
+        super().__init__(message)
+        self.places = places
+
+
+class OutOfTime(StopRun):
+    """The time that :func:`tdxfuzz.sim.watchdog.time_limit` gave is over."""
+
+
+class StrayExitError(Exception):
+    """The code under test raised ``GreenletExit``, which would have ended its CPU in silence."""

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from tdxfuzz.sim.cpu import Cpu
 
 MOST_ROUNDS = 50
-"""Retry points that each runnable CPU passes, nobody getting on meanwhile, before a run
-counts as livelocked. Yielding is fair, so one round lets all others have their turn; a
-loop that needs as many for another reason would have to be long indeed."""
+"""Retry points that each runnable CPU passes, nobody getting on meanwhile, before a run counts as
+livelocked, where no judge of loops confirms it."""
 
 
 class Livelock(StopRun):
@@ -26,7 +25,7 @@ class Livelock(StopRun):
     """
 
     def __init__(self, cpus: list[Cpu], loop: tuple[int, int] | None = None) -> None:
-        how = f"went round a retry loop {MOST_ROUNDS} times without progress"
+        how = "went round a retry loop in vain"
         if loop is not None:
             how = "came back to the same state"
         super().__init__(f"{', '.join(map(str, cpus))} {how}")
@@ -37,9 +36,8 @@ class Livelock(StopRun):
 class Rounds:
     """How often each CPU has passed a retry point since anybody got on.
 
-    ``most`` is how many rounds make a livelock; ``total`` counts retry points over the whole run.
-    Whoever knows what getting on is says
-    so with :meth:`clear`.
+    ``most`` is how many rounds make a livelock likely; ``total`` counts retry points over the whole
+    run. Whoever knows what getting on is says so with :meth:`clear`.
     """
 
     __slots__ = ("_dirty", "_of", "most", "total")
@@ -56,14 +54,14 @@ class Rounds:
             self._of = [0] * len(self._of)
             self._dirty = False
 
-    def pass_by(self, cpu: Cpu, others: Iterable[Cpu]) -> Livelock | None:
-        """``cpu`` goes round once more; the livelock if by now that is all anybody does."""
+    def pass_by(self, cpu: Cpu, others: Iterable[Cpu]) -> list[Cpu]:
+        """``cpu`` goes round once more; all CPUs that can run if by now that is all they do."""
         self.total += 1
         self._dirty = True
         self._of[cpu.id] += 1
         if self._of[cpu.id] < self.most:
-            return None
+            return []
         running = [each for each in others if each is cpu or each.state is State.RUNNABLE]
         if any(self._of[each.id] < self.most for each in running):
-            return None
-        return Livelock(running)
+            return []
+        return running

@@ -40,6 +40,7 @@ class Outcome:
     end: End
     steps: int
     switches: tuple[tuple[int, int], ...]
+    bound: StepBound | None = field(default=None, eq=str)
     deadlock: Deadlock | None = field(default=None, eq=str)
     livelock: Livelock | None = field(default=None, eq=str)
 
@@ -52,6 +53,7 @@ class Outcome:
             _END.get(type(reason), End.STOPPED),
             steps,
             switches,
+            bound=reason if isinstance(reason, StepBound) else None,
             deadlock=reason if isinstance(reason, Deadlock) else None,
             livelock=reason if isinstance(reason, Livelock) else None,
         )

@@ -12,19 +12,30 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from tdxfuzz.sim.access import access_name
 from tdxfuzz.sim.cpu import Cpu, Named, State
 from tdxfuzz.sim.deadlock import Deadlock
-from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
-from tdxfuzz.sim.livelock import Rounds
+from tdxfuzz.sim.errors import Hang, HarnessError, OutOfTime, StepBound, StopRun, StrayExitError
+from tdxfuzz.sim.livelock import Livelock, Rounds
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
+from tdxfuzz.sim.standing import standing
 from tdxfuzz.sim.trace import Trace
 
 DEFAULT_BOUND = 100_000
+
+MORE = 2
+"""How many times as many steps as its bound a run may take beyond it."""
 
 EventLog = Callable[[str, str, str, bool], None]
 """Called with operation, mode, resource and success after each logged operation."""
 
 NEVER = 1 << 62
+
+Beyond = Callable[["Simulator"], "Policy"]
+"""What decides once the steps of a run are used up."""
+
+LoopJudge = Callable[[list[Cpu]], Livelock | None]
+"""Asked at a retry point of the current CPU when the given CPUs, all that can run, have gone round
+many times: the livelock, if they can do so for ever."""
 
 
 class Why(Enum):
@@ -94,6 +105,10 @@ class Simulator:
     ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went
     round in a retry loop. ``local`` is kept only by a search that remembers states.
 
+    A run that has used up its ``bound`` of steps is over, or goes on as ``beyond`` says, for
+    :data:`MORE` times as many. ``judges_loop``, if there is one, confirms that CPUs in retry loops
+    are in the same state again. ``expired`` tells that the time is over.
+
     ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
     otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts
     switches away from a CPU that could have gone on.
@@ -114,11 +129,15 @@ class Simulator:
     __slots__ = (
         "_hub",
         "_stopped_by",
+        "beyond",
         "bound",
         "clock",
         "cpus",
         "current",
         "due",
+        "expired",
+        "in_overtime",
+        "judges_loop",
         "local",
         "log",
         "order",
@@ -151,9 +170,13 @@ class Simulator:
         self.softirq_handler: Callable[[], None] | None = None
         self.policy: Policy = DefaultOrder() if policy is None else policy
         self.trace = trace
+        self.beyond: Beyond | None = None
         self.bound = bound
         self.clock = 0
-        self.due = NEVER
+        self.due = bound
+        self.expired = False
+        self.in_overtime = False
+        self.judges_loop: LoopJudge | None = None
         self.local: LocalMemory | None = None
         self.log: EventLog | None = None
         self.order: list[tuple[int, int]] = []
@@ -178,9 +201,13 @@ class Simulator:
             raise GreenletExit
         cpu = self.current
         cpu.next_cell, cpu.next_access = cell, access
+        if self.expired:
+            self.stop(OutOfTime())
+        if not self.running:
+            self.stop(StepBound(f"the set-up took more than {self.bound} steps", standing(self)))
         while True:
             if self.clock >= self.bound:
-                self.stop(StepBound(f"the run took more than {self.bound} steps"))
+                self._at_bound()
             target = self.policy.preempt(self)
             if target is None:
                 break
@@ -193,10 +220,23 @@ class Simulator:
 
     def refresh(self) -> None:
         """Work out the next step that needs attention."""
-        if self.over or self.trace is not None:
+        if self.over or self.expired or self.trace is not None:
             self.due = -1
         else:
             self.due = min(self.policy.due, self.bound)
+
+    def _at_bound(self) -> None:
+        """All steps are used up.
+
+        Raises:
+            StepBound: the run goes on no more.
+        """
+        if self.beyond is None or self.in_overtime:
+            steps = f"the run took more than {self.bound} steps"
+            self.stop(StepBound(steps, standing(self)))
+        self.policy = self.beyond(self)
+        self.in_overtime = True
+        self.bound *= 1 + MORE
 
     def retry(self, cell: Named) -> None:
         """A retry point: one step on ``cell`` after which the others go first.
@@ -206,13 +246,19 @@ class Simulator:
         """
         self.step(cell, 0)
         # Before a run starts nobody else can go on.
-        livelock = self.rounds.pass_by(self.current, self.cpus if self.running else [self.current])
-        if livelock is not None:
-            self.stop(livelock)
+        cpu = self.current
+        going_round = self.rounds.pass_by(cpu, self.cpus if self.running else [cpu])
+        if going_round or (self.in_overtime and self.judges_loop is not None):
+            judge = self.judges_loop
+            livelock = Livelock(going_round) if judge is None else judge(going_round)
+            if livelock is not None:
+                self.stop(livelock)
         if self.running:
             target = self._choose(Why.YIELD)
-            if target is not None and target is not self.current:
+            if target is not None and target is not cpu:
+                cpu.at_retry_point = True
                 self.go_on_with(target)
+                cpu.at_retry_point = False
 
     def blocked(self) -> None:
         """Run others until the current CPU, which is blocked, has been woken."""
@@ -286,6 +332,8 @@ class Simulator:
         finally:
             steps = self.clock
             self._unwind()
+        if isinstance(reason, Hang | OutOfTime):
+            raise reason
         return Outcome.after(reason, steps, tuple(self.switches))
 
     def _loop(self) -> None:
@@ -311,7 +359,11 @@ class Simulator:
     def _departs(self, target: Cpu) -> None:
         """The policy leaves the default order here. Whoever follows ``order`` asks for one switch
         at each decision, so that those taken before at the same step belong to it as well.
+
+        What happens behind the bound is the same whatever led there, and no part of the order.
         """
+        if self.in_overtime:
+            return
         here = self.clock
         while self.order and self.order[-1][0] == here:
             self.order.pop()
@@ -323,7 +375,13 @@ class Simulator:
 
     def _body(self, cpu: Cpu, body: Callable[[], None]) -> Callable[[], None]:
         def main() -> None:
-            body()
+            try:
+                body()
+            except GreenletExit as error:
+                if self.over:
+                    raise
+                stray = StrayExitError(type(error).__name__)
+                raise stray.with_traceback(error.__traceback__) from None
             cpu.state = State.DONE
             if isinstance(cpu, Softirq):
                 cpu.end()

@@ -15,6 +15,7 @@ from tdxfuzz.engines.plan import HYPOTHESIS, HuntPlan, PlanError
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Worlds
+from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.testing.strategies import programs, schedules
 
 FOREVER = 100_000_000
@@ -61,8 +62,9 @@ def hunt_with_hypothesis(plan: HuntPlan, listeners: Sequence[HuntListener] = ())
 
     interrupted = False
     try:
-        body()
-    except _Enough:
+        with time_limit(plan.budget.seconds):
+            body()
+    except (_Enough, OutOfTime):
         pass
     except Flaky:
         # It saw the same beginning go on for longer before: that is how we leave.

@@ -80,8 +80,9 @@ class Explorer:
         )
         if self._sleep:
             session.overhear(self._listener)
-        # Here a loop is known by its states.
+        # Here a loop is known by its states, and what a run does beyond its bound proves nothing.
         session.sim.rounds.most = UNLIMITED
+        session.sim.beyond = session.sim.judges_loop = None
         session.steer(self)
 
     def preempt(self, sim: Simulator) -> Cpu | None:

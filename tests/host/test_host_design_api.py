@@ -10,7 +10,8 @@ from tdxfuzz.case.world import World
 from tdxfuzz.host import design
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
-from tdxfuzz.run.session import DesignError, Session, UnknownDesignError, run
+from tdxfuzz.run.blame import DesignError
+from tdxfuzz.run.session import Session, UnknownDesignError, run
 from tdxfuzz.sim import HarnessError
 
 CASE = Case("Mine", World(cpus=1), (), ((Op("create", (0,)),),))

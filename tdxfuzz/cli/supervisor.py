@@ -1,0 +1,133 @@
+"""A process above the command, for code under test that cannot be ended from inside.
+
+A design may catch every exception, or wait inside of a function written in C. Then no exception
+gets it out of its loop. So a command that runs designs works in a child process. The child tells
+through a pipe that it is alive, and whether a run of it hangs. If a run hangs for longer than the
+exception should have taken, or nothing is told any more, the parent has the child write down where
+it is, and ends it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from tdxfuzz.cli.exit_codes import BROKEN
+from tdxfuzz.cli.output import print_error
+from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
+
+PATIENCE = 3.0
+"""Seconds that a run which hangs has to end by the exception."""
+
+WHERE = signal.SIGUSR1
+"""Has the child write its stack."""
+
+WRITING = 0.5
+"""Seconds that this takes at most."""
+
+AWAITED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ALIVE, HANGS = b".", b"!"
+
+_LINE = re.compile(r'^ *File "(.*)", line (\d+) in (.*)$')
+
+
+def supervise() -> None:
+    """Go on in a child process. In the parent this never returns: it exits as the child does."""
+    stack = tempfile.TemporaryFile("w+")  # noqa: SIM115 the child keeps it open for its whole life
+    told, tells = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(told)
+        os.set_blocking(tells, False)
+        faulthandler.register(WHERE, stack, all_threads=False)
+        on_heartbeat(lambda hangs: _tell(tells, hangs, parent))
+        return
+    os.close(tells)
+    os.set_blocking(told, False)
+    _exit_like(_watch(child, told, stack))
+
+
+def _tell(pipe: int, hangs: bool, parent: int) -> None:
+    if os.getppid() != parent:
+        os._exit(BROKEN)  # nobody is left who could use what we find
+    try:
+        os.write(pipe, HANGS if hangs else ALIVE)
+    except OSError:
+        return
+
+
+def _watch(child: int, told: int, stack: TextIO) -> int:
+    """The wait status of the child, which is ended if it hangs."""
+    silent_since = alive_at = time.monotonic()
+    while True:
+        got = signal.sigtimedwait(AWAITED, PATIENCE / 4)
+        if got is not None and got.si_signo != signal.SIGCHLD and got.si_code <= 0:
+            # A signal of the terminal has gone to the child already.
+            os.kill(child, got.si_signo)
+        finished, status = os.waitpid(child, os.WNOHANG)
+        if finished:
+            return status
+        now = time.monotonic()
+        news = _read(told)
+        if news:
+            silent_since = now
+        if ALIVE in news:
+            alive_at = now
+        if HANGS in news and now - alive_at > PATIENCE:
+            return _end(child, stack)
+        if now - silent_since > HANG_SECONDS + PATIENCE:
+            return _end(child, stack)
+
+
+def _read(pipe: int) -> bytes:
+    try:
+        return os.read(pipe, 1 << 12)
+    except BlockingIOError:
+        return b""
+
+
+def _end(child: int, stack: TextIO) -> int:
+    """Ask a child where it is, end it, and say so."""
+    os.kill(child, WHERE)
+    time.sleep(WRITING)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    stack.seek(0)
+    print_error(
+        f"a design hangs{_place(stack.read())}, and catches every exception or is in C code"
+    )
+    return BROKEN << 8
+
+
+def _place(stack: str) -> str:
+    """The innermost line of a stack that is not in this package or in Python's own library."""
+    ours, library = f"{Path(__file__).parents[1]}{os.sep}", f"{Path(os.__file__).parent}{os.sep}"
+    for line in stack.splitlines():
+        match = _LINE.match(line)
+        if match and not match[1].startswith((ours, library, "<")):
+            return f" in {match[3]} ({match[1]}:{match[2]})"
+    return ""
+
+
+def _exit_like(status: int) -> NoReturn:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(os.waitstatus_to_exitcode(status))

@@ -1,0 +1,55 @@
+"""Tells a design that keeps state outside of cells: no verdict on it would be worth anything."""
+
+from __future__ import annotations
+
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.run.blame import OURS_BY_NAME, DesignError
+from tdxfuzz.run.outside_state import changed, outside_state
+
+MOST_TOLD = 3
+
+
+class OutsideWatch:
+    """Looks at a design when it has been set up, and compares later looks with that one.
+
+    A look costs as much as a short run. What changes there stays changed, so looks after the first
+    run, the second, the fourth, the eighth … are enough.
+
+    Args:
+        layer: has run its ``setup``.
+    """
+
+    def __init__(self, layer: RefcountLayer) -> None:
+        self._layer = layer
+        built_in = type(layer).__module__.startswith(OURS_BY_NAME)
+        self._first = None if built_in else outside_state(layer)
+        self._runs = 0
+
+    def after_run(self, found: bool = False) -> None:
+        """A run has ended; ``found``: with a finding, so that a look is worth its time.
+
+        Raises:
+            DesignError: something outside of cells is not as it was.
+        """
+        self._runs += 1
+        if found or self._runs & (self._runs - 1) == 0:
+            self.look()
+
+    def look(self) -> None:
+        """Compare now.
+
+        Raises:
+            DesignError: something outside of cells is not as it was.
+        """
+        places = [] if self._first is None else changed(self._first, outside_state(self._layer))
+        if not places:
+            return
+        name = type(self._layer).__name__
+        more = f" and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
+        raise DesignError(
+            f"design {name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
+            "changed after setup(). CPUs share it without a step, and no run starts afresh. "
+            'Keep it in self.atomic("name"), in self.page_list("name") or in a local variable.',
+            "",
+            what="OutsideState",
+        )

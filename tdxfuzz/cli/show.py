@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.options import design_option
 from tdxfuzz.cli.replay import design_for
 from tdxfuzz.repro.as_pytest import as_pytest

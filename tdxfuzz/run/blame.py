@@ -14,7 +14,7 @@ from greenlet import GreenletExit
 from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.sim import CodePlace, Hang, HarnessError, StepBound, StopRun
+from tdxfuzz.sim import CodePlace, Hang, HarnessError, StepBound, StopRun, StrayExitError
 
 if TYPE_CHECKING:
     from tdxfuzz.run.result import Run
@@ -99,9 +99,10 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
     frames = traceback.extract_tb(error.__traceback__)
     places = [CodePlace(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
     own = [place for place in places if place.file in _files_of(layer_class)]
-    name = type(error).__name__
-    # The simulator gives this exception another type, so that it is not lost.
-    kind = str(error) if name == "StrayExitError" else f"{name}: {error}"
+    name, text = type(error).__name__, str(error)
+    if isinstance(error, StrayExitError):
+        name, text = text, "it would end the CPU in silence"
+    kind = f"{name}: {text}"
     if own:
         message = f"design {layer_class.__name__} raised {kind} ({own[0].file}:{own[0].line})"
     else:

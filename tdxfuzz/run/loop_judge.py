@@ -23,6 +23,14 @@ ROUNDS = 3
 """Retry points that each CPU passes without progress before its loop is looked at."""
 
 
+LOOKS = 64
+"""A look costs as much as hundreds of steps. So many are made in a row, from the first, the second,
+the fourth … time on: a loop of more rounds is not confirmed."""
+
+SETUP = "set_up"
+"""The function that makes a set-up: whoever called it is no part of a state."""
+
+
 class LoopJudge:
     """Judges the loops of one run.
 
@@ -39,14 +47,19 @@ class LoopJudge:
         self._may_starve = may_starve
         self._seen: dict[bytes, tuple[int, int]] = {}
         self._last = -1
+        self._asked = 0
 
     def __call__(self, going_round: list[Cpu]) -> Livelock | None:
         """At a retry point of the current CPU: the livelock, if the state was met before."""
         sim = self._host.sim
         if sim.clock < self._last:
             self._seen.clear()  # another run
+            self._asked = 0
         self._last = sim.clock
         if self._may_starve and not sim.in_overtime:
+            return None
+        self._asked += 1
+        if self._asked - (1 << self._asked.bit_length() - 1) >= LOOKS:
             return None
         key = self._key()
         if key is None:
@@ -74,7 +87,9 @@ class LoopJudge:
                 place = cpu.waiting_for.name, turns
             elif cpu is sim.current or (cpu.state is State.RUNNABLE and sim.running):
                 frame = _frame_at_retry_point(cpu, sim.current)
-                counters = None if frame is None else counters_of(frame, is_under_test)
+                counters = (
+                    None if frame is None else counters_of(frame, is_under_test, outermost=SETUP)
+                )
                 if counters is None:
                     return None
                 place = site_of(frame), repr(counters)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from attrs import evolve
+from greenlet import GreenletExit
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
@@ -43,6 +44,7 @@ from tdxfuzz.sim import (
     Schedule,
     Simulator,
     StepBound,
+    StrayExitError,
     Switch,
     Trace,
     watched,
@@ -127,7 +129,7 @@ class Session:
         )
         try:
             with watched(self.sim), blaming(layer_class):
-                _set_up(self.host, case.setup, self.findings)
+                set_up(self.host, case.setup, self.findings)
             self._outside.look()
         except Livelock as livelock:
             self._stuck = livelock
@@ -303,9 +305,18 @@ def _listening(case: Case, careful: bool) -> list[type[Check]]:
     return [check for name, check in checks.items() if not case.checks or name in case.checks]
 
 
-def _set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
+def set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
+    """Perform the operations of a set-up, until something is found.
+
+    Raises:
+        SetupError: one failed.
+    """
     for op in setup:
-        result = operations.run(host, op)
+        try:
+            result = operations.run(host, op)
+        except GreenletExit as error:
+            stray = StrayExitError(type(error).__name__)
+            raise stray.with_traceback(error.__traceback__) from None
         if findings:
             return
         if result:

@@ -11,7 +11,15 @@ from tdxfuzz.sim.cell import Cell, NamedCell, Variable
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
-from tdxfuzz.sim.errors import CodePlace, Hang, HarnessError, OutOfTime, StepBound, StopRun
+from tdxfuzz.sim.errors import (
+    CodePlace,
+    Hang,
+    HarnessError,
+    OutOfTime,
+    StepBound,
+    StopRun,
+    StrayExitError,
+)
 from tdxfuzz.sim.fair_turns import FairTurns
 from tdxfuzz.sim.fault import Fault
 from tdxfuzz.sim.follow_schedule import FollowSchedule
@@ -66,6 +74,7 @@ __all__ = [
     "State",
     "StepBound",
     "StopRun",
+    "StrayExitError",
     "Switch",
     "Trace",
     "Variable",

@@ -38,8 +38,11 @@ class HiddenError(Exception):
     """A value keeps something that cannot be read: it may be a counter."""
 
 
-def counters_of(frame: FrameType | None, is_ours: IsOurs) -> tuple[object, ...] | None:
-    """The local variables of the functions under test that a frame was called from.
+def counters_of(
+    frame: FrameType | None, is_ours: IsOurs, outermost: str = ""
+) -> tuple[object, ...] | None:
+    """The local variables of the functions under test that a frame was called from, up to the
+    function of the name ``outermost``.
 
     None: they do not tell which round it is, so that no round is like another. Either one of the
     functions is inside of a ``for`` loop that keeps its place to itself, or a variable cannot be
@@ -47,7 +50,7 @@ def counters_of(frame: FrameType | None, is_ours: IsOurs) -> tuple[object, ...] 
     """
     values: list[object] = []
     callee = ""
-    while frame is not None:
+    while frame is not None and frame.f_code.co_qualname != outermost:
         code = frame.f_code
         if is_ours(code):
             if not _place_is_told(code, frame.f_lasti, callee):

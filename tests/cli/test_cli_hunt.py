@@ -62,7 +62,7 @@ def test_a_clean_hunt_passes_with_its_statistics(invoke: Invoke) -> None:
     assert answer.code == 0, answer.out
     for expected in (
         "merged: nothing found in 2,000 cases",
-        "distinct schedules; 0 discarded",
+        "distinct schedules; 0 cut off",
         "TDH.PHYMEM.PAMT.ADD      SUCCESS",
         "BUSY seen                                          0",
         "both CPUs in get or put of one range",

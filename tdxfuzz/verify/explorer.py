@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.check.finding import Finding
 from tdxfuzz.run.effects import touched
 from tdxfuzz.run.observer import Observer, digest_of
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session
 from tdxfuzz.sim import (
     Cell,
@@ -68,6 +70,8 @@ class Explorer:
         self._chosen: tuple[bytes, int] | None = None
         self._chosen_at = self._stepped = self._idle = 0
         self._turned_round = False
+        self._findings = session.findings
+        self._found = 0
         self._asleep: Asleep = {}
         self._listener = CheckListener()
         self._pieces: dict[int, tuple[Cell, str]] = {}
@@ -225,6 +229,12 @@ class Explorer:
         if not self._turned_round:
             self._arrive(END)
 
+    def told(self, ended: Run) -> Sequence[Finding]:
+        """What the run has shown. If it turned round, what checks judge by its end does not count:
+        the runs that were there before came to an end of their own.
+        """
+        return ended.findings[: self._found] if self._turned_round else ended.findings
+
     def _turn_round(self) -> NoReturn:
         """What follows was explored already.
 
@@ -232,6 +242,7 @@ class Explorer:
             SeenBefore: through the simulator.
         """
         self._turned_round = True
+        self._found = len(self._findings)
         self._sim.stop(SeenBefore())
 
     def _arrive(self, key: bytes) -> None:

@@ -183,12 +183,13 @@ def _search(
         counts.seconds = time.monotonic() - began
         if progress is not None:
             progress(counts, len(worklist.todo))
+        findings = explorer.told(ended)
         if every_check:
-            for finding in ended.findings:
+            for finding in findings:
                 if finding.check not in firsts:
                     firsts[finding.check] = _as_case(ended, design, (finding.check,))
-        elif ended.finding is not None and ended.finding.bucket not in firsts:
-            firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
+        elif findings and findings[0].bucket not in firsts:
+            firsts[findings[0].bucket] = _as_case(ended, design, case.checks)
         if firsts and until is StopRule.FINDING:
             break
         explorer.ended()

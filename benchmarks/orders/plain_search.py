@@ -208,11 +208,10 @@ KeyOf = Callable[[Session, PlainOrders], Callable[[], bytes]]
 class _Search:
     """What is known and left to do."""
 
-    def __init__(self, key_of: KeyOf, most: int) -> None:
+    def __init__(self, key_of: KeyOf) -> None:
         self.key_of = key_of
         self.graph = Graph()
         self.todo: list[tuple[int, ...]] = [()]
-        self._most = most
         self._sources: dict[tuple[int, ...], bytes] = {}
 
     def source_of(self, path: tuple[int, ...]) -> tuple[bytes, int]:
@@ -223,8 +222,6 @@ class _Search:
         """Whether a state is met for the first time; then all choices there are noted."""
         if key in self.graph.edges:
             return False
-        if len(self.graph.edges) >= self._most:
-            raise TooManyError
         self.graph.edges[key] = {}
         self.graph.runnable[key] = frozenset(runnable)
         for cpu in runnable[1:]:
@@ -288,7 +285,7 @@ def search_plainly(
     Raises:
         TooManyError: there are more states than ``most``.
     """
-    search = _Search(key_of, most)
+    search = _Search(key_of)
     rerun = Rerun(case, design)
     finals: set[bytes] = set()
     buckets: set[str] = set()
@@ -301,7 +298,7 @@ def search_plainly(
             finals.add(digest_of(policy.observer.state))
         if ended.findings[: policy.found]:
             buckets.add(ended.findings[0].bucket)
-        if ended.outcome.end is End.BOUND:
+        if ended.outcome.end is End.BOUND or len(search.graph.edges) > most:
             raise TooManyError
         if not policy.met:
             policy.arrive(END)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, evolve, field
 
@@ -11,12 +11,12 @@ from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
-from tdxfuzz.cli.verify_job import INTERRUPTED, NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.repro.words import counted
 from tdxfuzz.verify.covers import Covers, covers
 from tdxfuzz.verify.hostile_pairs import MOST_CALLS, SweepResult, overlaps, sweep
-from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.search import INTERRUPTED, Verdict
 from tdxfuzz.verify.worklist import Bounds
 
 PREEMPTIONS = 2
@@ -49,7 +49,7 @@ class SetupJob:
     def covers(self) -> Covers:
         return covers(hostile_case(self.scenario, self.cpus, ((),) * self.cpus), self.bounds)
 
-    def search(self, seconds: float | None) -> None:
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
         def progress(result: SweepResult) -> None:
             self.output.progress(f"hostile {self.scenario}: {_counts(self.cpus, result)}")
 
@@ -57,7 +57,7 @@ class SetupJob:
         self.result = SweepResult(unfinished=INTERRUPTED)
         try:
             bounds = evolve(self.bounds, seconds=seconds)
-            self.result = sweep(overlaps(self.scenario, self.cpus), bounds, progress)
+            self.result = sweep(overlaps(self.scenario, self.cpus), bounds, progress, stop)
         except KeyboardInterrupt:
             return
         if seconds is not None and self.result.counts.seconds >= seconds:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from attrs import define, field, frozen
 
+from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import SYSTEMATIC, finding_document, write_finding
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.run.result import Run
 from tdxfuzz.verify.covers import Covers
-from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.search import INTERRUPTED, Verdict
 
-INTERRUPTED = "interrupted"
 NOT_BEGUN = "not begun"
 OUT_OF_TIME = "the time was over"
 
@@ -52,8 +52,8 @@ class Job(Protocol):
         """Whether only time was missing; not once the user has interrupted it."""
         ...
 
-    def search(self, seconds: float | None) -> None:
-        """Begin, or go on, for so long at most; Ctrl-C ends it early."""
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+        """Begin, or go on, for so long at most, and until ``stop`` says that Ctrl-C came."""
 
     def report(self, findings: Findings) -> None:
         """Print the verdict, and what was found; remember the findings."""
@@ -122,12 +122,13 @@ def run_jobs(jobs: Sequence[Job], clock: Clock, fail_fast: bool, findings: Findi
     waiting = deque(jobs)
     while waiting and not (clock.is_over and jobs[0].begun):
         job = waiting.popleft()
-        job.search(clock.share(len(waiting) + 1))
+        with noted() as stop:
+            job.search(clock.share(len(waiting) + 1), stop)
         if job.is_unfinished and clock.seconds is not None:
             waiting.append(job)
             continue
         job.report(findings)
-        if job.why == INTERRUPTED or (fail_fast and job.verdict is Verdict.FAIL):
+        if stop() or job.why == INTERRUPTED or (fail_fast and job.verdict is Verdict.FAIL):
             break
     for job in waiting:
         if job.begun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -12,11 +12,11 @@ from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
-from tdxfuzz.cli.verify_job import INTERRUPTED, NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.repro.words import counted
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.covers import Covers, covers
-from tdxfuzz.verify.search import Verdict, VerifyResult, verify
+from tdxfuzz.verify.search import INTERRUPTED, Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 
@@ -44,6 +44,7 @@ class Checkpoint:
 class ScenarioJob:
     """A search that can go on, and its result so far.
 
+    What it remembers is not whole, and not kept, if an exception has ended it within a run.
     ``bounds`` are without time: each call of :meth:`search` has its own, ``enough`` if the command
     line gives no bound at all.
     """
@@ -58,6 +59,7 @@ class ScenarioJob:
     result: VerifyResult
     begun: bool = False
     is_unfinished: bool = False
+    _is_whole: bool = True
     _worklist: Worklist = field(factory=Worklist)
     _counts: SearchCounts = field(factory=SearchCounts)
     _findings: list[Mapping[str, object]] = field(factory=list)
@@ -96,7 +98,7 @@ class ScenarioJob:
         bounded = self.bounds.preemptions is not None
         return "within-bound" if self.result.ends and bounded else self.result.ends
 
-    def search(self, seconds: float | None) -> None:
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
         """Begin, or go on.
 
         Raises:
@@ -111,9 +113,16 @@ class ScenarioJob:
         bounds = evolve(self.bounds, seconds=until)
         try:
             result = verify(
-                self.case, self.design.design, bounds, self._progress, self._worklist, self._counts
+                self.case,
+                self.design.design,
+                bounds,
+                self._progress,
+                self._worklist,
+                self._counts,
+                stop=stop,
             )
         except KeyboardInterrupt:
+            self._is_whole = False
             result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=INTERRUPTED)
         timed_out = until is not None and self._counts.seconds >= until
         self.is_unfinished = (
@@ -130,7 +139,7 @@ class ScenarioJob:
         if found is not None and found.finding is not None:
             bucket = found.finding.bucket
             self._findings.append(findings.add(found, bucket, self.design, self.scenario))
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self._is_whole:
             return
         path = self.checkpoint.path
         if self.verdict is Verdict.UNKNOWN and self._worklist.todo:

@@ -35,6 +35,7 @@ WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
 """The check whose witness must have occurred, or the search has shown nothing."""
 
+INTERRUPTED = "interrupted"
 
 FEW = 1
 """A search of all orders begins with those of so few preemptions: they are soon gone through,
@@ -100,6 +101,7 @@ def verify(
     worklist: Worklist | None = None,
     counts: SearchCounts | None = None,
     until: StopRule = StopRule.FINDING,
+    stop: Callable[[], bool] = lambda: False,
 ) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -111,6 +113,8 @@ def verify(
         worklist: where an earlier search stopped; it is changed.
         counts: the counts of that search.
         until: what ends it before all orders were tried.
+        stop: asked after every run whether the user has interrupted it. An exception in the middle
+            of a run would leave a worklist from which no search may go on.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -123,14 +127,14 @@ def verify(
     if bounds.preemptions is None and until is StopRule.FINDING and not counts.schedules:
         few = Worklist()
         within = evolve(bounds, preemptions=FEW)
-        why, firsts = _search(case, design, within, progress, few, counts, until)
+        why, firsts = _search(case, design, within, progress, few, counts, until, stop)
         if not firsts:
             counts.begin_again()
             worklist.accesses, worklist.contended = few.accesses, few.contended
             worklist.loops = few.loops
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
-        why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
+        why, firsts = _search(case, design, bounds, progress, worklist, counts, until, stop)
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
         alone = until is StopRule.EVERY_CHECK
@@ -160,6 +164,7 @@ def _search(
     worklist: Worklist,
     counts: SearchCounts,
     until: StopRule,
+    stop: Callable[[], bool],
 ) -> tuple[str, dict[str, Run]]:
     """Until nothing is left to do, or something ends it: what did, and the first runs that
     found something. ``worklist`` and ``counts`` are changed.
@@ -173,11 +178,7 @@ def _search(
         branch = worklist.todo.pop()
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
-        try:
-            ended = session.run_programs()
-        except KeyboardInterrupt:
-            worklist.todo.append(branch)
-            return "interrupted", firsts
+        ended = session.run_programs()
         counts.schedules += 1
         counts.seen |= ended.seen
         counts.seconds = time.monotonic() - began
@@ -204,4 +205,6 @@ def _search(
             why = f"the bound of {bounds.states:,} states was reached"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = f"the bound of {bounds.seconds:g} s was reached"
+        if stop() and worklist.todo:
+            why = INTERRUPTED
     return why, firsts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_json_says_what_each_verdict_covers(invoke: Invoke) -> None:
 
 
 class Interrupts:
-    """A search that the user interrupts once it has made some runs."""
+    """A search in which Ctrl-C comes during a run, once there were some."""
 
     def __init__(self, runs: int) -> None:
         self.left = runs
@@ -166,9 +167,9 @@ class Interrupts:
         def count(counts: SearchCounts, todo: int) -> None:
             self.left -= 1
             if self.left == 0:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
-        return verify_case(case, design, bounds, count, *kept)
+        return verify_case(case, design, bounds, count, *kept, **options)
 
 
 def test_the_first_ctrl_c_ends_all_with_what_there_is(
@@ -182,6 +183,21 @@ def test_the_first_ctrl_c_ends_all_with_what_there_is(
     assert isinstance(rows, list)
     assert [row["verdict"] for row in rows] == ["pass", "unknown", "unknown", "unknown"]
     assert [row["why"] for row in rows] == ["", "interrupted", "not begun", "not begun"]
+
+
+def test_an_interrupted_search_goes_on_from_its_checkpoint(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("verify", "v6", *SMALL, "--checkpoint", "kept", "--format", "json")
+    monkeypatch.setattr(verify_scenario, "verify", Interrupts(30))
+    assert invoke(*command).code == 3
+    assert list(Path("kept").iterdir())
+    monkeypatch.setattr(verify_scenario, "verify", verify_case)
+    rows = invoke(*command).json["results"]
+    assert isinstance(rows, list)
+    (row,) = rows
+    assert not list(Path("kept").iterdir())
+    assert (row["verdict"], row["final_states"]) == ("pass", 2)
 
 
 def test_the_time_is_that_of_all_scenarios_together(invoke: Invoke) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,9 @@ from attrs import define, field
 from tdxfuzz.cli import verify_job
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.verify_job import INTERRUPTED, Clock, Findings, run_jobs
+from tdxfuzz.cli.verify_job import Clock, Findings, run_jobs
 from tdxfuzz.verify.covers import Covers
-from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.search import INTERRUPTED, Verdict
 
 
 class Time:
@@ -52,7 +52,7 @@ class Needs:
     def verdict(self) -> Verdict:
         return Verdict.UNKNOWN if self.is_unfinished else self.at_the_end
 
-    def search(self, seconds: float | None) -> None:
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
         self.got.append(seconds)
         used = self.seconds if seconds is None else min(seconds, self.seconds)
         self.seconds -= used

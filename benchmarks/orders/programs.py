@@ -64,10 +64,17 @@ class LoopingProgram:
 
 
 def draw_program(rng: Random, base: str, cpus: int) -> LoopingProgram:
-    """A design on top of ``base`` with lines for two or three CPUs."""
+    """A design on top of ``base`` with lines for two or three CPUs.
+
+    In some, all CPUs do something of the same kind: so they meet in loops that starve.
+    """
     text = HEAD.format(module=MODULES[base], base=base)
+    common = rng.choice((_two_in_turn, _insists, _flips, None, None))
     for name in NAMES[:cpus]:
-        lines = [line for _ in range(rng.choice((1, 1, 2))) for line in _fragment(rng, 2)]
+        if common is not None:
+            lines = common(rng, 0)
+        else:
+            lines = [line for _ in range(rng.choice((1, 1, 2))) for line in _fragment(rng, 2)]
         text += f"\n    def {name}(self):\n" + "".join(f"        {line}\n" for line in lines)
     for name in NAMES[cpus:]:
         text += f"\n    def {name}(self):\n        pass\n"
@@ -79,7 +86,19 @@ def draw_program(rng: Random, base: str, cpus: int) -> LoopingProgram:
 
 def _fragment(rng: Random, depth: int) -> Lines:
     """One thing that a CPU does; ``depth`` is how many may stand inside each other."""
-    leaf = (_sets, _sets, _exchanges, _waits, _waits, _takes, _counts, _tries, _flips, _rereads)
+    leaf = (
+        _sets,
+        _sets,
+        _exchanges,
+        _waits,
+        _waits,
+        _takes,
+        _counts,
+        _tries,
+        _flips,
+        _insists,
+        _rereads,
+    )
     inner = (_locks, _reads_locked, _if_then, _if_then, _two_in_turn, _repeats)
     kinds: tuple[Callable[[Random, int], Lines], ...] = (*leaf, *inner) if depth else leaf
     return rng.choice(kinds)(rng, depth)
@@ -129,6 +148,17 @@ def _flips(rng: Random, depth: int) -> Lines:
         f"    {_cell(rng)}.set({rng.randrange(2)})",
         f"    {RELAX}",
         f"    {_cell(rng)}.set({rng.randrange(2)})",
+    ]
+
+
+def _insists(rng: Random, depth: int) -> Lines:
+    """A loop that ends if nobody has changed what was written in the round before."""
+    cell, value = rng.choice(("self.a", "self.b")), rng.randrange(2)
+    return [
+        f"{cell}.set({value})",
+        f"while {cell}.read() != {value}:",
+        f"    {cell}.set({value})",
+        f"    {RELAX}",
     ]
 
 

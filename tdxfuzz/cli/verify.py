@@ -9,13 +9,14 @@ import click
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
-from tdxfuzz.cli.verify_job import Clock, Findings, Job, run_jobs
+from tdxfuzz.cli.verify_job import Findings, Job, run_jobs
 from tdxfuzz.cli.verify_scenario import ScenarioJob
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.verify.covers import not_covered

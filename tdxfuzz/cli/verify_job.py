@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
@@ -67,31 +67,6 @@ class Job(Protocol):
         ...
 
 
-@frozen
-class Clock:
-    """The time of the whole command, from now on; None: it has no bound."""
-
-    seconds: float | None
-    _began: float = field(factory=lambda: time.monotonic())
-
-    @property
-    def left(self) -> float | None:
-        """Seconds, not below 0."""
-        if self.seconds is None:
-            return None
-        return max(0.0, self.seconds - (time.monotonic() - self._began))
-
-    def share(self, parts: int) -> float | None:
-        """The seconds for one of several that are still to be served."""
-        left = self.left
-        return None if left is None else min(left, max(LEAST, left / parts))
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time is up."""
-        return self.left == 0.0
-
-
 @define
 class Findings:
     """What was found so far. A bucket of a design is shrunk, shown and written once."""
@@ -122,8 +97,9 @@ def run_jobs(jobs: Sequence[Job], clock: Clock, fail_fast: bool, findings: Findi
     waiting = deque(jobs)
     while waiting and not (clock.is_over and jobs[0].begun):
         job = waiting.popleft()
+        share = clock.share(len(waiting) + 1, LEAST if job.begun else 0.0)
         with noted() as stop:
-            job.search(clock.share(len(waiting) + 1), stop)
+            job.search(share, stop)
         if job.is_unfinished and clock.seconds is not None:
             waiting.append(job)
             continue

@@ -64,8 +64,9 @@ class VerifyResult:
     keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
     that found something, or for each bucket, where the search went on for those.
 
-    ``ends`` says whether every order ends, None where that is not known; ``loop`` is the kind of
-    loop that was found. A pass with ``starves`` has orders that do not end, as the design declares.
+    ``ends`` says whether every order ends, be it with a finding; None where that is not known.
+    ``loop`` is the kind of loop that was found. With ``starves`` there are orders that do not end,
+    as the design declares.
     """
 
     verdict: Verdict
@@ -145,15 +146,26 @@ def verify(
         firsts.setdefault(finding.check if every_check else finding.bucket, loops.shown)
     found = next(iter(firsts.values()), None)
     if found is not None:
-        ends = None if loops.shown is None else False
-        return VerifyResult(Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind)
+        finished = not why and until is not StopRule.FINDING
+        ends = _ends(loops, finished)
+        return VerifyResult(
+            Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind, loops.declared
+        )
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
         return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why)
-    ends = None if loops.ignored else not loops.declared
-    return VerifyResult(Verdict.PASS, bounds, counts, ends=ends, starves=loops.declared)
+    return VerifyResult(
+        Verdict.PASS, bounds, counts, ends=_ends(loops, finished=True), starves=loops.declared
+    )
+
+
+def _ends(loops: Loops, finished: bool) -> bool | None:
+    """Whether every order ends; None: that is not known."""
+    if loops.shown is not None or loops.declared:
+        return False
+    return True if finished and not loops.ignored else None
 
 
 def _search(

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from tdxfuzz.cli import verify_job
+from tdxfuzz.cli import clock
+from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.verify_job import Clock, Findings, run_jobs
+from tdxfuzz.cli.verify_job import Findings, run_jobs
 from tdxfuzz.verify.covers import Covers
 from tdxfuzz.verify.search import INTERRUPTED, Verdict
 
@@ -71,7 +72,7 @@ class Needs:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     made = Time()
-    monkeypatch.setattr(verify_job, "time", made)
+    monkeypatch.setattr(clock, "time", made)
     return made
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.orders.compare import answer_of_verify, design_of
 from benchmarks.orders.plain_search import TooManyError, search_plainly
 from benchmarks.orders.programs import BASES, draw_program
+from tdxfuzz.sim import HarnessError
 
 
 def main() -> None:
@@ -40,7 +41,12 @@ def main() -> None:
                 counts["too large"] += 1
                 continue
             began = time.process_time()
-            ours = answer_of_verify(program.case, design)
+            try:
+                ours = answer_of_verify(program.case, design)
+            except HarnessError as error:
+                counts["raised"] += 1
+                print(f"verify raised {error!r}\n{program.text}")
+                continue
             seconds[1] += time.process_time() - began
             counts["compared"] += 1
             counts[f"{cpus} CPUs"] += 1
@@ -54,7 +60,7 @@ def main() -> None:
                 print(dict(counts), [round(s) for s in seconds], file=sys.stderr)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()))
     print(f"CPU time: {seconds[0]:.0f} s without reductions, {seconds[1]:.0f} s in verify")
-    sys.exit(1 if counts["different"] else 0)
+    sys.exit(1 if counts["different"] or counts["raised"] else 0)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def verify(
         why, firsts = _search(case, design, bounds, progress, worklist, counts, until, stop)
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
-        alone = until is StopRule.EVERY_CHECK
+        alone = until is not StopRule.FINDING
         loops = loops_in(worklist, case, design, finished=not why, alone=alone)
     if loops.shown is not None and loops.shown.finding is not None:
         finding = loops.shown.finding

@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orders", description=__doc__)
     parser.add_argument("--programs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--states", type=int, default=4000, help="pass over larger programs")
+    parser.add_argument("--states", type=int, default=2500, help="pass over larger programs")
     arguments = parser.parse_args()
     rng = Random(arguments.seed)
     counts: Counter[str] = Counter()

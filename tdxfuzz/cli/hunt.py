@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import MAX_CPUS
+from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
@@ -47,7 +49,12 @@ DEFAULT_SECONDS = 60.0
     show_default=True,
     help=f"What chooses programs and orders: {', '.join([*ENGINES, HYPOTHESIS])}.",
 )
-@click.option("--time", "seconds", type=Duration(), help="Stop after this time: 60s, 2m, 1h.")
+@click.option(
+    "--time",
+    "seconds",
+    type=Duration(),
+    help="Stop the whole command after this time: 60s, 2m, 1h. Several designs share it.",
+)
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
 @click.option("--scenario", "scenario_name", help="Run only this one (`tdxfuzz list scenarios`).")
 @click.option(
@@ -107,7 +114,8 @@ def hunt_command(
     `hostile` has no host layer: every CPU makes raw SEAMCALLs. That hunt does not end at the
     first finding. It ends with the time, and writes one reproducer for each bucket.
 
-    The default time is 60s. With --seed and --cases the result is the same in each run.
+    The default time is 60s for each design. With --seed and --cases the result is the same in
+    each run.
 
     Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised, hangs or keeps
     state outside of cells; 3 unknown: interrupted, a run did not end, or a check was vacuous (the
@@ -117,6 +125,7 @@ def hunt_command(
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
     if scenario_name is not None and scenario_name not in SCENARIOS:
         raise unknown("scenario", scenario_name, SCENARIOS)
+    clock = Clock(seconds)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
     if seed is None:
@@ -142,7 +151,11 @@ def hunt_command(
     results: list[tuple[HuntPlan, HuntResult]] = []
     found: list[Saved] = []
     cut_off: list[Path] = []
-    for design, plan in zip(chosen, plans, strict=True):
+    for number, (design, plan) in enumerate(zip(chosen, plans, strict=True)):
+        share = clock.share(len(plans) - number)
+        if share is not None and len(plans) > 1:
+            share = round(share, 2)
+            plan = evolve(plan, budget=Budget(seconds=share, cases=cases))
         output.line(
             f"hunting {design.name}: engine {engine}, {plan.world_cpus} CPUs, seed {seed}, "
             f"{plan.budget}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import Pool
 from pathlib import Path
 
 import click
 
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.cli.compare import run_comparison
+from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
@@ -20,9 +23,15 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, markdown, row
+from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, row
+from tdxfuzz.survey.matrix_page import markdown
 
-SIGNS = {MatrixCell.CLEAN: "clean", MatrixCell.FOUND: "FOUND", MatrixCell.UNKNOWN: "?"}
+SIGNS = {
+    MatrixCell.CLEAN: "clean",
+    MatrixCell.DECLARED: "declared",
+    MatrixCell.FOUND: "FOUND",
+    MatrixCell.UNKNOWN: "?",
+}
 HUNT_SHARE = 0.5
 """Seconds of hunting for each second that a scenario may take."""
 
@@ -79,8 +88,14 @@ def matrix_command(
     shows which programs break which design, how many PAMT calls it makes, and how often CPUs
     wait.
 
-    Exit codes: 0 every cell is clean; 1 a finding; 2 wrong usage, or a design that raised an
-    exception; 3 unknown: no finding, but not every cell is clean.
+    The column `livelock` says whether every order ends; "declared" means that some do not, and
+    that the design accepts it.
+
+    Ctrl-C ends the command. The table has the designs that were begun; what was left out there
+    is unknown.
+
+    Exit codes: 0 every cell is clean or declared; 1 a finding; 2 wrong usage, or a design that
+    raised an exception; 3 unknown: no finding, but not every cell is clean.
     """
     for name in names:
         if name not in SCENARIOS:
@@ -94,43 +109,54 @@ def matrix_command(
         return run_comparison(chosen, seconds, variant, out, output)
     entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
-    for design, cells in _rows(chosen, effort, workers, output):
-        for cell in cells:
+    for design, own in _rows(chosen, effort, workers, output):
+        for cell in own:
             if cell.found is not None:
                 found = run(cell.found, design.design)
                 best = shrink(found, design.design).run
                 saved = save(best, found, out, "systematic", 0, design.design, design.file)
                 links[cell.design, cell.check] = str(saved.path)
-        entries += cells
-        output.line(f"{design.name}: {_summary(cells)}")
+        entries += own
+        output.line(f"{design.name}: {_summary(own)}")
     output.line()
-    rows = [
-        (design.name, *(SIGNS[e.cell] for e in entries if e.design == design.name))
-        for design in chosen
-    ]
+    done = dict.fromkeys(entry.design for entry in entries)
+    rows = [(name, *(SIGNS[e.cell] for e in entries if e.design == name)) for name in done]
     output.table(("design", *COLUMNS), rows)
-    if page is not None:
+    not_begun = [design.name for design in chosen if design.name not in done]
+    if not_begun:
+        output.line(f"interrupted; not begun: {', '.join(not_begun)}")
+    if page is not None and entries:
         command = "tdxfuzz " + " ".join(sys.argv[1:])
         relative = {key: _relative(path, page) for key, path in links.items()}
         page.write_text(markdown(entries, command, relative), encoding="utf-8")
         output.line(f"written: {page}")
-    output.json({"cells": [_document(entry, links) for entry in entries]})
-    verdicts = {entry.cell for entry in entries}
+    cells = [_document(entry, links) for entry in entries]
+    output.json({"cells": cells, "not_begun": not_begun})
+    verdicts = {entry.cell for entry in entries} | ({MatrixCell.UNKNOWN} if not_begun else set())
     return 1 if MatrixCell.FOUND in verdicts else 3 if MatrixCell.UNKNOWN in verdicts else 0
 
 
 def _rows(
     chosen: list[Chosen], effort: Effort, workers: int, output: Output
 ) -> Iterator[tuple[Chosen, list[MatrixEntry]]]:
-    """The rows in order. Built-in designs may run in parallel."""
+    """The rows in order, until Ctrl-C. Built-in designs may run in parallel."""
     if workers == 1 or any(design.design is not None for design in chosen):
         for design in chosen:
-            yield design, row(design.name, design.design, effort, output.progress)
+            with noted() as stop:
+                entries = row(design.name, design.design, effort, output.progress, stop)
+            yield design, entries
+            if stop():
+                return
         return
-    with ProcessPoolExecutor(workers) as pool:
-        running = [pool.submit(row, design.name, None, effort) for design in chosen]
-        for design, future in zip(chosen, running, strict=True):
-            yield design, future.result()
+    # The workers do not hear of Ctrl-C: this process ends them.
+    with suppress(KeyboardInterrupt), Pool(workers, _ignore_ctrl_c) as pool:
+        running = [pool.apply_async(row, (design.name, None, effort)) for design in chosen]
+        for design, result in zip(chosen, running, strict=True):
+            yield design, result.get()
+
+
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _summary(cells: list[MatrixEntry]) -> str:
@@ -159,4 +185,5 @@ def _document(entry: MatrixEntry, links: dict[tuple[str, str], str]) -> dict[str
         "reproducer": links.get((entry.design, entry.check)),
         "bounds": entry.bounds,
         "why": entry.why,
+        "loop": None if entry.loop is None else entry.loop.value,
     }

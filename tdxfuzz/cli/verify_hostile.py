@@ -2,64 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import define, evolve, field
 
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import (
-    STYLES,
-    SYSTEMATIC,
-    counts_document,
-    finding_document,
-    write_finding,
-)
-from tdxfuzz.repro.save import Saved
+from tdxfuzz.cli.report import STYLES, counts_document
+from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.repro.words import counted
+from tdxfuzz.verify.covers import Covers, covers
 from tdxfuzz.verify.hostile_pairs import MOST_CALLS, SweepResult, overlaps, sweep
-from tdxfuzz.verify.search import Verdict
+from tdxfuzz.verify.search import INTERRUPTED, Verdict
 from tdxfuzz.verify.worklist import Bounds
 
 PREEMPTIONS = 2
 """The default bound. With it all set-ups together take twenty minutes."""
 
 
-@frozen
-class HostileResult:
-    """The result of one set-up: calls that were combined after it."""
+@define
+class SetupJob:
+    """Calls that are combined after one set-up; a sweep that ended early does not go on."""
 
-    setup: str
+    design: Chosen
+    scenario: str
+    cpus: int
     bounds: Bounds
-    result: SweepResult
-    saved: Sequence[Saved]
+    output: Output
+    begun: bool = False
+    is_unfinished: bool = False
+    result: SweepResult = field(factory=lambda: SweepResult(unfinished=NOT_BEGUN))
+    _findings: list[Mapping[str, object]] = field(factory=list)
 
     @property
     def verdict(self) -> Verdict:
-        """Of the set-up."""
         return self.result.verdict
 
+    @property
+    def why(self) -> str:
+        return self.result.unfinished
+
+    @property
+    def covers(self) -> Covers:
+        return covers(hostile_case(self.scenario, self.cpus, ((),) * self.cpus), self.bounds)
+
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+        def progress(result: SweepResult) -> None:
+            self.output.progress(f"hostile {self.scenario}: {_counts(self.cpus, result)}")
+
+        self.begun = True
+        self.result = SweepResult(unfinished=INTERRUPTED)
+        try:
+            bounds = evolve(self.bounds, seconds=seconds)
+            self.result = sweep(overlaps(self.scenario, self.cpus), bounds, progress, stop)
+        except KeyboardInterrupt:
+            return
+        if seconds is not None and self.result.counts.seconds >= seconds:
+            self.result.unfinished = OUT_OF_TIME
+
+    def report(self, findings: Findings) -> None:
+        self.output.line(self._summary(), style=STYLES[self.verdict])
+        for bucket, run in self.result.firsts.items():
+            self._findings.append(findings.add(run, bucket, self.design, self.scenario))
+
+    def kind_of_verdict(self) -> str:
+        buckets = counted(len(self.result.firsts), "bucket")
+        verdict: str = self.verdict.value
+        return f"FAIL ({buckets})" if self.verdict is Verdict.FAIL else verdict
+
     def document(self) -> Mapping[str, object]:
-        """With the keys that results of designs have."""
         return {
             "design": "hostile",
-            "scenario": self.setup,
+            "scenario": self.scenario,
             "verdict": self.verdict.value,
-            "why": self.result.unfinished,
+            "why": self.why,
             "bounds": str(self.bounds),
+            "covers": self.covers.document(),
             "cases": self.result.cases,
             **counts_document(self.result.counts),
-            "findings": [finding_document(saved) for saved in self.saved],
+            "findings": self._findings,
         }
 
+    def _summary(self) -> str:
+        result = self.result
+        why = f" ({result.unfinished})" if result.unfinished else ""
+        buckets = f", {counted(len(result.firsts), 'bucket')}" if result.firsts else ""
+        return (
+            f"hostile {self.scenario}: {result.verdict.value}{why}: "
+            f"{_counts(self.cpus, result)}, {self.bounds}, "
+            f"{result.counts.seconds:.1f} s{buckets}"
+        )
 
-def verify_hostile(
-    design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, out: Path, output: Output
-) -> Iterator[HostileResult]:
-    """Sweep the set-ups of these names, or all. A bucket is written when it is first met.
+
+def setup_jobs(
+    design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, output: Output
+) -> list[SetupJob]:
+    """A sweep for each of the set-ups of these names, or for all.
 
     Raises:
         UsageProblem: an unknown set-up, or more CPUs than calls are combined.
@@ -71,36 +112,7 @@ def verify_hostile(
     for name in names:
         if name not in SETUPS:
             raise unknown("set-up", name, SETUPS)
-    written: set[str] = set()
-    for name in names or SETUPS:
-        result = _sweep(name, cpus, bounds, output)
-        saved = []
-        output.line(_summary(name, cpus, bounds, result), style=STYLES[result.verdict])
-        for bucket, run in result.firsts.items():
-            if bucket in written:
-                output.line(f"  {bucket}: found here too")
-                continue
-            written.add(bucket)
-            saved.append(write_finding(run, design, SYSTEMATIC, 0, out, output))
-        yield HostileResult(name, bounds, result, saved)
-        if result.unfinished == "interrupted":
-            break
-
-
-def _sweep(name: str, cpus: int, bounds: Bounds, output: Output) -> SweepResult:
-    def progress(result: SweepResult) -> None:
-        output.progress(f"hostile {name}: {_counts(cpus, result)}")
-
-    return sweep(overlaps(name, cpus), bounds, progress)
-
-
-def _summary(name: str, cpus: int, bounds: Bounds, result: SweepResult) -> str:
-    why = f" ({result.unfinished})" if result.unfinished else ""
-    buckets = f", {counted(len(result.firsts), 'bucket')}" if result.firsts else ""
-    return (
-        f"hostile {name}: {result.verdict.value}{why}: {_counts(cpus, result)}, {bounds}, "
-        f"{result.counts.seconds:.1f} s{buckets}"
-    )
+    return [SetupJob(design, name, cpus, bounds, output) for name in names or SETUPS]
 
 
 def _counts(cpus: int, result: SweepResult) -> str:

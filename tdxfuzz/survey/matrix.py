@@ -5,11 +5,14 @@ finding does not hide another. It also runs the life of a TD once for each alloc
 fails and for each SEAMCALL that must be repeated, and a hunt on three CPUs. A cell is *clean*
 if all of that was finished, the check did not fire, and its witness occurred. It is *unknown*
 if a bound was reached or the witness never occurred.
+
+``livelock`` needs no witness: the searches say of all their orders whether they end. Its cell is
+*declared* if some do not, and the design says that this is accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 from attrs import evolve, frozen
@@ -20,13 +23,16 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
+from tdxfuzz.engines.events import HuntEvent
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, Session, run
 from tdxfuzz.sim import Fault
-from tdxfuzz.verify.search import StopRule, Verdict, verify
+from tdxfuzz.verify.loops import LIVELOCK
+from tdxfuzz.verify.progress import LoopKind
+from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
 LIFE = tuple(
@@ -52,11 +58,6 @@ HUGE_PAGES = "2MB pages"
 """A column of its own: what any check found in the scenarios that split 2MB pages."""
 
 COLUMNS = (*CHECKS, HUGE_PAGES)
-LEGEND = (
-    "**found**: the check fires in some order; the link is a reproducer. **clean**: all of the "
-    "above was finished, the check could have fired, and it did not. **?**: a bound was "
-    "reached, or the check never had anything to check; see below."
-)
 HUNT_CPUS = 3
 
 
@@ -64,6 +65,7 @@ class MatrixCell(Enum):
     """What is known of one check under one design."""
 
     CLEAN = "clean"
+    DECLARED = "declared"
     FOUND = "found"
     UNKNOWN = "unknown"
 
@@ -71,7 +73,8 @@ class MatrixCell(Enum):
 @frozen
 class MatrixEntry:
     """One cell, of a check or of :data:`HUGE_PAGES`; ``found`` is a case that shows it,
-    ``bounds`` says what was done, ``why`` what is missing.
+    ``bounds`` says what was done, ``why`` what is missing. ``loop`` is the kind of a livelock that
+    a search in all orders has found.
     """
 
     design: str
@@ -80,6 +83,7 @@ class MatrixEntry:
     bounds: str
     why: str = ""
     found: Case | None = None
+    loop: LoopKind | None = None
 
 
 @frozen
@@ -100,6 +104,7 @@ def row(
     design: Design,
     effort: Effort,
     progress: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[MatrixEntry]:
     """All cells of one design.
 
@@ -110,6 +115,8 @@ def row(
         design: the class behind it, if not built in.
         effort: how much to do.
         progress: told what is being done.
+        stop: asked again and again whether the user has interrupted it; what is left out then
+            leaves cells unknown.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -122,14 +129,22 @@ def row(
     found: dict[str, Run] = {}
     seen: set[str] = set()
     unfinished: dict[str, str] = {}
+    ends: list[bool | None] = []
+    loop: LoopKind | None = None
     for name in effort.scenarios:
+        if stop():
+            unfinished[name] = INTERRUPTED
+            continue
         tell(f"all orders of {name}")
         scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
-        case = scenario.case(design_name)
-        result = verify(case.on_module(effort.variant), design, bounds, until=StopRule.EVERY_CHECK)
+        case = scenario.case(design_name).on_module(effort.variant)
+        result = verify(case, design, bounds, until=StopRule.EVERY_CHECK, stop=stop)
         seen |= result.counts.seen
+        ends.append(result.ends)
         for check, shown in result.firsts.items():
+            if check == LIVELOCK and check not in found:
+                loop = result.loop
             found.setdefault(check, shown)
             if scenario.world.areas:
                 found.setdefault(HUGE_PAGES, shown)
@@ -137,31 +152,25 @@ def row(
             seen.add(HUGE_PAGES)
         if result.verdict is not Verdict.PASS and result.why:
             unfinished[name] = result.why
-    tell("one run for each fault")
-    for shown in _with_each_fault(design_name, design, effort):
-        for finding in shown.findings:
-            if finding.check not in found:
-                alone = run(evolve(shown.case, checks=(finding.check,)), design)
-                if alone.finding is not None:
-                    found[finding.check] = alone
-    tell(f"a hunt with {HUNT_CPUS} CPUs")
-    plan = HuntPlan(
-        design_name,
-        Budget(seconds=effort.hunt_seconds),
-        design=design,
-        seed=effort.seed,
-        cpus=HUNT_CPUS,
-        variant=effort.variant,
-    )
-    hunt_result = hunt(plan)
-    seen |= set(hunt_result.statistics.seen)
-    first = hunt_result.found
-    if first is not None and first.finding is not None:
-        found.setdefault(first.finding.check, first)
+    if not stop():
+        tell("one run for each fault")
+        for check, shown in _found_with_faults(design_name, design, effort, stop):
+            found.setdefault(check, shown)
+    if not stop():
+        tell(f"a hunt with {HUNT_CPUS} CPUs")
+        seen |= _hunt(design_name, design, effort, stop, found)
+    if stop():
+        unfinished.setdefault("faults and hunt", INTERRUPTED)
+    elif ends and None not in ends:
+        seen.add(LIVELOCK)
     text = _bounds_text(effort)
     whole = [f"{name}: {why}" for name, why in unfinished.items()]
-    huge = [f"{name}: {why}" for name, why in unfinished.items() if SCENARIOS[name].world.areas]
-    return [
+    huge = [
+        f"{name}: {why}"
+        for name, why in unfinished.items()
+        if name not in SCENARIOS or SCENARIOS[name].world.areas
+    ]
+    entries = [
         _entry(
             design_name,
             column,
@@ -172,6 +181,45 @@ def row(
         )
         for column in COLUMNS
     ]
+    return [
+        _of_livelock(entry, loop, False in ends) if entry.check == LIVELOCK else entry
+        for entry in entries
+    ]
+
+
+def _of_livelock(entry: MatrixEntry, loop: LoopKind | None, starves: bool) -> MatrixEntry:
+    """The cell of ``livelock``: which kind it is, or that it is declared."""
+    if entry.cell is MatrixCell.CLEAN and starves:
+        return evolve(entry, cell=MatrixCell.DECLARED)
+    return evolve(entry, loop=loop)
+
+
+def _hunt(
+    design_name: str,
+    design: Design,
+    effort: Effort,
+    stop: Callable[[], bool],
+    found: dict[str, Run],
+) -> set[str]:
+    """The checks of which a hunt met the witness; its finding is added to those found."""
+
+    def listen(event: HuntEvent) -> None:
+        if stop():
+            raise KeyboardInterrupt
+
+    plan = HuntPlan(
+        design_name,
+        Budget(seconds=effort.hunt_seconds),
+        design=design,
+        seed=effort.seed,
+        cpus=HUNT_CPUS,
+        variant=effort.variant,
+    )
+    result = hunt(plan, (listen,))
+    first = result.found
+    if first is not None and first.finding is not None:
+        found.setdefault(first.finding.check, first)
+    return set(result.statistics.seen)
 
 
 def _entry(
@@ -207,54 +255,23 @@ def _bounds_text(effort: Effort) -> str:
     return "; ".join(parts)
 
 
-def _with_each_fault(design_name: str, design: Design, effort: Effort) -> Iterator[Run]:
-    """A TD's life on one CPU with one allocation after the other failing, and so on."""
+def _found_with_faults(
+    design_name: str, design: Design, effort: Effort, stop: Callable[[], bool]
+) -> Iterator[tuple[str, Run]]:
+    """What each check finds in a TD's life on one CPU, one allocation after the other failing, and
+    so on; the run in which it alone listens.
+    """
+    told: set[str] = set()
     for kind, most in FAULTS.items():
         for index in range(most):
+            if stop():
+                return
             case = Case(design_name, SMALL_WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
-            yield Session(case.on_module(effort.variant), design, every_check=True).run_programs()
-
-
-def markdown(
-    entries: Sequence[MatrixEntry], command: str, links: Mapping[tuple[str, str], str]
-) -> str:
-    """The matrix as a page.
-
-    Args:
-        entries: all cells.
-        command: what made it.
-        links: for (design, check), where the reproducer is.
-    """
-    designs = list(dict.fromkeys(entry.design for entry in entries))
-    checks = list(dict.fromkeys(entry.check for entry in entries))
-    by_cell = {(entry.design, entry.check): entry for entry in entries}
-    lines = [
-        "# Which check finds something in which design",
-        "",
-        f"Made by `{command}`.",
-        "",
-        f"Each design: {entries[0].bounds}.",
-        "",
-        LEGEND,
-        "",
-        "| design | " + " | ".join(checks) + " |",
-        "|---" * (len(checks) + 1) + "|",
-    ]
-    for design in designs:
-        cells = [_cell(by_cell[design, check], links) for check in checks]
-        lines.append(f"| {design} | " + " | ".join(cells) + " |")
-    reasons = dict.fromkeys(
-        f"- {entry.design}: {entry.why}"
-        for entry in entries
-        if entry.cell is MatrixCell.UNKNOWN and entry.why
-    )
-    if reasons:
-        lines += ["", "## Unknown, and why", "", *reasons]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(entry: MatrixEntry, links: Mapping[tuple[str, str], str]) -> str:
-    if entry.cell is MatrixCell.FOUND:
-        link = links.get((entry.design, entry.check))
-        return f"[**found**]({link})" if link else "**found**"
-    return "clean" if entry.cell is MatrixCell.CLEAN else "?"
+            on_module = case.on_module(effort.variant)
+            shown = Session(on_module, design, every_check=True).run_programs()
+            for finding in shown.findings:
+                if finding.check not in told:
+                    alone = run(evolve(shown.case, checks=(finding.check,)), design)
+                    if alone.finding is not None:
+                        told.add(finding.check)
+                        yield finding.check, alone

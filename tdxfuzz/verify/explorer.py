@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.check.finding import Finding
 from tdxfuzz.run.effects import touched
 from tdxfuzz.run.observer import Observer, digest_of
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session
 from tdxfuzz.sim import (
     Cell,
     Cpu,
+    Nondeterminism,
     Simulator,
     StopRun,
     WaitLock,
@@ -23,6 +26,11 @@ from tdxfuzz.verify.sleep_sets import Asleep, CheckListener, Transition, still_a
 from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Worklist
 
 UNLIMITED = 1 << 30
+
+DIFFERS = (
+    "the same orders lead to another state: the design is not deterministic. Look for random numbers, "
+    "the time, threads, the order of a set, or state outside of cells."
+)
 
 
 class SeenBefore(StopRun):
@@ -68,6 +76,8 @@ class Explorer:
         self._chosen: tuple[bytes, int] | None = None
         self._chosen_at = self._stepped = self._idle = 0
         self._turned_round = False
+        self._findings = session.findings
+        self._found = 0
         self._asleep: Asleep = {}
         self._listener = CheckListener()
         self._pieces: dict[int, tuple[Cell, str]] = {}
@@ -155,10 +165,14 @@ class Explorer:
         while self._next < len(switches) and switches[self._next][0] <= sim.clock:
             target = sim.cpus[switches[self._next][1]]
             self._next += 1
+        if target is not None and not target.runnable:
+            raise Nondeterminism(DIFFERS)
         if target is None or self._next < len(switches):
             self.due = switches[self._next][0]
             return target
         self._observer.local.restore(branch.local)
+        if self._key() != branch.chosen[0]:
+            raise Nondeterminism(DIFFERS)
         self._budget = branch.budget
         self._chosen, self._chosen_at = branch.chosen, sim.clock
         self._stepped = self._idle = 0
@@ -219,6 +233,12 @@ class Explorer:
         if not self._turned_round:
             self._arrive(END)
 
+    def told(self, ended: Run) -> Sequence[Finding]:
+        """What the run has shown. If it turned round, what checks judge by its end does not count:
+        the runs that were there before came to an end of their own.
+        """
+        return ended.findings[: self._found] if self._turned_round else ended.findings
+
     def _turn_round(self) -> NoReturn:
         """What follows was explored already.
 
@@ -226,6 +246,7 @@ class Explorer:
             SeenBefore: through the simulator.
         """
         self._turned_round = True
+        self._found = len(self._findings)
         self._sim.stop(SeenBefore())
 
     def _arrive(self, key: bytes) -> None:

@@ -19,7 +19,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
 from tdxfuzz.run.result import Run
-from tdxfuzz.verify.search import StopRule, Verdict, verify
+from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts
 
 MOST_CALLS = 3
@@ -84,6 +84,7 @@ def sweep(
     cases: Iterator[Case],
     bounds: Bounds,
     progress: Callable[[SweepResult], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> SweepResult:
     """Search all orders of many cases within common bounds; go on after findings.
 
@@ -91,6 +92,7 @@ def sweep(
         cases: what to search.
         bounds: ``states`` bounds each case, ``seconds`` all of them together.
         progress: called after every case.
+        stop: as for :func:`tdxfuzz.verify.search.verify`.
     """
     swept = SweepResult()
     began = time.monotonic()
@@ -99,15 +101,20 @@ def sweep(
         if left is not None and left <= 0:
             swept.unfinished = f"the bound of {bounds.seconds:g} s was reached"
             break
-        verified = verify(case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET)
+        verified = verify(
+            case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET, stop=stop
+        )
         _add(swept.counts, verified.counts)
         swept.counts.seconds = time.monotonic() - began
         for bucket, run in verified.firsts.items():
             swept.firsts.setdefault(bucket, run)
-        if verified.why == "interrupted":
+        if verified.why == INTERRUPTED:
             swept.unfinished = verified.why
             break
         swept.cases += 1
+        if stop():
+            swept.unfinished = INTERRUPTED
+            break
         swept.unfinished = swept.unfinished or verified.why
         if progress is not None:
             progress(swept)

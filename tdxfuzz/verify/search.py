@@ -35,6 +35,7 @@ WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
 """The check whose witness must have occurred, or the search has shown nothing."""
 
+INTERRUPTED = "interrupted"
 
 FEW = 1
 """A search of all orders begins with those of so few preemptions: they are soon gone through,
@@ -63,8 +64,10 @@ class VerifyResult:
     keeps an unknown verdict from being a pass. ``firsts`` has the first run for each check
     that found something, or for each bucket, where the search went on for those.
 
-    ``ends`` says whether every order ends, None where that is not known; ``loop`` is the kind of
-    loop that was found. A pass with ``starves`` has orders that do not end, as the design declares.
+    ``ends`` says whether every order ends, be it with a finding; None where that is not known.
+    ``loop`` is the kind of loop that was found. With ``starves`` there are orders that do not end,
+    as the design declares. ``cut_off`` is a run that was at its step bound, and went on in a fair
+    order: it keeps the verdict from being a pass, even if it came to an end there.
     """
 
     verdict: Verdict
@@ -76,6 +79,7 @@ class VerifyResult:
     ends: bool | None = None
     loop: LoopKind | None = None
     starves: bool = False
+    cut_off: Run | None = None
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
@@ -99,6 +103,7 @@ def verify(
     worklist: Worklist | None = None,
     counts: SearchCounts | None = None,
     until: StopRule = StopRule.FINDING,
+    stop: Callable[[], bool] = lambda: False,
 ) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -110,6 +115,8 @@ def verify(
         worklist: where an earlier search stopped; it is changed.
         counts: the counts of that search.
         until: what ends it before all orders were tried.
+        stop: asked after every run whether the user has interrupted it. An exception in the middle
+            of a run would leave a worklist from which no search may go on.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -119,20 +126,23 @@ def verify(
     counts = counts or SearchCounts()
     why = ""
     firsts: dict[str, Run] = {}
+    cut_off: Run | None = None
     if bounds.preemptions is None and until is StopRule.FINDING and not counts.schedules:
         few = Worklist()
         within = evolve(bounds, preemptions=FEW)
-        why, firsts = _search(case, design, within, progress, few, counts, until)
+        why, firsts, cut_off = _search(case, design, within, progress, few, counts, until, stop)
         if not firsts:
             counts.begin_again()
             worklist.accesses, worklist.contended = few.accesses, few.contended
             worklist.loops = few.loops
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
-        why, firsts = _search(case, design, bounds, progress, worklist, counts, until)
+        why, firsts, cut_off = _search(
+            case, design, bounds, progress, worklist, counts, until, stop
+        )
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
-        alone = until is StopRule.EVERY_CHECK
+        alone = until is not StopRule.FINDING
         loops = loops_in(worklist, case, design, finished=not why, alone=alone)
     if loops.shown is not None and loops.shown.finding is not None:
         finding = loops.shown.finding
@@ -140,15 +150,26 @@ def verify(
         firsts.setdefault(finding.check if every_check else finding.bucket, loops.shown)
     found = next(iter(firsts.values()), None)
     if found is not None:
-        ends = None if loops.shown is None else False
-        return VerifyResult(Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind)
+        finished = not why and until is not StopRule.FINDING
+        ends = _ends(loops, finished)
+        return VerifyResult(
+            Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind, loops.declared
+        )
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
-        return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why)
-    ends = None if loops.ignored else not loops.declared
-    return VerifyResult(Verdict.PASS, bounds, counts, ends=ends, starves=loops.declared)
+        return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off)
+    return VerifyResult(
+        Verdict.PASS, bounds, counts, ends=_ends(loops, finished=True), starves=loops.declared
+    )
+
+
+def _ends(loops: Loops, finished: bool) -> bool | None:
+    """Whether every order ends; None: that is not known."""
+    if loops.shown is not None or loops.declared:
+        return False
+    return True if finished and not loops.ignored else None
 
 
 def _search(
@@ -159,10 +180,12 @@ def _search(
     worklist: Worklist,
     counts: SearchCounts,
     until: StopRule,
-) -> tuple[str, dict[str, Run]]:
-    """Until nothing is left to do, or something ends it: what did, and the first runs that
-    found something. ``worklist`` and ``counts`` are changed.
+    stop: Callable[[], bool],
+) -> tuple[str, dict[str, Run], Run | None]:
+    """Until nothing is left to do, or something ends it: what did, the first runs that found
+    something, and one that did not end. ``worklist`` and ``counts`` are changed.
     """
+    cut_off: Run | None = None
     began = time.monotonic() - counts.seconds
     firsts: dict[str, Run] = {}
     every_check = until is StopRule.EVERY_CHECK
@@ -172,29 +195,28 @@ def _search(
         branch = worklist.todo.pop()
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
-        try:
-            ended = session.run_programs()
-        except KeyboardInterrupt:
-            worklist.todo.append(branch)
-            return "interrupted", firsts
+        ended = session.run_programs()
         counts.schedules += 1
         counts.seen |= ended.seen
         counts.seconds = time.monotonic() - began
         if progress is not None:
             progress(counts, len(worklist.todo))
+        findings = explorer.told(ended)
         if every_check:
-            for finding in ended.findings:
+            for finding in findings:
                 if finding.check not in firsts:
                     firsts[finding.check] = _as_case(ended, design, (finding.check,))
-        elif ended.finding is not None and ended.finding.bucket not in firsts:
-            firsts[ended.finding.bucket] = _as_case(ended, design, case.checks)
+        elif findings and findings[0].bucket not in firsts:
+            firsts[findings[0].bucket] = _as_case(ended, design, case.checks)
         if firsts and until is StopRule.FINDING:
             break
         explorer.ended()
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
-            why = f"a run reached its bound of {case.steps} steps"
+            why, cut_off = _beyond(ended, design)
+            if cut_off.finding is not None:
+                firsts.setdefault(cut_off.finding.bucket, cut_off)
         if worklist.must_begin_again(counts.schedules):
             worklist.begin_again(counts.schedules)
             counts.begin_again()
@@ -202,4 +224,15 @@ def _search(
             why = f"the bound of {bounds.states:,} states was reached"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = f"the bound of {bounds.seconds:g} s was reached"
-    return why, firsts
+        if stop() and worklist.todo:
+            why = INTERRUPTED
+    return why, firsts, cut_off
+
+
+def _beyond(ended: Run, design: Design) -> tuple[str, Run]:
+    """A run at its step bound goes on in a fair order: what keeps the verdict from being a pass,
+    and the longer run.
+    """
+    longer = run(ended.case, design)
+    how = "does not end" if longer.cut_off is not None else "ends in a fair order only"
+    return f"a run of more than {ended.case.steps} steps {how}", longer

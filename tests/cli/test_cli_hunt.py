@@ -206,6 +206,14 @@ def test_a_design_file_that_raises_is_an_error(invoke: Invoke) -> None:
     assert "mine.py: raised ModuleNotFoundError when loaded" in answer.err
 
 
+def test_several_designs_share_the_time(invoke: Invoke) -> None:
+    answer = invoke("hunt", "merged", "v6", "--seed", 1, "--time", "0.4s")
+    first, second = (line for line in answer.out.splitlines() if line.startswith("hunting"))
+    assert first.endswith("up to 0.2 s")
+    left = float(second.split()[-2])
+    assert left <= 0.2
+
+
 def test_a_hunt_that_is_interrupted_reports_what_it_did(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

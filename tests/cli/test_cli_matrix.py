@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import Invoke
-from tdxfuzz.survey.matrix import COLUMNS
+from tdxfuzz.cli import matrix
+from tdxfuzz.survey.matrix import COLUMNS, MatrixEntry
+from tdxfuzz.survey.matrix import row as real
 from tiers import slow
 
 QUICK = ("--scenario", "zap-remap", "--time", "4s")
@@ -33,6 +37,24 @@ def test_json_has_every_cell_with_its_bounds(invoke: Invoke) -> None:
     assert isinstance(cells, list)
     assert [cell["check"] for cell in cells] == list(COLUMNS)
     assert all("on the module variant ranges-ex" in cell["bounds"] for cell in cells)
+
+
+@slow
+def test_ctrl_c_ends_it_with_what_there_is(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str, *arguments: Any) -> list[MatrixEntry]:
+        if name == "merged":
+            signal.raise_signal(signal.SIGINT)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(matrix, "row", interrupted)
+    options = ("--scenario", "zap-zap", "--time", "1s", "--format", "json")
+    answer = invoke("matrix", "v6", "merged", "v5", *options)
+    assert answer.code == 3
+    cells = answer.json["cells"]
+    assert isinstance(cells, list)
+    assert list(dict.fromkeys(cell["design"] for cell in cells)) == ["v6", "merged"]
+    assert {cell["verdict"] for cell in cells if cell["design"] == "merged"} == {"unknown"}
+    assert answer.json["not_begun"] == ["v5"]
 
 
 @slow

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import Invoke
-from tdxfuzz.cli import verify
+from tdxfuzz.cli import verify, verify_scenario
+from tdxfuzz.verify.search import VerifyResult
+from tdxfuzz.verify.search import verify as verify_case
+from tdxfuzz.verify.worklist import SearchCounts
 from tiers import slow
 
 SMALL = ("--scenario", "zap-zap")
@@ -20,7 +26,8 @@ def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
     assert answer.code == 0
     assert re.fullmatch(
         r"v6 zap-zap: pass \(every order ends\): all orders, 116 states, 197 transitions, "
-        r"76 schedules, depth 11, 2 final states, [\d.]+ s\n",
+        r"76 schedules, depth 11, 2 final states, [\d.]+ s\n"
+        r"not covered: more than 2 CPUs; 2MB pages; running vCPUs; faults; weaker memory order\n",
         answer.out,
     )
 
@@ -84,6 +91,123 @@ def test_a_broken_checkpoint_is_one_clear_error(invoke: Invoke) -> None:
     assert answer.err.count("\n") == 1
 
 
+def lines_after(text: str, head: str) -> list[str]:
+    """The lines that follow the one that begins so."""
+    lines = text.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith(head)) :]
+
+
+def test_a_bug_that_several_scenarios_show_is_shown_once(invoke: Invoke) -> None:
+    answer = invoke("verify", "hint", "--scenario", "zap-zap", "--scenario", "map-zap")
+    assert answer.code == 1
+    assert answer.out.count("Reproduce with: ") == 1
+    assert "  pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range: see zap-zap, " in answer.out
+    assert lines_after(answer.out, "scenario ") == [
+        "scenario  hint",
+        "zap-zap   FAIL pamt-in-use",
+        "map-zap   FAIL pamt-in-use",
+    ]
+
+
+def test_json_refers_to_the_reproducer_that_was_written(invoke: Invoke) -> None:
+    names = ("--scenario", "zap-zap", "--scenario", "map-zap")
+    answer = invoke("verify", "hint", *names, "--format", "json")
+    rows = answer.json["results"]
+    assert isinstance(rows, list)
+    (first,), (again,) = (row["findings"] for row in rows)
+    assert first == again
+    assert first["first_in"] == "zap-zap"
+
+
+def test_fail_fast_ends_at_the_first_finding(invoke: Invoke) -> None:
+    names = ("--scenario", "zap-zap", "--scenario", "map-zap")
+    answer = invoke("verify", "hint", "v6", *names, "--fail-fast", "--format", "json")
+    assert answer.code == 1
+    rows = answer.json["results"]
+    assert isinstance(rows, list)
+    assert [row["verdict"] for row in rows] == ["fail", "unknown", "unknown", "unknown"]
+    assert {row["why"] for row in rows[1:]} == {"not begun"}
+
+
+def test_what_a_pass_does_not_cover_is_one_line(invoke: Invoke) -> None:
+    names = ("--scenario", "zap-zap", "--scenario", "map-zap")
+    answer = invoke("verify", "v6", *names, "--preemptions", 1)
+    assert answer.code == 0
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("not covered: ")]
+    assert line == (
+        "not covered: more than 2 CPUs; more than 1 preemption; 2MB pages; running vCPUs; faults; "
+        "weaker memory order"
+    )
+
+
+def test_json_says_what_each_verdict_covers(invoke: Invoke) -> None:
+    names = ("--scenario", "zap-zap", "--scenario", "split-map")
+    answer = invoke("verify", "v6", *names, "--preemptions", 0, "--format", "json")
+    rows = answer.json["results"]
+    assert isinstance(rows, list)
+    small, huge = (row["covers"] for row in rows)
+    assert small["cpus"] == 2
+    assert small["preemptions"] == 0
+    assert (small["huge_pages"], huge["huge_pages"]) == (False, True)
+    assert small["running_vcpus"] is False
+    assert small["faults"] == []
+    assert {"refcount", "livelock"} <= set(small["checks"])
+    assert small["memory"] == "sequentially consistent"
+
+
+class Interrupts:
+    """A search in which Ctrl-C comes during a run, once there were some."""
+
+    def __init__(self, runs: int) -> None:
+        self.left = runs
+
+    def __call__(self, *arguments: Any, **options: Any) -> VerifyResult:
+        case, design, bounds, _, *kept = arguments
+
+        def count(counts: SearchCounts, todo: int) -> None:
+            self.left -= 1
+            if self.left == 0:
+                signal.raise_signal(signal.SIGINT)
+
+        return verify_case(case, design, bounds, count, *kept, **options)
+
+
+def test_the_first_ctrl_c_ends_all_with_what_there_is(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_scenario, "verify", Interrupts(100))
+    names = ("--scenario", "zap-zap", "--scenario", "map-zap")
+    answer = invoke("verify", "v6", "merged", *names, "--format", "json")
+    assert answer.code == 3
+    rows = answer.json["results"]
+    assert isinstance(rows, list)
+    assert [row["verdict"] for row in rows] == ["pass", "unknown", "unknown", "unknown"]
+    assert [row["why"] for row in rows] == ["", "interrupted", "not begun", "not begun"]
+
+
+def test_an_interrupted_search_goes_on_from_its_checkpoint(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("verify", "v6", *SMALL, "--checkpoint", "kept", "--format", "json")
+    monkeypatch.setattr(verify_scenario, "verify", Interrupts(30))
+    assert invoke(*command).code == 3
+    assert list(Path("kept").iterdir())
+    monkeypatch.setattr(verify_scenario, "verify", verify_case)
+    rows = invoke(*command).json["results"]
+    assert isinstance(rows, list)
+    (row,) = rows
+    assert not list(Path("kept").iterdir())
+    assert (row["verdict"], row["final_states"]) == ("pass", 2)
+
+
+def test_the_time_is_that_of_all_scenarios_together(invoke: Invoke) -> None:
+    began = time.monotonic()
+    answer = invoke("verify", "merged", "v6", "hint", "--full", "--time", "1.5s")
+    assert time.monotonic() - began < 20
+    assert answer.code in (1, 3)
+    assert "not begun" in answer.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,7 +234,7 @@ def test_hostile_calls_are_combined_after_each_setup(invoke: Invoke) -> None:
     assert answer.code == 3
     (result,) = json.loads(answer.out)["results"]
     assert (result["scenario"], result["verdict"]) == ("bare", "unknown")
-    assert result["why"] == "the bound of 0.01 s was reached"
+    assert result["why"] == "the time was over"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tdxfuzz.host.design import AtomicT, PageCache, RefcountLayer
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.session import run
 from tdxfuzz.survey.matrix import (
     COLUMNS,
@@ -9,11 +11,14 @@ from tdxfuzz.survey.matrix import (
     Effort,
     MatrixCell,
     MatrixEntry,
-    markdown,
     row,
 )
+from tdxfuzz.survey.matrix_page import markdown
+from tdxfuzz.verify.loops import LIVELOCK
+from tdxfuzz.verify.progress import LoopKind
 from tiers import slow
 
+NO_HUNT = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("zap-remap",))
 BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
 
 
@@ -89,3 +94,79 @@ def test_the_page_shows_cells_links_and_reasons() -> None:
     assert "| good | clean | ? |" in page
     assert "| bad | [**found**](bad.tdx.toml) | clean |" in page
     assert page.endswith("## Unknown, and why\n\n- good: never: a loop\n")
+
+
+def test_the_page_says_which_kind_of_loop_it_is() -> None:
+    entries = [
+        MatrixEntry("one", "livelock", MatrixCell.FOUND, "bounds", loop=LoopKind.STARVATION),
+        MatrixEntry("two", "livelock", MatrixCell.DECLARED, "bounds"),
+    ]
+    page = markdown(entries, "tdxfuzz matrix", {("one", "livelock"): "one.tdx.toml"})
+    assert "| one | [**starvation**](one.tdx.toml) |" in page
+    assert "| two | declared |" in page
+
+
+class Accepts(Merged):
+    """Waits in a way that may starve, and says so."""
+
+    may_starve = "try-locks"
+
+    def setup(self) -> None:
+        super().setup()
+        self.busy = self.atomic("busy")
+        self.other = self.atomic("other")
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.take(self.busy, self.other)
+        super().put(pfn, hint)
+        self.give()
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.take(self.other, self.busy)
+        result = super().get(pfn, cache)
+        self.give()
+        return result
+
+    def take(self, first: AtomicT, second: AtomicT) -> None:
+        while True:
+            if first.cmpxchg(0, 1) == 0:
+                if second.cmpxchg(0, 1) == 0:
+                    return
+                first.set(0)
+            self.cpu_relax()
+
+    def give(self) -> None:
+        self.busy.set(0)
+        self.other.set(0)
+
+
+class DoesNotAccept(Accepts):
+    """The same, undeclared."""
+
+    may_starve = ""
+
+
+def livelock_cell(design: type[RefcountLayer]) -> MatrixEntry:
+    (entry,) = [entry for entry in row(design.__name__, design, NO_HUNT) if entry.check == LIVELOCK]
+    return entry
+
+
+@slow
+def test_the_livelock_cell_is_decided_without_a_retry_loop() -> None:
+    assert cells("v6", NO_HUNT)["livelock"].cell is MatrixCell.CLEAN
+
+
+@slow
+def test_the_livelock_cell_says_what_was_declared_and_what_was_found() -> None:
+    assert livelock_cell(Accepts).cell is MatrixCell.DECLARED
+    found = livelock_cell(DoesNotAccept)
+    assert (found.cell, found.loop) == (MatrixCell.FOUND, LoopKind.STARVATION)
+
+
+def test_interrupted_cells_are_unknown_and_say_so() -> None:
+    runs = iter(range(100))
+    entries = {
+        entry.check: entry for entry in row("v6", None, BRIEF, stop=lambda: next(runs, 100) >= 20)
+    }
+    assert {entry.cell for entry in entries.values()} == {MatrixCell.UNKNOWN}
+    assert entries["refcount"].why == "zap-remap: interrupted; faults and hunt: interrupted"

@@ -12,6 +12,8 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.case.world import World
+from tdxfuzz.host.design import PageCache
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.observer import digest_of
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import SharedState
@@ -164,6 +166,34 @@ def test_a_bug_is_found_and_replays_by_itself(name: str, design: str, bucket: st
     finding = run(verified.found.case).finding
     assert finding is not None
     assert finding.bucket == bucket
+
+
+class ReadsWhatItWrites(Merged):
+    """A put that takes its lock for writing, and once more for reading."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.slots = self.rwlock("slots")
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        with self.slots.read():
+            pass
+        return super().get(pfn, cache)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        with self.slots.write(), self.slots.read():
+            pass
+        super().put(pfn, hint)
+
+
+@pytest.mark.parametrize("until", list(StopRule))
+def test_what_is_judged_at_the_end_is_not_said_of_a_run_that_was_cut_off(until: StopRule) -> None:
+    """A run that comes to a state met before ends early: in full, it shows a deadlock."""
+    verified = verify(
+        scenario("map-zap", ReadsWhatItWrites.__name__), ReadsWhatItWrites, until=until
+    )
+    assert verified.verdict is Verdict.FAIL
+    assert "deadlock" in {name.split("/")[0] for name in verified.firsts}
 
 
 def test_every_check_can_find_something_of_its_own() -> None:

@@ -1,0 +1,1 @@
+"""``python -m benchmarks.orders``: ``verify`` held against a search without any reduction."""

@@ -1,0 +1,227 @@
+"""One scenario under one design, searched by ``tdxfuzz verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import define, evolve, field, frozen
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.cli.design_arg import Chosen
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.report import STYLES, counts_document
+from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.repro.words import counted
+from tdxfuzz.sim import OutOfTime, time_limit
+from tdxfuzz.verify.checkpoint import CheckpointError, load, save
+from tdxfuzz.verify.covers import Covers, covers
+from tdxfuzz.verify.search import INTERRUPTED, Verdict, VerifyResult, verify
+from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+
+SLACK = 1.0
+"""Seconds that a run may take when the time is over: it is stopped then, and the search is lost."""
+
+
+@frozen
+class Checkpoint:
+    """The file in which an unfinished search is kept, and what it must be of."""
+
+    path: Path
+    identity: str
+
+    @classmethod
+    def of(
+        cls, folder: Path, design: Chosen, scenario: str, case: Case, bounds: Bounds
+    ) -> Checkpoint:
+        """The file of a scenario under a design in a folder."""
+        digest = "" if design.file is None else design.file.sha256
+        cpus, variant = case.world.cpus, case.world.module_variant
+        return cls(
+            folder / f"{design.name}-{scenario}-{cpus}.verify.gz",
+            f"{design.name} {digest} {scenario} {cpus} CPUs, {bounds}, {variant}",
+        )
+
+
+@define
+class ScenarioJob:
+    """A search that can go on, and its result so far.
+
+    What it remembers is not whole, and not kept, if an exception has ended it within a run.
+    ``bounds`` are without time: each call of :meth:`search` has its own, ``enough`` if the command
+    line gives no bound at all.
+    """
+
+    design: Chosen
+    scenario: str
+    case: Case
+    bounds: Bounds
+    output: Output
+    enough: float | None
+    checkpoint: Checkpoint | None
+    result: VerifyResult
+    begun: bool = False
+    is_unfinished: bool = False
+    _is_whole: bool = True
+    _worklist: Worklist = field(factory=Worklist)
+    _counts: SearchCounts = field(factory=SearchCounts)
+    _findings: list[Mapping[str, object]] = field(factory=list)
+    _cut_off: list[str] = field(factory=list)
+
+    @classmethod
+    def new(
+        cls,
+        design: Chosen,
+        scenario: str,
+        case: Case,
+        bounds: Bounds,
+        output: Output,
+        enough: float | None,
+        folder: Path | None,
+    ) -> ScenarioJob:
+        """A search that has not begun; ``folder`` keeps checkpoints, if it is given."""
+        kept = None if folder is None else Checkpoint.of(folder, design, scenario, case, bounds)
+        result = VerifyResult(Verdict.UNKNOWN, bounds, SearchCounts(), why=NOT_BEGUN)
+        return cls(design, scenario, case, bounds, output, enough, kept, result)
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.result.verdict
+
+    @property
+    def why(self) -> str:
+        return self.result.why
+
+    @property
+    def covers(self) -> Covers:
+        return covers(self.case, self.bounds)
+
+    @property
+    def ends(self) -> bool | str | None:
+        """Whether every order ends; within a bound on preemptions only that is known."""
+        bounded = self.bounds.preemptions is not None
+        return "within-bound" if self.result.ends and bounded else self.result.ends
+
+    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+        """Begin, or go on.
+
+        Raises:
+            UsageProblem: the checkpoint is not of this search, or cannot be read.
+            HarnessError: the design misused the harness, or raised.
+        """
+        if not self.begun and self.checkpoint is not None:
+            self._continue_from(self.checkpoint)
+        self.begun = True
+        longest = self.enough if seconds is None else seconds
+        until = None if longest is None else self._counts.seconds + longest
+        bounds = evolve(self.bounds, seconds=until)
+        try:
+            with time_limit(None if longest is None else longest + SLACK):
+                result = verify(
+                    self.case,
+                    self.design.design,
+                    bounds,
+                    self._progress,
+                    self._worklist,
+                    self._counts,
+                    stop=stop,
+                )
+        except OutOfTime:
+            self._is_whole = False
+            result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=OUT_OF_TIME)
+        except KeyboardInterrupt:
+            self._is_whole = False
+            result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=INTERRUPTED)
+        timed_out = until is not None and self._counts.seconds >= until
+        self.is_unfinished = (
+            timed_out
+            and self._is_whole
+            and result.verdict is Verdict.UNKNOWN
+            and result.why != INTERRUPTED
+        )
+        if self.is_unfinished:
+            result = evolve(result, why=result.why if seconds is None else OUT_OF_TIME)
+        self.result = result
+
+    def report(self, findings: Findings) -> None:
+        """Print the verdict and the finding; keep what is unfinished."""
+        self.output.line(self._summary(), style=STYLES[self.verdict])
+        found = self.result.found
+        if found is not None and found.finding is not None:
+            bucket = found.finding.bucket
+            self._findings.append(findings.add(found, bucket, self.design, self.scenario))
+        if self.result.cut_off is not None and self.result.cut_off.cut_off is not None:
+            self._cut_off = findings.add_cut_off(self.result.cut_off, self.design)
+        if self.checkpoint is None or not self._is_whole:
+            return
+        path = self.checkpoint.path
+        if self.verdict is Verdict.UNKNOWN and self._worklist.todo:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(path, self.checkpoint.identity, self._worklist, self._counts)
+            self.output.line(
+                f"{self.scenario}: unfinished, kept in {path}; the same command continues it"
+            )
+        else:
+            path.unlink(missing_ok=True)
+
+    def kind_of_verdict(self) -> str:
+        found = self.result.found
+        if self.verdict is Verdict.FAIL and found is not None and found.finding is not None:
+            kind = "" if self.result.loop is None else f" ({self.result.loop.value})"
+            return f"FAIL {found.finding.check}{kind}"
+        if self.result.starves:
+            return "pass (starves, as declared)"
+        return self.verdict.value
+
+    def document(self) -> Mapping[str, object]:
+        return {
+            "design": self.design.name,
+            "scenario": self.scenario,
+            "verdict": self.verdict.value,
+            "why": self.why,
+            "bounds": str(self.bounds),
+            "covers": self.covers.document(),
+            "ends": self.ends,
+            "loop": None if self.result.loop is None else self.result.loop.value,
+            "starves": self.result.starves,
+            **counts_document(self.result.counts),
+            "final_states": len(self.result.counts.finals),
+            "findings": self._findings,
+            "cut_off": self._cut_off,
+        }
+
+    def _continue_from(self, checkpoint: Checkpoint) -> None:
+        path = checkpoint.path
+        if path.exists():
+            try:
+                self._worklist, self._counts = load(path, checkpoint.identity)
+            except CheckpointError as error:
+                raise UsageProblem(f"{error}; remove the file to start again") from None
+            self.output.line(
+                f"{self.scenario}: continued from {path}, {self._counts.states:,} states"
+            )
+
+    def _progress(self, counts: SearchCounts, todo: int) -> None:
+        self.output.progress(
+            f"{self.design.name} {self.scenario}: {counts.states:,} states, "
+            f"{counts.transitions:,} transitions, {counts.schedules:,} schedules, {todo:,} to do"
+        )
+
+    def _summary(self) -> str:
+        result, counts = self.result, self.result.counts
+        why = f" ({result.why})" if result.why else ""
+        if result.loop is not None:
+            why = f" ({result.loop.value}: some orders do not end)"
+        elif result.starves:
+            why = " (some orders do not end, as the design declares)"
+        elif result.ends and self.bounds.preemptions is None:
+            why = " (every order ends)"
+        elif result.ends:
+            why = " (every order within the bound ends)"
+        return (
+            f"{self.design.name} {self.scenario}: {result.verdict.value}{why}: {self.bounds}, "
+            f"{counted(counts.states, 'state')}, {counted(counts.transitions, 'transition')}, "
+            f"{counted(counts.schedules, 'schedule')}, depth {counts.depth}, "
+            f"{counted(len(counts.finals), 'final state')}, {counts.seconds:.1f} s"
+        )

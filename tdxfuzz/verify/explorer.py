@@ -28,8 +28,8 @@ from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Work
 UNLIMITED = 1 << 30
 
 DIFFERS = (
-    "the same orders lead to another state: the design is not deterministic. Look for random numbers, "
-    "the time, threads, the order of a set, or state outside of cells."
+    "the same order leads to another state: the design is not deterministic. Look for random "
+    "numbers, the time, threads, the order of a set, or state outside of cells."
 )
 
 

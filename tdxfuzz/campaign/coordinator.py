@@ -45,6 +45,7 @@ from tdxfuzz.campaign.task import (
 from tdxfuzz.campaign.workers import FinishedTask, Workers, rss_of
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
+from tdxfuzz.run.cut_off import CUT_OFF
 
 TICK = 0.5
 SAMPLE_SECONDS = 5.0
@@ -292,7 +293,7 @@ class Coordinator:
                 self._to_shrink.append(ShrinkTask(found.design, found.bucket, found.original))
 
     def _muted(self, design: str) -> Sequence[str]:
-        return sorted({b.partition("/")[0] for d, b in self._buckets if d == design})
+        return sorted({b.partition("/")[0] for d, b in self._buckets if d == design} - {CUT_OFF})
 
     def _sample_if_due(self) -> None:
         if time.monotonic() - self._last_sample >= SAMPLE_SECONDS:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.store import Store, StoredFinding
+from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of
 
 PASS, FAIL, UNKNOWN, ERROR = "pass", "fail", "unknown", "error"
@@ -52,10 +53,12 @@ class DesignSummary:
     @property
     def verdict(self) -> str:
         """Of the design as a whole."""
-        if self.findings:
+        if any(finding.check != CUT_OFF for finding in self.findings):
             return FAIL
         if self.cut_off:
             return ERROR
+        if self.findings:
+            return UNKNOWN
         vacuous = any(self.cell(check) == UNKNOWN for check in self.checks)
         return UNKNOWN if vacuous else PASS
 
@@ -66,6 +69,8 @@ class DesignSummary:
             return f"cut off: {self.cut_off}"
         if not self.cases:
             return "not hunted yet"
+        if self.findings and self.verdict == UNKNOWN:
+            return f"{self.discarded:,} runs did not end"
         never = [check for check in self.checks if self.cell(check) == UNKNOWN]
         return f"vacuous: {', '.join(never)} never had anything to check" if never else ""
 

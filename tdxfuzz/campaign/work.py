@@ -27,6 +27,7 @@ from tdxfuzz.campaign.task import (
 )
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines.draw import runs_of
+from tdxfuzz.engines.hunt import check_harness
 from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.mutate import cross, mutate
@@ -34,6 +35,7 @@ from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.write import case_to_toml, to_toml
+from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.footprint import Conflicts
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, SetupError, run
@@ -91,8 +93,9 @@ def _hunt(task: HuntTask, subject: Subject, design: Design) -> HuntAnswer:
     began = time.monotonic()
     error = ""
     try:
-        for attempt in islice(runs, plan.budget.cases):
-            counts.add(attempt)
+        for number, attempt in enumerate(islice(runs, plan.budget.cases), 1):
+            is_new = counts.add(attempt)
+            check_harness(attempt, number, worlds.design, is_new)
     except HarnessError as raised:
         error = str(raised)
     return counts.answer(time.monotonic() - began, error)
@@ -132,18 +135,20 @@ class _HuntCounts:
         self._sightings: OrderedDict[str, tuple[Run, int]] = OrderedDict()
         self._times: Counter[str] = Counter()
 
-    def add(self, attempt: Run) -> None:
-        """Count a run."""
+    def add(self, attempt: Run) -> bool:
+        """Count a run; whether it has shown a bucket for the first time."""
         self._statistics.add(attempt)
         fresh = set(features_of(attempt)) - self.known
         if fresh and len(self._interesting) < MOST_ENTRIES:
             self._keep(attempt)
             self.known |= fresh
-        if attempt.finding is not None:
-            bucket = attempt.finding.bucket
+        if attempt.shown is not None:
+            bucket = attempt.shown.bucket
             self._times[bucket] += 1
             if bucket not in self._sightings:
                 self._sightings[bucket] = (attempt, self._statistics.cases)
+                return True
+        return False
 
     def answer(self, seconds: float, error: str) -> HuntAnswer:
         """All of it; ``error`` says why the hunt ended early, if it did."""
@@ -176,17 +181,17 @@ class _HuntCounts:
 
     def _sighting(self, bucket: str) -> Sighting:
         found, cases = self._sightings[bucket]
-        assert found.finding is not None
-        case = found.case
+        assert found.shown is not None
+        case, message = found.case, found.shown.message
         reproducer = Reproducer(
             case,
-            Expect(bucket, found.finding.message, case.checks),
+            Expect(bucket, message, case.checks),
             Origin(case.operations, found.preemptions, self._engine(), self._task.seed),
             self._subject.design_file,
         )
         return Sighting(
             bucket=bucket,
-            message=found.finding.message,
+            message=message,
             text=to_toml(reproducer),
             operations=case.operations,
             preemptions=found.preemptions,
@@ -210,6 +215,8 @@ def features_in(case: Case, design: Design) -> tuple[int, ...]:
 
 def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     before = parse(task.text)
+    if before.expect.check == CUT_OFF:
+        return ShrinkAnswer(error="a run that does not end is kept as it was found")
     found = run(before.case, design)
     if found.finding is None or found.finding.bucket != task.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket

@@ -78,8 +78,8 @@ def hunt_with_engine(
     try:
         with time_limit(plan.budget.seconds):
             for attempt in runs_of(plan, Random(plan.seed), engine, Worlds(plan.design)):
-                log.add(attempt)
-                _check_harness(attempt, log.statistics.cases, plan.design)
+                is_new = log.add(attempt)
+                check_harness(attempt, log.statistics.cases, plan.design, is_new)
                 if log.is_over:
                     break
     except OutOfTime:
@@ -104,8 +104,8 @@ class HuntLog:
         self._findings: dict[str, Found] = {}
         self._cut_off: dict[str, Run] = {}
 
-    def add(self, attempt: Run) -> None:
-        """Count a run."""
+    def add(self, attempt: Run) -> bool:
+        """Count a run; whether it has shown a bucket for the first time."""
         statistics = self.statistics
         statistics.seconds = time.monotonic() - self._began
         statistics.add(attempt)
@@ -114,7 +114,8 @@ class HuntLog:
         if attempt.cut_off is not None:
             self._cut_off.setdefault(attempt.cut_off.bucket, attempt)
         finding = attempt.finding
-        if finding is not None and finding.bucket not in self._findings:
+        is_new = finding is not None and finding.bucket not in self._findings
+        if finding is not None and is_new:
             found = Found(attempt, statistics.cases, statistics.seconds)
             self._findings[finding.bucket] = found
             for listener in self._listeners:
@@ -122,6 +123,7 @@ class HuntLog:
         self.is_over = (finding is not None and not self._plan.is_hostile) or (
             self._plan.budget.is_spent(statistics.seconds, statistics.cases)
         )
+        return is_new
 
     def result(self, interrupted: bool) -> HuntResult:
         """The end of the hunt."""
@@ -129,16 +131,17 @@ class HuntLog:
         return HuntResult(self.statistics, self._findings, interrupted, self._cut_off)
 
 
-def _check_harness(attempt: Run, cases: int, design: Design) -> None:
-    """Whether the harness can be believed: a run with a finding shows it again; and of the first
-    runs, and some of the later ones, that two runs make the same steps, and that the model's tables
-    are at one after every call.
+def check_harness(attempt: Run, cases: int, design: Design, is_new: bool) -> None:
+    """Whether the harness can be believed. A run that ``is_new``, because it has shown a bucket
+    first, shows it again. Of the first runs, and of some later ones, two make the same steps, and
+    the model's tables are at one after every call.
 
     Raises:
-        HarnessError: they are not.
+        HarnessError: it is not so.
     """
     if attempt.finding is not None:
-        confirm(attempt, design)
+        if is_new:
+            confirm(attempt, design)
     elif attempt.cut_off is None and (cases & (cases - 1) == 0 or cases % CHECK_HARNESS_EVERY == 1):
         _check_run(attempt, design)
 

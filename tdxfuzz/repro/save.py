@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, write
-from tdxfuzz.run.blame import HANG, DesignError
+from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.sim import Trace
@@ -62,12 +62,17 @@ def save(
 
 
 def _again(best: Run, design: Design) -> Run:
-    """The run with its trace. One that hung is left as it was, because it would hang again."""
-    if best.finding is not None and best.finding.check == HANG:
-        return best if best.trace is not None else evolve(best, trace=Trace())
+    """The run with its trace. What ended in a design's error stays that, though a design that is
+    not deterministic may show something else. One that hung is not run, or it would hang again.
+    """
+    finding = best.finding
+    is_error = finding is not None and finding.check in (CRASH, HANG)
+    if is_error and best.trace is None and finding is not None and finding.check == HANG:
+        return evolve(best, trace=Trace())
     try:
-        return run(best.case, design, traced=True)
+        again = run(best.case, design, traced=True)
     except DesignError as error:
         if error.run is None:
             raise
-        return error.run if error.run.trace is not None else evolve(error.run, trace=Trace())
+        again = error.run if error.run.trace is not None else evolve(error.run, trace=Trace())
+    return evolve(again, findings=best.findings) if is_error else again

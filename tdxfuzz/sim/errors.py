@@ -37,7 +37,7 @@ class StepBound(StopRun):
     ``standing`` is where the CPUs were.
     """
 
-    def __init__(self, message: str, standing: Standing = ()) -> None:
+    def __init__(self, message: str = "", standing: Standing = ()) -> None:
         super().__init__(message)
         self.standing = standing
 

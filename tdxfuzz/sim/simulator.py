@@ -122,7 +122,8 @@ class Simulator:
         cpus: number of CPUs.
         policy: who runs next; :class:`DefaultOrder` if it is not given.
         trace: where to record every step, if anywhere.
-        bound: steps after which the run is cut off.
+        bound: steps after which the run is cut off. What is done before it may take
+            :data:`DEFAULT_BOUND` in any case.
         softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
     """
 
@@ -173,7 +174,7 @@ class Simulator:
         self.beyond: Beyond | None = None
         self.bound = bound
         self.clock = 0
-        self.due = bound
+        self.due = max(bound, DEFAULT_BOUND)
         self.expired = False
         self.in_overtime = False
         self.judges_loop: LoopJudge | None = None
@@ -204,7 +205,7 @@ class Simulator:
         if self.expired:
             self.stop(OutOfTime())
         if not self.running:
-            self.stop(StepBound(f"the set-up took more than {self.bound} steps", standing(self)))
+            self.stop(StepBound(f"the set-up took more than {self.clock} steps", standing(self)))
         while True:
             if self.clock >= self.bound:
                 self._at_bound()

@@ -33,6 +33,10 @@ DIFFERS = (
 )
 
 
+class Diverged(StopRun):
+    """The way to a branch is not the one that was noted."""
+
+
 class SeenBefore(StopRun):
     """The run has come to a state that was explored already."""
 
@@ -163,16 +167,18 @@ class Explorer:
         sim, switches = self._sim, branch.switches
         target = None
         while self._next < len(switches) and switches[self._next][0] <= sim.clock:
-            target = sim.cpus[switches[self._next][1]]
+            step, cpu = switches[self._next]
+            target = sim.cpus[cpu]
+            if step < sim.clock or not target.runnable:
+                sim.stop(Diverged())
             self._next += 1
-        if target is not None and not target.runnable:
-            raise Nondeterminism(DIFFERS)
         if target is None or self._next < len(switches):
             self.due = switches[self._next][0]
             return target
         self._observer.local.restore(branch.local)
         if self._key() != branch.chosen[0]:
-            raise Nondeterminism(DIFFERS)
+            self._branch = branch
+            sim.stop(Diverged())
         self._budget = branch.budget
         self._chosen, self._chosen_at = branch.chosen, sim.clock
         self._stepped = self._idle = 0
@@ -236,7 +242,12 @@ class Explorer:
     def told(self, ended: Run) -> Sequence[Finding]:
         """What the run has shown. If it turned round, what checks judge by its end does not count:
         the runs that were there before came to an end of their own.
+
+        Raises:
+            Nondeterminism: it has not come to its branch as it was noted.
         """
+        if self._branch is not None:
+            raise Nondeterminism(DIFFERS)
         return ended.findings[: self._found] if self._turned_round else ended.findings
 
     def _turn_round(self) -> NoReturn:

@@ -462,7 +462,8 @@ def test_rounds_that_are_counted_without_end_leave_it_unknown() -> None:
     verified = verify(evolve(scenario("map-zap", CountsForEver), steps=500), CountsForEver)
     assert verified.verdict is Verdict.UNKNOWN
     assert verified.ends is None
-    assert verified.why == "a run reached its bound of 500 steps"
+    assert verified.why == "a run of more than 500 steps does not end"
+    assert verified.cut_off is not None
 
 
 def test_what_the_check_for_loops_was_not_asked_is_not_claimed() -> None:

@@ -16,6 +16,7 @@ from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import parse
 from tdxfuzz.repro.svg import svg
+from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of, run
 from tdxfuzz.sim import HarnessError
 
@@ -119,6 +120,8 @@ def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFin
     if found.kept_because is not None:
         # It was not shrunk, for a worker hung over it, say: it is not for us to run.
         return ShownFinding(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)
+    if found.check == CUT_OFF:
+        return ShownFinding(found, str(path), f"{found.message}\n", "", command)
     try:
         case = parse(found.text).case
         again = run(case, load(subject), traced=True)

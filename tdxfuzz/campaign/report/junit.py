@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.summary import ERROR, FAIL, PASS, DesignSummary
+from tdxfuzz.run.cut_off import CUT_OFF
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -45,6 +46,14 @@ def _suite(design: DesignSummary, shown: list[ShownFinding]) -> ElementTree.Elem
         elif cell != PASS:
             counts["skipped"] += 1
             ElementTree.SubElement(test, "skipped", message="vacuous: nothing to check")
+    for one in shown:
+        if one.finding.check == CUT_OFF:
+            counts["errors"] += 1
+            test = ElementTree.SubElement(
+                suite, "testcase", classname=_clean(f"tdxfuzz.{design.name}"), name=CUT_OFF
+            )
+            ElementTree.SubElement(test, "error", message=_clean(one.finding.message))
+    suite.set("tests", str(len(suite)))
     for key, count in counts.items():
         suite.set(key, str(count))
     return suite

@@ -11,13 +11,14 @@ from tdxfuzz import __version__
 from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.run.cut_off import CUT_OFF
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def sarif(data: Data) -> str:
     """The text of the file."""
-    rules = list(ALL_CHECKS)
+    rules = [*ALL_CHECKS, CUT_OFF]
     log = {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -39,6 +40,12 @@ def sarif(data: Data) -> str:
 
 
 def _rule(check: str) -> dict[str, object]:
+    if check == CUT_OFF:
+        return {
+            "id": check,
+            "shortDescription": {"text": "A run does not end, so that nothing is known of it."},
+            "defaultConfiguration": {"level": "warning"},
+        }
     kind = ALL_CHECKS[check]
     about = " ".join(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split())
     return {
@@ -57,7 +64,7 @@ def _result(shown: ShownFinding, rules: list[str], data: Data) -> dict[str, obje
     result: dict[str, object] = {
         "ruleId": found.check,
         "ruleIndex": rules.index(found.check),
-        "level": "error",
+        "level": "warning" if found.check == CUT_OFF else "error",
         "message": {"text": f"{found.design}: {found.message}\n\n{shown.command}"},
         "partialFingerprints": {"tdxfuzzBucket/v1": fingerprint},
         "occurrenceCount": max(found.sightings, 1),

@@ -34,6 +34,8 @@ class FairTurns:
         self.due = sim.clock
 
     def preempt(self, sim: Simulator) -> Cpu | None:
+        if sim.clock < self.due:
+            return None  # a CPU whose turn has just begun
         if sim.clock >= self._half:
             # A CPU that spins without a retry point would keep the others waiting for ever.
             self.due = sim.clock + 4 * TURN
@@ -48,6 +50,7 @@ class FairTurns:
         if sim.clock >= self._half:
             self.due = sim.clock + 4 * TURN
             return default_choice(sim, why)
+        self.due = sim.clock + 1 + self._rng.randrange(2 * TURN)
         runnable = [cpu for cpu in sim.cpus if cpu.runnable]
         return self._rng.choice(runnable) if runnable else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
@@ -133,6 +134,32 @@ def test_a_spin_without_a_retry_point_is_cut_off_and_says_who_waits_for_what() -
     assert found.cut_off is not None
     assert found.cut_off.bucket == "cut-off/SpinsWithoutRetryPoint.get/-/slots"
     assert "CPU 1 waits for slots" in found.cut_off.message
+
+
+class SpinsAlways(Merged):
+    """Every ``get`` of a program spins for ever, without a retry point."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.flag = self.atomic("flag")
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        while self.flag.read():
+            pass
+        return super().get(pfn, cache)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.flag.set(1)
+        super().put(pfn, hint)
+
+
+def test_two_cpus_that_spin_get_their_turns_and_are_cut_off_both() -> None:
+    both = ((Op("zap", (0, 0)), Op("map", (0, 1))), (Op("map", (1, 1)),))
+    case = evolve(TWO, programs=both).with_schedule(Schedule.of([(0, 0)]))
+    found = cut_off(case, SpinsAlways)
+    assert found.cut_off is not None
+    assert "CPU 0 is in SpinsAlways.get" in found.cut_off.message
+    assert "CPU 1 is in SpinsAlways.get" in found.cut_off.message
 
 
 class NeedsItsTurn(Merged):

@@ -1,0 +1,177 @@
+"""Designs that never come back, from the command line: one error, exit 2, whatever they catch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tiers import slow
+
+BASE = "from tdxfuzz.host.designs.merged import Merged\n"
+
+SPINS = BASE + "class Mine(Merged):\n def get(self, pfn, cache=None):\n  while True: pass\n"
+CATCHES = BASE + (
+    "class Mine(Merged):\n"
+    " def get(self, pfn, cache=None):\n"
+    "  while True:\n"
+    "   try:\n"
+    "    while True: pass\n"
+    "   except BaseException: pass\n"
+)
+IN_C = BASE + (
+    "import re\n"
+    "class Mine(Merged):\n"
+    " def get(self, pfn, cache=None):\n"
+    '  re.match(r"(a+)+$", "a" * 64 + "b")\n'
+)
+EXITS = BASE + "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise SystemExit(0)\n"
+PRINTS = BASE + (
+    "import sys\n"
+    'print("loaded")\n'
+    "class Mine(Merged):\n"
+    " def get(self, pfn, cache=None):\n"
+    '  print("x" * 5000)\n'
+    '  print("y" * 5000, file=sys.stderr)\n'
+    "  return super().get(pfn, cache)\n"
+)
+RANDOM = BASE + (
+    "import random\n"
+    "class Mine(Merged):\n"
+    " def get(self, pfn, cache=None):\n"
+    "  if random.random() < 0.5: self.refcount(pfn).read()\n"
+    "  return super().get(pfn, cache)\n"
+)
+GLOBAL = BASE + (
+    "SEEN = []\n"
+    "class Mine(Merged):\n"
+    " def get(self, pfn, cache=None):\n"
+    "  SEEN.append(pfn)\n"
+    "  return super().get(pfn, cache)\n"
+)
+WAITS = BASE + (
+    "class Mine(Merged):\n"
+    " def setup(self):\n"
+    "  super().setup()\n"
+    '  self.flag = self.atomic("flag")\n'
+    '  self.slots = self.rwlock("slots")\n'
+    " def get(self, pfn, cache=None):\n"
+    "  with self.slots.read():\n"
+    "   while self.flag.read(): pass\n"
+    "  return super().get(pfn, cache)\n"
+    " def put(self, pfn):\n"
+    "  self.flag.set(1)\n"
+    "  with self.slots.write(): self.flag.set(0)\n"
+    "  super().put(pfn)\n"
+)
+
+
+def tdxfuzz(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on a design in its own file; ``DESIGN`` stands for it."""
+    file = folder / "mine.py"
+    file.write_text(source, encoding="utf-8")
+    words = [str(file) if word == "DESIGN" else word for word in arguments]
+    return subprocess.run(
+        [sys.executable, "-m", "tdxfuzz", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+COMMANDS = {
+    "hunt": ("hunt", "DESIGN", "--time", "3s", "--seed", "1"),
+    "verify": ("verify", "DESIGN", "--time", "3s", "--scenario", "map-zap"),
+}
+
+
+@slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("source", "line"), [(SPINS, 4), (CATCHES, 6), (IN_C, 5)], ids=["spins", "catches", "in C"]
+)
+def test_a_design_that_hangs_is_named_with_its_line(
+    command: str, source: str, line: int, tmp_path: Path
+) -> None:
+    done = tdxfuzz(tmp_path, source, *COMMANDS[command])
+    assert done.returncode == 2
+    assert "Mine hangs" in done.stderr or "a design hangs" in done.stderr
+    assert f"mine.py:{line}" in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (EXITS, "design Mine raised SystemExit: 0"),
+        (GLOBAL, "design Mine keeps state outside of cells: module global SEEN of mine.py"),
+        (RANDOM, "the design is not deterministic"),
+    ],
+    ids=["exits", "global", "random"],
+)
+def test_a_design_at_fault_ends_a_command_with_2(
+    command: str, source: str, error: str, tmp_path: Path
+) -> None:
+    done = tdxfuzz(tmp_path, source, *COMMANDS[command])
+    assert done.returncode == 2
+    assert error.replace("the design is", "is") in done.stderr.replace("the design is", "is")
+
+
+def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> None:
+    done = tdxfuzz(tmp_path, EXITS, *COMMANDS["hunt"], "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "error"
+    assert document["kind"] == "crash"
+    again = tdxfuzz(tmp_path, EXITS, "replay", document["reproducer"], "--design", "DESIGN")
+    assert again.returncode == 2
+    assert "raised SystemExit" in again.stderr
+    fixed = tdxfuzz(
+        tmp_path, BASE + "class Mine(Merged): pass\n", "replay", "reproducers", "--design", "DESIGN"
+    )
+    assert fixed.returncode == 0
+
+
+def test_what_a_design_prints_is_no_part_of_the_output_and_bounded(tmp_path: Path) -> None:
+    done = tdxfuzz(tmp_path, PRINTS, "hunt", "DESIGN", "--cases", "40", "--format", "json")
+    assert json.loads(done.stdout)["stats"]["cases"] == 40
+    assert "loaded" in done.stderr
+    assert len(done.stderr) < 25_000
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_runs_that_do_not_end_are_a_file_and_no_clean_exit(command: str, tmp_path: Path) -> None:
+    arguments = [*COMMANDS[command], "--format", "json"]
+    arguments[arguments.index("3s")] = "8s"
+    done = tdxfuzz(tmp_path, WAITS, *arguments)
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    files = document["cut_off"] if command == "hunt" else document["results"][0]["cut_off"]
+    assert files
+    again = tdxfuzz(tmp_path, WAITS, "replay", files[0], "--design", "DESIGN")
+    assert again.returncode == 3
+    assert again.stdout.startswith("CUT-OFF")
+
+
+def test_a_design_may_import_the_modules_beside_it(tmp_path: Path) -> None:
+    base = "from tdxfuzz.host.designs.merged import Merged\nclass Base(Merged): pass\n"
+    for folder, extra in (("one", "raise_here = 1"), ("two", "")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "beside.py").write_text(base + extra + "\n")
+    mine = "from beside import Base\nimport beside\nclass Mine(Base): pass\n"
+    assert tdxfuzz(tmp_path / "one", mine, "hunt", "DESIGN", "--cases", "5").returncode in (0, 3)
+    (tmp_path / "one" / "mine.py").write_text(mine + "assert beside.raise_here\n")
+    (tmp_path / "two" / "mine.py").write_text(mine + "assert not hasattr(beside, 'raise_here')\n")
+    both = subprocess.run(
+        [sys.executable, "-m", "tdxfuzz", "hunt", "one/mine.py", "two/mine.py", "--cases", "5"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert both.returncode in (0, 3), both.stderr

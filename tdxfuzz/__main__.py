@@ -1,6 +1,6 @@
 """``python -m tdxfuzz``."""
 
-from tdxfuzz.cli import main
+from tdxfuzz.cli import entry
 
 if __name__ == "__main__":
-    main()
+    entry()

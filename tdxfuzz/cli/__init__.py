@@ -1,5 +1,5 @@
 """The command line: thin. No other room imports it."""
 
-from tdxfuzz.cli.main import main
+from tdxfuzz.cli.main import entry, main
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]

@@ -70,10 +70,15 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Entry point: run a command and exit with its code."""
+def entry() -> None:
+    """Entry point of the process: a command that runs designs gets a parent that can end it."""
     if SUPERVISED.intersection(sys.argv[1:2]):
         supervise()
+    main()
+
+
+def main() -> None:
+    """Run a command and exit with its code."""
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -14,10 +14,9 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from tdxfuzz.cli.exit_codes import BROKEN
 from tdxfuzz.cli.output import print_error
@@ -41,7 +40,7 @@ _LINE = re.compile(r'^ *File "(.*)", line (\d+) in (.*)$')
 
 def supervise() -> None:
     """Go on in a child process. In the parent this never returns: it exits as the child does."""
-    stack = tempfile.TemporaryFile("w+")  # noqa: SIM115 the child keeps it open for its whole life
+    stack = os.memfd_create("stack")
     told, tells = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -69,7 +68,7 @@ def _tell(pipe: int, hangs: bool, parent: int) -> None:
         return
 
 
-def _watch(child: int, told: int, stack: TextIO) -> int:
+def _watch(child: int, told: int, stack: int) -> int:
     """The wait status of the child, which is ended if it hangs."""
     silent_since = alive_at = time.monotonic()
     while True:
@@ -99,15 +98,15 @@ def _read(pipe: int) -> bytes:
         return b""
 
 
-def _end(child: int, stack: TextIO) -> int:
+def _end(child: int, stack: int) -> int:
     """Ask a child where it is, end it, and say so."""
     os.kill(child, WHERE)
     time.sleep(WRITING)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    stack.seek(0)
+    os.lseek(stack, 0, os.SEEK_SET)
     print_error(
-        f"a design hangs{_place(stack.read())}, and catches every exception or is in C code"
+        f"a design hangs{_place(os.read(stack, 1 << 16).decode(errors='replace'))}, and catches every exception or is in C code"
     )
     return BROKEN << 8
 

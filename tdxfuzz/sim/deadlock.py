@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tdxfuzz.sim.cpu import Blocker, Cpu
 from tdxfuzz.sim.errors import StopRun
 
@@ -37,3 +39,14 @@ def find_cycle(cpu: Cpu) -> list[tuple[Cpu, Blocker, Cpu]]:
 
     visit(cpu)
     return path
+
+
+def hopeless(cpus: Sequence[Cpu]) -> Deadlock:
+    """No CPU can go on: each blocked one with a CPU, done or stuck too, in its way."""
+    return Deadlock(
+        [
+            (cpu, cpu.waiting_for, cpu.waiting_for.blockers(cpu)[0])
+            for cpu in cpus
+            if cpu.waiting_for is not None
+        ]
+    )

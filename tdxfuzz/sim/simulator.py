@@ -11,7 +11,8 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from tdxfuzz.sim.access import access_name
 from tdxfuzz.sim.cpu import Cpu, Named, State
-from tdxfuzz.sim.deadlock import Deadlock
+from tdxfuzz.sim.deadlock import hopeless
+from tdxfuzz.sim.departure import note_departure
 from tdxfuzz.sim.errors import Hang, HarnessError, OutOfTime, StepBound, StopRun, StrayExitError
 from tdxfuzz.sim.livelock import Livelock, Rounds
 from tdxfuzz.sim.local import LocalMemory
@@ -205,7 +206,12 @@ class Simulator:
         if self.expired:
             self.stop(OutOfTime())
         if not self.running:
-            self.stop(StepBound(f"the set-up took more than {self.clock} steps", standing(self)))
+            self.stop(
+                StepBound(
+                    f"the set-up took more than {self.clock} steps",
+                    standing(self.cpus, self.current),
+                )
+            )
         while True:
             if self.clock >= self.bound:
                 self._at_bound()
@@ -234,7 +240,7 @@ class Simulator:
         """
         if self.beyond is None or self.in_overtime:
             steps = f"the run took more than {self.bound} steps"
-            self.stop(StepBound(steps, standing(self)))
+            self.stop(StepBound(steps, standing(self.cpus, self.current)))
         self.policy = self.beyond(self)
         self.in_overtime = True
         self.bound *= 1 + MORE
@@ -267,7 +273,7 @@ class Simulator:
         self._note("block")
         target = self._choose(Why.BLOCK)
         if target is None:
-            self.stop(self._hopeless())
+            self.stop(hopeless(self.cpus))
         self.go_on_with(target)
 
     def stop(self, reason: StopRun) -> NoReturn:
@@ -344,7 +350,7 @@ class Simulator:
             if target is None:
                 if all(cpu.state is State.DONE for cpu in self.cpus):
                     return
-                self.stop(self._hopeless())
+                self.stop(hopeless(self.cpus))
             self.go_on_with(target)
             why = Why.DONE
 
@@ -358,21 +364,11 @@ class Simulator:
         return target
 
     def _departs(self, target: Cpu) -> None:
-        """The policy leaves the default order here. Whoever follows ``order`` asks for one switch
-        at each decision, so that those taken before at the same step belong to it as well.
-
-        What happens behind the bound is the same whatever led there, and no part of the order.
+        """The policy leaves the default order here. What happens behind the bound is no part of the
+        order: it is the same whatever led there.
         """
-        if self.in_overtime:
-            return
-        here = self.clock
-        while self.order and self.order[-1][0] == here:
-            self.order.pop()
-        before = len(self.switches)
-        while before and self.switches[before - 1][0] == here:
-            before -= 1
-        self.order += self.switches[before:]
-        self.order.append((here, target.id))
+        if not self.in_overtime:
+            note_departure(self.order, self.switches, (self.clock, target.id))
 
     def _body(self, cpu: Cpu, body: Callable[[], None]) -> Callable[[], None]:
         def main() -> None:
@@ -407,16 +403,6 @@ class Simulator:
             waiting = self.current.waiting_for
             what = waiting.name if waiting is not None else ""
             self.trace.add(self.clock, self.current.id, kind, what, *data)
-
-    def _hopeless(self) -> Deadlock:
-        """Nobody can go on: each blocked CPU with one (done, or stuck too) in its way."""
-        return Deadlock(
-            [
-                (cpu, cpu.waiting_for, cpu.waiting_for.blockers(cpu)[0])
-                for cpu in self.cpus
-                if cpu.waiting_for is not None
-            ]
-        )
 
     def _unwind(self) -> None:
         """Make every primitive inert and let the suspended CPUs' ``finally`` blocks run."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
 
+from tdxfuzz.sim.cpu import Cpu
 from tdxfuzz.sim.errors import CodePlace, Standing
-
-if TYPE_CHECKING:
-    from tdxfuzz.sim.simulator import Simulator
 
 
 def places_of(frame: FrameType | None) -> tuple[CodePlace, ...]:
@@ -22,12 +20,12 @@ def places_of(frame: FrameType | None) -> tuple[CodePlace, ...]:
     return tuple(places)
 
 
-def standing(sim: Simulator) -> Standing:
-    """The places of all CPUs that could go on; to be asked from the one that runs."""
+def standing(cpus: Sequence[Cpu], current: Cpu) -> Standing:
+    """The places of all CPUs that could go on; to be asked from the current one."""
     found = []
-    for cpu in sim.cpus:
-        if cpu.runnable and (cpu is sim.current or cpu.greenlet is not None):
-            inner = sys._getframe() if cpu is sim.current else _frame_of(cpu.greenlet)
+    for cpu in cpus:
+        if cpu.runnable and (cpu is current or cpu.greenlet is not None):
+            inner = sys._getframe() if cpu is current else _frame_of(cpu.greenlet)
             found.append((cpu.id, places_of(inner)))
     return tuple(found)
 

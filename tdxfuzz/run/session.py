@@ -24,6 +24,7 @@ from tdxfuzz.run.judge import Judge
 from tdxfuzz.run.observer import Observer
 from tdxfuzz.run.repeats import Repeats, once_more
 from tdxfuzz.run.result import Run
+from tdxfuzz.run.sources import Sources
 from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     End,
@@ -74,6 +75,7 @@ class Session:
         policy: decides in place of the case's schedule.
         careful: compare the module's tables after every call, not only at rest.
         every_check: go on after a finding, until each check has found what it can.
+        sources: the trace names lines of the design's code.
 
     Raises:
         UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
@@ -89,12 +91,15 @@ class Session:
         policy: Policy | None = None,
         careful: bool = False,
         every_check: bool = False,
+        sources: bool = False,
     ) -> None:
         layer_class = layer_class_of(case, design)
         self.case = case
         self.findings: list[Finding] = []
         self.traced = traced
         self.trace: Trace | None = None
+        self.setup_trace: Trace | None = None
+        self._where = Sources(layer_class) if sources else None
         self.fingerprint: Fingerprint | None = None
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
@@ -116,11 +121,15 @@ class Session:
         self._tally = Tally(self.sim)
         self.overhear()
         self._stuck: Livelock | None = None
+        if traced:
+            self.sim.trace = self.setup_trace = Trace(self._where)
         try:
             with self._blaming():
                 _set_up(self.host, case.setup, self.findings)
         except Livelock as livelock:
             self._stuck = livelock
+        self._in_setup = bool(self.findings) or self._stuck is not None
+        self.sim.trace = None
         self.host.pages.arm()
         self._setup_steps = self.sim.clock
 
@@ -180,8 +189,10 @@ class Session:
         """Run one body per CPU to the end, and let the checks judge."""
         end = End.STOPPED if self._stuck is None else End.LIVELOCK
         outcome = Outcome(end, 0, (), livelock=self._stuck)
-        self.trace = Trace() if self.traced else None
-        if self.trace is not None:
+        if self.traced:
+            self.trace = Trace(self._where)
+            if self.setup_trace is not None and (self._in_setup or not self.case.operations):
+                self.trace.records += self.setup_trace.records
             self.sim.trace = self.trace
             self.sim.log = _event_log(self.sim, self.trace)
         if not self.findings and self._stuck is None:
@@ -192,7 +203,7 @@ class Session:
                 if not self.findings:
                     raise
                 outcome = Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
-        self.sim.log = None
+        self.sim.log = self.sim.trace = None
         for check in self._checks:
             check.stopped(outcome)
         if not self.findings or self._every_check:
@@ -219,6 +230,9 @@ class Session:
             longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
             layout=self.host.layout,
+            in_setup=self._in_setup,
+            tolerates=self.layer.tolerates,
+            setup_trace=self.setup_trace,
             trace=self.trace,
             state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
@@ -247,9 +261,10 @@ def run(
     traced: bool = False,
     policy: Policy | None = None,
     careful: bool = False,
+    sources: bool = False,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
-    return Session(case, design, traced, policy, careful).run_programs()
+    return Session(case, design, traced, policy, careful, sources=sources).run_programs()
 
 
 def checks_of(design: str) -> Mapping[str, type[Check]]:

@@ -17,7 +17,7 @@ from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
-from tdxfuzz.sim.trace import Trace
+from tdxfuzz.sim.trace import Datum, Trace
 
 DEFAULT_BOUND = 100_000
 
@@ -326,6 +326,13 @@ class Simulator:
                 if cpu.waiting_for is not None
             ]
         )
+
+    def record(self, step: int, kind: str, what: str, *data: Datum) -> None:
+        """Write what the current CPU did into the trace, if there is one: of the programs, or of
+        the set-up before them. CPUs that are unwound do nothing any more.
+        """
+        if self.trace is not None and not self.over:
+            self.trace.add(step, self.current.id, kind, what, *data)
 
     def _unwind(self) -> None:
         """Make every primitive inert and let the suspended CPUs' ``finally`` blocks run."""

@@ -14,7 +14,7 @@ from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import format_option, module_variant_option, source_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import finding_document, write_finding
@@ -72,6 +72,7 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
+@source_option
 @format_option
 def hunt_command(
     designs: tuple[str, ...],
@@ -86,6 +87,7 @@ def hunt_command(
     seed: int | None,
     out: Path,
     expect_finding: bool,
+    source: bool,
     as_json: bool,
 ) -> int:
     """Run random programs in many orders until a check fires or the time is over.
@@ -141,7 +143,7 @@ def hunt_command(
         result = _hunt(plan, output)
         results.append((plan, result))
         for first in result.findings.values():
-            found.append(write_finding(first.run, design, engine, seed, out, output))
+            found.append(write_finding(first.run, design, out, output, source))
         if not result.findings or plan.is_hostile:
             _report_statistics(plan, result, output)
         if result.interrupted:

@@ -15,9 +15,6 @@ from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import SearchCounts
 
-SYSTEMATIC = "systematic"
-"""The engine that reproducers written by ``verify`` name."""
-
 STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
 
@@ -40,20 +37,25 @@ def size_text(run: Run) -> str:
 
 
 def write_finding(
-    original: Run, design: Chosen, engine: str, seed: int, out: Path, output: Output
+    original: Run,
+    design: Chosen,
+    out: Path,
+    output: Output,
+    source: bool = False,
 ) -> Saved:
-    """Shrink a run that has a finding, print its trace, write its reproducer.
+    """Shrink a run that has a finding, print its trace, write its reproducer. ``source``: the
+    trace names lines of the design's code.
 
     Raises:
         OSError: the file cannot be written.
     """
     best = _shrink(original, design, output)
-    saved = save(best, original, out, engine, seed, design.design, design.file)
+    saved = save(best, original, out, design.design, design.file, source)
     finding = saved.run.finding
     assert finding is not None
     output.line(f"original: {size_text(original)}; shrunk: {size_text(best)}")
     output.line()
-    output.block(columns(saved.run))
+    output.block(columns(saved.run, source=source))
     output.line()
     output.line(f"bucket: {finding.bucket}")
     output.line(f"reproducer: {saved.path}")

@@ -14,11 +14,10 @@ from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import format_option, module_variant_option, source_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
-    SYSTEMATIC,
     counts_document,
     finding_document,
     write_finding,
@@ -113,6 +112,7 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@source_option
 @format_option
 def verify_command(
     designs: tuple[str, ...],
@@ -125,6 +125,7 @@ def verify_command(
     seconds: float | None,
     checkpoint: Path | None,
     out: Path,
+    source: bool,
     as_json: bool,
 ) -> int:
     """Run small scenarios in all orders, and say whether an order breaks a design.
@@ -174,7 +175,7 @@ def verify_command(
             saved = None
             _report(design, name, result, output)
             if result.found is not None:
-                saved = write_finding(result.found, design, SYSTEMATIC, 0, out, output)
+                saved = write_finding(result.found, design, out, output, source)
             results.append(ScenarioResult(design, name, result, saved))
             if result.why == "interrupted":
                 break

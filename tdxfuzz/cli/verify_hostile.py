@@ -13,7 +13,6 @@ from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
-    SYSTEMATIC,
     counts_document,
     finding_document,
     write_finding,
@@ -81,7 +80,7 @@ def verify_hostile(
                 output.line(f"  {bucket}: found here too")
                 continue
             written.add(bucket)
-            saved.append(write_finding(run, design, SYSTEMATIC, 0, out, output))
+            saved.append(write_finding(run, design, out, output))
         yield HostileResult(name, bounds, result, saved)
         if result.unfinished == "interrupted":
             break

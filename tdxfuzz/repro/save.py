@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
+from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
 from tdxfuzz.repro.write import file_name, write
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
@@ -25,10 +25,9 @@ def save(
     best: Run,
     original: Run,
     out: Path,
-    engine: str,
-    seed: int = 0,
     design: Design = None,
     design_file: DesignFile | None = None,
+    sources: bool = False,
 ) -> Saved:
     """Write the reproducer of a run that has a finding.
 
@@ -36,21 +35,19 @@ def save(
         best: the run, usually shrunk.
         original: the run as it was found.
         out: the folder. The name of the file follows from the case.
-        engine: the engine that found it.
-        seed: the seed of the engine.
         design: the class of the case's design, if it is not built in.
         design_file: the file of that class.
+        sources: the trace of the saved run names lines of that file.
 
     Raises:
         OSError: the file cannot be written.
     """
-    traced = run(best.case, design, traced=True)
+    traced = run(best.case, design, traced=True, sources=sources)
     assert traced.finding is not None
     assert traced.trace is not None
     reproducer = Reproducer(
         case=best.case,
         expect=Expect(traced.finding.bucket, traced.finding.message, best.case.checks),
-        origin=Origin(original.case.operations, original.preemptions, engine, seed),
         design_file=design_file,
     )
     path = out / file_name(reproducer, traced.trace.hash())

@@ -49,10 +49,10 @@ ADDCX_BUSY = "unexpected-status/TDH.MNG.ADDCX/OPERAND_BUSY/-"
 MINIMA = {
     ("hint", REMOVED): (2, 1),
     ("hint-retry", REMOVED): (2, 1),
-    ("rfc", "page-owner/-/-/unscrubbed PAMT page"): (0, 0),
-    ("v2", "page-owner/-/-/unscrubbed PAMT page"): (0, 0),
-    ("v3-base", "refcount/-/-/too low"): (0, 0),
-    ("v3-base", NOT_EMPTY): (0, 0),
+    ("rfc", "page-owner/-/-/unscrubbed PAMT page"): (1, 0),
+    ("v2", "page-owner/-/-/unscrubbed PAMT page"): (1, 0),
+    ("v3-base", "refcount/-/-/too low"): (1, 0),
+    ("v3-base", NOT_EMPTY): (1, 0),
     ("v3", NO_PAIR): (3, 1),
     ("v3", "page-leak/-/-/PAMT page"): (1, 0),
     ("v4", NO_PAIR): (3, 1),
@@ -70,7 +70,7 @@ MINIMA = {
     ("early-inc", ADDED_LATE): (2, 1),
     ("early-inc", ADDCX_BUSY): (2, 1),
     ("per-range-lock", "unexpected-status/PerRangeLock/WARN/-"): (2, 1),
-    ("per-range-rwlock", "lock-order/-/-/pamt_rwlock"): (0, 0),
+    ("per-range-rwlock", "lock-order/-/-/pamt_rwlock"): (1, 0),
 }
 """(Operations, preemptions) that twenty seeds of every engine came to, all or nearly all:
 ``docs/power.md`` has the counts. Fewer are welcome."""

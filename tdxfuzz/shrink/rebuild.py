@@ -63,7 +63,8 @@ def one_operation(case: Case) -> Iterator[Candidate]:
 
 def two_operations(case: Case) -> Iterator[Candidate]:
     """One operation on each of two CPUs, on two TDs, in the ranges of the case or in the usual
-    ones. The simplest pairs come first. Each CPU goes first once.
+    ones. The simplest pairs come first. Each CPU goes first once. There are many pairs, so the
+    kernel shares ranges with the guests only where it does so in the case.
     """
     programs = [program for program in case.programs if program]
     if len(programs) < 2 or any(op.is_seamcall for op in every_op(case)):
@@ -72,7 +73,7 @@ def two_operations(case: Case) -> Iterator[Candidate]:
         combinations_with_replacement(_NEEDED, 2),
         key=lambda pair: sum(map(complexity_of, pair)),
     )
-    worlds = _worlds(case, cpus=2, tds=2)
+    worlds = _worlds(case, cpus=2, tds=2, apart=True)
     for pair, mirrored, world in product(together, (False, True), worlds):
         ops = [_on_td(name, td) for td, name in enumerate(pair)]
         setup = [_on_td(each, op.args[0]) for op in ops for each in _NEEDED[op.name]]
@@ -90,8 +91,8 @@ def two_operations(case: Case) -> Iterator[Candidate]:
         )
 
 
-def _worlds(case: Case, cpus: int, tds: int) -> tuple[World, ...]:
-    """Worlds to try a small program in, each once."""
+def _worlds(case: Case, cpus: int, tds: int, apart: bool = False) -> tuple[World, ...]:
+    """Worlds to try a small program in, each once; ``apart`` as in :func:`usual_ranges`."""
     here = evolve(with_areas(case.world, 0), cpus=cpus, tds=tds, slots=1)
     usual = evolve(
         here,
@@ -99,7 +100,7 @@ def _worlds(case: Case, cpus: int, tds: int) -> tuple[World, ...]:
         kernel_ranges=_RANGES.kernel_ranges,
         fresh_ranges=(),
     )
-    return tuple(dict.fromkeys((*usual_ranges(usual), here)))
+    return tuple(dict.fromkeys((*usual_ranges(usual, apart), here)))
 
 
 def _on_td(name: str, td: int) -> Op:

@@ -17,8 +17,9 @@ _KERNEL_FROM = 2
 as in the default world."""
 
 
-def usual_ranges(world: World) -> Iterator[World]:
-    """The world in the usual ranges: as few as possible first, guests and kernel apart first.
+def usual_ranges(world: World, apart: bool = False) -> Iterator[World]:
+    """The world in the usual ranges: as few as possible first, guests and kernel apart first, or
+    always with ``apart``.
 
     It never has more ranges of a kind than ``world``.
     """
@@ -29,7 +30,7 @@ def usual_ranges(world: World) -> Iterator[World]:
         for fresh in range(len(world.fresh_ranges) + 1)
     ]
     for chosen in sorted(counts, key=lambda each: (sum(each), each)):
-        for shared in (False, True):
+        for shared in (False,) if apart else (False, True):
             usual = _with(world, *chosen, shared)
             if usual is not None:
                 yield usual

@@ -226,8 +226,7 @@ def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     after = Reproducer(
         best.case,
         Expect(best.finding.bucket, best.finding.message, best.case.checks),
-        before.origin,
-        subject.design_file,
+        design_file=subject.design_file,
     )
     text = to_toml(after)
     again = [replay(parse(text), design) for _ in range(REPLAYS)]

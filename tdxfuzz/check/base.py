@@ -68,14 +68,15 @@ class Check(HostWatch):
         sim = self.host.sim
         if isinstance(leaf, int):
             leaf = BY_NUMBER[leaf].name
-        self._findings.append(
-            Finding(
-                check=self.id,
-                leaf=leaf or NOBODY,
-                status=status,
-                objects=objects,
-                step=max(sim.clock - 1, 0) if step is None else step,
-                cpu=sim.current.id if cpu is None else cpu,
-                message=message,
-            )
+        last = max(sim.clock - 1, 0)
+        found = Finding(
+            check=self.id,
+            leaf=leaf or NOBODY,
+            status=status,
+            objects=objects,
+            step=last if step is None else step,
+            cpu=sim.current.id if cpu is None else cpu,
+            message=message,
         )
+        self._findings.append(found)
+        sim.record(last, "finding", found.bucket)

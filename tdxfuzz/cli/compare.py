@@ -92,8 +92,7 @@ def _save_first(chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path
         if side.broken:
             found = side.first[side.broken.most_common(1)[0][0]]
             best = shrink(found, design.design).run
-            plan = side.plan
-            saved = save(best, found, out, plan.engine, plan.seed, design.design, design.file)
+            saved = save(best, found, out, design.design, design.file)
             files[side.name] = str(saved.path)
     return files
 

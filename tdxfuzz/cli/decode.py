@@ -56,6 +56,6 @@ def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -
         output.line(f"{path}: no finding under {design.name}")
         output.json({"findings": []})
         return 0
-    saved = write_finding(found, design, "atheris", 0, out, output)
+    saved = write_finding(found, design, out, output)
     output.json({"findings": [finding_document(saved)]})
     return 1

@@ -16,7 +16,7 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import format_option, module_variant_option, source_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import (
@@ -86,6 +86,7 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
+@source_option
 @format_option
 def hunt_command(
     designs: tuple[str, ...],
@@ -100,6 +101,7 @@ def hunt_command(
     seed: int | None,
     out: Path,
     expect_finding: bool,
+    source: bool,
     as_json: bool,
 ) -> int:
     """Run random programs in many orders until a check fires or the time is over.
@@ -163,14 +165,14 @@ def hunt_command(
         try:
             result = _hunt(plan, output)
         except DesignError as error:
-            saved = write_design_error(error, design, engine, seed, out, output)
+            saved = write_design_error(error, design, out, output)
             output.json(error_document(error, saved))
             raise
         results.append((plan, result))
         for first in result.findings.values():
-            found.append(write_finding(first.run, design, engine, seed, out, output))
+            found.append(write_finding(first.run, design, out, output, source))
         for run in result.cut_off.values():
-            cut_off.append(write_cut_off(run, design, engine, seed, out, output).path)
+            cut_off.append(write_cut_off(run, design, out, output).path)
         if not result.findings or plan.is_hostile:
             _report_statistics(plan, result, output)
         if result.interrupted:

@@ -114,7 +114,7 @@ def matrix_command(
             if cell.found is not None:
                 found = run(cell.found, design.design)
                 best = shrink(found, design.design).run
-                saved = save(best, found, out, "systematic", 0, design.design, design.file)
+                saved = save(best, found, out, design.design, design.file)
                 links[cell.design, cell.check] = str(saved.path)
         entries += own
         output.line(f"{design.name}: {_summary(own)}")

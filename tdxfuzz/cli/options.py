@@ -48,6 +48,15 @@ def module_variant_option(command: F) -> F:
     )(command)
 
 
+def source_option(command: F) -> F:
+    """``--source`` as the flag ``source``."""
+    return click.option(
+        "--source",
+        is_flag=True,
+        help="Show the line of the design's code with what the design does: [file.py:12].",
+    )(command)
+
+
 def design_option(command: F) -> F:
     """``--design FILE.py:Class`` for reproducers of a user's design."""
     return click.option(

@@ -10,9 +10,10 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
-from tdxfuzz.cli.options import design_option, format_option
+from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, ReplayResult, replay
@@ -33,13 +34,17 @@ STYLES = {ReplayResult.FIXED: "green", ReplayResult.CUT_OFF: "yellow"}
 
 @click.command("replay", epilog="Example: tdxfuzz replay corpus/regressions/")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@source_option
 @design_option
 @format_option
-def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json: bool) -> int:
+def replay_command(
+    paths: tuple[Path, ...], source: bool, design_argument: str | None, as_json: bool
+) -> int:
     """Run reproducer files again, and say whether their bug still shows.
 
     Use it after a fix, and in CI. PATHS are reproducers or folders of them. The files are
-    never changed.
+    never changed. With --source the trace of each finding is printed too, with the lines of the
+    design's code.
 
     The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
     finding in another bucket), CUT-OFF (the run does not end) or ERROR (the file cannot be
@@ -54,19 +59,21 @@ def replay_command(paths: tuple[Path, ...], design_argument: str | None, as_json
     rows: list[dict[str, object]] = []
     worst = 0
     for path in _files(paths):
-        row, code = _replay_one(path, chosen, output)
+        row, code = _replay_one(path, chosen, output, source)
         rows.append(row)
         worst = worse(worst, code)
     output.json({"results": rows})
     return worst
 
 
-def _replay_one(path: Path, chosen: Chosen | None, output: Output) -> tuple[dict[str, object], int]:
+def _replay_one(
+    path: Path, chosen: Chosen | None, output: Output, source: bool
+) -> tuple[dict[str, object], int]:
     row: dict[str, object] = {"path": str(path)}
     try:
         reproducer = read(path)
         row |= {"check": reproducer.expect.check, "bucket": reproducer.expect.bucket}
-        replayed = replay(reproducer, design_for(reproducer, chosen, path).design)
+        replayed = replay(reproducer, design_for(reproducer, chosen, path).design, source)
     except (ReproducerError, UsageProblem, HarnessError) as error:
         print_error(str(error), getattr(error, "details", ""))
         row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
@@ -79,6 +86,10 @@ def _replay_one(path: Path, chosen: Chosen | None, output: Output) -> tuple[dict
     style = STYLES.get(replayed.result, "red")
     output.line(f"{replayed.result.value:8} {path}  {shown}", style=style)
     output.line(f"         trace {replayed.trace_hash}")
+    if source and replayed.run.finding is not None:
+        output.line()
+        output.block(columns(replayed.run, source=True))
+        output.line()
     return row, CODES[replayed.result]
 
 

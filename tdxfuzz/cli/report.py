@@ -16,9 +16,6 @@ from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import SearchCounts
 
-SYSTEMATIC = "systematic"
-"""The engine that reproducers written by ``verify`` name."""
-
 STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
 
@@ -41,35 +38,38 @@ def size_text(run: Run) -> str:
 
 
 def write_finding(
-    original: Run, design: Chosen, engine: str, seed: int, out: Path, output: Output
+    original: Run,
+    design: Chosen,
+    out: Path,
+    output: Output,
+    source: bool = False,
 ) -> Saved:
-    """Shrink a run that has a finding, print its trace, write its reproducer.
+    """Shrink a run that has a finding, print its trace, write its reproducer. ``source``: the
+    trace names lines of the design's code.
 
     Raises:
         OSError: the file cannot be written.
     """
     best = _shrink(original, design, output)
-    saved = save(best, original, out, engine, seed, design.design, design.file)
+    saved = save(best, original, out, design.design, design.file, source)
     finding = saved.run.finding
     assert finding is not None
     output.line(f"original: {size_text(original)}; shrunk: {size_text(best)}")
     output.line()
-    output.block(columns(saved.run))
+    output.block(columns(saved.run, source=source))
     output.line()
     output.line(f"bucket: {finding.bucket}")
     _tell_file(saved, design, output)
     return saved
 
 
-def write_cut_off(
-    cut_off: Run, design: Chosen, engine: str, seed: int, out: Path, output: Output
-) -> Saved:
+def write_cut_off(cut_off: Run, design: Chosen, out: Path, output: Output) -> Saved:
     """Say where a run was that did not end, and write its reproducer. It is not shrunk.
 
     Raises:
         OSError: the file cannot be written.
     """
-    saved = save(cut_off, cut_off, out, engine, seed, design.design, design.file)
+    saved = save(cut_off, cut_off, out, design.design, design.file)
     shown = saved.run.cut_off
     output.line(f"cut off: {shown.message if shown is not None else 'this time the run ended'}")
     _tell_file(saved, design, output)
@@ -77,7 +77,7 @@ def write_cut_off(
 
 
 def write_design_error(
-    error: DesignError, design: Chosen, engine: str, seed: int, out: Path, output: Output
+    error: DesignError, design: Chosen, out: Path, output: Output
 ) -> Saved | None:
     """Show the run that led to a design's error, and write its reproducer, if there was a run.
 
@@ -86,7 +86,7 @@ def write_design_error(
     """
     if error.run is None:
         return None
-    saved = save(error.run, error.run, out, engine, seed, design.design, design.file)
+    saved = save(error.run, error.run, out, design.design, design.file)
     output.line()
     output.block(columns(saved.run))
     output.line()

@@ -9,7 +9,8 @@ import click
 
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.design_prints import our_stdout
-from tdxfuzz.cli.options import design_option
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import design_option, source_option
 from tdxfuzz.cli.replay import design_for
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.columns import columns
@@ -26,7 +27,8 @@ RENDER: dict[str, Callable[[Run], str]] = {
     "svg": svg,
     "json": lambda run: as_json(run) + "\n",
 }
-VIEWS = ("columns", *RENDER, "pytest")
+COLUMNS = "columns"
+VIEWS = (COLUMNS, *RENDER, "pytest")
 
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
@@ -35,7 +37,7 @@ VIEWS = ("columns", *RENDER, "pytest")
     "--as",
     "view",
     type=click.Choice(VIEWS),
-    default="columns",
+    default=COLUMNS,
     show_default=True,
     help="The view, see above.",
 )
@@ -46,8 +48,11 @@ VIEWS = ("columns", *RENDER, "pytest")
     show_default=True,
     help="Characters in a line of the columns view.",
 )
+@source_option
 @design_option
-def show_command(path: Path, view: str, width: int, design_argument: str | None) -> int:
+def show_command(
+    path: Path, view: str, width: int, source: bool, design_argument: str | None
+) -> int:
     """Show what happens in a reproducer.
 
     Choose a view with --as. columns: a table with one column for each CPU and one line for
@@ -55,13 +60,15 @@ def show_command(path: Path, view: str, width: int, design_argument: str | None)
     that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram for Markdown.
     pytest: a test that passes when the bug no longer shows. json: the records of the trace.
     """
+    if source and view != COLUMNS:
+        raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
     reproducer = read(path)
     if view == "pytest":
         click.echo(as_pytest(reproducer), file=our_stdout(), nl=False)
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
-    traced = run(reproducer.case, design, traced=True)
-    text = columns(traced, width) if view == "columns" else RENDER[view](traced)
+    traced = run(reproducer.case, design, traced=True, sources=source)
+    text = columns(traced, width, source) if view == COLUMNS else RENDER[view](traced)
     click.echo(text, file=our_stdout(), nl=False)
     return 0

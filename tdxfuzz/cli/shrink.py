@@ -62,6 +62,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
             reproducer,
             case=best.case,
             expect=Expect(best.finding.bucket, best.finding.message),
+            origin=None,
         ),
         target,
     )

@@ -105,9 +105,8 @@ def _end(child: int, stack: int) -> int:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.lseek(stack, 0, os.SEEK_SET)
-    print_error(
-        f"a design hangs{_place(os.read(stack, 1 << 16).decode(errors='replace'))}, and catches every exception or is in C code"
-    )
+    place = _place(os.read(stack, 1 << 16).decode(errors="replace"))
+    print_error(f"a design hangs{place}, and catches every exception or is in C code")
     return BROKEN << 8
 
 

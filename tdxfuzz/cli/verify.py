@@ -13,9 +13,9 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import format_option, module_variant_option, source_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import SYSTEMATIC, error_document, write_design_error
+from tdxfuzz.cli.report import error_document, write_design_error
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
 from tdxfuzz.cli.verify_job import Findings, Job, run_jobs
 from tdxfuzz.cli.verify_scenario import ScenarioJob
@@ -72,6 +72,7 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@source_option
 @format_option
 def verify_command(
     designs: tuple[str, ...],
@@ -85,6 +86,7 @@ def verify_command(
     fail_fast: bool,
     checkpoint: Path | None,
     out: Path,
+    source: bool,
     as_json: bool,
 ) -> int:
     """Run small scenarios in all orders, and say whether an order breaks a design.
@@ -138,12 +140,12 @@ def verify_command(
             jobs.append(ScenarioJob.new(design, name, case, bounds, output, enough, checkpoint))
     by_name = {job.design.name: job.design for job in jobs}
     try:
-        run_jobs(jobs, Clock(seconds), fail_fast, Findings(out, output))
+        run_jobs(jobs, Clock(seconds), fail_fast, Findings(out, output, source))
     except DesignError as error:
         design = next(iter(by_name.values()))
         if error.run is not None:
             design = by_name[error.run.case.design]
-        saved = write_design_error(error, design, SYSTEMATIC, 0, out, output)
+        saved = write_design_error(error, design, out, output)
         output.json(error_document(error, saved))
         raise
     _report_all(jobs, output)

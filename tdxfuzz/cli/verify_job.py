@@ -13,7 +13,7 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import SYSTEMATIC, finding_document, write_cut_off, write_finding
+from tdxfuzz.cli.report import finding_document, write_cut_off, write_finding
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.run.result import Run
 from tdxfuzz.verify.covers import Covers
@@ -73,13 +73,14 @@ class Findings:
 
     out: Path
     output: Output
+    source: bool = False
     _first: dict[tuple[str, str], tuple[Saved, str]] = field(factory=dict)
 
     def add(self, found: Run, bucket: str, design: Chosen, scenario: str) -> Mapping[str, object]:
         """A finding for JSON; the first of its bucket is shown with its trace."""
         key = design.name, bucket
         if key not in self._first:
-            saved = write_finding(found, design, SYSTEMATIC, 0, self.out, self.output)
+            saved = write_finding(found, design, self.out, self.output, self.source)
             self._first[key] = saved, scenario
         else:
             saved, first = self._first[key]
@@ -89,7 +90,7 @@ class Findings:
 
     def add_cut_off(self, cut_off: Run, design: Chosen) -> list[str]:
         """The file of a run that does not end."""
-        saved = write_cut_off(cut_off, design, SYSTEMATIC, 0, self.out, self.output)
+        saved = write_cut_off(cut_off, design, self.out, self.output)
         return [str(saved.path)]
 
 

@@ -106,9 +106,9 @@ class Machine:
         # The module runs with interrupts held back.
         sim.current.irqs_off += 1
         regs = Registers(**registers)
-        trace = sim.trace
-        if trace is not None and sim.running:
-            trace.add(sim.clock, cpu, "call", str(leaf), *_flat(registers))
+        traced = sim.trace is not None
+        if traced:
+            sim.record(sim.clock, "call", str(leaf), *_flat(registers))
         local = sim.local
         if local is not None:
             local.enter(cpu)
@@ -127,9 +127,9 @@ class Machine:
             self._refused[cpu] = leaf, status
         if local is not None:
             local.leave(cpu, (leaf, int(status), *regs.as_tuple()))
-        if trace is not None and sim.running:
+        if traced:
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
-            trace.add(sim.clock - 1, cpu, "return", str(leaf), int(status), *_flat(out))
+            sim.record(sim.clock - 1, "return", str(leaf), int(status), *_flat(out))
         self.watch.called(leaf, regs, status)
         sim.current.irqs_off -= 1
         return status, regs
@@ -172,9 +172,8 @@ class Machine:
 
     def note(self, what: str, pfn: int, *data: str) -> None:
         """Write a line about a page into the trace, if there is one."""
-        sim = self.sim
-        if sim.trace is not None and sim.running:
-            sim.trace.add(max(sim.clock - 1, 0), sim.current.id, what, "", pfn, *data)
+        if self.sim.trace is not None:
+            self.sim.record(max(self.sim.clock - 1, 0), what, "", pfn, *data)
 
 
 def _flat(registers: dict[str, int]) -> list[int | str]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def run(host: Host, op: Op) -> int:
     """Perform one operation on the current CPU; 0 or a negative errno."""
     sim = host.sim
-    trace = sim.trace
-    if trace is not None and sim.running:
-        trace.add(sim.clock, sim.current.id, "op", str(op))
+    traced = sim.trace is not None
+    if traced:
+        sim.record(sim.clock, "op", str(op))
     if sim.local is not None:
         sim.local.begin_operation(sim.current.id)
     host.watch.op_began(op)
@@ -32,8 +32,8 @@ def run(host: Host, op: Op) -> int:
         result = _TABLE[op.name](host, *op.args)
     host.watch.op_ended(op)
     sim.rounds.clear()
-    if trace is not None and sim.running:
-        trace.add(max(sim.clock - 1, 0), sim.current.id, "op-end", str(op), errno_name(result))
+    if traced:
+        sim.record(max(sim.clock - 1, 0), "op-end", str(op), errno_name(result))
     return result
 
 

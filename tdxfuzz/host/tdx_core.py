@@ -58,7 +58,7 @@ class TdxCore(Machine):
         result = self.layer.get(pfn, cache)
         if local is not None:
             local.leave(cpu, result)
-        self.watch.left("get", pfn)
+        self._leave("get", pfn)
         if not isinstance(result, int) or result > 0:
             raise HarnessError(
                 f"{type(self.layer).__name__}.get() returned {result!r}; "
@@ -108,7 +108,7 @@ class TdxCore(Machine):
             return page_demote(())
         self._enter("demote", pfn, cached=True)
         status = self.layer.demote(pfn, cache, page_demote)
-        self.watch.left("demote", pfn)
+        self._leave("demote", pfn)
         return status
 
     def promote(self, pfn: int, page_promote: Callable[[], tuple[Status, Pair]]) -> Status:
@@ -117,7 +117,7 @@ class TdxCore(Machine):
             return page_promote()[0]
         self._enter("promote", pfn)
         status = self.layer.promote(pfn, page_promote)
-        self.watch.left("promote", pfn)
+        self._leave("promote", pfn)
         return status
 
     def put(self, pfn: int, kind: str, hint: bool = False) -> None:
@@ -140,7 +140,7 @@ class TdxCore(Machine):
             self.layer.put(pfn)
         if local is not None:
             local.leave(cpu, 0)
-        self.watch.left("put", pfn)
+        self._leave("put", pfn)
 
     def page_gone(self, hpa: int) -> None:
         """The module has let go of a page; for hint designs that ends the hold on it.
@@ -158,8 +158,14 @@ class TdxCore(Machine):
     def _enter(self, what: str, pfn: int, cached: bool = False) -> Holders:
         """Tell that the current CPU calls the design for a page; the holders of its range."""
         holders = self.holders_of(pfn)
+        self.note("enter", pfn, what)
         self.watch.entered(what, pfn, len(holders.pages), cached)
         return holders
+
+    def _leave(self, what: str, pfn: int) -> None:
+        """Tell that the design returned from what :meth:`_enter` told of."""
+        self.note("leave", pfn, what)
+        self.watch.left(what, pfn)
 
     def holders_of(self, pfn: int) -> Holders:
         """The holders of ``pfn``'s 2MB range."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tdxfuzz.case.names import TDMR_BASE
-from tdxfuzz.repro.lines import Line, describe_op, lines_of
+from tdxfuzz.repro.lines import Line
+from tdxfuzz.repro.story import story_of
 from tdxfuzz.run.result import Run
 
 STEP = 6
@@ -19,29 +20,33 @@ NARROW = 90
 """Below this many columns leaf names lose their ``TDH.``."""
 
 
-def columns(run: Run, width: int = 100) -> str:
+def columns(run: Run, width: int = 100, source: bool = False) -> str:
     """A traced run as text, ``width`` characters wide at the most.
 
-    Every line belongs to one CPU, so its text may continue into the next column.
+    Every line belongs to one CPU, so its text may continue into the next column. ``source``: what
+    the design does is shown with file and line, if the run was traced with them.
     """
+    story = story_of(run)
     cpus = run.case.world.cpus
     indent = min(MAX_INDENT, max((width - STEP - TEXT) // max(cpus - 1, 1), 4))
     starts = [STEP + cpu * indent for cpu in range(cpus)]
-    out = list(_setup(run, width))
+    out = list(_before(story.before, width))
     out.append(_heading(starts))
-    for line in lines_of(run):
+    for line in story.lines:
         text = line.text if width >= NARROW else line.text.replace("TDH.", "")
+        if source and line.source:
+            text = f"{text}  [{line.source}]"
         out.extend(_placed(line, text, starts[line.cpu], width))
     out.append("")
     out.extend(_legend(run, width))
     return "\n".join(row.rstrip() for row in out) + "\n"
 
 
-def _setup(run: Run, width: int) -> Iterator[str]:
-    if not run.case.setup:
+def _before(operations: Sequence[str], width: int) -> Iterator[str]:
+    if not operations:
         return
-    operations = "; ".join(describe_op(run.layout, op) for op in run.case.setup)
-    yield from textwrap.wrap(f"before: {operations}", width, subsequent_indent=" " * 8)
+    text = f"before: {'; '.join(operations)}"
+    yield from textwrap.wrap(text, width, subsequent_indent=" " * 8)
     yield ""
 
 
@@ -56,7 +61,7 @@ def _placed(line: Line, text: str, start: int, width: int) -> Iterator[str]:
     """One line at its column, wrapped with a hanging indent."""
     if line.kind == "op":
         text = f"-- {text}"
-    step = "" if line.kind in ("mark", "op") else f"{line.step:>5}"
+    step = "" if line.step is None or line.kind in ("mark", "op") else f"{line.step:>5}"
     if line.kind == "mark":
         start = STEP
     rows = textwrap.wrap(text, width - start, subsequent_indent="    ", break_on_hyphens=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, fields, has
@@ -35,15 +36,22 @@ def misfit(table: object, kind: type, where: str = "") -> tuple[str, str] | None
                 return inside, "missing"
             continue
         found = None
-        if has(hints[name]) and not isinstance(table[name], list | str):
-            found = misfit(table[name], hints[name], inside)
-        elif get_origin(hints[name]) is tuple and isinstance(table[name], list):
-            item = get_args(hints[name])[0]
+        wanted = _without_none(hints[name])
+        if has(wanted) and not isinstance(table[name], list | str):
+            found = misfit(table[name], wanted, inside)
+        elif get_origin(wanted) is tuple and isinstance(table[name], list):
+            item = get_args(wanted)[0]
             tables = [one for one in enumerate(table[name]) if isinstance(one[1], dict)]
             found = next(filter(None, (misfit(t, item, f"{inside}[{i}]") for i, t in tables)), None)
         if found is not None:
             return found
     return None
+
+
+def _without_none(hint: type) -> type:
+    """The class of a field that may be left out."""
+    classes = [each for each in get_args(hint) if each is not NoneType]
+    return classes[0] if get_origin(hint) is UnionType and len(classes) == 1 else hint
 
 
 def _join(where: str, name: str) -> str:

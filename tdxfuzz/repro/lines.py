@@ -1,8 +1,10 @@
-"""A trace as lines for people: calls, counts and locks, with short names for ranges and pages."""
+"""Records of a trace as lines for people: calls, counts and locks, with short names for ranges
+and pages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import evolve, frozen
 
@@ -11,7 +13,8 @@ from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.module.codes import REMOVAL_HINT
-from tdxfuzz.run.result import Run
+from tdxfuzz.repro.answers import ANSWER, OPEN, Answers
+from tdxfuzz.repro.named_ranges import ranges_in
 from tdxfuzz.sim import Record
 
 ADDRESS = 0x0000_FFFF_FFFF_F000
@@ -19,12 +22,22 @@ ADDRESS = 0x0000_FFFF_FFFF_F000
 
 @frozen
 class Line:
-    """One action of a CPU. ``kind`` is ``op``, ``call``, ``host``, ``wait`` or ``mark``."""
+    """One action of a CPU.
 
-    step: int
+    ``step`` is None for one of the set-up. ``kind`` is ``op``, ``call``, ``host``, ``wait``,
+    ``fold`` or ``mark``. ``calls`` is how many SEAMCALLs, gets and puts it names;
+    ``ranges`` are the 2MB ranges that it is about. ``answer`` is how a SEAMCALL went, a word of
+    :mod:`tdxfuzz.repro.answers`. ``source`` is the line of the design's code, if it is known.
+    """
+
+    step: int | None
     cpu: int
     kind: str
     text: str
+    calls: int = 0
+    ranges: frozenset[str] = frozenset()
+    answer: str = ""
+    source: str = ""
 
 
 class _Cpu:
@@ -34,66 +47,65 @@ class _Cpu:
         self.op: Op | None = None
         self.call: Record | None = None
         self.shown = False
+        self.inside: list[str] = []
+        """Ranges of the pages whose get or put is under way."""
 
 
-def lines_of(run: Run) -> list[Line]:
-    """The lines of a traced run up to its last finding, which is marked.
-
-    Raises:
-        ValueError: the run kept no trace.
-    """
-    if run.trace is None:
-        raise ValueError("the run kept no trace")
-    cpus = run.case.world.cpus
-    lines = [_in_column(line, cpus) for line in _fold(_read(run.layout, list(run.trace)))]
-    if run.finding is None:
-        return lines
-    last = max(finding.step for finding in run.findings)
-    shown = [line for line in lines if line.step <= last]
-    while shown and shown[-1].kind == "op":
-        shown.pop()
-    cpu = shown[-1].cpu if shown else 0
-    mark = f"^ {run.finding.check}: {run.finding.message} (design: {run.case.design})"
-    return [*shown, Line(last, cpu, "mark", mark)]
+def read_lines(layout: Layout, records: Sequence[Record], answers: Answers) -> list[Line]:
+    """The lines of records, in their order."""
+    lines = _read(layout, records, answers)
+    return list(_without_repeats(line for line in lines if not _is_bookkeeping(line)))
 
 
-def _in_column(line: Line, cpus: int) -> Line:
-    """Put the lines of a softirq into the column of its CPU."""
-    if line.cpu < cpus:
-        return line
-    return evolve(line, cpu=line.cpu - cpus, text=f"softirq: {line.text}")
-
-
-def _read(layout: Layout, records: list[Record]) -> Iterator[Line]:
+def _read(layout: Layout, records: Sequence[Record], answers: Answers) -> Iterator[Line]:
     cpus: dict[int, _Cpu] = {}
     for i, record in enumerate(records):
         cpu = cpus.setdefault(record.cpu, _Cpu())
-        if record.kind == "op":
-            cpu.op = Op.parse(record.what)
-            if not cpu.op.is_seamcall:
-                yield Line(record.step, record.cpu, "op", describe_op(layout, cpu.op))
-        elif record.kind == "call":
-            cpu.call = record
-            cpu.shown = _is_interrupted(records, i)
-            if cpu.shown:
-                name = _call_text(layout, cpu.op, record, None)
-                yield Line(record.step, record.cpu, "call", f"{name} begins")
-        elif record.kind == "return" and cpu.call is not None:
-            text = _call_text(layout, cpu.op, cpu.call, record)
-            word = status(_number(record.data[0]))
-            hint = ", hint: count 0" if word.ok and _has_hint(record) else ""
-            text = f"… {text}" if cpu.shown else text
-            yield Line(record.step, record.cpu, "call", f"{text} = {word}{hint}")
-            cpu.call = None
-        elif record.kind in ("atomic", "get", "put", "warn", "block") or "lock" in record.kind:
-            text = _host_text(layout, record)
-            if text:
-                kind = "wait" if record.kind == "block" else "host"
-                yield Line(record.step, record.cpu, kind, text)
+        for line in _lines_of_record(layout, records, i, cpu, answers):
+            ranges = ranges_in(line.text) or frozenset(cpu.inside[-1:])
+            yield evolve(line, source=record.source, ranges=ranges)
 
 
-def _is_interrupted(records: list[Record], call: int) -> bool:
-    """Whether another CPU has a line before this call returns."""
+def _lines_of_record(
+    layout: Layout, records: Sequence[Record], i: int, cpu: _Cpu, answers: Answers
+) -> Iterator[Line]:
+    """The line of a record, if it has one."""
+    record = records[i]
+    step, kind = record.step, record.kind
+    if kind == "op":
+        cpu.op = Op.parse(record.what)
+        if not cpu.op.is_seamcall:
+            yield Line(step, record.cpu, "op", describe_op(layout, cpu.op))
+    elif kind == "call":
+        cpu.call = record
+        cpu.shown = _is_interrupted(records, i)
+        if cpu.shown:
+            name = _call_text(layout, cpu.op, record, None)
+            yield Line(step, record.cpu, "call", f"{name} begins", 1, answer=OPEN)
+    elif kind == "return" and cpu.call is not None:
+        text = _call_text(layout, cpu.op, cpu.call, record)
+        word = status(_number(record.data[0]))
+        hint = ", hint: count 0" if word.ok and _has_hint(record) else ""
+        text = f"… {text}" if cpu.shown else text
+        answer = answers.of(records, i, word)
+        yield Line(step, record.cpu, "call", f"{text}{ANSWER}{word}{hint}", 1, answer=answer)
+        cpu.call = None
+    elif kind == "enter":
+        cpu.inside.append(layout.name_of_range(hpa_of(_number(record.data[0]))))
+        if record.data[1] == "get" and not _left(records, i):
+            page = layout.name_of_page(hpa_of(_number(record.data[0])))
+            yield Line(step, record.cpu, "host", f"get({page}) begins", 1)
+    elif kind == "leave" and cpu.inside:
+        cpu.inside.pop()
+    elif kind in ("atomic", "get", "put", "warn", "block") or "lock" in kind:
+        text = _host_text(layout, record)
+        if text:
+            line_kind = "wait" if kind == "block" else "host"
+            yield Line(step, record.cpu, line_kind, text, int(kind in ("get", "put")))
+
+
+def _is_interrupted(records: Sequence[Record], call: int) -> bool:
+    """Whether another CPU has a line before this call returns, or the call never does."""
     cpu = records[call].cpu
     for record in records[call + 1 :]:
         if record.cpu == cpu and record.kind == "return":
@@ -101,6 +113,15 @@ def _is_interrupted(records: list[Record], call: int) -> bool:
         if record.cpu != cpu and record.kind in ("call", "return", "op", "atomic"):
             return True
     return True
+
+
+def _left(records: Sequence[Record], enter: int) -> bool:
+    """Whether the design returned from the call that begins with a record."""
+    begun = records[enter]
+    return any(
+        record.kind == "leave" and record.cpu == begun.cpu and record.data == begun.data
+        for record in records[enter + 1 :]
+    )
 
 
 def describe_op(layout: Layout, op: Op) -> str:
@@ -184,17 +205,21 @@ def _host_text(layout: Layout, record: Record) -> str:
             return f"{record.kind} {record.what}"
 
 
-def _fold(lines: Iterator[Line]) -> Iterator[Line]:
-    """Leave out VM bookkeeping, and fold repeated calls of one kind into one line."""
+def _is_bookkeeping(line: Line) -> bool:
+    """Whether a line is about what KVM keeps of a VM: its locks and counts."""
+    return (line.kind == "host" and line.text.startswith("vm")) or "lock vm" in line.text
+
+
+def _without_repeats(lines: Iterator[Line]) -> Iterator[Line]:
+    """Put repeated calls of one kind into one line."""
     pending: Line | None = None
     count = 0
     for line in lines:
-        if (line.kind == "host" and line.text.startswith("vm")) or "lock vm" in line.text:
-            continue
         same = (
             pending is not None
             and line.kind == pending.kind == "call"
             and line.cpu == pending.cpu
+            and line.ranges == pending.ranges
             and _shape(line.text) == _shape(pending.text)
         )
         if same:
@@ -208,7 +233,11 @@ def _fold(lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def _repeated(line: Line, count: int) -> Line:
-    return line if count == 1 else evolve(line, text=f"{line.text} (and {count - 1} more)")
+    return (
+        line
+        if count == 1
+        else evolve(line, text=f"{line.text} (and {count - 1} more)", calls=count)
+    )
 
 
 def _shape(text: str) -> tuple[str, str]:

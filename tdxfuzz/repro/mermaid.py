@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tdxfuzz.repro.lines import describe_op, lines_of
+from tdxfuzz.repro.answers import OPEN
+from tdxfuzz.repro.story import story_of
 from tdxfuzz.run.result import Run
 
 
@@ -19,21 +20,22 @@ def mermaid(run: Run) -> str:
     rows += [f"    participant C{cpu} as CPU {cpu}" for cpu in cpus]
     rows.append("    participant M as TDX module")
     everyone = f"C0,C{len(cpus) - 1}" if len(cpus) > 1 else "C0"
-    if run.case.setup:
-        before = ", ".join(describe_op(run.layout, op) for op in run.case.setup)
-        rows.append(f"    Note over {everyone}: before: {_plain(before)}")
-    for line in lines_of(run):
+    story = story_of(run)
+    if story.before:
+        rows.append(f"    Note over {everyone}: before: {_plain(', '.join(story.before))}")
+    for line in story.lines:
+        number = "" if line.step is None else f"{line.step}: "
         text = _plain(line.text)
         if line.kind == "mark":
             rows.append(f"    Note over {everyone}: {text.removeprefix('^ ')}")
         elif line.kind != "call":
             rows.append(f"    Note over C{line.cpu}: {text}")
-        elif text.endswith(" begins"):
-            rows.append(f"    C{line.cpu}->>M: {line.step}: {text.removesuffix(' begins')}")
+        elif line.answer == OPEN:
+            rows.append(f"    C{line.cpu}->>M: {number}{text}")
         else:
             call, _, answer = text.rpartition(") = ")
             if not call.startswith("…"):
-                rows.append(f"    C{line.cpu}->>M: {line.step}: {call})")
+                rows.append(f"    C{line.cpu}->>M: {number}{call})")
             rows.append(f"    M-->>C{line.cpu}: {answer}")
     return "\n".join(rows) + "\n"
 

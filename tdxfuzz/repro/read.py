@@ -65,7 +65,7 @@ class _File(_CaseFile):
     """The tables of a reproducer: a case, and the finding that it must show."""
 
     expect: Expect
-    origin: Origin
+    origin: Origin | None = None
 
 
 def _exactly(value: object, kind: type[T]) -> T:

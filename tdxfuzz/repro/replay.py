@@ -39,13 +39,13 @@ class Replayed:
     trace_hash: str
 
 
-def replay(reproducer: Reproducer, design: Design = None) -> Replayed:
-    """Run a reproducer within its own bounds.
+def replay(reproducer: Reproducer, design: Design = None, sources: bool = False) -> Replayed:
+    """Run a reproducer within its own bounds; with ``sources`` the trace names lines of code.
 
     Raises:
         HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
-    again = run(reproducer.case, design, traced=True)
+    again = run(reproducer.case, design, traced=True, sources=sources)
     assert again.trace is not None
     if again.finding is None and again.cut_off is not None:
         result = ReplayResult.CUT_OFF

@@ -18,7 +18,9 @@ def _at_least_zero() -> Callable[[object, Attribute[int], int], None]:
 
 @frozen
 class Origin:
-    """How the case was found, and its size before shrinking."""
+    """How a case was found, and its size as it was found. A shrunk case has none: every way to a
+    bug ends in the same file.
+    """
 
     operations: int = field(validator=_at_least_zero())
     preemptions: int = field(validator=_at_least_zero())
@@ -63,5 +65,5 @@ class Reproducer:
 
     case: Case
     expect: Expect
-    origin: Origin
+    origin: Origin | None = None
     design_file: DesignFile | None = None

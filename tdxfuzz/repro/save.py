@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
+from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
 from tdxfuzz.repro.write import file_name, write
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
@@ -27,10 +27,9 @@ def save(
     best: Run,
     original: Run,
     out: Path,
-    engine: str,
-    seed: int = 0,
     design: Design = None,
     design_file: DesignFile | None = None,
+    sources: bool = False,
 ) -> Saved:
     """Write the reproducer of a run that has a finding, was cut off, or ended in a design's error.
 
@@ -38,22 +37,20 @@ def save(
         best: the run, usually shrunk.
         original: the run as it was found.
         out: the folder. The name of the file follows from the case.
-        engine: the engine that found it.
-        seed: the seed of the engine.
         design: the class of the case's design, if it is not built in.
         design_file: the file of that class.
+        sources: the trace of the saved run names lines of that file.
 
     Raises:
         OSError: the file cannot be written.
     """
-    traced = _again(best, design)
+    traced = _again(best, design, sources)
     shown = traced.shown
     assert shown is not None
     assert traced.trace is not None
     reproducer = Reproducer(
         case=best.case,
         expect=Expect(shown.bucket, shown.message, best.case.checks),
-        origin=Origin(original.case.operations, original.preemptions, engine, seed),
         design_file=design_file,
     )
     path = out / file_name(reproducer, traced.trace.hash())
@@ -61,7 +58,7 @@ def save(
     return Saved(traced, original, path)
 
 
-def _again(best: Run, design: Design) -> Run:
+def _again(best: Run, design: Design, sources: bool) -> Run:
     """The run with its trace. What ended in a design's error stays that, though a design that is
     not deterministic may show something else. One that hung is not run, or it would hang again.
     """
@@ -70,7 +67,7 @@ def _again(best: Run, design: Design) -> Run:
     if is_error and best.trace is None and finding is not None and finding.check == HANG:
         return evolve(best, trace=Trace())
     try:
-        again = run(best.case, design, traced=True)
+        again = run(best.case, design, traced=True, sources=sources)
     except DesignError as error:
         if error.run is None:
             raise

@@ -13,7 +13,9 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-from tdxfuzz.repro.lines import Line, describe_op, lines_of
+from tdxfuzz.repro.answers import ERROR, EXPECTED, OK, OPEN
+from tdxfuzz.repro.lines import Line
+from tdxfuzz.repro.story import Story, story_of
 from tdxfuzz.run.result import Run
 
 GUTTER = 56
@@ -40,6 +42,10 @@ STYLE = """
 """.strip()
 
 
+BOXES = {OK: "ok", EXPECTED: "busy", ERROR: "bad", OPEN: "open"}
+"""The class of a SEAMCALL's box, by its answer."""
+
+
 @frozen
 class _Item:
     """A line where it is drawn: its rows of text, and the row it begins in."""
@@ -60,8 +66,8 @@ def svg(run: Run) -> str:
     Raises:
         ValueError: the run kept no trace.
     """
-    items = _placed(lines_of(run), run)
     cpus = run.case.world.cpus
+    items = _placed(story_of(run), cpus)
     width = GUTTER + cpus * LANE + PAD
     height = TOP + (items[-1].bottom if items else 0) * ROW + 2 * PAD
     finding = run.finding
@@ -88,15 +94,15 @@ def svg(run: Run) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _placed(lines: Sequence[Line], run: Run) -> list[_Item]:
-    if run.case.setup:
-        before = "; ".join(describe_op(run.layout, op) for op in run.case.setup)
-        lines = [Line(0, 0, "before", f"before: {before}"), *lines]
+def _placed(story: Story, cpus: int) -> list[_Item]:
+    lines = list(story.lines)
+    if story.before:
+        lines.insert(0, Line(None, 0, "before", f"before: {'; '.join(story.before)}"))
     items: list[_Item] = []
     row = 0
     for line in lines:
         wide = line.kind in ("mark", "before")
-        most = CHARACTERS * (run.case.world.cpus if wide else 1)
+        most = CHARACTERS * (cpus if wide else 1)
         rows = textwrap.wrap(line.text, most, subsequent_indent="  ", break_on_hyphens=False)
         if items and (items[-1].line.cpu != line.cpu or line.kind in ("mark", "op")):
             row += 1
@@ -120,11 +126,11 @@ def _boxes(items: Sequence[_Item]) -> Iterator[str]:
         line = item.line
         if line.kind != "call":
             continue
-        if line.text.endswith(" begins"):
+        if line.answer == OPEN:
             begun[line.cpu] = item
             continue
         first = begun.pop(line.cpu, item) if line.text.startswith("…") else item
-        yield _box(line.cpu, first.top, item.bottom, _kind(line.text))
+        yield _box(line.cpu, first.top, item.bottom, BOXES[line.answer])
     for cpu, item in begun.items():
         yield _box(cpu, item.top, max(one.bottom for one in items), "open")
 
@@ -135,13 +141,6 @@ def _box(cpu: int, top: int, bottom: int, kind: str) -> str:
         f'<rect class="{kind}" x="{x}" y="{y}" width="{LANE - 20}" '
         f'height="{(bottom - top) * ROW - 1}" rx="4"/>'
     )
-
-
-def _kind(text: str) -> str:
-    answer = text.rpartition(") = ")[2]
-    if answer.startswith("SUCCESS"):
-        return "ok"
-    return "busy" if "BUSY" in answer else "bad"
 
 
 def _arrows(items: Sequence[_Item]) -> Iterator[str]:
@@ -161,7 +160,7 @@ def _arrows(items: Sequence[_Item]) -> Iterator[str]:
 def _words(item: _Item, cpus: int) -> Iterator[str]:
     line = item.line
     x = _x(line.cpu)
-    kind = {"op": "op", "host": "soft", "wait": "soft"}.get(line.kind, "")
+    kind = {"op": "op", "host": "soft", "wait": "soft", "fold": "soft"}.get(line.kind, "")
     if line.kind in ("mark", "before"):
         x = _x(0)
     if line.kind == "mark":
@@ -169,7 +168,7 @@ def _words(item: _Item, cpus: int) -> Iterator[str]:
             f'<rect class="bad" x="{x - 4}" y="{_y(item.top) - 2}" width="{cpus * LANE - 20}" '
             f'height="{len(item.rows) * ROW + 2}" rx="4"/>'
         )
-    if line.kind not in ("op", "mark", "before"):
+    if line.step is not None and line.kind not in ("op", "mark", "before"):
         yield _text(PAD, _y(item.top) + 11, str(line.step), "soft")
     for i, row in enumerate(item.rows):
         yield _text(x, _y(item.top + i) + 11, row, kind)

@@ -13,26 +13,21 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
-from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Reproducer
+from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Origin, Reproducer
 from tdxfuzz.sim import Schedule
 
 
 def to_toml(reproducer: Reproducer) -> str:
     """The text of a reproducer file."""
     case = reproducer.case
-    expect, origin = reproducer.expect, reproducer.origin
+    expect = reproducer.expect
     shows = [
         "[expect]",
         f"bucket = {_value(expect.bucket)}",
         f"message = {_value(expect.message)}",
         *([f"checks = {_value(case.checks)}"] if case.checks else []),
         "",
-        "[origin]",
-        f"operations = {origin.operations}",
-        f"preemptions = {origin.preemptions}",
-        f"engine = {_value(origin.engine)}",
-        f"seed = {origin.seed}",
-        "",
+        *([] if reproducer.origin is None else _origin(reproducer.origin)),
     ]
     heading = [
         _comment(f"{expect.check}: {expect.message}"),
@@ -81,6 +76,17 @@ def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows:
         f"steps = {case.steps}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _origin(origin: Origin) -> list[str]:
+    return [
+        "[origin]",
+        f"operations = {origin.operations}",
+        f"preemptions = {origin.preemptions}",
+        f"engine = {_value(origin.engine)}",
+        f"seed = {origin.seed}",
+        "",
+    ]
 
 
 def _loop(schedule: Schedule) -> list[str]:

@@ -35,9 +35,12 @@ class Run:
     occurred; ``waits`` how often a CPU waited for a lock; ``adds_met`` whether a pair came while
     another CPU used its range; ``contention`` whether the programs met at all; ``longest`` the most
     steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there are to
-    switch to, CPUs and their softirqs; ``state`` is what the session's ``fingerprint``, if it had
-    one, made of the state at the end. ``cut_off`` tells where a run was that did not end,
-    although every CPU got its turn: that is no finding, and nothing is known of it.
+    switch to, CPUs and their softirqs; ``in_setup`` whether the set-up did not get to its end, so
+    that no program ran; ``tolerates`` are the statuses that the design expects; ``setup_trace`` and
+    ``trace`` are records of the set-up and of what came then, but a run in which no program had
+    anything to do has all in ``trace``; ``state`` is what the session's ``fingerprint``, if it had
+    one, made of the state at the end. ``cut_off`` tells where a run was that did not end, although
+    every CPU got its turn: that is no finding, and nothing is known of it.
     """
 
     case: Case
@@ -53,6 +56,9 @@ class Run:
     longest: int
     contexts: int
     layout: Layout = field(eq=False)
+    in_setup: bool = False
+    tolerates: frozenset[str] = frozenset()
+    setup_trace: Trace | None = field(default=None, eq=False)
     trace: Trace | None = field(default=None, eq=lambda trace: trace and trace.hash())
     state: int | None = None
     cut_off: Finding | None = None
@@ -61,6 +67,11 @@ class Run:
     def order(self) -> Schedule:
         """The order of the run, as a schedule that makes it again."""
         return self.case.schedule
+
+    @property
+    def told_by_setup(self) -> bool:
+        """Whether no program did anything, so that only the set-up can tell the finding."""
+        return self.in_setup or not self.case.operations
 
     @property
     def finding(self) -> Finding | None:

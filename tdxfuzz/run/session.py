@@ -29,6 +29,7 @@ from tdxfuzz.run.observer import Observer
 from tdxfuzz.run.outside_watch import OutsideWatch
 from tdxfuzz.run.repeats import Repeats, once_more
 from tdxfuzz.run.result import Run
+from tdxfuzz.run.sources import Sources
 from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     MORE,
@@ -78,6 +79,7 @@ class Session:
         policy: decides in place of the case's schedule.
         careful: compare the module's tables after every call, not only at rest.
         every_check: go on after a finding, until each check has found what it can.
+        sources: the trace names lines of the design's code.
 
     Raises:
         UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
@@ -93,12 +95,15 @@ class Session:
         policy: Policy | None = None,
         careful: bool = False,
         every_check: bool = False,
+        sources: bool = False,
     ) -> None:
         layer_class = layer_class_of(case, design)
         self.case = case
         self.findings: list[Finding] = []
         self.traced = traced
         self.trace: Trace | None = None
+        self.setup_trace: Trace | None = None
+        self._where = Sources(layer_class) if sources else None
         self.fingerprint: Fingerprint | None = None
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
@@ -123,10 +128,13 @@ class Session:
         self._stuck: Livelock | None = None
         self.watches_itself = True
         self._setup_steps = 0
+        self._in_setup = True
         self.sim.rounds.most = ROUNDS
         self.sim.judges_loop = LoopJudge(
             self.host, self._checks, may_starve=bool(self.layer.may_starve)
         )
+        if traced:
+            self.sim.trace = self.setup_trace = Trace(self._where)
         try:
             with watched(self.sim), blaming(layer_class):
                 set_up(self.host, case.setup, self.findings)
@@ -137,6 +145,8 @@ class Session:
             raise self._with_run(setup_without_end(layer_class, bound)) from None
         except DesignError as error:
             raise self._with_run(error) from error.__cause__
+        self._in_setup = bool(self.findings) or self._stuck is not None
+        self.sim.trace = None
         self.sim.beyond = _in_fair_turns
         self.host.pages.arm()
         self._setup_steps = self.sim.clock
@@ -199,8 +209,10 @@ class Session:
         """Run one body per CPU to the end, and let the checks judge."""
         end = End.STOPPED if self._stuck is None else End.LIVELOCK
         outcome = Outcome(end, 0, (), livelock=self._stuck)
-        self.trace = Trace() if self.traced else None
-        if self.trace is not None:
+        if self.traced:
+            self.trace = Trace(self._where)
+            if self.setup_trace is not None and (self._in_setup or not self.case.operations):
+                self.trace.records += self.setup_trace.records
             self.sim.trace = self.trace
             self.sim.log = _event_log(self.sim, self.trace)
         if not self.findings and self._stuck is None:
@@ -211,7 +223,7 @@ class Session:
                 if not self.findings:
                     raise self._with_run(error) from error.__cause__
                 outcome = self._stopped()
-        self.sim.log = None
+        self.sim.log = self.sim.trace = None
         for check in self._checks:
             check.stopped(outcome)
         if not self.findings or self._every_check:
@@ -261,6 +273,9 @@ class Session:
             longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
             layout=self.host.layout,
+            in_setup=self._in_setup,
+            tolerates=self.layer.tolerates,
+            setup_trace=self.setup_trace,
             trace=self.trace,
             cut_off=self._cut_off(outcome),
             state=None if self.fingerprint is None else self.fingerprint(self.host),
@@ -280,9 +295,10 @@ def run(
     traced: bool = False,
     policy: Policy | None = None,
     careful: bool = False,
+    sources: bool = False,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
-    return Session(case, design, traced, policy, careful).run_programs()
+    return Session(case, design, traced, policy, careful, sources=sources).run_programs()
 
 
 def checks_of(design: str) -> Mapping[str, type[Check]]:

@@ -28,8 +28,7 @@ class Candidate:
     ``search_everywhere``: an operation or a fault is gone, so the old preemptions may mean
     nothing. Preemptions are searched everywhere, not only near their old points.
     ``speculative``: nothing says that the case shows the bug, so few orders are tried.
-    ``more_complex``: its operations are harder to read than those of the origin. It is tried only
-    if it may save a preemption.
+    ``cpu_0_first``: only those that begin with CPU 0, because other candidates stand for the rest.
     """
 
     case: Case
@@ -37,7 +36,7 @@ class Candidate:
     cpu_now: Callable[[int], int | None] = field(default=_same_cpu)
     search_everywhere: bool = False
     speculative: bool = False
-    more_complex: bool = False
+    cpu_0_first: bool = False
 
 
 Pass = Callable[[Case], Iterator[Candidate]]

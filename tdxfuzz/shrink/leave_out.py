@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 
 from attrs import evolve
 
@@ -10,6 +11,18 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import with_program
 from tdxfuzz.shrink.program_point import ProgramPoint
+
+
+def out_of_setup(case: Case) -> Iterator[Candidate]:
+    """Move an operation of the set-up into a program, and leave out all that comes behind it.
+
+    The operation that shows the bug first, with those before it, is all that is needed.
+    """
+    for i, op in enumerate(case.setup):
+        programs = ((op,), *((),) * (case.world.cpus - 1))
+        yield Candidate(
+            evolve(case, setup=case.setup[:i], programs=programs, faults=()), _point_gone
+        )
 
 
 def without_cpus(case: Case) -> Iterator[Candidate]:
@@ -61,10 +74,19 @@ def without_faults(case: Case) -> Iterator[Candidate]:
 
 
 def without_setup(case: Case) -> Iterator[Candidate]:
-    """Leave out one operation of the set-up."""
+    """Leave out one operation of the set-up, or two of one TD: it comes and goes again."""
     for i in range(len(case.setup)):
         setup = case.setup[:i] + case.setup[i + 1 :]
         yield Candidate(evolve(case, setup=setup), search_everywhere=True)
+    for i, j in combinations(range(len(case.setup)), 2):
+        first, second = case.setup[i], case.setup[j]
+        if not first.is_seamcall and not second.is_seamcall and first.args[0] == second.args[0]:
+            setup = case.setup[:i] + case.setup[i + 1 : j] + case.setup[j + 1 :]
+            yield Candidate(evolve(case, setup=setup), search_everywhere=True)
+
+
+def _point_gone(point: ProgramPoint) -> None:
+    """No point of a program is left."""
 
 
 def _without_operation(cpu: int, gone: int) -> Callable[[ProgramPoint], ProgramPoint | None]:

@@ -16,8 +16,12 @@ from tdxfuzz.shrink.program_point import ProgramPoint, ProgramPoints
 from tdxfuzz.sim import EMPTY, Schedule, Switch
 
 MAX_REPLAYS = 400
-MAX_SPECULATIVE_REPLAYS = 120
+MAX_SPECULATIVE_REPLAYS = 300
 """Schedules tried for a candidate, and for a speculative one."""
+
+ENOUGH = 8_000
+"""Runs after which the shrinker stops with what it has: a count, because a clock would make the
+result depend on what else the machine does."""
 
 NEAR = 3
 """How many steps before and behind its old point the last preemption is tried."""
@@ -28,18 +32,29 @@ Switches = list[tuple[ProgramPoint, int]]
 ReadingCost = tuple[tuple[bool, int], ...]
 
 
+class EnoughRuns(Exception):
+    """The search has made as many runs as it may."""
+
+
 class OrderSearch:
     """Finds schedules under which programs show a bucket, and counts replays.
 
-    It remembers the programs for which it found none.
+    It remembers the programs for which it found none, and the cases that do not show the bucket.
+    All methods raise :class:`EnoughRuns` once there were :data:`ENOUGH` of them.
     """
 
     def __init__(self, bucket: str, design: Design) -> None:
         self._bucket = bucket
         self._design = design
         self._in_vain: set[tuple[Case, int]] = set()
+        self._not_shown: set[Case] = set()
         self._worlds = Worlds(design)
         self.replays = 0
+
+    def told_by_setup(self, case: Case) -> bool:
+        """Whether the set-up of a case shows the bucket by itself."""
+        alone = evolve(case, programs=((),) * case.world.cpus, faults=())
+        return self._try(alone, EMPTY) is not None
 
     def switches_of(self, found: Run) -> Switches:
         """The switches in the schedule of a run."""
@@ -61,8 +76,8 @@ class OrderSearch:
             candidate: what to run.
             old_switches: those of the run that the candidate was made of; tried first, or
                 near their old points.
-            max_preemptions: of the orders that are tried next if the candidate says so; a
-                speculative candidate gets one at most.
+            max_preemptions: of the orders that are tried next if the candidate says so, one in
+                each window; a speculative candidate gets one at most.
         """
         max_replays = MAX_REPLAYS
         if candidate.speculative:
@@ -73,7 +88,8 @@ class OrderSearch:
                 return hit
             if (candidate.case, max_preemptions) in self._in_vain:
                 return None
-            hit = self._everywhere(candidate.case, max_preemptions, max_replays)
+            first = 1 if candidate.cpu_0_first else None
+            hit = self._everywhere(candidate.case, max_preemptions, max_replays, first)
         except SetupError:
             return None
         if hit is None:
@@ -100,6 +116,18 @@ class OrderSearch:
                     at += length
             length = (length + 1) // 2 if length > 1 else 0
         return best
+
+    def first_order(self, found: Run) -> Run:
+        """The same programs in the order that a search from nothing finds first, however ``found``
+        was come by; ``found`` itself if the search finds none that is as short.
+        """
+        case = found.case.with_schedule(EMPTY)
+        hit = self._everywhere(case, found.preemptions, MAX_REPLAYS)
+        if hit is None:
+            return found
+        hit = self.with_fewer_switches(hit)
+        short = hit.preemptions, len(hit.order)
+        return hit if short <= (found.preemptions, len(found.order)) else found
 
     def easiest_to_read(self, found: Run) -> Run:
         """The same programs in an equivalent order, switching between SEAMCALLs if possible.
@@ -155,18 +183,23 @@ class OrderSearch:
                         return hit
         return None
 
-    def _everywhere(self, case: Case, max_preemptions: int, max_replays: int) -> Run | None:
+    def _everywhere(
+        self, case: Case, max_preemptions: int, max_replays: int, first: int | None = None
+    ) -> Run | None:
         """Try no preemption, then one, then two …, one in each window.
 
-        Each CPU that has a program goes first once: by default, or by a switch at step 0.
+        Each CPU that has a program, or the ``first`` of them, goes first once: by default, or by
+        a switch at step 0.
         """
         at_work = [cpu for cpu, program in enumerate(case.programs) if program]
-        starts = [Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work)]
+        starts = [
+            Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work[:first])
+        ]
         limit = self.replays + max_replays
         for count in range(max_preemptions + 1):
-            for start in starts:
+            for start in starts[:first]:
                 for found in self._orders(case, start, count):
-                    self.replays += 1
+                    self._count()
                     if found.finding is not None and found.finding.bucket == self._bucket:
                         return self._try(case, found.case.schedule)
                     if self.replays >= limit or len(at_work) < 2:
@@ -187,14 +220,23 @@ class OrderSearch:
 
     def _try(self, case: Case, schedule: Schedule) -> Run | None:
         """The run, if it has the bucket."""
-        self.replays += 1
+        ordered = case.with_schedule(schedule)
+        if ordered in self._not_shown:
+            return None
+        self._count()
         try:
             hit = self._rerun(case).run(schedule)
         except SetupError:
-            return None
-        if hit.finding is None or hit.finding.bucket != self._bucket:
+            hit = None
+        if hit is None or hit.finding is None or hit.finding.bucket != self._bucket:
+            self._not_shown.add(ordered)
             return None
         return hit
+
+    def _count(self) -> None:
+        if self.replays >= ENOUGH:
+            raise EnoughRuns
+        self.replays += 1
 
     def _reading(self, found: Run) -> ReadingCost:
         """How a schedule reads: a switch inside a SEAMCALL is worse, a late one too."""
@@ -202,7 +244,7 @@ class OrderSearch:
         return tuple((switch.step in inside, switch.step) for switch in found.order)
 
     def _progress(self, case: Case) -> ProgramPoints:
-        self.replays += 1
+        self._count()
         trace = self._rerun(case).run(case.schedule, traced=True).trace
         assert trace is not None
         return ProgramPoints(trace)

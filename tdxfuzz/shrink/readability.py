@@ -15,9 +15,7 @@ _COMPLEXITY = {
     "destroy": 3,
 }
 """By name of the operation; 0 if it is not here."""
-
-MAX_COMPLEXITY = max(_COMPLEXITY.values())
-"""That of one TD that comes or goes."""
+_PLACES = {name: place for place, name in enumerate(OPERATIONS)}
 
 
 def complexity(op: Op) -> int:
@@ -32,6 +30,9 @@ def complexity_of(name: str) -> int:
 
 def setup_order(op: Op) -> tuple[int, tuple[int, ...]]:
     """The order in which a set-up reads best: VMs first, then what is done to them."""
-    if op.is_seamcall:
-        return len(OPERATIONS), ()
-    return list(OPERATIONS).index(op.name), op.args
+    return place_in_list(op), () if op.is_seamcall else op.args
+
+
+def place_in_list(op: Op) -> int:
+    """Where an operation stands in the list of all; raw SEAMCALLs come last."""
+    return _PLACES.get(op.name, len(_PLACES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 from attrs import evolve
 
@@ -13,7 +13,8 @@ from tdxfuzz.case.world import World
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas
 from tdxfuzz.shrink.program_point import ProgramPoint
-from tdxfuzz.shrink.readability import MAX_COMPLEXITY, complexity, complexity_of, setup_order
+from tdxfuzz.shrink.readability import complexity_of, setup_order
+from tdxfuzz.shrink.usual_ranges import usual_ranges
 from tdxfuzz.sim import Fault
 
 _NEEDED = {
@@ -32,9 +33,12 @@ _SINGLE = (*_NEEDED.items(), ("destroy", ("create", "map")))
 _ALLOCATIONS = 16
 """Of one operation, about: a fault is tried at each of them."""
 
+_RANGES = World(guest_ranges=(0,), kernel_ranges=(1, 2))
+"""As many as the cases made here need."""
+
 
 def one_operation(case: Case) -> Iterator[Candidate]:
-    """One operation on one CPU, in the ranges of the case or in the default ones.
+    """One operation on one CPU, in the ranges of the case or in the usual ones.
 
     If the case has a fault, the operation is also tried with a fault at each allocation.
     """
@@ -44,38 +48,37 @@ def one_operation(case: Case) -> Iterator[Candidate]:
     if case.faults:
         kind = case.faults[0].kind
         choices += [(Fault(kind, index),) for index in range(_ALLOCATIONS)]
-    here = evolve(with_areas(case.world, 0), cpus=1, tds=1, slots=1)
-    default = World(cpus=1, tds=1, slots=1)
-    plain = evolve(
-        here,
-        guest_ranges=default.guest_ranges,
-        kernel_ranges=default.kernel_ranges,
-        fresh_ranges=(),
-    )
     singles = sorted(_SINGLE, key=lambda single: complexity_of(single[0]))
-    for (name, before), world in product(singles, dict.fromkeys((here, plain))):
+    worlds = _worlds(case, cpus=1, tds=1)
+    for faults, (name, before), world in product(choices, singles, worlds):
         alone = evolve(
             case,
             world=world,
             setup=tuple(_on_td(each, 0) for each in before),
             programs=((_on_td(name, 0),),),
+            faults=faults,
         )
-        for faults in choices:
-            yield Candidate(evolve(alone, faults=faults), _point_gone, speculative=True)
+        yield Candidate(alone, _point_gone, search_everywhere=True, speculative=True)
 
 
 def two_operations(case: Case) -> Iterator[Candidate]:
-    """One operation on each of two CPUs, on two TDs. The simplest pairs come first."""
+    """One operation on each of two CPUs, on two TDs, in the ranges of the case or in the usual
+    ones. The simplest pairs come first. Each CPU goes first once. There are many pairs, so the
+    kernel shares ranges with the guests only where it does so in the case.
+    """
     programs = [program for program in case.programs if program]
     if len(programs) < 2 or any(op.is_seamcall for op in every_op(case)):
         return
-    # One TD that comes or goes is the most that reads easily.
-    limit = min(sum(complexity(op) for program in programs for op in program), MAX_COMPLEXITY)
-    pairs = product(_NEEDED, repeat=2)
-    for first, second in sorted(pairs, key=lambda pair: sum(map(complexity_of, pair))):
-        ops = [_on_td(name, td) for td, name in enumerate((first, second))]
+    together = sorted(
+        combinations_with_replacement(_NEEDED, 2),
+        key=lambda pair: sum(map(complexity_of, pair)),
+    )
+    worlds = _worlds(case, cpus=2, tds=2, apart=True)
+    for pair, mirrored, world in product(together, (False, True), worlds):
+        ops = [_on_td(name, td) for td, name in enumerate(pair)]
         setup = [_on_td(each, op.args[0]) for op in ops for each in _NEEDED[op.name]]
-        world = evolve(with_areas(case.world, 0), cpus=2, tds=2, slots=1)
+        if mirrored:
+            ops.reverse()
         smaller = evolve(
             case,
             world=world,
@@ -83,14 +86,21 @@ def two_operations(case: Case) -> Iterator[Candidate]:
             programs=tuple((op,) for op in ops),
             faults=(),
         )
-        if smaller != case:
-            yield Candidate(
-                smaller,
-                _point_gone,
-                search_everywhere=True,
-                speculative=True,
-                more_complex=sum(map(complexity, ops)) > limit,
-            )
+        yield Candidate(
+            smaller, _point_gone, search_everywhere=True, speculative=True, cpu_0_first=True
+        )
+
+
+def _worlds(case: Case, cpus: int, tds: int, apart: bool = False) -> tuple[World, ...]:
+    """Worlds to try a small program in, each once; ``apart`` as in :func:`usual_ranges`."""
+    here = evolve(with_areas(case.world, 0), cpus=cpus, tds=tds, slots=1)
+    usual = evolve(
+        here,
+        guest_ranges=_RANGES.guest_ranges,
+        kernel_ranges=_RANGES.kernel_ranges,
+        fresh_ranges=(),
+    )
+    return tuple(dict.fromkeys((*usual_ranges(usual, apart), here)))
 
 
 def _on_td(name: str, td: int) -> Op:

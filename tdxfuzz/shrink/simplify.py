@@ -12,6 +12,7 @@ from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas, with_program
 from tdxfuzz.shrink.program_point import ProgramPoint
 from tdxfuzz.shrink.readability import setup_order
+from tdxfuzz.shrink.usual_ranges import usual_ranges
 
 _PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
 """A simpler operation with the same effect on pairs: they come, or they go."""
@@ -70,7 +71,7 @@ def simpler_operations(case: Case) -> Iterator[Candidate]:
 
 
 def simpler_worlds(case: Case) -> Iterator[Candidate]:
-    """Fewer TDs, slots, areas and ranges."""
+    """Fewer TDs, slots, areas and ranges, and the usual ranges."""
     world = case.world
     highest = {"td": 0, "slot": 0, "area": -1}
     for op in every_op(case):
@@ -82,23 +83,31 @@ def simpler_worlds(case: Case) -> Iterator[Candidate]:
         with_areas(world, min(world.areas, highest["area"] + 1)),
         evolve(world, fresh_ranges=()),
         evolve(world, entries=2) if world.areas else world,
-        evolve(world, guest_ranges=world.guest_ranges[:1]),
-        evolve(world, kernel_ranges=world.kernel_ranges[-1:]),
     ):
         if smaller != world:
             yield Candidate(evolve(case, world=smaller))
+    for usual in usual_ranges(world):
+        yield Candidate(evolve(case, world=usual), search_everywhere=True, speculative=True)
 
 
 def smaller_arguments(case: Case) -> Iterator[Candidate]:
-    """Exchange two TDs, slots or areas everywhere, or put one in place of the other."""
+    """Exchange two TDs, slots or areas everywhere, or put one in place of the other.
+
+    Other pages are at work then, so other orders may be needed.
+    """
     for what in ("td", "slot", "area"):
         values = sorted(
             {value for op in every_op(case) for name, value in op.arguments if name == what}
         )
         for value in values:
             for other in range(value):
-                yield Candidate(_renamed(case, what, {value: other, other: value}))
-                yield Candidate(_renamed(case, what, {value: other}))
+                for names in ({value: other, other: value}, {value: other}):
+                    renamed = _renamed(case, what, names)
+                    yield Candidate(renamed)
+                    ordered = tuple(sorted(renamed.setup, key=setup_order))
+                    yield Candidate(
+                        evolve(renamed, setup=ordered), search_everywhere=True, speculative=True
+                    )
 
 
 def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:

@@ -19,7 +19,7 @@ from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.standing import standing
-from tdxfuzz.sim.trace import Trace
+from tdxfuzz.sim.trace import Datum, Trace
 
 DEFAULT_BOUND = 100_000
 
@@ -206,12 +206,10 @@ class Simulator:
         if self.expired:
             self.stop(OutOfTime())
         if not self.running:
-            self.stop(
-                StepBound(
-                    f"the set-up took more than {self.clock} steps",
-                    standing(self.cpus, self.current),
-                )
-            )
+            if self.clock >= max(self.bound, DEFAULT_BOUND):
+                steps = f"the set-up took more than {self.clock} steps"
+                self.stop(StepBound(steps, standing(self.cpus, self.current)))
+            return
         while True:
             if self.clock >= self.bound:
                 self._at_bound()
@@ -403,6 +401,13 @@ class Simulator:
             waiting = self.current.waiting_for
             what = waiting.name if waiting is not None else ""
             self.trace.add(self.clock, self.current.id, kind, what, *data)
+
+    def record(self, step: int, kind: str, what: str, *data: Datum) -> None:
+        """Write what the current CPU did into the trace, if there is one: of the programs, or of
+        the set-up before them. CPUs that are unwound do nothing any more.
+        """
+        if self.trace is not None and not self.over:
+            self.trace.add(step, self.current.id, kind, what, *data)
 
     def _unwind(self) -> None:
         """Make every primitive inert and let the suspended CPUs' ``finally`` blocks run."""

@@ -53,7 +53,7 @@ def assert_clean(case: Case, design: Design = None) -> Run:
     key = case.design, finding.bucket, design
     if key not in _saved:
         out = Path(os.environ.get(OUT, "reproducers"))
-        _saved[key] = save(shrink(found, design).run, found, out, "pytest", design=design)
+        _saved[key] = save(shrink(found, design).run, found, out, design=design)
     saved = _saved[key]
     raise Broken(
         f"{finding.bucket}\n\n{columns(saved.run)}\n"

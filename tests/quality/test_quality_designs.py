@@ -5,6 +5,11 @@ Each within a budget of cases on one core; ``docs/matrix.md`` has the whole tabl
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
 
 from tdxfuzz.case.case import Case
@@ -13,11 +18,12 @@ from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.repro.save import save
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
-from tiers import first_quick
+from tiers import first_quick, only_quick, slow
 
 BUDGET = Budget(cases=12_000)
 
@@ -49,10 +55,10 @@ ADDCX_BUSY = "unexpected-status/TDH.MNG.ADDCX/OPERAND_BUSY/-"
 MINIMA = {
     ("hint", REMOVED): (2, 1),
     ("hint-retry", REMOVED): (2, 1),
-    ("rfc", "page-owner/-/-/unscrubbed PAMT page"): (0, 0),
-    ("v2", "page-owner/-/-/unscrubbed PAMT page"): (0, 0),
-    ("v3-base", "refcount/-/-/too low"): (0, 0),
-    ("v3-base", NOT_EMPTY): (0, 0),
+    ("rfc", "page-owner/-/-/unscrubbed PAMT page"): (1, 0),
+    ("v2", "page-owner/-/-/unscrubbed PAMT page"): (1, 0),
+    ("v3-base", "refcount/-/-/too low"): (1, 0),
+    ("v3-base", NOT_EMPTY): (1, 0),
     ("v3", NO_PAIR): (3, 1),
     ("v3", "page-leak/-/-/PAMT page"): (1, 0),
     ("v4", NO_PAIR): (3, 1),
@@ -70,7 +76,7 @@ MINIMA = {
     ("early-inc", ADDED_LATE): (2, 1),
     ("early-inc", ADDCX_BUSY): (2, 1),
     ("per-range-lock", "unexpected-status/PerRangeLock/WARN/-"): (2, 1),
-    ("per-range-rwlock", "lock-order/-/-/pamt_rwlock"): (0, 0),
+    ("per-range-rwlock", "lock-order/-/-/pamt_rwlock"): (1, 0),
 }
 """(Operations, preemptions) that twenty seeds of every engine came to, all or nearly all:
 ``docs/power.md`` has the counts. Fewer are welcome."""
@@ -102,6 +108,36 @@ def test_a_sound_design_stays_clean(design: str, cases: int) -> None:
     result = hunt(HuntPlan(design, Budget(cases=cases)))
     assert result.found is None, result.found and result.found.finding
     assert result.statistics.unseen() == []
+
+
+def file_of(found: Run, folder: Path) -> tuple[str, bytes]:
+    path = save(shrink(found).run, found, folder).path
+    return path.name, path.read_bytes()
+
+
+@pytest.mark.parametrize("design", only_quick(["rfc", "v3-base", "per-range-rwlock"], FOUND))
+def test_each_bucket_of_a_design_is_one_file(design: str, tmp_path: Path) -> None:
+    files = defaultdict(set)
+    for seed in range(1, 7):
+        found = first_of(design, seed)
+        assert found is not None
+        assert found.finding is not None
+        files[found.finding.bucket].add(file_of(found, tmp_path / str(seed)))
+    assert {bucket: len(each) for bucket, each in files.items()} == dict.fromkeys(files, 1)
+
+
+@slow
+def test_a_busy_machine_shrinks_to_the_same_file(tmp_path: Path) -> None:
+    found = first_of("hint", 3)
+    assert found is not None
+    quiet = file_of(found, tmp_path / "quiet")
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        assert file_of(found, tmp_path / "busy") == quiet
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def alone(design: str, fault: Fault, *checks: str) -> Case:

@@ -12,10 +12,10 @@ from attrs import evolve
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.as_pytest import as_pytest
-from tdxfuzz.repro.lines import lines_of
 from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import DesignFile
+from tdxfuzz.repro.story import story_of
 from tdxfuzz.repro.svg import svg
 from tdxfuzz.run.session import run
 
@@ -37,13 +37,13 @@ def test_a_picture_says_what_the_lines_say(path: Path) -> None:
     root = ElementTree.fromstring(svg(shown))
     words = "".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
     said = "".join(words.split())
-    for line in lines_of(shown):
+    for line in story_of(shown).lines:
         assert "".join(line.text.split()) in said
     height = float(root.get("height", "0"))
     for box in root.iter(f"{SVG}rect"):
         assert float(box.get("y", "0")) + float(box.get("height", "0")) <= height
     assert len(list(root.iter(f"{SVG}rect"))) >= sum(
-        line.kind == "mark" for line in lines_of(shown)
+        line.kind == "mark" for line in story_of(shown).lines
     )
 
 

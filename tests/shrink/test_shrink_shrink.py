@@ -13,6 +13,7 @@ from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
+from tdxfuzz.shrink import order_search
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.shrink import shrink, size
 from tdxfuzz.sim import Fault, Schedule
@@ -138,3 +139,69 @@ def test_an_operation_more_is_less_than_memory_that_runs_out() -> None:
     assert bucket(plain) == bucket(memory_out)
     assert size(plain) < size(memory_out)
     assert run(evolve(failing, faults=())).finding is None, "two operations alone are not enough"
+
+
+def with_ranges(case: Case, guest: tuple[int, ...], kernel: tuple[int, ...]) -> Case:
+    return evolve(case, world=evolve(case.world, guest_ranges=guest, kernel_ranges=kernel))
+
+
+@pytest.mark.parametrize(
+    ("guest", "kernel"), [((0,), (1,)), ((0,), (0,)), ((0,), (0, 1)), ((1, 3), (2, 5))]
+)
+def test_the_same_bug_in_other_ranges_ends_in_the_same_case(
+    guest: tuple[int, ...], kernel: tuple[int, ...]
+) -> None:
+    life = tuple(map(Op.parse, ("create 0", "map 0 0", "zap 0 0", "destroy 0")))
+    usual = Case("rfc", World(cpus=1, tds=1, slots=1), (), (life,))
+    other = with_ranges(usual, guest, kernel)
+    assert bucket(run(other)) == bucket(run(usual))
+    assert shrink(run(other)).run.case == shrink(run(usual)).run.case
+
+
+@slow
+def test_the_same_bug_on_another_td_ends_in_the_same_case() -> None:
+    setup = tuple(map(Op.parse, ("create 1", "create 0", "map 1 1")))
+    world = World(tds=2, slots=2)
+    programs = ((Op.parse("map 0 1"),), (Op.parse("zap 1 1"),))
+    tried = (
+        run(Case("hint", world, setup, programs, Schedule.of([(step, 1)]))) for step in range(400)
+    )
+    other = next(each for each in tried if each.finding is not None)
+    usual = SCENARIOS["map-zap"].case("hint")
+    tried = (run(usual.with_schedule(Schedule.of([(step, 1)]))) for step in range(400))
+    here = next(each for each in tried if each.finding and bucket(each) == bucket(other))
+    assert shrink(other).run.case == shrink(here).run.case
+
+
+@pytest.mark.parametrize("programs", [((),), ((Op.parse("map 0 0"),),)])
+def test_a_bug_that_the_setup_shows_is_moved_into_a_program(
+    programs: tuple[tuple[Op, ...], ...],
+) -> None:
+    """The programs of a shrunk case are needed, even where the finding comes at the end."""
+    setup = (Op.parse("create 0"),)
+    told = run(Case("per-range-rwlock", World(cpus=1, tds=1, slots=1), setup, programs))
+    assert bucket(told) == "lock-order/-/-/pamt_rwlock"
+    shrunk = shrink(told).run.case
+    assert shrunk.setup == ()
+    assert shrunk.programs == (setup,)
+
+
+@slow
+def test_operations_of_the_setup_that_need_each_other_go_together() -> None:
+    setup = tuple(map(Op.parse, ("create 1", "create 0", "destroy 0")))
+    programs = ((Op.parse("destroy 1"),), (Op.parse("create 0"),))
+    order = Schedule.of([(107, 1)])
+    found = run(Case("bias-minus-one", World(slots=1), setup, programs, order))
+    assert bucket(found) == "unexpected-status/TDH.MNG.CREATE/OPERAND_BUSY/-"
+    assert shrink(found).run.case.setup == (Op.parse("create 0"),)
+
+
+def test_it_stops_after_so_many_runs_with_what_it_has(
+    found: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_search, "ENOUGH", 60)
+    result = shrink(found)
+    assert result.replays <= 60
+    assert bucket(result.run) == bucket(found)
+    assert size(result.run) <= size(found)
+    assert shrink(found).run.case == result.run.case

@@ -121,15 +121,6 @@ class AtomicT(NamedCell):
 
     def _done(self, what: str, result: R, new: int) -> R:
         """Record the operation if this run is traced; give back its result."""
-        trace = self.sim.trace
-        if trace is not None and self.sim.running:
-            trace.add(
-                self.sim.clock - 1,
-                self.sim.current.id,
-                "atomic",
-                self.name,
-                what,
-                result,
-                new,
-            )
+        if self.sim.trace is not None:
+            self.sim.record(self.sim.clock - 1, "atomic", self.name, what, result, new)
         return result

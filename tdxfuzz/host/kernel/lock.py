@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def _note(lock: WaitLock, what: str) -> None:
     """Record a lock operation that was just performed, in a run that is traced."""
-    sim = lock.sim
-    if sim.trace is not None and sim.running:
-        sim.trace.add(sim.clock - 1, sim.current.id, what, lock.name)
+    lock.sim.record(lock.sim.clock - 1, what, lock.name)
 
 
 class _Exclusive(FairLock):

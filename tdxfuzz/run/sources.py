@@ -1,0 +1,52 @@
+"""Which line of a design's code is at work, for traces that name it."""
+
+from __future__ import annotations
+
+import sys
+from inspect import isfunction, unwrap
+from pathlib import Path
+from types import CodeType, FrameType
+
+from tdxfuzz.host.design import RefcountLayer
+
+_METHODS = {"get": "get", "put": "put", "enter": "get"}
+"""By kind of record: the method that it is about, where no line of the design is at work."""
+
+
+class Sources:
+    """Finds the line of a design that the current CPU is in.
+
+    Args:
+        layer_class: the design. What it inherits from another design counts as its own.
+    """
+
+    def __init__(self, layer_class: type[RefcountLayer]) -> None:
+        own = [each for each in layer_class.__mro__ if each not in RefcountLayer.__mro__]
+        self._files = {code.co_filename for each in own for code in _codes(each)}
+        self._methods = {
+            kind: f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+            for kind, name in _METHODS.items()
+            if (code := _code(getattr(layer_class, name))) is not None
+            and code.co_filename in self._files
+        }
+
+    def __call__(self, kind: str) -> str:
+        """As ``file.py:12``; empty for a record that is not about the design."""
+        if kind == "step":
+            return ""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename in self._files:
+                return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            frame = frame.f_back
+        return self._methods.get(kind, "")
+
+
+def _codes(layer_class: type) -> list[CodeType]:
+    codes = (_code(thing) for thing in vars(layer_class).values())
+    return [code for code in codes if code is not None]
+
+
+def _code(method: object) -> CodeType | None:
+    """The code that a method was written as, whatever it was decorated with."""
+    return unwrap(method).__code__ if isfunction(method) else None

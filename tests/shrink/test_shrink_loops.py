@@ -86,16 +86,37 @@ def test_a_loop_shrinks_and_still_comes_back(looping: Run) -> None:
     assert shrink(shrunk, TriesTwoLocks).run.case == shrunk.case
 
 
-def test_a_loop_that_is_none_is_not_taken(looping: Run) -> None:
-    """A run that ends after many rounds has the same bucket, but its claim would be wrong."""
-    search = LoopSearch(BUCKET, TriesTwoLocks)
-    schedule = looping.case.schedule
-    assert search._try(looping.case, schedule) is not None
-    assert schedule.loop is not None
-    first, last = schedule.loop
-    wrong = Schedule(schedule.switches, (first, last - 1))
-    assert bucket(run(looping.case.with_schedule(wrong), TriesTwoLocks)) == BUCKET
-    assert search._try(looping.case, wrong) is None
+class Spins(Merged):
+    """A get waits for a flag under a lock; the put that lowers the flag needs the lock."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.readers, self.busy = self.rwlock("readers"), self.atomic("busy")
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        with self.readers.read():
+            while self.busy.read():
+                self.cpu_relax()
+        return super().get(pfn, cache)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.busy.set(1)
+        with self.readers.write():
+            self.busy.set(0)
+        super().put(pfn, hint)
+
+
+def test_a_loop_that_is_none_is_not_taken() -> None:
+    """Whoever goes round often enough has the same bucket, but the claim is wrong."""
+    case = SCENARIOS["map-zap"].case("Spins")
+    orders = (Schedule.of([(step, 1)]) for step in range(40))
+    order = next(each for each in orders if run(case.with_schedule(each), Spins).finding)
+    claim = evolve(order, loop=(order.switches[0].step + 1, order.switches[0].step + 3))
+    judged = run(case.with_schedule(claim), Spins)
+    assert bucket(judged) == BUCKET
+    assert judged.outcome.livelock is not None
+    assert judged.outcome.livelock.loop is None
+    assert LoopSearch(BUCKET, Spins)._try(case, claim) is None
 
 
 def test_a_switch_behind_a_loop_that_a_file_claims_is_passed_over(looping: Run) -> None:

@@ -17,10 +17,12 @@ def once_more(schedule: Schedule) -> Schedule:
     if schedule.loop is None:
         return schedule
     first, last = schedule.loop
+    # A file may say anything of what comes behind the loop.
+    once = [switch for switch in schedule if switch.step <= last]
     again = [
-        Switch(switch.step + last - first, switch.cpu) for switch in schedule if switch.step > first
+        Switch(switch.step + last - first, switch.cpu) for switch in once if switch.step > first
     ]
-    return Schedule((*schedule.switches, *again))
+    return Schedule((*once, *again))
 
 
 class Repeats:

@@ -32,6 +32,12 @@ Switches = list[tuple[ProgramPoint, int]]
 ReadingCost = tuple[tuple[bool, int], ...]
 
 
+def _shorter(run: Run, other: Run) -> bool:
+    """Whether an order has fewer preemptions, or as many and fewer switches."""
+    mine, its = ((each.preemptions, len(each.order)) for each in (run, other))
+    return mine < its
+
+
 class EnoughRuns(Exception):
     """The search has made as many runs as it may."""
 
@@ -108,9 +114,9 @@ class OrderSearch:
             at = 0
             while at < len(best.order):
                 switches = best.order.switches
-                fewer = Schedule(switches[:at] + switches[at + length :])
+                fewer = Schedule(switches[:at] + switches[at + length :], best.order.loop)
                 hit = self._try(best.case, fewer)
-                if hit is not None and hit.preemptions < best.preemptions:
+                if hit is not None and _shorter(hit, best):
                     best = hit
                 else:
                     at += length
@@ -162,14 +168,7 @@ class OrderSearch:
     def _near(self, candidate: Candidate, old_switches: Switches) -> Run | None:
         """Try the old switches at their points in the candidate, then the last one near there."""
         case = candidate.case
-        switches: list[Switch] = []
-        for point, target in old_switches:
-            point_now, cpu = candidate.point_now(point), candidate.cpu_now(target)
-            if point_now is None or cpu is None:
-                continue
-            step = self._progress(case.with_schedule(Schedule(tuple(switches)))).step_of(point_now)
-            if step is not None and not (switches and step <= switches[-1].step):
-                switches.append(Switch(step, cpu))
+        switches = self._moved_switches(candidate, old_switches)
         hit = self._try(case, Schedule(tuple(switches)))
         if hit is not None or not switches or candidate.search_everywhere:
             return hit
@@ -182,6 +181,19 @@ class OrderSearch:
                     if hit is not None:
                         return hit
         return None
+
+    def _moved_switches(self, candidate: Candidate, old_switches: Switches) -> list[Switch]:
+        """The old switches at their points in a candidate, those that are still there."""
+        switches: list[Switch] = []
+        for point, target in old_switches:
+            point_now, cpu = candidate.point_now(point), candidate.cpu_now(target)
+            if point_now is None or cpu is None:
+                continue
+            case = candidate.case.with_schedule(Schedule(tuple(switches)))
+            step = self._progress(case).step_of(point_now)
+            if step is not None and not (switches and step <= switches[-1].step):
+                switches.append(Switch(step, cpu))
+        return switches
 
     def _everywhere(
         self, case: Case, max_preemptions: int, max_replays: int, first: int | None = None

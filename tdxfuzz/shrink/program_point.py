@@ -25,6 +25,7 @@ class ProgramPoints:
 
     def __init__(self, trace: Trace) -> None:
         self._step_of: dict[ProgramPoint, int] = {}
+        self._performed: dict[ProgramPoint, int] = {}
         self.switches: list[tuple[ProgramPoint, int]] = []
         """Where the run changed CPU, and to which."""
         self.inside_call: set[int] = set()
@@ -34,6 +35,14 @@ class ProgramPoints:
     def step_of(self, point: ProgramPoint) -> int | None:
         """The number of the step that a CPU does next at ``point``; None if it is never there."""
         return self._step_of.get(point)
+
+    def point_of(self, step: int) -> ProgramPoint | None:
+        """Where the CPU that performs a step is before it; None if the run did not get there."""
+        return next((point for point, at in self._performed.items() if at == step), None)
+
+    def performed(self, point: ProgramPoint) -> int | None:
+        """The number of the step that a CPU performs at ``point``, when it is its turn."""
+        return self._performed.get(point)
 
     def _read(self, trace: Trace) -> None:
         at: dict[int, ProgramPoint] = {}
@@ -48,6 +57,7 @@ class ProgramPoints:
             elif record.kind == "step":
                 steps += 1
                 if here is not None:
+                    self._performed[here] = record.step
                     at[record.cpu] = ProgramPoint(here.cpu, here.op, here.steps + 1)
                     self._step_of.setdefault(at[record.cpu], record.step + 1)
             elif record.kind == "switch":

@@ -15,6 +15,7 @@ When an operation goes, the numbers of all steps change. So an old schedule mean
 new program. Each candidate is first tried with its preemptions at the same points of the
 operations that are left (:mod:`tdxfuzz.shrink.program_point`). If an operation went, all orders
 with no preemption are tried next, then with one, with two … (:mod:`tdxfuzz.engines.each_window`).
+A run that comes back to where it was keeps its loop (:mod:`tdxfuzz.shrink.loop_search`).
 Of equivalent schedules the shrinker prefers one that switches between SEAMCALLs, because a switch
 inside a SEAMCALL is harder to read.
 """
@@ -32,6 +33,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
 from tdxfuzz.shrink.candidate import Pass
 from tdxfuzz.shrink.leave_out import out_of_setup
+from tdxfuzz.shrink.loop_search import LoopSearch
 from tdxfuzz.shrink.order_search import EnoughRuns, OrderSearch
 from tdxfuzz.shrink.passes import PASSES
 from tdxfuzz.shrink.readability import complexity, place_in_list, setup_order
@@ -108,10 +110,8 @@ def shrink(
     """
     if found.finding is None:
         raise ValueError("nothing to shrink: the run has no finding")
-    if found.case.schedule.loop is not None:
-        # Another order, or another program, would have to come back to a state by chance.
-        return ShrinkResult(found, 0)
-    search = OrderSearch(found.finding.bucket, design)
+    loops = found.case.schedule.loop is not None
+    search = (LoopSearch if loops else OrderSearch)(found.finding.bucket, design)
     best = found
     if search.told_by_setup(best.case):
         best = _out_of_setup(search, best)

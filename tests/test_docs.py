@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -39,6 +40,61 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
     chosen = choose(f"{path}:MyLayer")
     plan = HuntPlan("MyLayer", Budget(cases=500), design=chosen.design)
     assert hunt(plan).found is None
+
+
+def designs_shown() -> list[tuple[str, str, str]]:
+    """Each class of a page that is a design of its own: page, code block, name."""
+    return [
+        (path.name, block, node.name)
+        for path in DOCUMENTS
+        for block in blocks(path, "python")
+        for node in ast.parse(block).body
+        if isinstance(node, ast.ClassDef) and is_whole_design(node)
+    ]
+
+
+def is_whole_design(node: ast.ClassDef) -> bool:
+    """Whether a class has all that a design must have; other examples leave some out."""
+    return {"get", "put"} <= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+
+
+each_design_shown = pytest.mark.parametrize(
+    ("block", "name"),
+    [pytest.param(block, name, id=f"{page}:{name}") for page, block, name in designs_shown()],
+)
+
+
+def verified(block: str, name: str, invoke: Invoke, *options: object) -> None:
+    """Each scenario passes, or the first that does not is shown."""
+    Path("shown.py").write_text(block, encoding="utf-8")
+    answer = invoke("verify", f"shown.py:{name}", *options, "--fail-fast", "--format", "json")
+    rows = answer.json["results"]
+    assert isinstance(rows, list)
+    assert [(row["scenario"], row["why"]) for row in rows if row["verdict"] != "pass"] == []
+
+
+@each_design_shown
+def test_a_design_that_a_page_shows_passes_a_small_scenario(
+    block: str, name: str, invoke: Invoke
+) -> None:
+    verified(block, name, invoke, "--scenario", "zap-zap", "--scenario", "map-zap")
+
+
+@slow
+@each_design_shown
+def test_a_design_that_a_page_shows_passes_all_scenarios(
+    block: str, name: str, invoke: Invoke
+) -> None:
+    """With 2MB pages as well; --states is a bound so that no time is."""
+    verified(block, name, invoke, "--states", 1_000_000)
+
+
+@slow
+def test_the_design_of_the_guide_without_its_lock_around_the_split_fails(invoke: Invoke) -> None:
+    (block,) = [block for page, block, _ in designs_shown() if page == "writing-a-design.md"]
+    code, _, _ = block.partition("    def around_demote")
+    Path("shown.py").write_text(code, encoding="utf-8")
+    assert invoke("verify", "shown.py:MyLayer", "--scenario", "split-map").code == 1
 
 
 def test_the_first_hunt_of_the_tutorial_is_the_real_one() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
@@ -23,7 +24,7 @@ def run_comparison(
     """Compare designs for a number of seconds, and print what breaks and what it costs.
 
     Returns:
-        The exit code: 1 if a program broke one of them.
+        The exit code: 1 if a program broke one of them, else 3 if the user has interrupted it.
 
     Raises:
         UsageProblem: fewer than two designs, or a design is named twice.
@@ -38,7 +39,8 @@ def run_comparison(
             HuntPlan(design.name, budget, design=design.design, seed=SEED, variant=variant)
             for design in chosen
         ]
-        comparison = compare(plans, progress)
+        with noted() as stop:
+            comparison = compare(plans, progress, stop)
     sides = comparison.sides
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
@@ -60,8 +62,10 @@ def run_comparison(
         output.line()
         for name, path in files.items():
             output.line(f"reproducer of {name}: {path}")
-    output.json(_document(comparison, costs, files))
-    return 1 if buckets else 0
+    if stop():
+        output.line("interrupted")
+    output.json({**_document(comparison, costs, files), "interrupted": stop()})
+    return 1 if buckets else 3 if stop() else 0
 
 
 def costs_of(side: ComparedDesign) -> dict[str, int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from multiprocessing import Pool
 from pathlib import Path
 
 import click
 
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.ctrl_c import noted
@@ -34,6 +34,9 @@ SIGNS = {
 }
 HUNT_SHARE = 0.5
 """Seconds of hunting for each second that a scenario may take."""
+
+ASK_AGAIN = 0.2
+"""Seconds between two looks whether Ctrl-C came, while other processes work."""
 
 
 @click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
@@ -109,15 +112,13 @@ def matrix_command(
         return run_comparison(chosen, seconds, variant, out, output)
     entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
-    for design, own in _rows(chosen, effort, workers, output):
-        for cell in own:
-            if cell.found is not None:
-                found = run(cell.found, design.design)
-                best = shrink(found, design.design).run
-                saved = save(best, found, out, design.design, design.file)
-                links[cell.design, cell.check] = str(saved.path)
-        entries += own
-        output.line(f"{design.name}: {_summary(own)}")
+    with noted() as stop:
+        for design, own in _rows(chosen, effort, workers, output, stop):
+            for cell in own:
+                if cell.found is not None:
+                    links[cell.design, cell.check] = _save(cell.found, design, out, stop)
+            entries += own
+            output.line(f"{design.name}: {_summary(own)}")
     output.line()
     done = dict.fromkeys(entry.design for entry in entries)
     rows = [(name, *(SIGNS[e.cell] for e in entries if e.design == name)) for name in done]
@@ -137,22 +138,31 @@ def matrix_command(
 
 
 def _rows(
-    chosen: list[Chosen], effort: Effort, workers: int, output: Output
+    chosen: list[Chosen], effort: Effort, workers: int, output: Output, stop: Callable[[], bool]
 ) -> Iterator[tuple[Chosen, list[MatrixEntry]]]:
     """The rows in order, until Ctrl-C. Built-in designs may run in parallel."""
     if workers == 1 or any(design.design is not None for design in chosen):
         for design in chosen:
-            with noted() as stop:
-                entries = row(design.name, design.design, effort, output.progress, stop)
-            yield design, entries
             if stop():
                 return
+            yield design, row(design.name, design.design, effort, output.progress, stop)
         return
     # The workers do not hear of Ctrl-C: this process ends them.
-    with suppress(KeyboardInterrupt), Pool(workers, _ignore_ctrl_c) as pool:
+    with Pool(workers, _ignore_ctrl_c) as pool:
         running = [pool.apply_async(row, (design.name, None, effort)) for design in chosen]
         for design, result in zip(chosen, running, strict=True):
+            while not result.ready():
+                result.wait(ASK_AGAIN)
+                if stop():
+                    return
             yield design, result.get()
+
+
+def _save(case: Case, design: Chosen, out: Path, stop: Callable[[], bool]) -> str:
+    """Write the reproducer of a cell, shrunk if there is time; its path."""
+    found = run(case, design.design)
+    best = found if stop() else shrink(found, design.design).run
+    return str(save(best, found, out, design.design, design.file).path)
 
 
 def _ignore_ctrl_c() -> None:

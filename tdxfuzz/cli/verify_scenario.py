@@ -17,7 +17,7 @@ from tdxfuzz.repro.words import counted
 from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.covers import Covers, covers
-from tdxfuzz.verify.search import INTERRUPTED, Verdict, VerifyResult, verify
+from tdxfuzz.verify.search import INTERRUPTED, Verdict, VerifyResult, out_of_time, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
 
 SLACK = 1.0
@@ -133,15 +133,10 @@ class ScenarioJob:
         except KeyboardInterrupt:
             self._is_whole = False
             result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=INTERRUPTED)
-        timed_out = until is not None and self._counts.seconds >= until
-        self.is_unfinished = (
-            timed_out
-            and self._is_whole
-            and result.verdict is Verdict.UNKNOWN
-            and result.why != INTERRUPTED
-        )
-        if self.is_unfinished:
-            result = evolve(result, why=result.why if seconds is None else OUT_OF_TIME)
+        timed_out = until is not None and result.why == out_of_time(until)
+        self.is_unfinished = timed_out and result.verdict is Verdict.UNKNOWN
+        if timed_out and seconds is not None:
+            result = evolve(result, why=OUT_OF_TIME)
         self.result = result
 
     def report(self, findings: Findings) -> None:

@@ -54,13 +54,16 @@ class Comparison:
 
 
 def compare(
-    plans: Sequence[HuntPlan], progress: Callable[[Comparison], None] | None = None
+    plans: Sequence[HuntPlan],
+    progress: Callable[[Comparison], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Comparison:
     """Put designs through the same programs until the budget is spent.
 
     Args:
         plans: one for each design, else alike. The cases of their budget are programs.
         progress: called after every program.
+        stop: asked after every program whether the user has interrupted it.
 
     Raises:
         PlanError: fewer than two designs, or one twice, or the plans differ in more.
@@ -71,7 +74,7 @@ def compare(
     rng = Random(first.seed)
     cases = cases_of(first, rng)
     began = time.monotonic()
-    while not first.budget.is_spent(comparison.seconds, comparison.cases):
+    while not stop() and not first.budget.is_spent(comparison.seconds, comparison.cases):
         broken = _put_through(next(cases), comparison.sides, rng.getrandbits(64))
         comparison.programs[broken] += 1
         comparison.seconds = time.monotonic() - began

@@ -114,7 +114,7 @@ class Explorer:
         conflicting = self._worklist.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
         if conflicting or not self._reduce:
             self._worklist.contended.add(piece)
-        choice = piece in self._worklist.contended and not _hands_over(cell, cpu)
+        choice = piece in self._worklist.contended and not (self._reduce and _hands_over(cell, cpu))
         choice = choice or _may_be_interrupted(sim)
         if choice and self._granted != cpu.id and self._budget:
             others = [other for other in sim.cpus if other is not cpu and other.runnable]

@@ -19,7 +19,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
 from tdxfuzz.run.result import Run
-from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, verify
+from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, out_of_time, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts
 
 MOST_CALLS = 3
@@ -99,7 +99,8 @@ def sweep(
     for case in cases:
         left = None if bounds.seconds is None else bounds.seconds - (time.monotonic() - began)
         if left is not None and left <= 0:
-            swept.unfinished = f"the bound of {bounds.seconds:g} s was reached"
+            assert bounds.seconds is not None
+            swept.unfinished = out_of_time(bounds.seconds)
             break
         verified = verify(
             case, bounds=evolve(bounds, seconds=left), until=StopRule.EVERY_BUCKET, stop=stop

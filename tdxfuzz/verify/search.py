@@ -42,6 +42,11 @@ FEW = 1
 most bugs show in them, and what commutes is found out meanwhile."""
 
 
+def out_of_time(seconds: float) -> str:
+    """Why a search is unfinished that has had so many seconds."""
+    return f"the bound of {seconds:g} s was reached"
+
+
 class StopRule(Enum):
     """What ends a search before all orders have been tried."""
 
@@ -223,7 +228,7 @@ def _search(
         if counts.states > bounds.states:
             why = f"the bound of {bounds.states:,} states was reached"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
-            why = f"the bound of {bounds.seconds:g} s was reached"
+            why = out_of_time(bounds.seconds)
         if stop() and worklist.todo:
             why = INTERRUPTED
     return why, firsts, cut_off

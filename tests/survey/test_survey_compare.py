@@ -29,6 +29,14 @@ def test_the_same_seed_gives_the_same_counts() -> None:
         assert (a.broken, a.statistics.calls) == (b.broken, b.statistics.calls)
 
 
+def test_a_comparison_that_is_interrupted_ends_between_two_programs() -> None:
+    asked = iter(range(100))
+    plans = [HuntPlan(name, BUDGET) for name in ("v6", "merged")]
+    comparison = compare(plans, stop=lambda: next(asked) == 3)
+    assert comparison.cases == 3
+    assert len({side.statistics.cases for side in comparison.sides}) == 1
+
+
 def test_a_design_is_the_same_as_itself_under_another_name() -> None:
     a, b = compare([HuntPlan("v6", BUDGET), HuntPlan("Again", BUDGET, design=V6)]).sides
     assert a.statistics.calls == b.statistics.calls

@@ -46,6 +46,8 @@ def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
         ("map-zap", "v6", (177, 239, 86, 21, 2)),
         ("map-zap", "merged", (357, 496, 161, 21, 2)),
         ("fault-fault", "merged", (1348, 2079, 633, 34, 2)),
+        pytest.param("vcpu-map", "merged", (1046, 1727, 628, 37, 1), marks=slow),
+        pytest.param("create-create", "merged", (99130, 136402, 16290, 96, 6), marks=slow),
     ],
 )
 def test_exact_counts_of_small_scenarios(

@@ -22,7 +22,6 @@ MAX_L2_VMS = 3
 NO_LP = 0xFFFF_FFFF
 DEBUG = 1 << 0
 SEPT_VE_DISABLE = 1 << 28
-TSC_TICKS_PER_USEC = 1000
 DEFAULT_HP_LOCK_TIMEOUT_USEC = 1_000_000
 
 
@@ -133,9 +132,7 @@ class Tdcs:
         self.secure_ept_lock = NamedHpLock(sim, f"SEPT_TREE[{tdr:#x}]")
         self.epoch_lock = SharexLock(sim, f"TD_EPOCH[{tdr:#x}]")
         self.td_epoch = TdEpoch(sim, tdr)
-        self.hp_lock_timeout = Variable(
-            sim, f"HP_LOCK_TIMEOUT[{tdr:#x}]", DEFAULT_HP_LOCK_TIMEOUT_USEC * TSC_TICKS_PER_USEC
-        )
+        self.hp_lock_timeout = Variable(sim, f"HP_LOCK_TIMEOUT[{tdr:#x}]", 0)
         self.sept: SecureEpt | None = None
         self.attributes = 0
         self.levels = 0
@@ -257,5 +254,5 @@ class Tdvps(Page):
         if before == NO_LP:
             self.assoc_lp = lp_id
         if sim.log is not None:
-            sim.log("cmpxchg", "", f"ASSOC_LPID[{self.hpa:#x}]", before in (NO_LP, lp_id))
+            sim.log("cmpxchg", "", f"ASSOC_LPID[{self.hpa:#x}]", before == NO_LP)
         return before

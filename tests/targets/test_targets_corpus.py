@@ -23,6 +23,11 @@ RECORDINGS = {
     "second/interleaved": ("interleaved", 285, 42_741),
     "second/locks": ("locks", 218, 218),
     "second/sequential": ("sequential", 250, 21_977),
+    "third/boot": ("sequential", 73, 2_852),
+    "third/boot_interleaved": ("interleaved", 20, 311),
+    "third/contention": ("contention", 26, 26),
+    "third/guest": ("sequential", 75, 7_169),
+    "third/guest_interleaved": ("interleaved", 58, 6_789),
 }
 """Each file's kind, and how many traces and compared items it has."""
 

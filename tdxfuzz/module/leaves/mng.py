@@ -25,6 +25,7 @@ from tdxfuzz.module.lock import EXCLUSIVE
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.sept import SecureEpt, SeptPage
 from tdxfuzz.module.td import (
+    DEFAULT_HP_LOCK_TIMEOUT_USEC,
     MAX_TDCS_PAGES,
     MIN_TDCS_PAGES,
     SEPT_ROOT_PAGE_INDEX,
@@ -108,6 +109,7 @@ def tdh_mng_init(m: TdxModule, call: Call) -> int:
 
     tdcs.num_vcpus = tdcs.num_assoc_vcpus = 0
     tdcs.td_epoch.value = 1
+    tdcs.hp_lock_timeout.value = m.platform.tsc_ticks(DEFAULT_HP_LOCK_TIMEOUT_USEC)
     configure(m, tdr, TdParams.read(m.memory, params_hpa))
 
     root = m.memory.at(tdr.tdcx[SEPT_ROOT_PAGE_INDEX])

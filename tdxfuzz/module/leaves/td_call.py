@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 FAULTS_WITHOUT_SUSPICION = 6
 MAX_FAULT_GPAS = 32
 _OPERAND = 0xFFFF_FFFF
+_U64 = (1 << 64) - 1
 _HAVE_VERSIONS = frozenset(
     leaf.number for leaf in GUEST_BY_NUMBER.values() if leaf.versions != (0,)
 )
@@ -133,7 +134,7 @@ class Guest:
             return word
         if tdvps.hp_busy_since is None:
             tdvps.hp_busy_since = self.lp.tsc
-        elif self.lp.tsc - tdvps.hp_busy_since >= self._tdr.tdcs.hp_lock_timeout.read():
+        elif self.lp.tsc - tdvps.hp_busy_since & _U64 >= self._tdr.tdcs.hp_lock_timeout.read():
             tdvps.hp_busy_since = None
             tdvps.rip += 1
             raise HostPriorityTimeout

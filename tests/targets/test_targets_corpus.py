@@ -32,7 +32,7 @@ RECORDINGS = {
 """Each file's kind, and how many traces and compared items it has."""
 
 EVERY = 10
-"""The quick tier takes one trace in so many."""
+"""The quick tier takes the last trace of so many."""
 
 each = pytest.mark.parametrize("name", RECORDINGS)
 
@@ -57,11 +57,11 @@ def test_the_model_agrees_with_every_recording(name: str) -> None:
 def test_the_model_agrees_with_a_sample_of_every_recording(name: str, tmp_path: Path) -> None:
     kind, traces, _ = RECORDINGS[name]
     with gzip.open(file_of(name), "rb") as file:
-        sample = b"".join(islice(file, 0, None, EVERY))
+        sample = b"".join(islice(file, EVERY - 1, None, EVERY))
     params = file_of(name).with_name(PARAMS_FILE)
     result = conform(save_bytes(tmp_path, gzip.compress(sample), params=params))
     assert result.first_divergence is None
-    assert (result.kind, result.traces) == (kind, -(-traces // EVERY))
+    assert (result.kind, result.traces) == (kind, traces // EVERY)
     assert result.agree == result.items >= result.traces
     assert (result.cut, result.not_modelled) == (0, frozenset())
 

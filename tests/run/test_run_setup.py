@@ -34,14 +34,18 @@ def case_of(*setup: str, design: str = HOSTILE) -> Case:
     return Case(design, WORLD, tuple(map(Op.parse, setup)))
 
 
-@pytest.mark.parametrize("design", [HOSTILE, "merged"])
 @pytest.mark.parametrize(("setup", "call", "status"), REFUSED)
 def test_a_refused_call_ends_the_run_and_is_named_with_its_status(
-    design: str, setup: tuple[str, ...], call: str, status: str
+    setup: tuple[str, ...], call: str, status: str
 ) -> None:
     with pytest.raises(SetupError) as caught:
-        run(case_of(*setup, design=design))
+        run(case_of(*setup))
     assert str(caught.value).startswith(f"set-up operation {call!r} failed: {status}; ")
+
+
+def test_so_it_is_beside_a_host_layer() -> None:
+    with pytest.raises(SetupError, match="failed: NO_VCPUS; it must succeed"):
+        run(case_of("create 0", "TDH.MR.FINALIZE rcx=B128", "map 0 0", design="merged"))
 
 
 def test_a_call_that_only_informs_is_not_refused() -> None:

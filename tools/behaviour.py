@@ -62,14 +62,7 @@ pages that are to be free alone."""
 
 SOURCE_ONLY: Mapping[str, Mapping[str, str]] = {
     "TDH.MEM.PAGE.ADD": {"INCOMPATIBLE_MRTD_CONTEXT": "measurement is not modelled"},
-    "TDH.MEM.PAGE.DEMOTE": {
-        "L2_SEPT_PAGE_NOT_PROVIDED": "L2 VMs are not modelled",
-        "L2_SEPT_WALK_FAILED": "L2 VMs are not modelled",
-    },
-    "TDH.MEM.SEPT.ADD": {
-        "L2_SEPT_ENTRY_NOT_FREE": "L2 VMs are not modelled",
-        "L2_SEPT_WALK_FAILED": "L2 VMs are not modelled",
-    },
+    "TDH.MEM.PAGE.DEMOTE": {"L2_SEPT_PAGE_NOT_PROVIDED": "no page has an L2 alias"},
     "TDH.MNG.ADDCX": {
         "RND_NO_ENTROPY": "the random source never runs dry",
         "TD_FATAL": "no TD becomes fatal without a guest that breaks its own rules",

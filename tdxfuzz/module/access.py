@@ -13,6 +13,7 @@ from tdxfuzz.module.codes import (
     EPT_WALK_FAILED,
     INTERRUPTED_BUSY,
     INTERRUPTED_RESTARTABLE,
+    INTERRUPTED_RESUMABLE,
     MISSING_PAMT_PAGE_PAIR,
     OP_STATE,
     OP_STATE_INCORRECT,
@@ -234,17 +235,23 @@ def is_tracking_required(tdcs: Tdcs) -> bool:
     return tdcs.op_state in TLB_TRACKING_REQUIRED
 
 
-def check_interrupt(
-    m: TdxModule,
-    call: Call,
-    tdcs: Tdcs,
-    given: tuple[int, int],
-    interrupted: int = INTERRUPTED_RESTARTABLE,
-) -> None:
+def check_interrupt(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
     """check_host_interrupt_and_hp_bit: give up with RCX and RDX as they came."""
     if call.lp.interrupt_pending:
         call.regs.rcx, call.regs.rdx = given
-        raise Refused(interrupted)
+        raise Refused(INTERRUPTED_RESTARTABLE)
+    _check_host_priority(m, call, tdcs, given)
+
+
+def check_interrupt_resumable(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
+    """The same for a call that has done a part of its work, and can go on from there."""
+    if call.lp.interrupt_pending:
+        call.regs.rcx, call.regs.rdx = given
+        raise Refused(INTERRUPTED_RESUMABLE)
+    _check_host_priority(m, call, tdcs, given)
+
+
+def _check_host_priority(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
     m.sim.step(tdcs.secure_ept_lock, READ)
     if tdcs.secure_ept_lock.host_priority:
         call.regs.rcx, call.regs.rdx = given

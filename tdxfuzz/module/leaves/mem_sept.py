@@ -8,7 +8,7 @@ from tdxfuzz.abi.address import LEVEL_2M, pfn_of
 from tdxfuzz.abi.registers import L2_PAGES
 from tdxfuzz.module import sept_l2
 from tdxfuzz.module.access import (
-    check_interrupt,
+    check_interrupt_resumable,
     check_page_info,
     lock_implicit,
     lock_page,
@@ -28,7 +28,6 @@ from tdxfuzz.module.access_l2 import (
 from tdxfuzz.module.codes import (
     EPT_ENTRY_STATE_INCORRECT,
     EPT_PAGE_NOT_FREE,
-    INTERRUPTED_RESUMABLE,
     L2_SEPT_ENTRY_NOT_FREE,
     NULL_PA,
     OPERAND_INVALID,
@@ -124,7 +123,7 @@ def _sept_add(
         flagged[0] = NULL_PA
     for vm, (l2_entry, l2_walk) in l2_walks.items():
         if added:
-            check_interrupt(m, call, tdcs, given, INTERRUPTED_RESUMABLE)
+            check_interrupt_resumable(m, call, tdcs, given)
         _init_page(m, tdr, l2_walk, SeptPage(pages[vm], fill=sept_l2.L2_FREE))
         set_alias(m, entry, vm)
         pa = m.platform.key_bits.assign(pages[vm], tdr.hkid)

@@ -13,6 +13,7 @@ from tdxfuzz.module.td_params import DEFAULT
 
 from ..guests import DEBUG
 from ..lab import GPA, HINT, NEW, OUTSIDE, PARAMS, TDR, Lab, Result, Stage, Td, page
+from ..races import Ending, all_orders, call
 from ..rows import Refusal, check_refused, refusals
 from ..states import interrupt_pending, read, then
 
@@ -338,3 +339,18 @@ def test_while_it_may_run_l2_pages_go_only_after_blocking_and_tracking(lab: Lab)
     regs = lab.ok(REMOVE, 0, 1, rcx=GPA | 1, rdx=TDR)
     assert (regs.rcx, regs.r9) == (page(8, 17), L2[1])
     assert consistent(lab)
+
+
+def test_between_two_pages_sept_add_notices_who_waits_for_the_tree() -> None:
+    """It keeps what it has added. A range that is blocked meanwhile is another one."""
+    first = call(ADD, version=1, rcx=GPA | 1, rdx=TDR, r8=NEW, **NO_PAGES | {"r9": L2[9]})
+    block = call("MEM.RANGE.BLOCK", rcx=at(3) | 3, rdx=TDR)
+    seen = set()
+
+    def judge(ending: Ending) -> None:
+        seen.add((ending.results[0].text, pages_of(ending.results[0])[:2]))
+
+    outcomes = all_orders(upper, first, block, judge, preemptions=1)
+    tree = "OPERAND_BUSY|SEPT_TREE"
+    assert {(tree, "SUCCESS"), ("SUCCESS", tree), ("INTERRUPTED_BUSY", tree)} <= set(outcomes)
+    assert ("INTERRUPTED_BUSY", (NULL, L2[9])) in seen

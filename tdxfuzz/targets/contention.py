@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from tdxfuzz.abi import status
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import Snapshot, snapshot
 from tdxfuzz.targets.count import Count, event_differences, replay_setup
 from tdxfuzz.targets.drive import EventOrder

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import field, frozen
 
 from tdxfuzz.module.call import Call, LogicalProcessor
-from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError, ModuleFatal
 from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Policy, StopRun

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.targets.count import (
     Count,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.targets.count import (
     Count,
@@ -61,8 +61,8 @@ def compare(trace: CallSequence, count: Count, self_check: bool = True) -> None:
     for i, call in enumerate(trace.calls):
         try:
             differences = call.differences(call.on(bench))
-        except LeafNotModelledError:
-            count.leaf_missing(call.name)
+        except LeafNotModelledError as error:
+            count.leaf_missing(str(error).split()[0])
             return
         if not differences and self_check and bench.module.dead is None:
             differences = self_contradictions(bench)

@@ -18,7 +18,7 @@ from tdxfuzz.module.codes import (
     OPERAND_INVALID,
     RAX,
 )
-from tdxfuzz.module.errors import Refused
+from tdxfuzz.module.errors import LeafNotModelledError, Refused
 from tdxfuzz.module.leaves.registry import GUEST_HANDLERS
 from tdxfuzz.module.sept_entry import RWX, is_leaf, state_of
 from tdxfuzz.module.sept_state import SeptState
@@ -31,7 +31,6 @@ from tdxfuzz.module.td_exit import (
     HostPriorityTimeout,
     TdExit,
 )
-from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers
@@ -67,7 +66,7 @@ class Guest:
 
         Raises:
             TdExit: the call left for the host.
-            HarnessError: the real module has the leaf, the model has not.
+            LeafNotModelledError: the real module has the leaf, the model has not.
         """
         self.vm_exit()
         call = GuestCall(leaf, version, self.lp, regs, self._tdr, self.tdvps)
@@ -116,7 +115,7 @@ class Guest:
             return OPERAND_INVALID | RAX
         handler = GUEST_HANDLERS.get(call.leaf)
         if handler is None and call.leaf in GUEST_BY_NUMBER:
-            raise HarnessError(f"{GUEST_BY_NUMBER[call.leaf]} is not modelled")
+            raise LeafNotModelledError(f"{GUEST_BY_NUMBER[call.leaf]} is not modelled")
         if handler is None:
             return OPERAND_INVALID | RAX
         try:

@@ -208,8 +208,7 @@ class SecureEpt:
         page = self.memory.at(raw & BASE & ~self._key_mask)
         return page if isinstance(page, SeptPage) else None
 
-    @staticmethod
-    def is_free(raw: int) -> bool:
+    def is_free(self, raw: int) -> bool:
         """Whether an entry with this value is FREE."""
         return raw & ENCODING_MASK == FREE
 

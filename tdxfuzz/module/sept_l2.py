@@ -30,9 +30,13 @@ class L2SecureEpt(SecureEpt):
 
     __slots__ = ()
 
-    @staticmethod
-    def is_free(raw: int) -> bool:
-        return not raw & _STATE
+    def is_free(self, raw: int) -> bool:
+        return is_free(raw)
+
+
+def is_free(raw: int) -> bool:
+    """Whether an entry with this value is FREE."""
+    return not raw & _STATE
 
 
 def non_leaf(pa: int) -> int:
@@ -50,10 +54,10 @@ def unblocked(raw: int) -> int:
     return raw & ~_BLOCKED | RWX
 
 
-def is_free(page: SeptPage) -> bool:
+def is_page_free(page: SeptPage) -> bool:
     """Whether all 512 entries of a page are FREE (is_l2_sept_page_valid_for_merge)."""
     filled = [page.fill, *(entry.raw for entry in page.entries.values())]
-    return all(map(L2SecureEpt.is_free, filled))
+    return all(map(is_free, filled))
 
 
 def aliases(raw: int, num_l2_vms: int) -> Iterator[int]:
@@ -68,7 +72,7 @@ def alias_bit(vm: int) -> int:
 
 def details(raw: int, vm: int, level: int) -> tuple[int, int]:
     """What RCX and RDX report of an entry: its architectural value; VM, level and state."""
-    if L2SecureEpt.is_free(raw):
+    if is_free(raw):
         value, state = SUPPRESS_VE, _PUBLIC_FREE
     else:
         value = raw & (RWX | PS)

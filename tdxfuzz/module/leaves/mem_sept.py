@@ -107,7 +107,7 @@ def _sept_add(
         if vm > tdcs.num_l2_vms:
             raise Refused(OPERAND_INVALID | R8 + vm)
         l2_entry = walk_l2(call, tdcs, vm, gpa, level)
-        if sept_l2.L2SecureEpt.is_free(l2_entry.raw):
+        if sept_l2.is_free(l2_entry.raw):
             l2_walks[vm] = l2_entry, lock_page(m, call, page, R8 + vm, EXCLUSIVE, PT.NDA)
             call.release_after(first)
         elif handle & ALLOW_EXISTING:
@@ -194,7 +194,7 @@ def tdh_mem_sept_remove(m: TdxModule, call: Call) -> int:
     l2_pages = {}
     for vm in sept_l2.aliases(raw, tdcs.num_l2_vms):
         l2_entry = l2_alias_of(tdcs, vm, gpa, level, fatal_id=15)
-        if sept_l2.L2SecureEpt.is_free(l2_entry.raw):
+        if sept_l2.is_free(l2_entry.raw):
             raise ModuleFatal(16, f"{l2_entry.name} of VM {vm} is FREE, though L1 has an alias")
         l2_hpa = m.platform.key_bits.strip(l2_entry.raw & BASE)
         l2_page, l2_node = lock_implicit(m, call, l2_hpa, RCX, EXCLUSIVE)

@@ -196,13 +196,13 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     for vm in sept_l2.aliases(raw, tdcs.num_l2_vms):
         check_interrupt(m, call, tdcs, given)
         l2_entry = l2_alias_of(tdcs, vm, gpa, level, fatal_id=8)
-        if sept_l2.L2SecureEpt.is_free(l2_entry.raw):
+        if sept_l2.is_free(l2_entry.raw):
             raise ModuleFatal(285, f"{l2_entry.name} of VM {vm} is FREE, though L1 has an alias")
         l2_hpa = m.platform.key_bits.strip(l2_entry.raw & BASE)
         l2_page, l2_node = lock_implicit(m, call, l2_hpa, RCX, EXCLUSIVE)
         l2_pages[vm] = l2_entry, l2_hpa, l2_page, l2_node
         call.release_after(first_held)
-        if not sept_l2.is_free(tdcs.l2_septs[vm - 1].page_of(l2_entry.raw)):
+        if not sept_l2.is_page_free(tdcs.l2_septs[vm - 1].page_of(l2_entry.raw)):
             report_entry(m, call, raw, level)
             raise Refused(EPT_INVALID_PROMOTE_CONDITIONS | RCX)
     check_interrupt(m, call, tdcs, given)

@@ -19,7 +19,8 @@ from tdxfuzz.sim import FollowSchedule, Schedule, Simulator, Variable
 from tdxfuzz.strategies import cases, programs
 from tdxfuzz.targets import sequential
 from tdxfuzz.targets.count import Count
-from tdxfuzz.targets.recording import lines_of, mapping, read_params
+from tdxfuzz.targets.json_values import mapping
+from tdxfuzz.targets.recording import lines_of, read_params
 from tdxfuzz.testing.run_cache import forget
 
 REFERENCE = "greenlet switches"

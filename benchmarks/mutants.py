@@ -24,7 +24,17 @@ from attrs import frozen
 
 ROOT = Path(__file__).parent.parent
 LIST = Path(__file__).with_name("mutants.toml")
-DATASETS = ("locks", "sequential", "interleaved", "contention")
+DATASETS = (
+    "locks",
+    "sequential",
+    "third/boot",
+    "third/guest",
+    "third/boot_interleaved",
+    "third/guest_interleaved",
+    "interleaved",
+    "contention",
+    "third/contention",
+)
 """Quick ones first."""
 
 TRY = """

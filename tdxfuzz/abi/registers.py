@@ -28,6 +28,9 @@ what-if, in the order in which v3 20250918232224.2202592-1 filled ``tdx_module_a
 DEMOTE_PAIR = ("r12", "r13", "r14", "r15")
 """The same for DEMOTE and PROMOTE."""
 
+L2_PAGES = ("r9", "r10", "r11")
+"""Where S-EPT pages of L2 VMs 1 to 3 are taken and given back."""
+
 RDMD_PAIR = ("r10", "r11", "r12", "r13")
 """Where RDMD reports them."""
 

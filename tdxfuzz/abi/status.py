@@ -28,6 +28,7 @@ _OP_STATES = (
 )
 _RAX_IS_AN_OPERAND = frozenset({CODES["OPERAND_INVALID"]})
 _WITH_LEVEL = frozenset({"PAGE_ALREADY_ACCEPTED", "PAGE_SIZE_MISMATCH"})
+_WITH_VM = frozenset({"L2_SEPT_WALK_FAILED", "L2_SEPT_ENTRY_NOT_FREE"})
 _WITH_BYTES = {
     "INVALID_TDMR": "TDMR {}",
     "NON_ORDERED_TDMR": "TDMR {}",
@@ -122,6 +123,8 @@ class Status(int):
             return f"page {detail}"
         if name in _WITH_LEVEL:
             return f"level {detail}"
+        if name in _WITH_VM:
+            return f"VM {detail >> 16} level {detail & 0xFFFF}"
         if name in _WITH_BYTES:
             return _WITH_BYTES[name].format(*detail.to_bytes(4, "little"))
         if name in _WITH_EXIT_REASON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_2M
@@ -103,7 +104,9 @@ def _tds(m: TdxModule, pages: list[PamtEntry], tdrs: list[Tdr]) -> Iterator[tupl
         ):
             continue
         mapped = set()
-        for gpa, level, raw in sept.entries():
+        for gpa, level, raw in chain.from_iterable(
+            tree.entries() for tree in (sept, *tdr.tdcs.l2_septs)
+        ):
             hpa = m.platform.key_bits.strip(raw & BASE)
             mapped.add(hpa)
             wanted = PT.REG if is_leaf(raw) else PT.EPT

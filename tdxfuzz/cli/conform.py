@@ -27,7 +27,8 @@ def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
 
     There are four kinds of recordings. sequential: every status, register and final state.
     locks: every lock event of a call, in order. contention: two calls in all orders with few
-    switches. interleaved: several CPUs in a recorded order.
+    switches. interleaved: several CPUs in a recorded order. The module is up when a recording
+    starts, or at reset. Guests of the vCPUs that it enters may act.
 
     Exit codes: 0 everything agrees; 1 a divergence; 2 a file cannot be read.
     """

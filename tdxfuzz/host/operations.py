@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tdxfuzz.abi import BY_NAME
+from tdxfuzz.abi import BY_NAME, Status
 from tdxfuzz.case.operation import OPERATIONS, Op
 from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
 from tdxfuzz.host.kvm import control, huge, mmu, vcpu
 from tdxfuzz.host.kvm.vm import Vcpu, Vm, VmState
 
 if TYPE_CHECKING:
-    from tdxfuzz.abi import Status
     from tdxfuzz.host.host import Host
 
 
 def run(host: Host, op: Op) -> int:
-    """Perform one operation on the current CPU; 0 or a negative errno."""
+    """Perform one operation on the current CPU.
+
+    Returns:
+        0 or a negative errno; of a SEAMCALL the status.
+    """
     sim = host.sim
     traced = sim.trace is not None
     if traced:
@@ -25,16 +28,28 @@ def run(host: Host, op: Op) -> int:
     if sim.local is not None:
         sim.local.begin_operation(sim.current.id)
     host.watch.op_began(op)
-    result = 0
-    if op.is_seamcall:
-        seamcall(host, op)
-    else:
-        result = _TABLE[op.name](host, *op.args)
+    result = seamcall(host, op) if op.is_seamcall else _TABLE[op.name](host, *op.args)
     host.watch.op_ended(op)
     sim.rounds.clear()
     if traced:
-        sim.record(max(sim.clock - 1, 0), "op-end", str(op), errno_name(result))
+        sim.record(max(sim.clock - 1, 0), "op-end", str(op), _errno_name(result))
     return result
+
+
+def failure(result: int) -> str:
+    """What kept an operation from success, by the name of an errno or a status; or nothing.
+
+    Args:
+        result: what :func:`run` returned.
+    """
+    if isinstance(result, Status):
+        return str(result) if result.is_error else ""
+    return _errno_name(result) if result else ""
+
+
+def _errno_name(result: int) -> str:
+    """That of an operation of KVM's. A SEAMCALL's status is for nobody to handle: no errno."""
+    return errno_name(0 if isinstance(result, Status) else result)
 
 
 def seamcall(host: Host, op: Op) -> Status:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from tdxfuzz.abi.address import LEVEL_2M, LEVEL_4K, MAX_PA, SIZE_4K
 from tdxfuzz.module.codes import (
     EPT_WALK_FAILED,
+    INTERRUPTED_BUSY,
+    INTERRUPTED_RESTARTABLE,
+    INTERRUPTED_RESUMABLE,
     MISSING_PAMT_PAGE_PAIR,
     OP_STATE,
     OP_STATE_INCORRECT,
@@ -31,6 +34,7 @@ from tdxfuzz.module.pamt import PT, Block, Pamt2M, PamtEntry, Walk
 from tdxfuzz.module.sept_entry import details
 from tdxfuzz.module.tables import OP_STATES, TLB_TRACKING_REQUIRED
 from tdxfuzz.module.td import MIN_TDCS_PAGES, Lifecycle, Tdcs, Tdr
+from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
     from tdxfuzz.module.call import Call
@@ -229,6 +233,29 @@ def check_tracked(tdcs: Tdcs, entry: PamtEntry) -> None:
 def is_tracking_required(tdcs: Tdcs) -> bool:
     """The TD may be running, so a mapping must be blocked and tracked before it goes."""
     return tdcs.op_state in TLB_TRACKING_REQUIRED
+
+
+def check_interrupt(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
+    """check_host_interrupt_and_hp_bit: give up with RCX and RDX as they came."""
+    if call.lp.interrupt_pending:
+        call.regs.rcx, call.regs.rdx = given
+        raise Refused(INTERRUPTED_RESTARTABLE)
+    _check_host_priority(m, call, tdcs, given)
+
+
+def check_interrupt_resumable(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
+    """The same for a call that has done a part of its work, and can go on from there."""
+    if call.lp.interrupt_pending:
+        call.regs.rcx, call.regs.rdx = given
+        raise Refused(INTERRUPTED_RESUMABLE)
+    _check_host_priority(m, call, tdcs, given)
+
+
+def _check_host_priority(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
+    m.sim.step(tdcs.secure_ept_lock, READ)
+    if tdcs.secure_ept_lock.host_priority:
+        call.regs.rcx, call.regs.rdx = given
+        raise Refused(INTERRUPTED_BUSY)
 
 
 def check_shared_hpa(m: TdxModule, hpa: int, operand: int, size: int) -> None:

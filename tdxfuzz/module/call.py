@@ -56,6 +56,10 @@ class Call:
         """What was held last is to be released before anything held later."""
         self._first = self.held.pop()
 
+    def release_after(self, first: int) -> None:
+        """What was held last is to be released after all that is held from place ``first`` on."""
+        self.held.insert(first, self.held.pop())
+
     def let_go(self) -> None:
         """Release now what was held last."""
         self.held.pop()()

@@ -1,6 +1,8 @@
-"""How a leaf gives up, and how the module dies."""
+"""How a leaf gives up, how the module dies, and what the model lacks."""
 
 from __future__ import annotations
+
+from tdxfuzz.sim import HarnessError
 
 
 class Refused(Exception):
@@ -21,3 +23,9 @@ class ModuleFatal(Exception):
         super().__init__(f"fatal error {fatal_id}: {why}")
         self.fatal_id = fatal_id
         self.why = why
+
+
+class LeafNotModelledError(HarnessError):
+    """The leaf exists in module 1.5.25, but this model does not have it. The text begins with
+    its name.
+    """

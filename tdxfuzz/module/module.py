@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tdxfuzz.abi import BY_NUMBER, DEAD, Registers, Status, status
 from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.codes import OPERAND_INVALID, RAX, REMOVAL_HINT
-from tdxfuzz.module.errors import ModuleFatal, Refused
+from tdxfuzz.module.errors import LeafNotModelledError, ModuleFatal, Refused
 from tdxfuzz.module.key_table import KeyTable, Kot
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.lock import AtomicCount
@@ -21,7 +21,6 @@ from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
 from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.module.watch import ModuleWatch
-from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.module.leaves.registry import Handler
@@ -33,10 +32,6 @@ HAS_VERSIONS = frozenset(leaf.number for leaf in BY_NUMBER.values() if len(leaf.
 """The leaves the dispatcher lets through with a version above 0."""
 
 _READY = SysState.SYS_READY
-
-
-class LeafNotModelledError(HarnessError):
-    """The leaf exists in module 1.5.25, but this model does not have it yet."""
 
 
 class TdxModule:

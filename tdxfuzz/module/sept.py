@@ -208,6 +208,10 @@ class SecureEpt:
         page = self.memory.at(raw & BASE & ~self._key_mask)
         return page if isinstance(page, SeptPage) else None
 
+    def is_free(self, raw: int) -> bool:
+        """Whether an entry with this value is FREE."""
+        return raw & ENCODING_MASK == FREE
+
     def entries(self) -> Iterator[tuple[int, int, int]]:
         """All entries that are not FREE, as (gpa, level, value). Not a step.
 
@@ -217,9 +221,9 @@ class SecureEpt:
 
     def _below(self, page: SeptPage, level: int, base: int) -> Iterator[tuple[int, int, int]]:
         size = SIZE_4K << 9 * level
-        for index in sorted(page.entries) if page.fill == INIT_VALUE else range(512):
+        for index in sorted(page.entries) if self.is_free(page.fill) else range(512):
             raw = page.raw(index)
-            if raw & ENCODING_MASK == FREE:
+            if self.is_free(raw):
                 continue
             yield base + index * size, level, without_accept_count(raw, level)
             if not is_leaf(raw):

@@ -91,6 +91,10 @@ class System:
         """Whether a processor has done SYS.LP.INIT. No step: it asks about itself."""
         return self._all_lps_init or lp.id in self._init_lps
 
+    def package_of(self, lp: LogicalProcessor) -> int:
+        """The package that the module takes a processor to be on: 0 until its SYS.LP.INIT."""
+        return lp.package if self.is_lp_init(lp) else 0
+
     def init_lp(self, lp: LogicalProcessor) -> None:
         """A processor has done SYS.LP.INIT (tdx_local_init)."""
         self._init_lps.add(lp.id)

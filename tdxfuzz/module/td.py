@@ -11,18 +11,20 @@ from tdxfuzz.sim import BLIND, EVENT, READ, RMW, WRITE, NamedCell, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.module.sept import SecureEpt
+    from tdxfuzz.module.sept_l2 import L2SecureEpt
     from tdxfuzz.sim import Simulator
 
 MIN_TDCS_PAGES = 6
 MAX_TDCS_PAGES = 9
 SEPT_ROOT_PAGE_INDEX = 3
+L2_SEPT_ROOT_PAGE_INDEX = 6
+"""That of the first L2 VM; those of the others follow."""
 MIN_TDVPS_PAGES = 6
 MAX_TDVPS_PAGES = 15
 MAX_L2_VMS = 3
 NO_LP = 0xFFFF_FFFF
 DEBUG = 1 << 0
 SEPT_VE_DISABLE = 1 << 28
-TSC_TICKS_PER_USEC = 1000
 DEFAULT_HP_LOCK_TIMEOUT_USEC = 1_000_000
 
 
@@ -104,7 +106,7 @@ class Tdcs:
     """TDCS: built by MNG.ADDCX page by page, filled by MNG.INIT.
 
     ``gpa_width`` is 48 or 52; ``levels`` the number of S-EPT levels (4 or 5).
-    ``hp_lock_timeout`` is in TSC ticks.
+    ``hp_lock_timeout`` is in TSC ticks. ``l2_septs`` has the tree of each L2 VM, VM 1 first.
     """
 
     __slots__ = (
@@ -113,6 +115,7 @@ class Tdcs:
         "epoch_lock",
         "gpaw",
         "hp_lock_timeout",
+        "l2_septs",
         "levels",
         "max_vcpus",
         "num_assoc_vcpus",
@@ -133,10 +136,9 @@ class Tdcs:
         self.secure_ept_lock = NamedHpLock(sim, f"SEPT_TREE[{tdr:#x}]")
         self.epoch_lock = SharexLock(sim, f"TD_EPOCH[{tdr:#x}]")
         self.td_epoch = TdEpoch(sim, tdr)
-        self.hp_lock_timeout = Variable(
-            sim, f"HP_LOCK_TIMEOUT[{tdr:#x}]", DEFAULT_HP_LOCK_TIMEOUT_USEC * TSC_TICKS_PER_USEC
-        )
+        self.hp_lock_timeout = Variable(sim, f"HP_LOCK_TIMEOUT[{tdr:#x}]", 0)
         self.sept: SecureEpt | None = None
+        self.l2_septs: tuple[L2SecureEpt, ...] = ()
         self.attributes = 0
         self.levels = 0
         self.gpaw = False
@@ -257,5 +259,5 @@ class Tdvps(Page):
         if before == NO_LP:
             self.assoc_lp = lp_id
         if sim.log is not None:
-            sim.log("cmpxchg", "", f"ASSOC_LPID[{self.hpa:#x}]", before in (NO_LP, lp_id))
+            sim.log("cmpxchg", "", f"ASSOC_LPID[{self.hpa:#x}]", before == NO_LP)
         return before

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from tdxfuzz.module.td import TSC_TICKS_PER_USEC
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
+    from tdxfuzz.module.platform import Platform
     from tdxfuzz.module.td import Tdr
 
 NO_FIELD = (1 << 64) - 1
@@ -42,56 +42,59 @@ class TdField:
 
     name: str
     first: int
-    read: Callable[[Tdr, int], int]
+    read: Callable[[Platform, Tdr, int], int]
     elements: int = 1
     debug_only: bool = False
-    write: Callable[[Tdr, int], bool] | None = None
+    write: Callable[[Platform, Tdr, int], bool] | None = None
 
     def id_of(self, element: int) -> int:
         """The id of an element."""
         return self.first + element
 
 
-def _refcount(tdr: Tdr, element: int) -> int:
+def _refcount(_: Platform, tdr: Tdr, element: int) -> int:
     epoch = tdr.tdcs.td_epoch
     epoch.sim.step(epoch, READ)
     return epoch.refcount[element]
 
 
-def _hp_lock_timeout(tdr: Tdr, element: int) -> int:
-    return tdr.tdcs.hp_lock_timeout.read() // TSC_TICKS_PER_USEC
+def _hp_lock_timeout(platform: Platform, tdr: Tdr, element: int) -> int:
+    return platform.usec(tdr.tdcs.hp_lock_timeout.read())
 
 
-def _set_hp_lock_timeout(tdr: Tdr, usec: int) -> bool:
-    """In ticks of the TSC only 32 bits are kept: a long timeout can become a short one."""
+def _set_hp_lock_timeout(platform: Platform, tdr: Tdr, usec: int) -> bool:
+    """In ticks of the TSC only 32 bits are kept: a long timeout can become a short one.
+
+    check_hp_lock_timeout_and_translate_to_tsc.
+    """
     if not MIN_HP_LOCK_TIMEOUT_USEC <= usec <= MAX_HP_LOCK_TIMEOUT_USEC:
         return False
-    tdr.tdcs.hp_lock_timeout.write(usec * TSC_TICKS_PER_USEC & _TSC_MASK)
+    tdr.tdcs.hp_lock_timeout.write(platform.tsc_ticks(usec) & _TSC_MASK)
     return True
 
 
 FIELDS: tuple[TdField, ...] = (
-    TdField("FATAL", 0x8010_0000_0000_0001, lambda tdr, _: 0),
-    TdField("NUM_TDCX", 0x8010_0002_0000_0002, lambda tdr, _: tdr.num_tdcx),
-    TdField("CHLDCNT", 0x8010_0003_0000_0004, lambda tdr, _: tdr.chldcnt.read()),
-    TdField("LIFECYCLE_STATE", 0x8010_0002_0000_0005, lambda tdr, _: tdr.lifecycle),
-    TdField("HKID", 0x8110_0001_0000_0001, lambda tdr, _: tdr.hkid),
-    TdField("PKG_CONFIG_BITMAP", 0x8110_0003_0000_0002, lambda tdr, _: tdr.pkg_config_bitmap),
-    TdField("NUM_VCPUS", 0x9010_0002_0000_0001, lambda tdr, _: tdr.tdcs.num_vcpus),
-    TdField("NUM_ASSOC_VCPUS", 0x9010_0002_0000_0002, lambda tdr, _: tdr.tdcs.num_assoc_vcpus),
-    TdField("OP_STATE", 0x9010_0002_0000_0004, lambda tdr, _: tdr.tdcs.op_state),
-    TdField("NUM_L2_VMS", 0x9010_0001_0000_0005, lambda tdr, _: tdr.tdcs.num_l2_vms),
-    TdField("ATTRIBUTES", 0x1110_0003_0000_0000, lambda tdr, _: tdr.tdcs.attributes),
-    TdField("MAX_VCPUS", 0x1110_0002_0000_0002, lambda tdr, _: tdr.tdcs.max_vcpus),
-    TdField("GPAW", 0x1110_0000_0000_0003, lambda tdr, _: int(tdr.tdcs.gpaw)),
+    TdField("FATAL", 0x8010_0000_0000_0001, lambda _p, tdr, _n: 0),
+    TdField("NUM_TDCX", 0x8010_0002_0000_0002, lambda _p, tdr, _n: tdr.num_tdcx),
+    TdField("CHLDCNT", 0x8010_0003_0000_0004, lambda _p, tdr, _n: tdr.chldcnt.read()),
+    TdField("LIFECYCLE_STATE", 0x8010_0002_0000_0005, lambda _p, tdr, _n: tdr.lifecycle),
+    TdField("HKID", 0x8110_0001_0000_0001, lambda _p, tdr, _n: tdr.hkid),
+    TdField("PKG_CONFIG_BITMAP", 0x8110_0003_0000_0002, lambda _p, tdr, _n: tdr.pkg_config_bitmap),
+    TdField("NUM_VCPUS", 0x9010_0002_0000_0001, lambda _p, tdr, _n: tdr.tdcs.num_vcpus),
+    TdField("NUM_ASSOC_VCPUS", 0x9010_0002_0000_0002, lambda _p, tdr, _n: tdr.tdcs.num_assoc_vcpus),
+    TdField("OP_STATE", 0x9010_0002_0000_0004, lambda _p, tdr, _n: tdr.tdcs.op_state),
+    TdField("NUM_L2_VMS", 0x9010_0001_0000_0005, lambda _p, tdr, _n: tdr.tdcs.num_l2_vms),
+    TdField("ATTRIBUTES", 0x1110_0003_0000_0000, lambda _p, tdr, _n: tdr.tdcs.attributes),
+    TdField("MAX_VCPUS", 0x1110_0002_0000_0002, lambda _p, tdr, _n: tdr.tdcs.max_vcpus),
+    TdField("GPAW", 0x1110_0000_0000_0003, lambda _p, tdr, _n: int(tdr.tdcs.gpaw)),
     TdField("HP_LOCK_TIMEOUT", 0x9110_0003_0000_0011, _hp_lock_timeout, write=_set_hp_lock_timeout),
     TdField(
         "TD_CTLS",
         0x9110_0003_0000_0017,
-        lambda tdr, _: int(tdr.tdcs.pending_ve_disable),
+        lambda _p, tdr, _n: int(tdr.tdcs.pending_ve_disable),
         debug_only=True,
     ),
-    TdField("TD_EPOCH", 0x9210_0003_0000_0000, lambda tdr, _: tdr.tdcs.td_epoch.read()),
+    TdField("TD_EPOCH", 0x9210_0003_0000_0000, lambda _p, tdr, _n: tdr.tdcs.td_epoch.read()),
     TdField("REFCOUNT", 0x9210_0001_0000_0001, _refcount, elements=2),
 )
 """In the order of the module's table."""

@@ -335,8 +335,9 @@ def set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
             raise stray.with_traceback(error.__traceback__) from None
         if findings:
             return
-        if result:
-            raise SetupError(f"set-up operation {str(op)!r} failed; a set-up must succeed")
+        failure = operations.failure(result)
+        if failure:
+            raise SetupError(f"set-up operation {str(op)!r} failed: {failure}; it must succeed")
 
 
 def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:

@@ -16,7 +16,7 @@ from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.lock import HpLock, MutexLock, SharexLock
 from tdxfuzz.module.memory import Page, RawPage
 from tdxfuzz.module.pamt import PT, Pamt2M, PamtEntry, PamtPage
-from tdxfuzz.module.sept import SeptPage
+from tdxfuzz.module.sept import SecureEpt, SeptPage
 from tdxfuzz.module.td import Tdcs, TdcxPage, Tdr, Tdvps
 from tdxfuzz.sim import Cell, FairLock, FairRwLock, WaitLock
 
@@ -261,17 +261,21 @@ def _tdcs(tdcs: Tdcs) -> Numbers:
 
 
 def _tree(tdcs: Tdcs) -> Iterator[object]:
-    """Every S-EPT entry that is not as its page was filled."""
-    if tdcs.sept is None:
-        return
-    pages: list[SeptPage] = [tdcs.sept.root]
+    """Every S-EPT entry that is not as its page was filled, L2 VMs' included."""
+    for sept in (tdcs.sept, *tdcs.l2_septs):
+        if sept is not None:
+            yield from _sept_entries(sept)
+
+
+def _sept_entries(sept: SecureEpt) -> Iterator[object]:
+    pages: list[SeptPage] = [sept.root]
     while pages:
         page = pages.pop()
         yield page.hpa, page.fill, page.stride
         for index, entry in sorted(page.entries.items()):
             if entry.raw != page.fill + index * page.stride:
                 yield index, entry.raw
-            below = tdcs.sept.page_below(entry.raw)
+            below = sept.page_below(entry.raw)
             if below is not None:
                 pages.append(below)
 

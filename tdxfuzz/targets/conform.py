@@ -12,7 +12,8 @@ from attrs import field, frozen
 
 from tdxfuzz.targets import contention, interleaved, locks, sequential
 from tdxfuzz.targets.count import Count
-from tdxfuzz.targets.recording import RecordingError, lines_of, mapping, read_params
+from tdxfuzz.targets.json_values import mapping
+from tdxfuzz.targets.recording import RecordingError, lines_of, read_params
 
 KINDS: tuple[tuple[str, str, ModuleType], ...] = (
     ("calls", "sequential", sequential),

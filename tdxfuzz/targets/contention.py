@@ -15,25 +15,24 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from tdxfuzz.abi import status
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import Snapshot, snapshot
 from tdxfuzz.targets.count import Count, event_differences, replay_setup
 from tdxfuzz.targets.drive import EventOrder
-from tdxfuzz.targets.interleaved import Driven, Fatal, drive, fatal_of
+from tdxfuzz.targets.interleaved import Driven, drive
+from tdxfuzz.targets.json_values import hex_of, mapping, sequence
 from tdxfuzz.targets.recording import (
     CallResult,
-    Config,
+    Fatal,
     LockEvent,
     RecordedCall,
     call_of,
     calls_of,
-    config_of,
-    hex_of,
-    mapping,
+    fatal_of,
     order_of,
     outputs_of,
-    sequence,
 )
+from tdxfuzz.targets.world import World, refuse_missing, world_of
 
 A, B = 1, 2
 """The CPUs on which the two calls run."""
@@ -59,7 +58,7 @@ class CallPair:
 
     id: str
     name: str
-    config: Config
+    world: World
     setup: tuple[RecordedCall, ...]
     calls: Mapping[int, RecordedCall]
     events: Mapping[int, int]
@@ -79,11 +78,13 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> CallPair:
     interleavings = data["interleavings"]
     if not isinstance(interleavings, int):
         raise TypeError("'interleavings' must be a number")
+    world, setup = world_of(mapping(data["config"]), params), calls_of(data["setup"])
+    refuse_missing(world, (A, B, *(call.cpu for call in setup)))
     return CallPair(
         id=str(data["id"]),
         name=str(data["name"]),
-        config=config_of(mapping(data["config"]), params),
-        setup=calls_of(data["setup"]),
+        world=world,
+        setup=setup,
         calls={A: _started(data["A"], A), B: _started(data["B"], B)},
         events=events,
         interleavings=interleavings,
@@ -129,7 +130,7 @@ def compare(pair: CallPair, count: Count) -> None:
     """All orders of a pair: one item."""
     where = f"pair {pair.id} ({pair.name})"
     try:
-        text = replay_setup(pair.setup, pair.config.build(), where)
+        text = replay_setup(pair.setup, pair.world.build(), where)
         trouble = [] if text else _trouble(pair)
     except LeafNotModelledError as error:
         count.leaf_missing(str(error).split()[0])
@@ -200,7 +201,7 @@ def _orders(pair: CallPair) -> Iterator[tuple[list[int], tuple[int, int]]]:
 
 def _run(pair: CallPair, policy: EventOrder) -> tuple[Class, tuple[str, ...], Driven]:
     """One order on the model: its class, the host-priority bits left, and the events."""
-    bench = pair.config.build(cpus=3)
+    bench = pair.world.build(cpus=3)
     for call in pair.setup:
         call.on(bench)
     driven = drive(bench, {cpu: (call,) for cpu, call in pair.calls.items()}, policy)

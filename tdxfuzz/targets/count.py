@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tdxfuzz.check.module_state import inconsistencies
-from tdxfuzz.targets.recording import LockEvent, ModelUnderTest, RecordedCall
+from tdxfuzz.targets.recording import Fatal, LockEvent, RecordedCall
+from tdxfuzz.targets.world import ModelUnderTest
 
 
 class Count:
@@ -88,6 +89,11 @@ def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -
         else:
             lines.append(f"state, {part}: recorded {left}, model {right}")
     return lines
+
+
+def fatal_differences(wanted: Fatal | None, got: Fatal | None) -> list[str]:
+    """Whether the module died, where, and of what."""
+    return [] if wanted == got else [f"fatal (CPU, id): recorded {wanted}, model {got}"]
 
 
 def self_contradictions(bench: ModelUnderTest) -> list[str]:

@@ -6,7 +6,7 @@ runs on to just before its next one. *Late*: it stops right behind the event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tdxfuzz.sim import EVENT, RMW, Cpu, Simulator, Why
 
@@ -18,12 +18,20 @@ class EventOrder:
         order: whose turn it is, event by event.
         early: where to stop between two events.
         then: who goes on, to its end, once the order is used up; others follow.
+        before: told the place of each event in the order, just before its turn comes.
     """
 
     due = -1
 
-    def __init__(self, order: Sequence[int], early: bool, then: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        order: Sequence[int],
+        early: bool,
+        then: Sequence[int] = (),
+        before: Callable[[int], None] = lambda place: None,
+    ) -> None:
         self._order = order
+        self._before = before
         self._then = tuple(then)
         self._early = early
         self._next = 0
@@ -58,6 +66,7 @@ class EventOrder:
             self._brought_up += 1
             return sim.cpus[self._brought_up]
         while self._next < len(self._order):
+            self._before(self._next)
             cpu = sim.cpus[self._order[self._next]]
             self._next += 1
             if cpu.runnable:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tdxfuzz.module.call import Call, LogicalProcessor
-from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError, ModuleFatal
 from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Policy, StopRun
@@ -16,28 +15,26 @@ from tdxfuzz.targets.count import (
     Count,
     event_differences,
     explain,
+    fatal_differences,
     first_difference,
     replay_setup,
     self_contradictions,
     state_differences,
 )
 from tdxfuzz.targets.drive import EventOrder
+from tdxfuzz.targets.json_values import mapping, number, sequence
 from tdxfuzz.targets.recording import (
     CallResult,
-    Config,
+    Fatal,
     LockEvent,
-    ModelUnderTest,
     RecordedCall,
     calls_of,
-    config_of,
     cpu_of,
-    mapping,
+    fatal_of,
     order_of,
-    sequence,
+    tsc_of,
 )
-
-Fatal = tuple[int, int]
-"""The CPU on which the module died, and the number of the fatal error."""
+from tdxfuzz.targets.world import ModelUnderTest, World, refuse_missing, world_of
 
 
 @frozen
@@ -45,18 +42,20 @@ class Interleaved:
     """A set-up on CPU 0, a program per CPU, and the order of their events.
 
     ``placement`` says whether code between events may run late as well as early.
-    ``final`` is None where the module died.
+    ``final`` is None where the module died. ``tsc`` says, by its place in ``order``, before
+    which event all time-stamp counters are set, and to what.
     """
 
     id: str
     family: str
-    config: Config
+    world: World
     setup: tuple[RecordedCall, ...]
     programs: Mapping[int, tuple[RecordedCall, ...]]
     order: tuple[tuple[int, LockEvent], ...]
     placement: str
     final: Mapping[str, object] | None
     fatal: Fatal | None = None
+    tsc: Mapping[int, int] = field(factory=dict)
 
 
 @frozen
@@ -88,28 +87,27 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> Interleave
         programs[cpu] = calls_of(program["calls"], cpu)
     if not programs:
         raise ValueError("'programs' is empty")
-    final = data["final"]
+    world, setup = world_of(mapping(data["config"]), params), calls_of(data["setup"])
+    refuse_missing(world, [*programs, *(call.cpu for call in setup)])
+    order, final = order_of(data["order"]), data["final"]
     return Interleaved(
         id=str(data["id"]),
-        family=str(data.get("family", "")),
-        config=config_of(mapping(data["config"]), params),
-        setup=calls_of(data["setup"]),
+        family=str(data.get("family", data.get("kind", ""))),
+        world=world,
+        setup=setup,
         programs=programs,
-        order=order_of(data["order"]),
+        order=order,
         placement=str(data["placement"]),
         final=None if final is None else mapping(final),
         fatal=fatal_of(data.get("fatal")),
+        tsc=_moments(data.get("tsc", []), len(order)),
     )
 
 
-def fatal_of(data: object) -> Fatal | None:
-    """A ``fatal`` object, or None."""
-    if data is None:
-        return None
-    cpu, fatal_id = mapping(data)["cpu"], mapping(data)["id"]
-    if not (isinstance(cpu, int) and isinstance(fatal_id, int)):
-        raise TypeError("'fatal' needs numbers 'cpu' and 'id'")
-    return cpu, fatal_id
+def _moments(data: object, events: int) -> dict[int, int]:
+    """A list of ``[place in the order, time-stamp counter]``."""
+    pairs = (sequence(item) for item in sequence(data))
+    return {number(place, "tsc", 0, events - 1): tsc_of(ticks) for place, ticks in pairs}
 
 
 def drive(
@@ -154,7 +152,7 @@ def compare(run: Interleaved, count: Count) -> None:
 
 
 def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
-    bench = run.config.build(cpus=max(run.programs) + 1)
+    bench = run.world.build(cpus=max(run.programs) + 1)
     where = f"run {run.id} ({run.family}, {'early' if early else 'late'})"
     try:
         trouble = replay_setup(run.setup, bench, where)
@@ -162,7 +160,12 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
             count.add(run.family, 1, 0, trouble)
             return False
         order = [cpu for cpu, _ in run.order]
-        driven = drive(bench, run.programs, EventOrder(order, early))
+
+        def before(place: int) -> None:
+            if place in run.tsc:
+                bench.set_tsc(run.tsc[place])
+
+        driven = drive(bench, run.programs, EventOrder(order, early, before=before))
     except LeafNotModelledError as error:
         count.leaf_missing(str(error).split()[0])
         return False
@@ -190,8 +193,8 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
             if not differences:
                 agree += 1
             elif trouble is None:
-                before = run.programs[cpu][:i]
-                trouble = explain(f"{where}, CPU {cpu} call {i}", before, call, differences)
+                earlier = run.programs[cpu][:i]
+                trouble = explain(f"{where}, CPU {cpu} call {i}", earlier, call, differences)
     if trouble is None:
         rest = _ending(run, driven, bench)
         if rest:
@@ -203,7 +206,7 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
 def _ending(run: Interleaved, driven: Driven, bench: ModelUnderTest) -> list[str]:
     """How the ends differ: in who died, or in the final state."""
     if run.fatal != driven.fatal:
-        return [f"  fatal (CPU, id): recorded {run.fatal}, model {driven.fatal}"]
+        return fatal_differences(run.fatal, driven.fatal)
     if run.final is None:
         return []
     differences = state_differences(run.final, dict(snapshot(bench.module)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
 from tdxfuzz.targets.count import (
     Count,
@@ -16,17 +16,9 @@ from tdxfuzz.targets.count import (
     self_contradictions,
     state_differences,
 )
-from tdxfuzz.targets.recording import (
-    Config,
-    LockEvent,
-    RecordedCall,
-    call_of,
-    calls_of,
-    config_of,
-    event_of,
-    mapping,
-    sequence,
-)
+from tdxfuzz.targets.json_values import mapping, sequence
+from tdxfuzz.targets.recording import LockEvent, RecordedCall, call_of, calls_of, event_of
+from tdxfuzz.targets.world import World, refuse_missing, world_of
 
 
 @frozen
@@ -35,7 +27,7 @@ class LockCase:
 
     id: str
     name: str
-    config: Config
+    world: World
     setup: tuple[RecordedCall, ...]
     call: RecordedCall
     events: tuple[LockEvent, ...]
@@ -44,12 +36,15 @@ class LockCase:
 
 def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> LockCase:
     """One line of the file."""
+    world, call = world_of(mapping(data["config"]), params), call_of(mapping(data["call"]))
+    setup = calls_of(data["setup"])
+    refuse_missing(world, (made.cpu for made in (*setup, call)))
     return LockCase(
         id=str(data["id"]),
         name=str(data["name"]),
-        config=config_of(mapping(data["config"]), params),
-        setup=calls_of(data["setup"]),
-        call=call_of(mapping(data["call"])),
+        world=world,
+        setup=setup,
+        call=call,
         events=tuple(map(event_of, sequence(data["events"]))),
         final=mapping(data["final"]),
     )
@@ -57,7 +52,7 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> LockCase:
 
 def compare(case: LockCase, count: Count) -> None:
     """The set-up, then the call with its events and the final state: one item."""
-    bench = case.config.build()
+    bench = case.world.build()
     where = f"case {case.id} ({case.name})"
     try:
         trouble = replay_setup(case.setup, bench, where)

@@ -15,18 +15,18 @@ from pathlib import Path
 from attrs import frozen
 
 from tdxfuzz.abi import Registers, Status, status
-from tdxfuzz.module.call import LogicalProcessor
-from tdxfuzz.module.memory import Memory, RawPage
-from tdxfuzz.module.module import TdxModule
-from tdxfuzz.module.tdmr import TdmrInfo
-from tdxfuzz.sim import Simulator
+from tdxfuzz.targets.guest import GuestScript, RunningScript, Told, script_of
+from tdxfuzz.targets.json_values import hex_of, mapping, number, sequence
+from tdxfuzz.targets.world import PROCESSORS, ModelUnderTest, Piece, pieces_of, within_pages
 
 COMPARED = ("rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "rbx", "rdi", "rsi")
-PROCESSORS = 8
 PARAMS_FILE = "td_params.json"
 
 LockEvent = tuple[str, str, str, bool | None]
 """Operation, mode, resource, success (None: the module died inside it)."""
+
+Fatal = tuple[int, int]
+"""The CPU on which the module died, and the number of the fatal error."""
 
 
 class RecordingError(Exception):
@@ -37,28 +37,17 @@ class RecordingError(Exception):
 
 
 @frozen
-class Config:
-    """The machine a recording was made on."""
-
-    tdmrs: tuple[TdmrInfo, ...]
-    dynamic_pamt: bool
-    params: tuple[tuple[int, bytes], ...]
-
-    def build(self, cpus: int = 1) -> ModelUnderTest:
-        """A model in the state the recording starts from."""
-        sim = Simulator(cpus)
-        memory = Memory()
-        for hpa, content in self.params:
-            memory.put(RawPage(hpa, content))
-        module = TdxModule(sim, self.tdmrs, self.dynamic_pamt, memory=memory)
-        return ModelUnderTest(sim, module, [LogicalProcessor(i) for i in range(PROCESSORS)])
-
-
-@frozen
 class RecordedCall:
     """One SEAMCALL: what went in, and what came out of the real module.
 
     ``status`` is None for a call that never returned, or whose result stands elsewhere.
+
+    Args:
+        tsc: all time-stamp counters become this just before the call.
+        guest: what the vCPU does that it enters.
+        left_out: output registers that are not compared, because their value needs the table of
+            all metadata fields.
+        written: what memory has after the call.
     """
 
     leaf: int
@@ -69,6 +58,10 @@ class RecordedCall:
     status: Status | None
     outputs: Mapping[str, int]
     cpu: int = 0
+    tsc: int | None = None
+    guest: GuestScript | None = None
+    left_out: frozenset[str] = frozenset()
+    written: tuple[Piece, ...] = ()
 
     def on(self, bench: ModelUnderTest) -> CallResult:
         """Make the same call on the model.
@@ -76,30 +69,45 @@ class RecordedCall:
         Raises:
             LeafNotModelledError: the model lacks the leaf.
         """
+        if self.tsc is not None:
+            bench.set_tsc(self.tsc)
         lp = bench.lps[self.cpu]
         lp.interrupt_pending = self.interrupted
+        program = None if self.guest is None else RunningScript(self.guest)
+        lp.guest = program
         regs = Registers.of(self.inputs)
         word = bench.module.seamcall(lp, self.leaf, regs, self.version)
-        return CallResult(word, {name: getattr(regs, name) for name in COMPARED})
+        return CallResult(
+            word,
+            {name: getattr(regs, name) for name in COMPARED},
+            () if program is None else tuple(program.told),
+            tuple((hpa, _read(bench, hpa, len(content))) for hpa, content in self.written),
+        )
 
     def differences(self, result: CallResult) -> list[str]:
-        """Where the model differs, one line each: status, registers."""
+        """Where the model differs, one line each: status, registers, guest, memory."""
         lines: list[str] = []
         if self.status is None:
             return lines
+        if self.guest is not None:
+            lines += self.guest.differences(result.told)
         if result.status != self.status:
             lines.append(f"status: recorded {self.status}, model {result.status}")
         for name in COMPARED:
             wanted, got = self.outputs[name], result.outputs[name]
-            if wanted != got:
+            if wanted != got and name not in self.left_out:
                 lines.append(f"{name}: recorded {wanted:#x}, model {got:#x}")
+        for (hpa, content), (_, found) in zip(self.written, result.written, strict=True):
+            if content != found:
+                lines.append(f"memory at {hpa:#x}: recorded {content.hex()}, model {found.hex()}")
         return lines
 
     @property
     def result(self) -> CallResult:
         """What the real module returned."""
         assert self.status is not None
-        return CallResult(self.status, self.outputs)
+        told = () if self.guest is None else self.guest.told
+        return CallResult(self.status, self.outputs, told, self.written)
 
     def __str__(self) -> str:
         operands = ", ".join(f"{name}={value:#x}" for name, value in self.inputs.items())
@@ -109,19 +117,17 @@ class RecordedCall:
 
 @frozen
 class CallResult:
-    """Status and registers of a call on the model."""
+    """Status and registers of a call, what its guest was told, and what memory has then."""
 
     status: Status
     outputs: Mapping[str, int]
+    told: tuple[Told, ...] = ()
+    written: tuple[Piece, ...] = ()
 
 
-@frozen
-class ModelUnderTest:
-    """A model under test: its simulator, and eight logical processors."""
-
-    sim: Simulator
-    module: TdxModule
-    lps: list[LogicalProcessor]
+def _read(bench: ModelUnderTest, hpa: int, size: int) -> bytes:
+    parts = within_pages(hpa, bytes(size))
+    return b"".join(bench.module.memory.read(start, len(part)) for start, part in parts)
 
 
 def find_datasets(paths: list[Path]) -> list[Path]:
@@ -170,26 +176,6 @@ def read_params(path: Path) -> dict[str, bytes]:
         raise RecordingError(beside, 0, f"not TD_PARAMS: {error!r}") from None
 
 
-def config_of(data: Mapping[str, object], params: Mapping[str, bytes]) -> Config:
-    """A ``config`` object; ``params`` are the TD_PARAMS pages it may name."""
-    memory = [sequence(item) for item in sequence(data["memory"])]
-    return Config(
-        tdmrs=tuple(_tdmr(mapping(item)) for item in sequence(data["tdmrs"])),
-        dynamic_pamt=bool(data["dynamic_pamt"]),
-        params=tuple((hex_of(hpa), params[str(key)]) for hpa, key in memory),
-    )
-
-
-def _tdmr(data: Mapping[str, object]) -> TdmrInfo:
-    reserved = [sequence(item) for item in sequence(data["reserved"])]
-    return TdmrInfo(
-        base=hex_of(data["base"]),
-        size=hex_of(data["size"]),
-        reserved=tuple((hex_of(base), hex_of(size)) for base, size in reserved),
-        initialized=hex_of(data["initialized"]) if "initialized" in data else None,
-    )
-
-
 def call_of(data: Mapping[str, object], cpu: int = 0) -> RecordedCall:
     """A call object; without a result if it has none. ``cpu`` is for those that name none."""
     leaf, version, on_cpu = data["leaf"], data["version"], data.get("cpu", cpu)
@@ -199,6 +185,7 @@ def call_of(data: Mapping[str, object], cpu: int = 0) -> RecordedCall:
     Registers.of(inputs)  # refuses what no register could hold
     returned = data.get("status")
     outputs = mapping(data["out"]) if returned is not None else {}
+    left_out = frozenset(str(name) for name in sequence(data.get("mask", [])))
     return RecordedCall(
         leaf=leaf,
         name=str(data["name"]),
@@ -208,12 +195,31 @@ def call_of(data: Mapping[str, object], cpu: int = 0) -> RecordedCall:
         status=None if returned is None else status(hex_of(returned)),
         outputs=outputs_of(outputs) if outputs else {},
         cpu=cpu_of(on_cpu),
+        tsc=tsc_of(data["tsc"]) if "tsc" in data else None,
+        guest=script_of(data["guest"]) if "guest" in data else None,
+        left_out=left_out,
+        written=pieces_of(data.get("mem", [])),
     )
+
+
+def tsc_of(value: object) -> int:
+    """A time-stamp counter, in ticks."""
+    return number(hex_of(value), "tsc", 0, (1 << 64) - 1)
 
 
 def outputs_of(data: Mapping[str, object]) -> dict[str, int]:
     """The registers after a call."""
     return {name: hex_of(data[name]) for name in COMPARED}
+
+
+def fatal_of(data: object) -> Fatal | None:
+    """A ``fatal`` object, or None."""
+    if data is None:
+        return None
+    cpu, fatal_id = mapping(data)["cpu"], mapping(data)["id"]
+    if not (isinstance(cpu, int) and isinstance(fatal_id, int)):
+        raise TypeError("'fatal' needs numbers 'cpu' and 'id'")
+    return cpu, fatal_id
 
 
 def cpu_of(value: object) -> int:
@@ -243,24 +249,3 @@ def order_of(data: object) -> tuple[tuple[int, LockEvent], ...]:
         cpu, *event = sequence(item)
         entries.append((cpu_of(cpu), event_of(event)))
     return tuple(entries)
-
-
-def sequence(data: object) -> list[object]:
-    """A JSON array."""
-    if not isinstance(data, list):
-        raise TypeError(f"must be an array, not {data!r}")
-    return data
-
-
-def mapping(data: object) -> dict[str, object]:
-    """A JSON object."""
-    if not isinstance(data, dict):
-        raise TypeError(f"must be an object, not {data!r}")
-    return data
-
-
-def hex_of(value: object) -> int:
-    """A number written as a hex string."""
-    if not isinstance(value, str):
-        raise TypeError(f"must be a hex string, not {value!r}")
-    return int(value, 16)

@@ -1,4 +1,7 @@
-"""Sequential recordings: every status, every output register, the final state."""
+"""Sequential recordings: every status, every output register, the final state.
+
+The module is up when they start, or at reset.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,45 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from tdxfuzz.module.module import LeafNotModelledError
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.snapshot import snapshot
-from tdxfuzz.targets.count import Count, explain, self_contradictions, state_differences
-from tdxfuzz.targets.recording import Config, RecordedCall, calls_of, config_of, mapping
+from tdxfuzz.targets.count import (
+    Count,
+    explain,
+    fatal_differences,
+    self_contradictions,
+    state_differences,
+)
+from tdxfuzz.targets.json_values import mapping
+from tdxfuzz.targets.recording import Fatal, RecordedCall, calls_of, fatal_of
+from tdxfuzz.targets.world import ModelUnderTest, World, refuse_missing, world_of
 
 
 @frozen
 class CallSequence:
-    """Calls from reset, and the state they end in."""
+    """Calls, and the state they end in; None if the last one killed the module."""
 
     id: str
     kind: str
-    config: Config
+    world: World
     calls: tuple[RecordedCall, ...]
-    final: Mapping[str, object]
+    final: Mapping[str, object] | None
+    fatal: Fatal | None = None
 
 
 def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> CallSequence:
     """One line of the file."""
+    world = world_of(mapping(data["config"]), params)
+    calls = calls_of(data["calls"])
+    refuse_missing(world, (call.cpu for call in calls))
+    final = data["final"]
     return CallSequence(
         id=str(data["id"]),
         kind=str(data.get("kind", "")),
-        config=config_of(mapping(data["config"]), params),
-        calls=calls_of(data["calls"]),
-        final=mapping(data["final"]),
+        world=world,
+        calls=calls,
+        final=None if final is None else mapping(final),
+        fatal=fatal_of(data.get("fatal")),
     )
 
 
@@ -40,19 +57,30 @@ def compare(trace: CallSequence, count: Count, self_check: bool = True) -> None:
     An item is a call; a final state that differs counts against the last one. With
     ``self_check`` the model's own tables must agree with each other after every call.
     """
-    bench = trace.config.build()
+    bench = trace.world.build()
     for i, call in enumerate(trace.calls):
         try:
             differences = call.differences(call.on(bench))
-        except LeafNotModelledError:
-            count.leaf_missing(call.name)
+        except LeafNotModelledError as error:
+            count.leaf_missing(str(error).split()[0])
             return
-        if not differences and self_check:
+        if not differences and self_check and bench.module.dead is None:
             differences = self_contradictions(bench)
         if not differences and i == len(trace.calls) - 1:
-            differences = state_differences(trace.final, dict(snapshot(bench.module)))
+            differences = _ending(trace, call, bench)
         if differences:
             where = f"trace {trace.id}, call {i}"
             count.add(trace.kind, 1, 0, explain(where, trace.calls[:i], call, differences))
             return
         count.add(trace.kind, 1, 1)
+
+
+def _ending(trace: CallSequence, last: RecordedCall, bench: ModelUnderTest) -> list[str]:
+    """How the ends differ: in whether the module died, or in the final state."""
+    dead = bench.module.dead
+    died = None if dead is None else (last.cpu, dead.fatal_id)
+    if died != trace.fatal:
+        return fatal_differences(trace.fatal, died)
+    if trace.final is None:
+        return []
+    return state_differences(trace.final, dict(snapshot(bench.module)))

@@ -63,6 +63,8 @@ def test_statuses_of_an_accept_print_a_level(name: str, level: int) -> None:
         (0xC000_0A02_0000_0000, "TDMR_OUTSIDE_CMRS|TDMR 0"),
         (0xC000_0A10_0000_0201, "INVALID_PAMT|TDMR 1 level 2"),
         (0xC000_0A11_0000_0100, "PAMT_OUTSIDE_CMRS|TDMR 0 level 1"),
+        (0xC000_0B0F_0001_0003, "L2_SEPT_WALK_FAILED|VM 1 level 3"),
+        (0xC000_0B10_0003_0002, "L2_SEPT_ENTRY_NOT_FREE|VM 3 level 2"),
         (0xC000_0A12_0003_0002, "PAMT_OVERLAP|TDMR 2 level 0 and TDMR 3"),
         (0xC000_0A20_0000_0F00, "INVALID_RESERVED_IN_TDMR|TDMR 0 area 15"),
         (0xC000_0A21_0000_0001, "NON_ORDERED_RESERVED_IN_TDMR|TDMR 1 area 0"),

@@ -71,7 +71,7 @@ def test_programs_in_different_worlds_do_not_meet() -> None:
 
 
 def test_a_setup_that_fails_is_no_run() -> None:
-    with pytest.raises(SetupError, match="'create 0' failed"):
+    with pytest.raises(SetupError, match="'create 0' failed: -EEXIST; it must succeed"):
         run(Case("merged", WORLD, (Op.parse("create 0"), Op.parse("create 0"))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ def test_a_broken_file_is_an_error_and_the_others_are_replayed_all_the_same(
     ]
     assert answer.err == "tdxfuzz: a.tdx.toml:21: world.tds: must be <= 4: 22\n"
     assert bad.read_bytes() == before
+
+
+def test_a_set_up_call_that_is_refused_is_an_error_not_a_fix(invoke: Invoke) -> None:
+    """B128 is no TDR in this world; the call and its status are named."""
+    setup = '["create 0", "TDH.MR.FINALIZE rcx=B128"]'
+    path = Path("refused.tdx.toml")
+    path.write_text(re.sub(r"(?<=\[setup\]\noperations = ).*", setup, TEXT), encoding="utf-8")
+    answer = invoke("replay", path)
+    assert (answer.code, answer.out.split()[0]) == (2, "ERROR")
+    assert (
+        "set-up operation 'TDH.MR.FINALIZE rcx=B128' failed: PAGE_METADATA_INCORRECT|RCX; it must"
+        in answer.err
+    )
 
 
 @pytest.mark.parametrize("command", ["replay", "show", "shrink"])

@@ -9,10 +9,10 @@ import pytest
 from tdxfuzz.abi import BY_NUMBER, DEAD, LEAVES, Registers
 from tdxfuzz.abi.address import SIZE_1G
 from tdxfuzz.module.call import Call, LogicalProcessor
-from tdxfuzz.module.errors import ModuleFatal
+from tdxfuzz.module.errors import LeafNotModelledError, ModuleFatal
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.leaves.registry import leaf
-from tdxfuzz.module.module import LeafNotModelledError, TdxModule
+from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.tdmr import TdmrInfo
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.sim import Simulator

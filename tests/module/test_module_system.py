@@ -9,10 +9,11 @@ import pytest
 from tdxfuzz.abi import BY_NUMBER, DEAD, LEAVES, Registers, Status, find
 from tdxfuzz.abi.address import SIZE_1G
 from tdxfuzz.module.call import LogicalProcessor
+from tdxfuzz.module.errors import LeafNotModelledError
 from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.leaves.td_call import Guest
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.module.module import HAS_VERSIONS, LeafNotModelledError, TdxModule
+from tdxfuzz.module.module import HAS_VERSIONS, TdxModule
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.system import BEFORE_READY, SysState, System
 from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT

@@ -114,7 +114,7 @@ def test_a_trace_is_cut_at_a_leaf_not_modelled(tmp_path: Path) -> None:
     trace = load("sequential", "S0239")
     trace["calls"][3] |= UNKNOWN
     result = conform(save(tmp_path, trace, load("sequential", "S0342")))
-    assert (result.cut, result.not_modelled) == (1, frozenset({"VP_RD"}))
+    assert (result.cut, result.not_modelled) == (1, frozenset({"TDH.VP.RD"}))
     rest = len(load("sequential", "S0342")["calls"])
     assert (result.agree, result.items) == (3 + rest, 3 + rest)
     assert result.first_divergence is None

@@ -14,16 +14,8 @@ from tdxfuzz.abi import Registers, find
 from tdxfuzz.targets.conform import conform
 from tdxfuzz.targets.drive import EventOrder
 from tdxfuzz.targets.interleaved import drive
-from tdxfuzz.targets.recording import (
-    COMPARED,
-    Config,
-    ModelUnderTest,
-    RecordedCall,
-    call_of,
-    calls_of,
-    config_of,
-    read_params,
-)
+from tdxfuzz.targets.recording import COMPARED, RecordedCall, call_of, calls_of, read_params
+from tdxfuzz.targets.world import ModelUnderTest, World, world_of
 
 from .recordings import CORPUS, Json, divergence, save
 
@@ -56,8 +48,8 @@ SET_UP = [
 ]
 
 
-def machine() -> Config:
-    return config_of(CONFIG, read_params(CORPUS / "any"))
+def machine() -> World:
+    return world_of(CONFIG, read_params(CORPUS / "any"))
 
 
 def with_result(bench: ModelUnderTest, made: Json) -> Json:

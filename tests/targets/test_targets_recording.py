@@ -7,15 +7,8 @@ import pytest
 from tdxfuzz.abi import status
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.targets.count import Count, event_differences, event_text, state_differences
-from tdxfuzz.targets.recording import (
-    COMPARED,
-    PROCESSORS,
-    CallResult,
-    call_of,
-    config_of,
-    event_of,
-    order_of,
-)
+from tdxfuzz.targets.recording import COMPARED, CallResult, call_of, event_of, order_of
+from tdxfuzz.targets.world import PROCESSORS, world_of
 
 ZERO = dict.fromkeys(COMPARED, "0x0")
 ADD = {
@@ -67,7 +60,7 @@ def test_differences_are_one_line_each() -> None:
 
 
 def test_a_machine_is_built_as_described() -> None:
-    bench = config_of(CONFIG, {"P4": b"params"}).build(cpus=2)
+    bench = world_of(CONFIG, {"P4": b"params"}).build(cpus=2)
     first, second = bench.module.pamt.tdmrs
     assert first.is_reserved(0x40002FFF)
     assert not first.is_reserved(0x40003000)
@@ -80,18 +73,18 @@ def test_a_machine_is_built_as_described() -> None:
 
 
 def test_a_machine_may_be_without_dynamic_pamt() -> None:
-    assert not config_of({**CONFIG, "dynamic_pamt": 0}, {"P4": b""}).build().module.pamt.dynamic
+    assert not world_of({**CONFIG, "dynamic_pamt": 0}, {"P4": b""}).build().module.pamt.dynamic
 
 
 def test_each_machine_is_new() -> None:
-    config = config_of(CONFIG, {"P4": b""})
+    config = world_of(CONFIG, {"P4": b""})
     call = call_of({**ADD, "in": {"rcx": "0x40200001", "rdx": "0x60000000", "r8": "0x60001000"}})
     answers = [str(call.on(config.build()).status) for _ in range(2)]
     assert answers == ["SUCCESS", "SUCCESS"]
 
 
 def test_an_interrupt_lasts_for_one_call() -> None:
-    bench = config_of(CONFIG, {"P4": b""}).build()
+    bench = world_of(CONFIG, {"P4": b""}).build()
     for intr in (1, 0):
         call_of({**ADD, "intr": intr}).on(bench)
         assert bench.lps[0].interrupt_pending is bool(intr)

@@ -35,9 +35,10 @@ def tdh_mng_key_config(m: TdxModule, call: Call) -> int:
     tdr = lock_tdr(m, call, call.regs.rcx, RCX, EXCLUSIVE)
     if tdr.lifecycle is not Lifecycle.HKID_ASSIGNED:
         raise Refused(LIFECYCLE_STATE_INCORRECT)
-    if tdr.pkg_config_bitmap >> call.lp.package & 1:
+    package = m.system.package_of(call.lp)
+    if tdr.pkg_config_bitmap >> package & 1:
         raise Refused(KEY_CONFIGURED)
-    tdr.pkg_config_bitmap |= 1 << call.lp.package
+    tdr.pkg_config_bitmap |= 1 << package
     if tdr.pkg_config_bitmap == m.all_packages:
         tdr.lifecycle = Lifecycle.KEYS_CONFIGURED
     return SUCCESS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_4K
+from tdxfuzz.module import sept_l2
 from tdxfuzz.module.access import (
     check_page_info,
     check_tracked,
@@ -14,6 +15,7 @@ from tdxfuzz.module.access import (
     map_tdcs,
     report_entry,
 )
+from tdxfuzz.module.access_l2 import l2_alias_of, store_l2
 from tdxfuzz.module.codes import (
     EPT_ENTRY_STATE_INCORRECT,
     GPA_RANGE_ALREADY_BLOCKED,
@@ -50,7 +52,7 @@ def tdh_mem_range_block(m: TdxModule, call: Call) -> int:
     """No new translations of a range. Source: tdh_mem_range_block.c.
 
     BEPOCH goes into the page's PAMT entry without any PAMT lock, and TD_EPOCH is read
-    after the entry was blocked.
+    after the entry was blocked. So are its L2 aliases.
     """
     regs = call.regs
     page_info, tdr_hpa = regs.rcx, regs.rdx
@@ -67,6 +69,9 @@ def tdh_mem_range_block(m: TdxModule, call: Call) -> int:
         raise Refused(EPT_ENTRY_STATE_INCORRECT | RCX)
 
     entry.update(blocked(without_accept_count(raw, level)))
+    for vm in sept_l2.aliases(raw, tdcs.num_l2_vms):
+        l2_entry = l2_alias_of(tdcs, vm, gpa, level, fatal_id=11)
+        store_l2(m, l2_entry, sept_l2.blocked(l2_entry.raw))
     hpa = m.platform.key_bits.strip(raw & BASE)
     page, _ = m.pamt.implicit(hpa, level if is_leaf(raw) else LEVEL_4K)
     epoch = tdcs.td_epoch.read()
@@ -92,6 +97,9 @@ def tdh_mem_range_unblock(m: TdxModule, call: Call) -> int:
         page, _ = m.pamt.implicit(hpa, level if is_leaf(raw) else LEVEL_4K)
         check_tracked(tdcs, page)
 
+    for vm in sept_l2.aliases(raw, tdcs.num_l2_vms):
+        l2_entry = l2_alias_of(tdcs, vm, gpa, level, fatal_id=13)
+        store_l2(m, l2_entry, sept_l2.unblocked(l2_entry.raw))
     entry.update(unblocked(raw) & ~TDEL)
     call.forget(entry.unlock)
     return SUCCESS

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, SIZE_4K, pfn_of
-from tdxfuzz.abi.registers import DEMOTE_PAIR
+from tdxfuzz.abi.registers import DEMOTE_PAIR, L2_PAGES
+from tdxfuzz.module import sept_l2
 from tdxfuzz.module.access import (
     block_of,
     check_hpa,
+    check_interrupt,
     check_page_info,
     lock_implicit,
     lock_page,
@@ -17,10 +19,9 @@ from tdxfuzz.module.access import (
     map_tdcs,
     report_entry,
 )
+from tdxfuzz.module.access_l2 import l2_alias_of, set_alias, store_l2, walk_l2
 from tdxfuzz.module.codes import (
     EPT_INVALID_PROMOTE_CONDITIONS,
-    INTERRUPTED_BUSY,
-    INTERRUPTED_RESTARTABLE,
     NULL_PA,
     OPERAND_BUSY,
     OPERAND_INVALID,
@@ -58,19 +59,27 @@ from tdxfuzz.sim import READ, WRITE
 if TYPE_CHECKING:
     from tdxfuzz.module.call import Call
     from tdxfuzz.module.module import TdxModule
-    from tdxfuzz.module.td import Tdcs
+    from tdxfuzz.module.pamt import Walk
+    from tdxfuzz.module.td import Tdr
+
+ONLY_ALIASES = 1
+"""In RDX: an L2 VM without an alias of the page gets no S-EPT page (L2_SEPT_ADD_MODE)."""
+UNUSED = 1 << 63
+"""Set in the address of a page that was not used."""
 
 
 @leaf(15)
 def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     """Split a 2MB page: a new S-EPT page, and a PAMT page pair for the range.
 
-    Source: tdh_mem_page_demote.c and pamt_demote. Not modelled: L2 VMs, 1GB pages (a
+    Source: tdh_mem_page_demote.c and pamt_demote. The L2 VMs get pages of R9..R11, all ones
+    for none; with a flag in RDX those that have no alias get none. Not modelled: 1GB pages (a
     TD gets none here: AUG refuses them, and PROMOTE to 1GB needs 512 2MB pages).
     """
     regs = call.regs
     given = regs.rcx, regs.rdx
     page_info, handle, sept_hpa = regs.rcx, regs.rdx, regs.r8
+    l2_pages = [regs.r9, regs.r10, regs.r11]
     regs.rcx = regs.rdx = 0
     if handle & 0xFFE or handle >> 52:
         raise Refused(OPERAND_INVALID | RDX)
@@ -85,19 +94,46 @@ def tdh_mem_page_demote(m: TdxModule, call: Call) -> int:
     hpa = m.platform.key_bits.strip(raw & BASE)
     page, node = m.pamt.implicit(hpa, level)
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)
+    first_held = len(call.held)
     walk = lock_page(m, call, sept_hpa, R8, EXCLUSIVE, PT.NDA)
+    l2_walks = {}
+    for vm in range(1, tdcs.num_l2_vms + 1):
+        page_hpa = l2_pages[vm - 1]
+        if page_hpa == NULL_PA:
+            continue
+        if handle & ONLY_ALIASES:
+            l2_pages[vm - 1] |= UNUSED
+            continue
+        l2_walks[vm] = lock_page(m, call, page_hpa & ~UNUSED, R8 + vm, EXCLUSIVE, PT.NDA)
+        call.release_after(first_held)
 
     first = unblocked(raw) & ~TDEL
     m.memory.put(m.pamt.split.table(m.sim, sept_hpa, first, tdr_hpa, gpa))
+    l2_entries = {}
+    for vm, l2_walk in l2_walks.items():
+        check_interrupt(m, call, tdcs, given)
+        l2_entries[vm] = walk_l2(call, tdcs, vm, gpa, level)
+        m.memory.put(SeptPage(l2_walk.entry.hpa, fill=sept_l2.L2_FREE))
     check_interrupt(m, call, tdcs, given)
     split_pamt(m, call, node)
 
     entry.update(non_leaf_value(m.platform.key_bits.assign(sept_hpa, tdr.hkid)) | TDEL)
-    walk.entry.owner = pfn_of(tdr_hpa)
+    _count_page(m, tdr, walk)
+    for vm, l2_walk in l2_walks.items():
+        pa = m.platform.key_bits.assign(l2_walk.entry.hpa, tdr.hkid)
+        store_l2(m, l2_entries[vm], sept_l2.non_leaf(pa))
+        set_alias(m, entry, vm)
+        _count_page(m, tdr, l2_walk)
+    regs.r9, regs.r10, regs.r11 = l2_pages
+    return SUCCESS
+
+
+def _count_page(m: TdxModule, tdr: Tdr, walk: Walk) -> None:
+    """A free page becomes an S-EPT page of a TD."""
+    walk.entry.owner = pfn_of(tdr.hpa)
     walk.entry.pt = PT.EPT
     m.pamt.count_up(walk)
     tdr.chldcnt.xadd(1)
-    return SUCCESS
 
 
 def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
@@ -131,8 +167,8 @@ def split_pamt(m: TdxModule, call: Call, node: Pamt2M) -> None:
 def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     """Merge 512 4KB pages into a 2MB page: frees an S-EPT page and a PAMT page pair.
 
-    Source: tdh_mem_page_promote.c and pamt_promote. Not modelled: L2 VMs, and merging
-    to 1GB beyond its refusals.
+    Source: tdh_mem_page_promote.c and pamt_promote. Version 1 returns the S-EPT pages of L2
+    VMs in R9..R11. Not modelled: merging to 1GB beyond its refusals.
     """
     regs = call.regs
     given = regs.rcx, regs.rdx
@@ -149,12 +185,26 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     raw = entry.raw
     check_sept_state(m, call, raw, level)
     sept_hpa = m.platform.key_bits.strip(raw & BASE)
+    first_held = len(call.held)
     page, sept_node = lock_implicit(m, call, sept_hpa, RCX, EXCLUSIVE)
     check_blocked_and_tracked(m, call, tdcs, raw, level, page)
     lower = sept.page_of(raw)
     if not is_mergeable(m, lower, level):
         report_entry(m, call, raw, level)
         raise Refused(EPT_INVALID_PROMOTE_CONDITIONS | RCX)
+    l2_pages = {}
+    for vm in sept_l2.aliases(raw, tdcs.num_l2_vms):
+        check_interrupt(m, call, tdcs, given)
+        l2_entry = l2_alias_of(tdcs, vm, gpa, level, fatal_id=8)
+        if sept_l2.is_free(l2_entry.raw):
+            raise ModuleFatal(285, f"{l2_entry.name} of VM {vm} is FREE, though L1 has an alias")
+        l2_hpa = m.platform.key_bits.strip(l2_entry.raw & BASE)
+        l2_page, l2_node = lock_implicit(m, call, l2_hpa, RCX, EXCLUSIVE)
+        l2_pages[vm] = l2_entry, l2_hpa, l2_page, l2_node
+        call.release_after(first_held)
+        if not sept_l2.is_page_free(tdcs.l2_septs[vm - 1].page_of(l2_entry.raw)):
+            report_entry(m, call, raw, level)
+            raise Refused(EPT_INVALID_PROMOTE_CONDITIONS | RCX)
     check_interrupt(m, call, tdcs, given)
 
     first = lower.raw(0)
@@ -163,6 +213,14 @@ def tdh_mem_page_promote(m: TdxModule, call: Call) -> int:
     tdr.chldcnt.xadd(-1)
     m.sim.step(page, WRITE)
     page.pt = PT.NDA
+    for vm, (l2_entry, l2_hpa, l2_page, l2_node) in l2_pages.items():
+        l2_entry.update(sept_l2.L2_FREE)
+        tdr.chldcnt.xadd(-1)
+        m.sim.step(l2_page, WRITE)
+        l2_page.pt = PT.NDA
+        hint = m.dec_page_count_and_get_hint(l2_node)
+        if call.version > 0:
+            setattr(regs, L2_PAGES[vm - 1], l2_hpa | hint)
     regs.rcx = sept_hpa | m.dec_page_count_and_get_hint(sept_node)
     if m.pamt.dynamic and level == LEVEL_2M:
         for name, hpa in zip(m.pamt.variant.pair_of(DEMOTE_PAIR), pages, strict=True):
@@ -213,14 +271,3 @@ def merge_pamt(m: TdxModule, hpa: int) -> tuple[int, ...]:
             backing.owned = False
     node.release_ex()
     return pages
-
-
-def check_interrupt(m: TdxModule, call: Call, tdcs: Tdcs, given: tuple[int, int]) -> None:
-    """check_host_interrupt_and_hp_bit: give up with RCX and RDX as they came."""
-    if call.lp.interrupt_pending:
-        call.regs.rcx, call.regs.rdx = given
-        raise Refused(INTERRUPTED_RESTARTABLE)
-    m.sim.step(tdcs.secure_ept_lock, READ)
-    if tdcs.secure_ept_lock.host_priority:
-        call.regs.rcx, call.regs.rdx = given
-        raise Refused(INTERRUPTED_BUSY)

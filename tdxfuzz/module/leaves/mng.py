@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tdxfuzz.abi.address import pfn_of
 from tdxfuzz.module.access import check_shared_hpa, lock_page, lock_tdr, map_tdcs
@@ -24,7 +24,10 @@ from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.sept import SecureEpt, SeptPage
+from tdxfuzz.module.sept_l2 import L2_FREE, L2SecureEpt
 from tdxfuzz.module.td import (
+    DEFAULT_HP_LOCK_TIMEOUT_USEC,
+    L2_SEPT_ROOT_PAGE_INDEX,
     MAX_TDCS_PAGES,
     MIN_TDCS_PAGES,
     SEPT_ROOT_PAGE_INDEX,
@@ -38,6 +41,8 @@ from tdxfuzz.module.td_params import PARAMS_SIZE, TdParams, configure
 if TYPE_CHECKING:
     from tdxfuzz.module.call import Call
     from tdxfuzz.module.module import TdxModule
+
+Tree = TypeVar("Tree", bound=SecureEpt)
 
 
 @leaf(9)
@@ -81,6 +86,8 @@ def tdh_mng_addcx(m: TdxModule, call: Call) -> int:
 
     if index == SEPT_ROOT_PAGE_INDEX:
         m.memory.put(SeptPage(regs.rcx))
+    elif index >= L2_SEPT_ROOT_PAGE_INDEX:
+        m.memory.put(SeptPage(regs.rcx, fill=L2_FREE))
     else:
         m.memory.put(TdcxPage(regs.rcx))
     tdr.tdcx.append(regs.rcx)
@@ -108,12 +115,21 @@ def tdh_mng_init(m: TdxModule, call: Call) -> int:
 
     tdcs.num_vcpus = tdcs.num_assoc_vcpus = 0
     tdcs.td_epoch.value = 1
+    tdcs.hp_lock_timeout.value = m.platform.tsc_ticks(DEFAULT_HP_LOCK_TIMEOUT_USEC)
     configure(m, tdr, TdParams.read(m.memory, params_hpa))
 
-    root = m.memory.at(tdr.tdcx[SEPT_ROOT_PAGE_INDEX])
-    assert isinstance(root, SeptPage)
-    tdcs.sept = SecureEpt(m.sim, m.memory, m.platform, tdr_hpa, root, tdcs.levels)
+    tdcs.sept = _tree(m, tdr, SecureEpt, SEPT_ROOT_PAGE_INDEX)
+    tdcs.l2_septs = tuple(
+        _tree(m, tdr, L2SecureEpt, L2_SEPT_ROOT_PAGE_INDEX + i) for i in range(tdcs.num_l2_vms)
+    )
     tdcs.build_in_progress = True
     m.td_build_count.xadd(1)
     tdcs.op_state = OpState.INITIALIZED
     return SUCCESS
+
+
+def _tree(m: TdxModule, tdr: Tdr, kind: type[Tree], index: int) -> Tree:
+    """An S-EPT whose root is a TDCX page."""
+    root = m.memory.at(tdr.tdcx[index])
+    assert isinstance(root, SeptPage)
+    return kind(m.sim, m.memory, m.platform, tdr.hpa, root, tdr.tdcs.levels)

@@ -53,7 +53,7 @@ def tdh_mng_rd(m: TdxModule, call: Call) -> int:
     field, element = found
     if field.debug_only and not tdcs.debug:
         raise Refused(METADATA_FIELD_NOT_READABLE)
-    regs.r8 = field.read(tdr, element)
+    regs.r8 = field.read(m.platform, tdr, element)
     if call.version > 0:
         regs.rdx = next_field_id(field, element, tdcs.debug)
     return SUCCESS
@@ -77,10 +77,10 @@ def tdh_mng_wr(m: TdxModule, call: Call) -> int:
     field, element = found
     if field.write is None or regs.r9 == 0:
         raise Refused(METADATA_FIELD_NOT_WRITABLE)
-    before = field.read(tdr, element)
+    before = field.read(m.platform, tdr, element)
     if regs.r9 != ALL_BITS:
         raise Refused(METADATA_WR_MASK_NOT_VALID)
-    if not field.write(tdr, value):
+    if not field.write(m.platform, tdr, value):
         raise Refused(METADATA_FIELD_VALUE_NOT_VALID)
     regs.r8 = before
     return SUCCESS

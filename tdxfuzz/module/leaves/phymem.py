@@ -125,7 +125,7 @@ def tdh_phymem_cache_wb(m: TdxModule, call: Call) -> int:
     command = call.regs.rcx
     if command > 1:
         raise Refused(OPERAND_INVALID | RCX)
-    package = call.lp.package
+    package = m.system.package_of(call.lp)
     writeback = m.keys.writeback[package]
     if not writeback.lock.acquire():
         raise Refused(OPERAND_BUSY | WBCACHE)

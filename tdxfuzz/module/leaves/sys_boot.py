@@ -146,9 +146,10 @@ def tdh_sys_key_config(m: TdxModule, call: Call) -> int:
     system.take(call, EXCLUSIVE)
     if system.state.value is not SysState.SYSCONFIG_DONE:
         raise Refused(SYS_KEY_CONFIG_NOT_PENDING)
-    if system.pkg_config_bitmap >> call.lp.package & 1:
+    package = system.package_of(call.lp)
+    if system.pkg_config_bitmap >> package & 1:
         raise Refused(KEY_CONFIGURED)
-    system.pkg_config_bitmap |= 1 << call.lp.package
+    system.pkg_config_bitmap |= 1 << package
     if system.pkg_config_bitmap == m.all_packages:
         system.state.write(SysState.SYS_READY)
     return SUCCESS

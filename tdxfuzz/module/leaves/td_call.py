@@ -18,7 +18,7 @@ from tdxfuzz.module.codes import (
     OPERAND_INVALID,
     RAX,
 )
-from tdxfuzz.module.errors import Refused
+from tdxfuzz.module.errors import LeafNotModelledError, Refused
 from tdxfuzz.module.leaves.registry import GUEST_HANDLERS
 from tdxfuzz.module.sept_entry import RWX, is_leaf, state_of
 from tdxfuzz.module.sept_state import SeptState
@@ -31,7 +31,6 @@ from tdxfuzz.module.td_exit import (
     HostPriorityTimeout,
     TdExit,
 )
-from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 FAULTS_WITHOUT_SUSPICION = 6
 MAX_FAULT_GPAS = 32
 _OPERAND = 0xFFFF_FFFF
+_U64 = (1 << 64) - 1
 _HAVE_VERSIONS = frozenset(
     leaf.number for leaf in GUEST_BY_NUMBER.values() if leaf.versions != (0,)
 )
@@ -66,7 +66,7 @@ class Guest:
 
         Raises:
             TdExit: the call left for the host.
-            HarnessError: the real module has the leaf, the model has not.
+            LeafNotModelledError: the real module has the leaf, the model has not.
         """
         self.vm_exit()
         call = GuestCall(leaf, version, self.lp, regs, self._tdr, self.tdvps)
@@ -115,7 +115,7 @@ class Guest:
             return OPERAND_INVALID | RAX
         handler = GUEST_HANDLERS.get(call.leaf)
         if handler is None and call.leaf in GUEST_BY_NUMBER:
-            raise HarnessError(f"{GUEST_BY_NUMBER[call.leaf]} is not modelled")
+            raise LeafNotModelledError(f"{GUEST_BY_NUMBER[call.leaf]} is not modelled")
         if handler is None:
             return OPERAND_INVALID | RAX
         try:
@@ -133,7 +133,7 @@ class Guest:
             return word
         if tdvps.hp_busy_since is None:
             tdvps.hp_busy_since = self.lp.tsc
-        elif self.lp.tsc - tdvps.hp_busy_since >= self._tdr.tdcs.hp_lock_timeout.read():
+        elif self.lp.tsc - tdvps.hp_busy_since & _U64 >= self._tdr.tdcs.hp_lock_timeout.read():
             tdvps.hp_busy_since = None
             tdvps.rip += 1
             raise HostPriorityTimeout

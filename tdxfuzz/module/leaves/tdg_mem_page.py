@@ -18,14 +18,13 @@ from tdxfuzz.module.codes import (
     RDX,
     SUCCESS,
 )
-from tdxfuzz.module.errors import Refused
+from tdxfuzz.module.errors import LeafNotModelledError, Refused
 from tdxfuzz.module.leaves.registry import tdcall
 from tdxfuzz.module.sept_entry import ACCEPT_COUNT, accepted, is_leaf, state_of
 from tdxfuzz.module.sept_state import SeptState
 from tdxfuzz.module.tables import GUEST_SEPT_STATES
 from tdxfuzz.module.td import MAX_L2_VMS
 from tdxfuzz.module.td_exit import EPT_VIOLATION, Extended, TdExit, sept_violation
-from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.module.call import GuestCall
@@ -141,7 +140,7 @@ def check_attributes(call: GuestCall, attributes: int, flags: int) -> None:
             if flags >> ATTRIBUTE_BITS * vm & ATTRIBUTES:
                 raise Refused(OPERAND_INVALID | R8)
         elif wanted & VALID:
-            raise HarnessError(f"attributes of L2 VM {vm} are not modelled")
+            raise LeafNotModelledError(f"TDG.MEM.PAGE.ATTR.WR is not modelled for L2 VM {vm}")
         elif wanted:
             raise Refused(OPERAND_INVALID | RDX)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdxfuzz.module.td import TSC_TICKS_PER_USEC
+from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.td_fields import FIELDS, NO_FIELD, find_field
 
 from ..guests import DEBUG, VE_DISABLE, runnable
@@ -143,14 +143,29 @@ def test_no_field_means_the_first_whatever_its_context(lab: Lab) -> None:
 def test_the_patience_of_guests_can_be_set(lab: Lab, usec: int) -> None:
     td = runnable(lab)
     assert lab.ok(WR, rcx=TDR, rdx=TIMEOUT, r8=usec, r9=ALL).r8 == 1_000_000
-    assert td.structure.tdcs.hp_lock_timeout.value == usec * TSC_TICKS_PER_USEC
+    assert td.structure.tdcs.hp_lock_timeout.value == usec * 2000
     assert lab.ok(RD, rcx=TDR, rdx=TIMEOUT).r8 == usec
 
 
-def test_a_very_long_timeout_becomes_a_short_one(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("frequency", "usec", "kept"),
+    [
+        (2_000_000_000, 2_147_483, 2_147_483),
+        (2_000_000_000, 2_147_484, 0),
+        (2_000_000_000, 3_000_000, 0xD0224),
+        (1_000_000_000, 3_000_000, 3_000_000),
+        (1_000_000_000, 5_000_000, 705_032),
+        (3_600_000_000, 100_000_000, 977_142),
+        (1_500_000, 10_001, 10_000),
+    ],
+)
+def test_of_a_timeout_in_ticks_32_bits_are_kept(frequency: int, usec: int, kept: int) -> None:
+    """In the last row, 15,001 ticks are kept, and a part of a microsecond is cut off."""
+    lab = Lab(platform=Platform(tsc_frequency=frequency))
     runnable(lab)
-    lab.ok(WR, rcx=TDR, rdx=TIMEOUT, r8=5_000_000, r9=ALL)
-    assert lab.ok(RD, rcx=TDR, rdx=TIMEOUT).r8 == 5_000_000 - (1 << 32) // 1000 - 1
+    assert lab.ok(RD, rcx=TDR, rdx=TIMEOUT).r8 == 1_000_000
+    lab.ok(WR, rcx=TDR, rdx=TIMEOUT, r8=usec, r9=ALL)
+    assert lab.ok(RD, rcx=TDR, rdx=TIMEOUT).r8 == kept
 
 
 def test_rd_shares_the_td(lab: Lab) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tdxfuzz.abi import KeyIdBits, Registers
 from tdxfuzz.abi.address import SIZE_1G, SIZE_4K
-from tdxfuzz.module.call import Call
+from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.key_table import Kot
 from tdxfuzz.module.leaves.sys_boot import tdh_sys_shutdown
@@ -329,6 +329,17 @@ def test_every_package_gets_the_key_once() -> None:
         ("KEY_CONFIGURED", "SYSCONFIG_DONE"),
         ("SUCCESS", "SYS_READY"),
     ]
+
+
+def test_a_processor_without_lp_init_counts_for_package_0() -> None:
+    """It was added behind those that SYS.CONFIG wanted; nobody has told the module its package."""
+    lab = BootLab(2, Platform(packages=2))
+    config_done(lab)
+    late = LogicalProcessor(2, package=1)
+    lab.lps.append(late)
+    assert lab.call("SYS.KEY.CONFIG", 2).text == "SUCCESS"
+    assert lab.call("SYS.KEY.CONFIG", 0).text == "KEY_CONFIGURED"
+    assert (lab.call("SYS.KEY.CONFIG", 1).text, lab.sys_state) == ("SUCCESS", SysState.SYS_READY)
 
 
 @pytest.mark.parametrize("rcx", [1, 1 | 1 << 16])

@@ -8,7 +8,9 @@ from tdxfuzz.abi import GUEST_BY_NAME, GUEST_BY_NUMBER, Registers
 from tdxfuzz.module.leaves import GUEST_HANDLERS
 from tdxfuzz.module.leaves.registry import tdcall as register
 from tdxfuzz.module.leaves.td_call import Guest
-from tdxfuzz.module.td import DEFAULT_HP_LOCK_TIMEOUT_USEC, TSC_TICKS_PER_USEC, LastExit
+from tdxfuzz.module.platform import Platform
+from tdxfuzz.module.sept_entry import TDHP
+from tdxfuzz.module.td import LastExit
 from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT
 from tdxfuzz.sim import HarnessError
 
@@ -16,7 +18,8 @@ from ..guests import ACCEPT, ENTER, READ, Program, Script, answer_of, enter, run
 from ..lab import GPA, NEW, TDVPR, Lab, Result, Td
 from ..races import call
 
-TIMEOUT = DEFAULT_HP_LOCK_TIMEOUT_USEC * TSC_TICKS_PER_USEC
+TIMEOUT = Platform().tsc_frequency
+"""One second, the default, in ticks."""
 ACCEPT_GPA = call(ACCEPT, rcx=GPA)
 
 
@@ -118,6 +121,30 @@ def test_its_patience_ends_with_the_timeout(contended: Td, ticks: int, patient: 
     assert set(exit_.regs.as_dict().values()) == {0}
     assert lab.held() == {}
     assert lab.module.tdvps_at(TDVPR).last_exit is LastExit.ASYNC_TRAP
+
+
+def test_the_timeout_counts_ticks_of_the_platform() -> None:
+    lab = Lab(platform=Platform(tsc_frequency=1_000_000))
+    runnable(lab).aug(NEW)
+    septe(lab).raw |= TDHP
+    answer_of(lab, ACCEPT, rcx=GPA)
+    lab.lps[0].tsc = 999_999
+    assert answer_of(lab, ACCEPT, rcx=GPA).text == "OPERAND_BUSY|RCX"
+    lab.lps[0].tsc = 1_000_000
+    assert enter(lab, Script(ACCEPT_GPA)).text == "HOST_PRIORITY_BUSY_TIMEOUT"
+
+
+def test_a_counter_that_goes_back_ends_its_patience(contended: Td) -> None:
+    """The difference has 64 bits and no sign."""
+    lab = contended.lab
+    lab.lps[0].tsc = 5
+
+    def program(guest: Guest) -> int:
+        tdcall(guest, ACCEPT, rcx=GPA)
+        lab.lps[0].tsc = 4
+        return tdcall(guest, ACCEPT, rcx=GPA).status
+
+    assert enter(lab, program).text == "HOST_PRIORITY_BUSY_TIMEOUT"
 
 
 def test_after_the_timeout_the_host_may_say_that_it_will_do_better(contended: Td) -> None:

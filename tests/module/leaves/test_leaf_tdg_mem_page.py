@@ -382,7 +382,7 @@ def test_attributes_of_an_l2_vm_have_to_be_valid(lab: Lab, attributes: int, stat
 
 def test_valid_attributes_of_an_l2_vm_are_not_modelled(lab: Lab) -> None:
     with_l2_vm(lab)
-    with pytest.raises(HarnessError, match="L2 VM 1 are not modelled"):
+    with pytest.raises(HarnessError, match="not modelled for L2 VM 1"):
         answer_of(lab, WRITE, rcx=GPA, rdx=0x8007 << 16)
 
 

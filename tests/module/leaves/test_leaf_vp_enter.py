@@ -135,7 +135,7 @@ def test_locks_are_taken_and_released_in_the_order_of_the_source(lab: Lab) -> No
     tdvpr, tdr, refcount = f"PAMT_4K[{TDVPR:#x}]", f"PAMT_4K[{TDR:#x}]", f"REFCOUNT[{TDR:#x}]"
     assert events == [
         *(f"acq SH {name}" for name in (G, R, tdvpr, tdr, op_state)),
-        f"cmpxchg ASSOC_LPID[{TDVPR:#x}]",
+        f"cmpxchg ASSOC_LPID[{TDVPR:#x}] FAILED",
         f"acq SH {epoch}",
         f"xadd +1 {refcount}",
         f"rel SH {epoch}",
@@ -143,6 +143,18 @@ def test_locks_are_taken_and_released_in_the_order_of_the_source(lab: Lab) -> No
         f"xadd -1 {refcount}",
         *(f"rel SH {name}" for name in (tdr, tdvpr, R, G)),
     ]
+
+
+def test_only_a_vcpu_without_a_processor_is_exchanged_to_one(lab: Lab) -> None:
+    READY(lab)
+    lab.ok("VP.FLUSH", rcx=TDVPR)
+    events = lab.record()
+    for _ in range(2):
+        enter(lab)
+    exchanges = [event for event in events if event.startswith("cmpxchg")]
+    name = f"cmpxchg ASSOC_LPID[{TDVPR:#x}]"
+    assert exchanges == [name, f"{name} FAILED"]
+    assert lab.module.tdr_at(TDR).tdcs.num_assoc_vcpus == 1
 
 
 def test_while_a_vcpu_runs_its_tdvpr_and_its_td_are_held_and_nothing_else(lab: Lab) -> None:

@@ -106,7 +106,7 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
 
 def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
     """The run of a case, and the first run of its programs that has a finding."""
-    runs = _runs(case, run_cache(named.design), orders)
+    runs = runs_of(case, run_cache(named.design), orders)
     first = next(runs)
     if currently_in_test_context():
         _tell_hypothesis(first)
@@ -115,7 +115,7 @@ def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
     return first, next((other for other in runs if other.finding is not None), None)
 
 
-def _runs(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
+def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
     """A case's own run, then its programs in the default order, then in others."""
     base = cache.base(case)
     if case.schedule:
@@ -163,6 +163,11 @@ def _how_to_replay(path: Path, named: Named) -> tuple[str, str]:
         replay += f" --design {named.argument}"
         pytest += f" --tdx-design {named.argument}"
     return f"Reproduce with: {replay}", f"            or: {pytest}"
+
+
+def forget() -> None:
+    """Shrink and save each bucket anew, as a new process would."""
+    _saved.clear()
 
 
 def _would_shrink() -> bool:

@@ -49,7 +49,7 @@ class Raises(Merged):
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for reproducers."""
     monkeypatch.setenv(OUT, str(tmp_path))
-    monkeypatch.setattr(assertions, "_saved", {})
+    assertions.forget()
     return tmp_path
 
 
@@ -127,14 +127,14 @@ def test_the_order_of_the_case_and_the_default_order_are_tried_in_any_case() -> 
     race = read(HINT_RACE).case
     with pytest.raises(Broken):
         assert_clean(race, orders=0)
-    tried = [found.case for found in assertions._runs(race, run_cache(), 0)]
+    tried = [found.case for found in assertions.runs_of(race, run_cache(), 0)]
     assert tried == [race, race.with_schedule(EMPTY)]
     assert run(tried[1]).finding is None
 
 
 def test_the_same_case_is_run_in_the_same_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[list[object]] = []
-    whole = assertions._runs
+    whole = assertions.runs_of
 
     def noted(*arguments: object) -> Iterator[object]:
         tried.append([])
@@ -142,7 +142,7 @@ def test_the_same_case_is_run_in_the_same_orders(monkeypatch: pytest.MonkeyPatch
             tried[-1].append(found.outcome)
             yield found
 
-    monkeypatch.setattr(assertions, "_runs", noted)
+    monkeypatch.setattr(assertions, "runs_of", noted)
     case = evolve(RACE, design="merged")
     assert_clean(case, orders=8)
     assert_clean(case, orders=8)

@@ -171,14 +171,24 @@ def test_what_is_printed_for_a_design_of_ones_own_works_as_printed(
     assert "1 failed, 1 deselected" in tested.stdout
 
 
-def test_a_profile_of_ones_own_stays(tmp_path: Path) -> None:
-    """And ``dev`` is used where nobody has chosen one."""
-    source = "from hypothesis import settings\ndef test_it():\n    print(settings().max_examples)\n"
-    assert "\n50\n" in run_users_test(tmp_path, "", "-s", source=source)
-    assert "\n200\n" in run_users_test(tmp_path, "", "-s", "--hypothesis-profile=ci", source=source)
+PRINTS = """
+from hypothesis import settings
+
+def test_it():
+    print("examples:", settings().max_examples)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "examples"), [((), 50), (("--hypothesis-profile=ci",), 200), (("-p", "own"), 7)]
+)
+def test_dev_is_used_where_nobody_has_chosen_a_profile(
+    tmp_path: Path, options: tuple[str, ...], examples: int
+) -> None:
     own = "from hypothesis import settings\nsettings.register_profile('own', max_examples=7)\n"
     (tmp_path / "own.py").write_text(own + "settings.load_profile('own')\n", encoding="utf-8")
-    assert "\n7\n" in run_users_test(tmp_path, "", "-s", "-p", "own", source=source)
+    printed = run_users_test(tmp_path, "", "-s", *options, source=PRINTS)
+    assert f"examples: {examples}\n" in printed
 
 
 def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

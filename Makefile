@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test test-all test-slow lint types bench compiled power spin fuzz kills docs mutants clean
+.PHONY: help hunt test test-all test-slow lint types bench compiled power examples spin fuzz kills docs mutants clean
 .PHONY: site changelog
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   speed, as ratios against raw greenlet switches"
 	@echo "make compiled a second, faster build, held against this one (needs a C compiler)"
 	@echo "make power   how soon each engine finds each seeded bug (an hour)"
+	@echo "make examples does a Hypothesis test find each seeded bug (half an hour)"
 	@echo "make spin    verify and Spin on the same scenarios (needs spin and gcc)"
 	@echo "make fuzz    how far the atheris targets get in ten minutes each"
 	@echo "make kills   kill -9 a campaign's processes fifty times"
@@ -56,6 +57,9 @@ compiled: $(VENV)/.installed-test
 
 power: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.power
+
+examples: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.examples
 
 spin: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.spin

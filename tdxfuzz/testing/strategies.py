@@ -71,9 +71,16 @@ class _ByteChoices:
         return self.below(100) < chance
 
 
-CHOICES = st.binary(min_size=CHOICE * MOST_CHOICES, max_size=CHOICE * MOST_CHOICES).map(
-    _ByteChoices
-)
+def _choices(count: int) -> st.SearchStrategy[_ByteChoices]:
+    """Bytes for so many choices."""
+    return st.binary(min_size=CHOICE * count, max_size=CHOICE * count).map(_ByteChoices)
+
+
+CHOICES = _choices(MOST_CHOICES)
+"""Enough for a case."""
+
+OF_PREEMPTION = 3
+"""Choices that a preemption takes: which cell, anywhere or not, which place."""
 
 
 def worlds(cpus: int = 2) -> st.SearchStrategy[World]:
@@ -106,7 +113,8 @@ def schedules(base: BaseRun, most: int = MAX_PREEMPTIONS) -> st.SearchStrategy[S
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
-    return CHOICES.map(lambda choices: _draw_schedule(choices, base, most))
+    choices = _choices(1 + most * OF_PREEMPTION)
+    return choices.map(lambda drawn: _draw_schedule(drawn, base, most))
 
 
 def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:

@@ -48,6 +48,13 @@ def test_a_schedule_has_no_more_preemptions_than_asked_for(
     assert run(base.run.case.with_schedule(schedule)).preemptions <= 2
 
 
+@given(bases("hint"), st.data())
+def test_an_example_has_room_for_many_schedules(base: BaseRun, data: st.DataObject) -> None:
+    """Hypothesis cuts off an example that draws more than 8 kB."""
+    for _ in range(100):
+        data.draw(schedules(base))
+
+
 @given(cases("hostile", cpus=3))
 def test_hostile_cases_call_the_module_from_every_cpu(case: Case) -> None:
     assert len(case.programs) == 3

@@ -22,6 +22,7 @@ from tdxfuzz.strategies import (
     status_words,
     worlds,
 )
+from tiers import slow
 
 
 @given(cases("merged"))
@@ -29,6 +30,7 @@ def test_the_merged_design_is_clean(case: Case) -> None:
     assert_clean(case)
 
 
+@slow
 @given(cases("v6", cpus=3))
 def test_the_v6_design_is_clean_on_three_cpus(case: Case) -> None:
     assert_clean(case)

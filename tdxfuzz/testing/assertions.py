@@ -99,8 +99,8 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
     named = design_of(case.design, design)
     with DesignMistakes():
         first, broken = _search(case, named, most_orders() if orders is None else orders)
-    if broken is not None:
-        _fail(broken, named)
+        if broken is not None:
+            _fail(broken, named)
     return first
 
 

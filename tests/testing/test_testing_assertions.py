@@ -89,11 +89,12 @@ def test_nothing_is_printed_below_the_trace() -> None:
 
 
 def test_the_middle_of_a_long_trace_is_left_out(monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
-    monkeypatch.setattr(assertions, "MOST_LINES", 20)
+    monkeypatch.setattr(assertions, "MOST_LINES", 14)
+    monkeypatch.setattr(assertions, "FIRST_LINES", 4)
     with pytest.raises(Broken) as caught:
         assert_clean(read(HINT_RACE).case)
     *_, last = text = str(caught.value).splitlines()
-    assert len(text) == 5 + 20
+    assert len(text) == 5 + 14
     (gap,) = (line for line in text if "…" in line)
     assert f"lines: tdxfuzz show {out}" in gap
     assert last.startswith("2MB ranges: ")

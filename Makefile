@@ -6,7 +6,8 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test test-all test-slow lint types bench compiled power orders spin fuzz kills docs mutants clean
+.PHONY: help hunt test test-all test-slow lint types bench compiled power examples orders spin fuzz kills
+.PHONY: docs mutants clean
 .PHONY: site changelog
 
 help:
@@ -19,6 +20,7 @@ help:
 	@echo "make compiled a second, faster build, held against this one (needs a C compiler)"
 	@echo "make power   how soon each engine finds each seeded bug (an hour)"
 	@echo "make orders  verify and a search that leaves nothing out, on 200 programs"
+	@echo "make examples does a Hypothesis test find each seeded bug (half an hour)"
 	@echo "make spin    verify and Spin on the same scenarios (needs spin and gcc)"
 	@echo "make fuzz    how far the atheris targets get in ten minutes each"
 	@echo "make kills   kill -9 a campaign's processes fifty times"
@@ -60,6 +62,9 @@ power: $(VENV)/.installed-test
 
 orders: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.orders
+
+examples: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.examples
 
 spin: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.spin

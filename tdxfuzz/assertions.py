@@ -1,5 +1,5 @@
 """Public: what a test asserts about a case."""
 
-from tdxfuzz.testing.assertions import Broken, assert_clean, assert_same
+from tdxfuzz.testing.assertions import Broken, BrokenAtOnce, assert_clean, assert_same
 
-__all__ = ["Broken", "assert_clean", "assert_same"]
+__all__ = ["Broken", "BrokenAtOnce", "assert_clean", "assert_same"]

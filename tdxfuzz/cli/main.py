@@ -25,6 +25,7 @@ COMMANDS = {
     "conform": "conform",
     "decode": "decode",
     "hunt": "hunt",
+    "init": "init",
     "list": "listing",
     "matrix": "matrix",
     "memory": "memory",

@@ -1,81 +1,192 @@
-"""Assertions for tests: a case is clean; a steered run equals its case."""
+"""Assertions for tests: programs are clean in many orders; a steered run equals its case."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import NoReturn
 
-from hypothesis import currently_in_test_context, event, note, target
-from hypothesis.errors import InvalidArgument
+from hypothesis import Phase, currently_in_test_context, event, settings
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.engines.draw import ORDERS, orders_of
 from tdxfuzz.engines.statistics import BUSY
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.engines.windows import Windows
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.testing.run_cache import run_cache
+from tdxfuzz.sim import HarnessError
+from tdxfuzz.testing.designs import Named, design_of
+from tdxfuzz.testing.profiles import most_orders
+from tdxfuzz.testing.run_cache import RunCache, run_cache
 
 OUT = "TDXFUZZ_OUT"
 """Environment variable: the folder for reproducers; by default ``reproducers``."""
 
-_saved: dict[tuple[str, str, type[RefcountLayer] | None], Saved] = {}
+WIDTH = 90
+"""Characters in a line of a trace: pytest indents it."""
+
+MOST_LINES = 31
+FIRST_LINES = 8
+"""Lines of a trace, so that a short test prints 60 at the most. Of a longer trace the middle is
+left out, behind the first lines; ``tdxfuzz show`` has it."""
+
+_saved: dict[tuple[Named, str], Saved] = {}
 
 
-class Broken(AssertionError):
-    """A check fired. The text has the bucket, the trace, and the command for a replay."""
+class _LastWord:
+    """Nothing is printed below the trace: Hypothesis would add the case before shrinking."""
+
+    def add_note(self, note: str, /) -> None:
+        """Leave it out."""
 
 
-def assert_clean(case: Case, design: Design = None) -> Run:
-    """Run a case. Return the run if no check fired.
+class Broken(_LastWord, AssertionError):
+    """A check fired, or a run does not end. The text has the bucket, the command for a replay, and
+    the shrunk trace, or where the CPUs are.
+    """
 
-    A finding is shrunk and written as a reproducer, once for each bucket. A test framework
-    that shrinks by itself then gets the same answer at once. In a Hypothesis test the run also
-    goes into the statistics, and guides Hypothesis to runs with more contention.
+
+class BrokenAtOnce(_LastWord, BaseException):
+    """What :class:`Broken` says, or what a design did wrong, in a test that Hypothesis would
+    shrink.
+
+    Hypothesis does not catch it, so the test ends at once. Our shrinker has been at work, and
+    Hypothesis's own would take minutes to come to the same.
+    """
+
+
+class DesignMistakes:
+    """Around what runs a design: a mistake of the design ends a Hypothesis test at once, and none
+    of our frames is shown.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        __tracebackhide__ = True
+        if isinstance(error, HarnessError):
+            if _would_shrink():
+                raise BrokenAtOnce(str(error)) from None
+            raise error.with_traceback(None) from None
+
+
+def assert_clean(case: Case, design: Design = None, orders: int | None = None) -> Run:
+    """Run a case as it is; then its programs in other orders, those first that matter most.
+    Return the first run if no check fired in any.
+
+    Programs that have more to do with each other are run in more orders, as in a hunt. The same
+    case is always run in the same orders.
+
+    The first finding is shrunk and written as a reproducer, once for each bucket.
+
+    Args:
+        case: what to run.
+        design: the class that ``case.design`` names, if the case was not drawn for it.
+        orders: how many other orders at the most: so many of programs with much contention. By
+            default the Hypothesis profile says it.
 
     Raises:
         Broken: a check fired.
+        BrokenAtOnce: the same, or a HarnessError, in a Hypothesis test with the phase ``shrink``.
         HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
-    found = run_cache(design).run(case)
-    finding = found.finding
-    in_hypothesis = currently_in_test_context()
-    if in_hypothesis:
-        _tell_hypothesis(found)
-    if finding is None:
-        return found
-    if in_hypothesis:
-        note(f"the case that Hypothesis drew:\n{columns(run(case, design, traced=True))}")
-    key = case.design, finding.bucket, design
+    __tracebackhide__ = True
+    named = design_of(case.design, design)
+    with DesignMistakes():
+        first, broken = _search(case, named, most_orders() if orders is None else orders)
+        if broken is not None:
+            _fail(broken, named)
+    return first
+
+
+def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
+    """The run of a case, and the first run of its programs that has a finding or does not end."""
+    runs = runs_of(case, run_cache(named.design), orders)
+    first = next(runs)
+    if currently_in_test_context():
+        _tell_hypothesis(first)
+    if first.shown is not None:
+        return first, first
+    return first, next((other for other in runs if other.shown is not None), None)
+
+
+def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
+    """A case's own run, then its programs in the default order, then in others."""
+    base = cache.base(case)
+    if case.schedule:
+        yield cache.run(case)
+    yield base.run
+    engine, rng = Windows(), Random(repr(case))
+    for _ in range(orders * orders_of(base) // max(ORDERS.values())):
+        yield engine.attempt(rng, base)
+
+
+def _fail(found: Run, named: Named) -> NoReturn:
+    """Shrink, save, and say so."""
+    __tracebackhide__ = True
+    assert found.shown is not None
+    key = named, found.shown.bucket
     if key not in _saved:
         out = Path(os.environ.get(OUT, "reproducers"))
-        _saved[key] = save(shrink(found, design).run, found, out, design=design)
-    saved = _saved[key]
-    raise Broken(
-        f"{finding.bucket}\n\n{columns(saved.run)}\n"
-        f"Reproduce with: tdxfuzz replay {saved.path}\n"
-        f"            or: pytest -p tdxfuzz.pytest_plugin --tdx-regressions {saved.path.parent} "
-        f"-k {saved.path.name.removesuffix(SUFFIX)}"
-    )
+        best = found if found.finding is None else shrink(found, named.design).run
+        _saved[key] = save(best, found, out, design=named.design, design_file=named.file)
+    text = _text(_saved[key], named)
+    raise BrokenAtOnce(text) if _would_shrink() else Broken(text)
+
+
+def _text(saved: Saved, named: Named) -> str:
+    shown = saved.run.shown
+    assert shown is not None
+    if saved.run.finding is None:
+        return "\n".join([shown.bucket, "", *_how_to_replay(saved.path, named), "", shown.message])
+    trace = columns(saved.run, WIDTH).rstrip().splitlines()
+    if len(trace) > MOST_LINES:
+        left_out = len(trace) - MOST_LINES + 1
+        gap = f"  … {left_out} lines: tdxfuzz show {saved.path} …"
+        trace = [*trace[:FIRST_LINES], gap, *trace[FIRST_LINES + left_out :]]
+    return "\n".join([shown.bucket, "", *_how_to_replay(saved.path, named), "", *trace])
+
+
+def _how_to_replay(path: Path, named: Named) -> tuple[str, str]:
+    replay = f"tdxfuzz replay {path}"
+    if named.design is not None and not named.argument:
+        name = named.design.__name__
+        return (
+            f"Reproducer: {path}. To replay it, put {name} at the top level of a file:",
+            f"{replay} --design FILE.py:{name}",
+        )
+    folder, test = path.parent, path.name.removesuffix(SUFFIX)
+    pytest = f"pytest -p tdxfuzz.pytest_plugin --tdx-regressions {folder} -k {test}"
+    if named.argument:
+        replay += f" --design {named.argument}"
+        pytest += f" --tdx-design {named.argument}"
+    return f"Reproduce with: {replay}", f"            or: {pytest}"
+
+
+def forget() -> None:
+    """Shrink and save each bucket anew, as a new process would."""
+    _saved.clear()
+
+
+def _would_shrink() -> bool:
+    """Whether Hypothesis runs the test, and would go on with an example that fails."""
+    return currently_in_test_context() and Phase.shrink in settings().phases
 
 
 def _tell_hypothesis(found: Run) -> None:
-    """Hypothesis should look for runs in which calls are refused as busy, and in which other
-    CPUs do much while a CPU is in get or put, between its decision and its act.
-    """
+    """For ``--hypothesis-show-statistics``: how much the CPUs had to do with each other."""
     busy = sum(count for (_, code), count in found.calls.items() if code == BUSY)
     event(f"contention: {found.contention.name.lower()}")
     event(f"busy: {'never' if not busy else 'once' if busy == 1 else 'several times'}")
     if found.adds_met:
         event("a pair was added while another CPU used its range")
-    # A label counts once in a test case: of several runs the first.
-    with suppress(InvalidArgument):
-        target(busy, label="busy answers")
-        target(found.longest, label="steps from entering get or put to leaving it")
 
 
 def assert_same(steered: Run, case: Case, design: Design = None) -> None:
@@ -84,6 +195,7 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
     Raises:
         AssertionError: the results differ, because of a bug in the simulator.
     """
+    __tracebackhide__ = True
     again = run(case, design)
     for what, one, other in (
         ("steps", steered.outcome.steps, again.outcome.steps),

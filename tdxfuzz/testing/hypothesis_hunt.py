@@ -16,7 +16,7 @@ from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import OutOfTime, time_limit
-from tdxfuzz.testing.strategies import programs, schedules
+from tdxfuzz.testing.strategies import programs_of, schedules
 
 FOREVER = 100_000_000
 
@@ -36,7 +36,7 @@ def hunt_with_hypothesis(plan: HuntPlan, listeners: Sequence[HuntListener] = ())
         raise PlanError(("--engine",), f"--engine {plan.engine} is not {HYPOTHESIS}")
     log = HuntLog(plan, listeners)
     worlds = Worlds(plan.design)
-    cases = programs(plan.design_name, plan.world_cpus)
+    cases = programs_of(plan.design_name, plan.world_cpus)
     if plan.scenario is not None:
         cases = st.just(plan.scenario.case(plan.design_name))
 

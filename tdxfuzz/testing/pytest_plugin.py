@@ -4,9 +4,8 @@ In the root ``conftest.py``::
 
     pytest_plugins = ["tdxfuzz.pytest_plugin"]
 
-``dev``: quick, with a new seed each time. ``ci``: a gate, with the same examples each time.
-``nightly``: many examples, kept in a database. There only our shrinker shrinks a failure,
-because Hypothesis's own would run as many cases again for the same reproducer. Choose with
+``dev``: quick, with a new seed each time; used where nobody has chosen a profile. ``ci``: a gate,
+with the same examples each time. ``nightly``: many examples, kept in a database. Choose with
 ``--hypothesis-profile=ci``.
 
 ``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
@@ -16,50 +15,14 @@ the design of reproducers of a user's design. Without it their tests fail and sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tdxfuzz.testing.profiles import load_default, register_profiles
 
 MARKER = "tdxfuzz"
-
-
-def register_profiles() -> None:
-    """Register ``dev``, ``ci`` and ``nightly`` with Hypothesis.
-
-    Each profile sets its randomness and its database itself, because on a CI machine
-    Hypothesis fills unset fields from its own ``ci`` profile.
-    """
-    settings.register_profile(
-        "dev",
-        max_examples=50,
-        derandomize=False,
-        database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    settings.register_profile(
-        "ci",
-        parent=settings.get_profile("ci"),
-        max_examples=200,
-        derandomize=True,
-        database=None,
-        print_blob=True,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-    settings.register_profile(
-        "nightly",
-        max_examples=5_000,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target],
-        derandomize=False,
-        database=DirectoryBasedExampleDatabase(".hypothesis/nightly"),
-        print_blob=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 register_profiles()
@@ -83,13 +46,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect the folders as well."""
+    """Load a profile if nobody has chosen one; collect the folders as well."""
+    load_default()
     config.addinivalue_line("markers", f"{MARKER}: a reproducer file, run again")
     for folder in config.getoption("--tdx-regressions"):
         if not Path(folder).is_dir():
             raise pytest.UsageError(f"--tdx-regressions {folder}: no such folder")
         if folder not in config.args:
             config.args.append(folder)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The trace is the last thing printed: leave out Hypothesis's section, which says how to draw
+    the same case again.
+    """
+    report = yield
+    if call.excinfo is None or isinstance(call.excinfo.value, Exception):
+        return report
+    from tdxfuzz.testing.assertions import BrokenAtOnce
+
+    if isinstance(call.excinfo.value, BrokenAtOnce):
+        report.sections = [section for section in report.sections if section[0] != "Hypothesis"]
+    return report
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -7,8 +7,8 @@
 
 In the first machine a rule starts an operation, or lets a CPU run for a number of steps.
 Operations that are started while another one runs are concurrent with it. The invariants are
-our checks. At the end the whole run is replayed as a case, shrunk, and written as a
-reproducer. In the second machine every rule is a whole SEAMCALL, and the module's tables must
+our checks. At the end the whole run is replayed as a case, and its programs are run in other
+orders as well. In the second machine every rule is a whole SEAMCALL, and the module's tables must
 agree after each.
 """
 
@@ -16,23 +16,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hypothesis import event, note
+from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tdxfuzz.case.case import MAX_OPERATIONS
-from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
+from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.check.lock_leak import module_locks
 from tdxfuzz.check.module_state import inconsistencies
 from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.host import operations
-from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.host import Host
-from tdxfuzz.run.session import Design, Session
+from tdxfuzz.run.session import Session
 from tdxfuzz.run.steered import LiveRun
-from tdxfuzz.testing.assertions import assert_clean, assert_same
-from tdxfuzz.testing.strategies import programs, seamcalls, setups
+from tdxfuzz.testing.assertions import DesignMistakes, assert_clean, assert_same
+from tdxfuzz.testing.designs import AnyDesign, named
+from tdxfuzz.testing.profiles import most_orders
+from tdxfuzz.testing.strategies import programs_of, seamcalls, setups
 
 CPU = st.integers(0, MAX_CPUS - 1)
 TD = st.integers(0, MAX_TDS - 1)
@@ -40,16 +41,19 @@ SLOT = st.integers(0, MAX_SLOTS - 1)
 STEPS = st.one_of(st.none(), st.integers(0, 250))
 """Steps until the next decision; None: until the operation ends or has to wait."""
 
+STEERED = 4
+"""Of the orders of an example, one in so many: here the rules have chosen an order already, and
+the programs are long."""
+
 
 class ConcurrentMachine(RuleBasedStateMachine):
     """Operations come and go on two CPUs; subclass it, or call :func:`concurrent_machine`.
 
-    Class attributes: ``design_name``, ``design`` (a class of the user's, else None) and
+    Class attributes: ``design`` (a built-in one by name, a class, or ``"FILE.py:Class"``) and
     ``cpus``.
     """
 
-    design_name: ClassVar[str] = "merged"
-    design: ClassVar[type[RefcountLayer] | None] = None
+    design: ClassVar[AnyDesign] = "merged"
     cpus: ClassVar[int] = 2
 
     live: LiveRun | None = None
@@ -57,80 +61,126 @@ class ConcurrentMachine(RuleBasedStateMachine):
     @initialize(data=st.data())
     def build(self, data: st.DataObject) -> None:
         """A world with some TDs, and some of their pages mapped."""
-        start = data.draw(programs(self.design_name, self.cpus))
+        __tracebackhide__ = True
+        layer = named(self.design)
+        start = data.draw(programs_of(layer.name, self.cpus))
         self.world = start.world
-        self.live = LiveRun(self.design_name, start.world, start.setup, self.design)
+        self._layer = layer.design
+        self._alive = {op.args[0] for op in start.setup if op.name == "create"}
+        self._mapped = {op.args for op in start.setup if op.name == "map"}
+        with DesignMistakes():
+            self.live = LiveRun(layer.name, start.world, start.setup, layer.design)
 
     @rule(cpu=CPU, td=TD, steps=STEPS)
     def create(self, cpu: int, td: int, steps: int | None) -> None:
         """A CPU starts to create a TD."""
-        self._start(cpu, "create", td=td, steps=steps)
+        __tracebackhide__ = True
+        self._start(cpu, "create", td, 0, steps)
 
     @rule(cpu=CPU, td=TD, steps=STEPS)
     def destroy(self, cpu: int, td: int, steps: int | None) -> None:
         """A CPU starts to destroy a TD."""
-        self._start(cpu, "destroy", td=td, steps=steps)
+        __tracebackhide__ = True
+        self._start(cpu, "destroy", td, 0, steps)
 
     @rule(cpu=CPU, td=TD, slot=SLOT, steps=STEPS)
     def map(self, cpu: int, td: int, slot: int, steps: int | None) -> None:
         """A CPU starts to map a guest page."""
-        self._start(cpu, "map", td=td, slot=slot, steps=steps)
+        __tracebackhide__ = True
+        self._start(cpu, "map", td, slot, steps)
 
     @rule(cpu=CPU, td=TD, slot=SLOT, steps=STEPS)
     def zap(self, cpu: int, td: int, slot: int, steps: int | None) -> None:
         """A CPU starts to zap a guest page."""
-        self._start(cpu, "zap", td=td, slot=slot, steps=steps)
+        __tracebackhide__ = True
+        self._start(cpu, "zap", td, slot, steps)
 
     @rule(cpu=CPU, steps=STEPS)
     def go_on(self, cpu: int, steps: int | None) -> None:
-        """A CPU goes on with the operation it is in, if any."""
+        """A CPU goes on with the operation it is in; if there is none, one starts."""
+        __tracebackhide__ = True
         assert self.live is not None
         under_way = self.live.under_way()
-        if under_way:
+        if not under_way:
+            self._start(cpu, "map", cpu, 0, steps)
+            return
+        with DesignMistakes():
             self.live.go_on(under_way[cpu % len(under_way)], steps)
 
     @invariant()
     def nothing_is_broken(self) -> None:
         """No check has found anything; if one has, the case says what."""
+        __tracebackhide__ = True
         if self.live is not None and self.live.findings:
             self._replay()
 
     def teardown(self) -> None:
         """Everything that was started ends; then the checks of a run at rest have a say."""
+        __tracebackhide__ = True
         if self.live is not None:
             self._replay()
 
-    def _start(self, cpu: int, name: str, td: int, steps: int | None, slot: int = 0) -> None:
+    def _start(self, cpu: int, name: str, td: int, slot: int, steps: int | None) -> None:
         """An idle CPU starts an operation; if none is idle, one goes on with its own.
 
         Always possible: Hypothesis switches rules off at random, and an example in which
         no rule applies is lost.
         """
+        __tracebackhide__ = True
         assert self.live is not None
         idle = self.live.idle()
-        if not idle or self.live.operations == MAX_OPERATIONS:
-            self.go_on(cpu, steps)
+        if self.live.operations == MAX_OPERATIONS:
+            idle = []
+        if not idle:
+            if self.live.under_way():
+                self.go_on(cpu, steps)
             return
-        values = {"td": td % self.world.tds, "slot": slot % self.world.slots}
-        op = Op(name, tuple(values[argument] for argument in OPERATIONS[name]))
-        self.live.start(idle[cpu % len(idle)], op, steps)
+        op = self._fitting(name, td % self.world.tds, slot % self.world.slots)
+        with DesignMistakes():
+            self.live.start(idle[cpu % len(idle)], op, steps)
+
+    def _fitting(self, name: str, td: int, slot: int) -> Op:
+        """The operation, or another one on the same TD if it would do nothing.
+
+        With the rules alone, three of four examples had no two CPUs that met.
+        """
+        if td not in self._alive:
+            self._alive.add(td)
+            return Op("create", (td,))
+        if name == "destroy":
+            self._alive.discard(td)
+            self._mapped = {page for page in self._mapped if page[0] != td}
+            return Op("destroy", (td,))
+        page = td, slot
+        if page in self._mapped:
+            self._mapped.discard(page)
+            return Op("zap", page)
+        self._mapped.add(page)
+        return Op("map", page)
 
     def _replay(self) -> None:
-        """The steered run as a case: it does the same, and it is clean."""
+        """The steered run as a case: it does the same, and its programs are clean."""
+        __tracebackhide__ = True
         assert self.live is not None
         live, self.live = self.live, None
-        case, steered = live.finish()
-        note(f"as a case: {case}")
-        assert_same(steered, case, self.design)
-        assert_clean(case, self.design)
+        with DesignMistakes():
+            case, steered = live.finish()
+        assert_same(steered, case, self._layer)
+        assert_clean(case, self._layer, most_orders() // STEERED)
 
 
-def concurrent_machine(
-    design_name: str, design: Design = None, cpus: int = 2
-) -> type[ConcurrentMachine]:
-    """The machine for one design; its ``TestCase`` is what pytest runs."""
-    members = {"design_name": design_name, "design": design, "cpus": cpus}
-    return type(f"ConcurrentMachine_{design_name}", (ConcurrentMachine,), members)
+def concurrent_machine(design: AnyDesign, cpus: int = 2) -> type[ConcurrentMachine]:
+    """The machine for one design; its ``TestCase`` is what pytest runs.
+
+    Args:
+        design: a built-in one by name, a class, or ``"FILE.py:Class"``.
+        cpus: CPUs of each world.
+
+    Raises:
+        UnknownDesignError, DesignFileError, TypeError: there is no such design.
+    """
+    name = f"ConcurrentMachine_{named(design).name}"
+    return type(name, (ConcurrentMachine,), {"design": design, "cpus": cpus})
 
 
 class SeamcallMachine(RuleBasedStateMachine):

@@ -6,14 +6,20 @@
     def test_no_race(case):
         assert_clean(case)
 
-Hypothesis chooses the program and a few preemptions before the run. It does not choose at
-every step, because that would cost more than the run.
+A design is named as on the command line, or it is the class itself: ``cases("merged")``,
+``cases("mylayer.py:MyLayer")``, ``cases(MyLayer)``.
+
+Hypothesis chooses the programs and a few preemptions before the run. It does not choose at every
+step, because that would cost more than the run. It chooses one string of bytes, and the bytes make
+the choices. If each choice were drawn by itself, Hypothesis would copy parts of one example into
+the next ones, and half of the programs would come again.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
-from functools import cache
+from itertools import accumulate, cycle, islice
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -28,43 +34,53 @@ from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, draw_hosti
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
-from tdxfuzz.run.session import Design
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import HarnessError, Schedule
+from tdxfuzz.testing.designs import AnyDesign, named
 from tdxfuzz.testing.run_cache import run_cache
 
 T = TypeVar("T")
 
 MAX_PREEMPTIONS = 3
 
+CHOICE = 3
+MOST_CHOICES = 160
+"""Bytes of a choice, and how many choices a case has, about."""
+
 PARTS = 5
 """One preemption in so many comes anywhere, the others before a step that another CPU can
 spoil."""
 
 
-class _HypothesisChoices:
-    """Choices that Hypothesis makes."""
+class _ByteChoices:
+    """Choices made by bytes: three for each. After the last byte comes the first one again.
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
+    Smaller bytes make smaller numbers, and zeros make the first choice everywhere.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._bytes = cycle(data)
 
     def pick(self, values: Sequence[T], weights: Sequence[int]) -> T:
-        return values[self._draw(_weighted(tuple(weights)))]
+        return values[bisect(list(accumulate(weights)), self.below(sum(weights)))]
 
     def below(self, limit: int) -> int:
-        return self._draw(_below(limit))
+        number = int.from_bytes(islice(self._bytes, CHOICE))
+        return number * limit >> 8 * CHOICE
 
     def percent(self, chance: int) -> bool:
         return self.below(100) < chance
 
 
-@cache
-def _weighted(weights: tuple[int, ...]) -> st.SearchStrategy[int]:
-    return st.sampled_from([i for i, weight in enumerate(weights) for _ in range(weight)])
+def _choices(count: int) -> st.SearchStrategy[_ByteChoices]:
+    """Bytes for so many choices."""
+    return st.binary(min_size=CHOICE * count, max_size=CHOICE * count).map(_ByteChoices)
 
 
-@cache
-def _below(limit: int) -> st.SearchStrategy[int]:
-    return st.integers(0, limit - 1)
+CHOICES = _choices(MOST_CHOICES)
+"""Enough for a case."""
+
+OF_PREEMPTION = 3
+"""Choices that a preemption takes: which cell, anywhere or not, which place."""
 
 
 def worlds(cpus: int = 2) -> st.SearchStrategy[World]:
@@ -92,13 +108,13 @@ def operations(world: World) -> st.SearchStrategy[Op]:
     )
 
 
-@st.composite
-def schedules(draw: st.DrawFn, base: BaseRun, most: int = MAX_PREEMPTIONS) -> Schedule:
+def schedules(base: BaseRun, most: int = MAX_PREEMPTIONS) -> st.SearchStrategy[Schedule]:
     """Sparse schedules for programs whose run in the default order is known.
 
     Most of the preemptions come before a step that another CPU can spoil.
     """
-    return _draw_schedule(_HypothesisChoices(draw), base, most)
+    choices = _choices(1 + most * OF_PREEMPTION)
+    return choices.map(lambda drawn: _draw_schedule(drawn, base, most))
 
 
 def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
@@ -113,15 +129,29 @@ def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
     return Schedule.of(pairs)
 
 
-@st.composite
-def programs(draw: st.DrawFn, design_name: str = "merged", cpus: int = 2) -> Case:
+def programs(design: AnyDesign = "merged", cpus: int = 2) -> st.SearchStrategy[Case]:
     """Cases without a schedule: a world, some TDs and pages, and a program for each CPU;
     for "hostile" a set-up, and raw SEAMCALLs.
+
+    Args:
+        design: a built-in one by name, a class, or ``"FILE.py:Class"``.
+        cpus: CPUs of each world.
+
+    Raises:
+        UnknownDesignError, DesignFileError, TypeError: there is no such design.
     """
-    choices = _HypothesisChoices(draw)
-    if design_name == HOSTILE:
+    return programs_of(named(design).name, cpus)
+
+
+def programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
+    """The same for a name as it stands in cases."""
+    return CHOICES.map(lambda choices: _draw_programs(choices, name, cpus))
+
+
+def _draw_programs(choices: Choices, name: str, cpus: int) -> Case:
+    if name == HOSTILE:
         return draw_hostile(choices, cpus)
-    return draw_case(choices, design_name, cpus)
+    return draw_case(choices, name, cpus)
 
 
 def setups() -> st.SearchStrategy[str]:
@@ -129,16 +159,16 @@ def setups() -> st.SearchStrategy[str]:
     return st.sampled_from(sorted(SETUPS))
 
 
-@st.composite
-def seamcalls(draw: st.DrawFn, setup: str) -> Op:
+def seamcalls(setup: str) -> st.SearchStrategy[Op]:
     """A SEAMCALL with operands that mean something after a set-up, by its name: any leaf, or
     one that would succeed there.
     """
-    choices = _HypothesisChoices(draw)
-    if draw(st.booleans()):
-        fitting = [op for ops in fitting_calls(setup).values() for op in ops]
-        return draw(st.sampled_from(fitting))
-    return draw_call(choices, choices.pick(HOSTILE_LEAVES, [1] * len(HOSTILE_LEAVES)), setup)
+    fitting = [op for ops in fitting_calls(setup).values() for op in ops]
+    leaves = st.sampled_from(HOSTILE_LEAVES)
+    return st.one_of(
+        st.sampled_from(fitting),
+        st.builds(lambda choices, leaf: draw_call(choices, leaf, setup), CHOICES, leaves),
+    )
 
 
 def status_words() -> st.SearchStrategy[Status]:
@@ -151,28 +181,34 @@ def status_words() -> st.SearchStrategy[Status]:
     return st.one_of(named, st.integers(0, (1 << 64) - 1).map(status))
 
 
-@st.composite
 def bases(
-    draw: st.DrawFn,
-    design_name: str = "merged",
-    cpus: int = 2,
-    design: Design = None,
-    variant: str = DEFAULT.name,
-) -> BaseRun:
-    """Programs with their run in the default order: what :func:`schedules` needs."""
-    case = draw(programs(design_name, cpus)).on_module(variant)
-    return run_cache(design).base(case)
+    design: AnyDesign = "merged", cpus: int = 2, variant: str = DEFAULT.name
+) -> st.SearchStrategy[BaseRun]:
+    """Programs with their run in the default order: what :func:`schedules` needs. Arguments and
+    errors are those of :func:`programs`; ``variant`` is of the module.
+    """
+    chosen = named(design)
+    return programs_of(chosen.name, cpus).map(
+        lambda case: run_cache(chosen.design).base(case.on_module(variant))
+    )
 
 
-@st.composite
 def cases(
-    draw: st.DrawFn,
-    design_name: str = "merged",
-    cpus: int = 2,
-    design: Design = None,
-    most: int = MAX_PREEMPTIONS,
-) -> Case:
-    """Whole cases for a design: built in by name, or a class of the user's."""
-    case = draw(programs(design_name, cpus))
-    schedule = _draw_schedule(_HypothesisChoices(draw), run_cache(design).base(case), most)
-    return case.with_schedule(schedule)
+    design: AnyDesign = "merged", cpus: int = 2, most: int = MAX_PREEMPTIONS
+) -> st.SearchStrategy[Case]:
+    """Whole cases: programs, and one order of them with ``most`` preemptions at the most.
+
+    :func:`tdxfuzz.assertions.assert_clean` tries more orders of the same programs. Arguments and
+    errors are those of :func:`programs`.
+    """
+    chosen = named(design)
+
+    def draw(choices: Choices) -> Case:
+        case = _draw_programs(choices, chosen.name, cpus)
+        try:
+            schedule = _draw_schedule(choices, run_cache(chosen.design).base(case), most)
+        except HarnessError:
+            return case  # the test runs it, and is told the same
+        return case.with_schedule(schedule)
+
+    return CHOICES.map(draw)

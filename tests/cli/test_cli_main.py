@@ -14,6 +14,7 @@ from golden_files import check_golden
 from tdxfuzz.cli.main import CLOSED_PIPE, cli
 
 COMMANDS = (
+    "init",
     "hunt",
     "verify",
     "matrix",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from tdxfuzz.assertions import Broken
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
@@ -14,9 +11,8 @@ from tdxfuzz.host.design import EIO, ENOMEM, PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.stateful import concurrent_machine
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
-from tiers import first_quick, slow
+from tiers import first_quick
 
 HINT = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 BUDGET = Budget(cases=8_000)
@@ -48,25 +44,6 @@ def test_hypothesis_hunts_hostile_calls_to_the_end() -> None:
     assert len({leaf for leaf, _ in statistics.calls}) > 10
     twice = hunt_with_hypothesis(plan).statistics
     assert twice.table() == statistics.table()
-
-
-@slow
-def test_the_concurrent_machine_finds_the_hint_race(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TDXFUZZ_OUT", str(tmp_path_factory.mktemp("out")))
-    machine = seed(1)(concurrent_machine("hint"))
-    with pytest.raises(Broken, match=HINT):
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=3_000,
-                phases=[Phase.generate],
-                database=None,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
 
 
 class Unlocked(Merged):

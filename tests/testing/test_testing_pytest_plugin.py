@@ -48,18 +48,39 @@ from hypothesis import given
 from tdxfuzz.assertions import assert_clean
 from tdxfuzz.strategies import cases
 
-@given(cases("{design}"))
+{decorators}
+@given(cases({design}))
 def test_no_race(case):
     assert_clean(case)
 """
 
+MACHINE = """
+from tdxfuzz.stateful import concurrent_machine
 
-def run_users_test(folder: Path, design: str, *options: str) -> str:
+TestMachine = concurrent_machine({design}).TestCase
+"""
+
+CONFTEST = 'pytest_plugins = ["tdxfuzz.pytest_plugin"]\n'
+
+DESIGN = """
+from tdxfuzz.host.designs.hint import Hint
+
+class MyLayer(Hint):
+    pass
+"""
+
+MOST_LINES = 60
+
+
+def run_users_test(
+    folder: Path, design: str, *options: str, source: str = USERS_TEST, decorators: str = ""
+) -> str:
     """What pytest prints for the five-line test of the tutorial."""
-    (folder / "test_mine.py").write_text(USERS_TEST.format(design=design), encoding="utf-8")
-    command = (sys.executable, "-m", "pytest", "-q", "-p", "tdxfuzz.pytest_plugin", *options)
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    text = source.format(design=design, decorators=decorators)
+    (folder / "test_mine.py").write_text(text, encoding="utf-8")
     ended = subprocess.run(
-        [*command, "test_mine.py"],
+        [sys.executable, "-m", "pytest", "-q", *options, "test_mine.py"],
         env={**os.environ, "TDXFUZZ_OUT": "found"},
         cwd=folder,
         capture_output=True,
@@ -68,19 +89,106 @@ def run_users_test(folder: Path, design: str, *options: str) -> str:
     return ended.stdout
 
 
-@slow
-def test_a_users_test_in_five_lines_ends_in_a_reproducer(tmp_path: Path) -> None:
-    printed = run_users_test(tmp_path, "hint", "--hypothesis-profile=nightly")
+def last_of_the_failure(printed: str) -> str:
+    """The last line of what pytest prints about a test, its own line left out."""
+    failure, _, _ = printed.partition("=== short test summary info ===")
+    lines = [line for line in failure.rstrip("= \n").splitlines() if line.strip("E ")]
+    return lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("options", "decorators"),
+    [
+        ((), ""),
+        pytest.param(("--hypothesis-profile=ci",), "", marks=slow),
+        pytest.param(("--hypothesis-profile=nightly",), "", marks=slow),
+        pytest.param((), "import hypothesis\n@hypothesis.settings(max_examples=300)", marks=slow),
+        pytest.param(
+            ("-p", "no:cacheprovider"),
+            "from hypothesis import Phase, settings\n@settings(phases=list(Phase))",
+            marks=slow,
+        ),
+    ],
+)
+def test_a_failing_test_ends_in_its_trace(
+    tmp_path: Path, options: tuple[str, ...], decorators: str
+) -> None:
+    printed = run_users_test(tmp_path, "'hint'", *options, decorators=decorators)
     (reproducer,) = (tmp_path / "found").iterdir()
-    assert f"Reproduce with: tdxfuzz replay found/{reproducer.name}" in printed
-    assert "the case that Hypothesis drew:" in printed
-    assert "1 failed" in printed
     assert read(reproducer).expect.check == "pamt-in-use"
-    again = run_users_test(
-        tmp_path, "hint", "--hypothesis-profile=nightly", "--hypothesis-show-statistics"
+    assert "1 failed" in printed
+    assert f"Reproduce with: tdxfuzz replay found/{reproducer.name}\n" in printed
+    assert last_of_the_failure(printed).startswith("E       2MB ranges: A = ")
+    assert len(printed.splitlines()) <= MOST_LINES
+    for ours in ("assertions.py", "shrink.py", "Failing test case", "Falsifying", "Explanation"):
+        assert ours not in printed
+
+
+@slow
+def test_a_failing_machine_ends_in_its_trace(tmp_path: Path) -> None:
+    printed = run_users_test(tmp_path, "'hint'", "--hypothesis-profile=ci", source=MACHINE)
+    assert "1 failed" in printed
+    assert last_of_the_failure(printed).startswith("E   2MB ranges: A = ")
+    assert len(printed.splitlines()) <= MOST_LINES
+    assert "tdxfuzz/testing/" not in printed
+
+
+@slow
+def test_the_database_remembers_what_failed(tmp_path: Path) -> None:
+    run_users_test(tmp_path, "'hint'")
+    only_old = (
+        "from hypothesis import Phase, settings\n@settings(phases=[Phase.reuse, Phase.shrink])"
     )
-    assert "during reuse phase" in again, "the database remembers the example"
-    assert "during generate phase" not in again
+    again = run_users_test(tmp_path, "'hint'", decorators=only_old)
+    assert "BrokenAtOnce: pamt-in-use" in again
+
+
+@slow
+@pytest.mark.parametrize("design", ["'mylayer.py:MyLayer'", "MyLayer"])
+def test_what_is_printed_for_a_design_of_ones_own_works_as_printed(
+    tmp_path: Path, design: str
+) -> None:
+    (tmp_path / "mylayer.py").write_text(DESIGN, encoding="utf-8")
+    source = "from mylayer import MyLayer\n" + USERS_TEST
+    printed = run_users_test(tmp_path, design, source=source)
+    replay, again = (
+        line.partition(": ")[2]
+        for line in printed.splitlines()
+        if "Reproduce with: " in line or " or: pytest" in line
+    )
+    commands = f'tdxfuzz() {{ {sys.executable} -m tdxfuzz "$@"; }}\n'
+    commands += f'pytest() {{ {sys.executable} -m pytest -q "$@"; }}\n'
+    replayed = subprocess.run(
+        ["bash", "-c", commands + replay], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (replayed.returncode, replayed.stderr) == (1, "")
+    assert replayed.stdout.startswith("FAILED ")
+    tested = subprocess.run(
+        ["bash", "-c", commands + again], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert tested.returncode == 1
+    assert "FAILED: this reproducer shows pamt-in-use" in tested.stdout
+    assert "1 failed, 1 deselected" in tested.stdout
+
+
+PRINTS = """
+from hypothesis import settings
+
+def test_it():
+    print("examples:", settings().max_examples)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "examples"), [((), 50), (("--hypothesis-profile=ci",), 200), (("-p", "own"), 7)]
+)
+def test_dev_is_used_where_nobody_has_chosen_a_profile(
+    tmp_path: Path, options: tuple[str, ...], examples: int
+) -> None:
+    own = "from hypothesis import settings\nsettings.register_profile('own', max_examples=7)\n"
+    (tmp_path / "own.py").write_text(own + "settings.load_profile('own')\n", encoding="utf-8")
+    printed = run_users_test(tmp_path, "", "-s", *options, source=PRINTS)
+    assert f"examples: {examples}\n" in printed
 
 
 def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -158,10 +266,8 @@ def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
 @slow
 def test_the_statistics_tell_what_the_runs_were_like(tmp_path: Path) -> None:
     printed = run_users_test(
-        tmp_path, "merged", "--hypothesis-profile=ci", "--hypothesis-show-statistics"
+        tmp_path, "'merged'", "--hypothesis-profile=ci", "--hypothesis-show-statistics"
     )
     assert "1 passed" in printed
     for line in ("contention: edge", "contention: none", "busy: never"):
         assert line in printed
-    assert "Highest target scores:" in printed
-    assert "(label='steps from entering get or put to leaving it')" in printed

@@ -22,6 +22,7 @@ from tdxfuzz.strategies import (
     status_words,
     worlds,
 )
+from tiers import slow
 
 
 @given(cases("merged"))
@@ -29,6 +30,7 @@ def test_the_merged_design_is_clean(case: Case) -> None:
     assert_clean(case)
 
 
+@slow
 @given(cases("v6", cpus=3))
 def test_the_v6_design_is_clean_on_three_cpus(case: Case) -> None:
     assert_clean(case)
@@ -46,6 +48,13 @@ def test_a_schedule_has_no_more_preemptions_than_asked_for(
     schedule = data.draw(schedules(base, most=2))
     assert len(schedule) <= 2
     assert run(base.run.case.with_schedule(schedule)).preemptions <= 2
+
+
+@given(bases("hint"), st.data())
+def test_an_example_has_room_for_many_schedules(base: BaseRun, data: st.DataObject) -> None:
+    """Hypothesis cuts off an example that draws more than 8 kB."""
+    for _ in range(100):
+        data.draw(schedules(base))
 
 
 @given(cases("hostile", cpus=3))

@@ -17,6 +17,7 @@ from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.designs.hint import Hint
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.read import read
+from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY
 from tdxfuzz.testing import assertions

@@ -24,7 +24,7 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.hostile_calls import draw_hostile
-from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
+from tdxfuzz.generate.huge_programs import draw_huge_case
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.run.session import run
@@ -49,7 +49,7 @@ def cases(each: int) -> Iterator[Case]:
             if design == HOSTILE:
                 case = draw_hostile(source, cpus)
             elif turn % 2:
-                case = draw_huge_case(source, design, Huge.FEW, cpus)
+                case = draw_huge_case(source, design, cpus=cpus)
             else:
                 case = draw_case(source, design, cpus)
             switches = [(rng.randrange(400), rng.randrange(cpus)) for _ in range(4)]

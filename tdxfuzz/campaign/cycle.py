@@ -18,7 +18,6 @@ from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import HuntTask
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.run.session import checks_of
 
 CORPUS = "corpus"
@@ -101,7 +100,7 @@ class HuntCycle:
             name = names[cycle % len(names)]
             return evolve(task, scenario=name, cpus=SCENARIOS[name].world.cpus)
         if kind == HUGE and design != HOSTILE:
-            return evolve(task, huge=Huge.FEW.value)
+            return evolve(task, huge=True)
         if kind == CORPUS:
             return evolve(
                 task, parents=tuple(self._parents(design, PARENTS, Random(settings.seed + number)))

@@ -12,7 +12,7 @@ from cattrs.preconf.json import make_converter
 
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.plan import Budget, HuntPlan
-from tdxfuzz.generate.huge_programs import Huge
+from tdxfuzz.generate.huge_programs import EVERY
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.session import Design, checks_of
 
@@ -29,9 +29,9 @@ ATTEMPTS = 3
 class HuntTask:
     """So many cases of one design: a :class:`tdxfuzz.engines.plan.HuntPlan` as JSON, and more.
 
-    ``number`` tells tasks apart and is counted once; ``scenario`` and ``huge`` are names, "" for
-    none; ``muted`` are checks that have found their bug and would hide others; ``parents`` are
-    cases, as text, to be mutated in place of all that.
+    ``number`` tells tasks apart and is counted once; ``scenario`` is a name, "" for none; with
+    ``huge`` every program has 2MB pages; ``muted`` are checks that have found their bug and would
+    hide others; ``parents`` are cases, as text, to be mutated in place of all that.
     """
 
     number: int
@@ -42,7 +42,7 @@ class HuntTask:
     cpus: int = 2
     scenario: str = ""
     variant: str = DEFAULT.name
-    huge: str = ""
+    huge: bool = False
     muted: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ class HuntTask:
             seed=self.seed,
             cpus=self.cpus,
             scenario=SCENARIOS[self.scenario] if self.scenario else None,
-            huge=Huge(self.huge) if self.huge else None,
+            huge=EVERY if self.huge else None,
             variant=self.variant,
             checks=listening if self.muted else (),
         )

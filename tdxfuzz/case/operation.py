@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from attrs import field, frozen
 
+from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.abi.leaf import BY_NAME
 from tdxfuzz.case.names import name_of_operand, operand_of
 
@@ -30,6 +31,8 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
 
 AREA_OPERATIONS = tuple(name for name, arguments in OPERATIONS.items() if "area" in arguments)
 """Those that need a world with 2MB areas."""
+
+_SPLITS = ("TDH.MEM.PAGE.DEMOTE", "TDH.MEM.PAGE.PROMOTE")
 
 _HIGHEST = {"td": MAX_TDS - 1, "slot": MAX_SLOTS - 1, "area": MAX_AREAS - 1, "version": 255}
 
@@ -86,6 +89,13 @@ class Op:
     def is_seamcall(self) -> bool:
         """A leaf called as it is, with no host layer around it."""
         return self.name not in OPERATIONS
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether it is about a 2MB page of a guest."""
+        if self.name == "TDH.MEM.PAGE.AUG":
+            return dict(self.arguments)["rcx"] & 7 == LEVEL_2M
+        return self.name in AREA_OPERATIONS or self.name in _SPLITS
 
     @property
     def arguments(self) -> tuple[tuple[str, int], ...]:

@@ -187,6 +187,14 @@ SCENARIOS: dict[str, Scenario] = {
             "map2m 0 0; map 1 0",
             preemptions=HEAVY,
         ),
+        _scenario(
+            "zap-map-zap",
+            "two 2MB ranges become empty, and another TD takes the first one again",
+            _WARM,
+            "create 0; create 1; map 0 0; map 0 1; map 1 1",
+            "zap 0 0; zap 0 1",
+            "map 1 0; zap 1 1",
+        ),
     )
 }
 """By name."""

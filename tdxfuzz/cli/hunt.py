@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.huge_arg import HugeShare
 from tdxfuzz.cli.options import format_option, module_variant_option, source_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
@@ -31,6 +33,7 @@ from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult, hunt
 from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.engines.tried import not_tried
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import Saved
@@ -59,8 +62,9 @@ DEFAULT_SECONDS = 60.0
 @click.option("--scenario", "scenario_name", help="Run only this one (`tdxfuzz list scenarios`).")
 @click.option(
     "--huge",
-    type=click.Choice([huge.value for huge in Huge]),
-    help="Draw programs with 2MB pages. A 2MB page is split into 512 pages (real) or 4 (few).",
+    type=HugeShare(),
+    help="Share of the programs that have 2MB pages, 0 to 1; 0: none. A 2MB page is split into 4 "
+    f"pages. few or real: all programs, and it is split into 4 or 512 [default: {Huge().share:g}].",
 )
 @click.option(
     "--faults",
@@ -94,7 +98,7 @@ def hunt_command(
     seconds: float | None,
     cases: int | None,
     scenario_name: str | None,
-    huge: str | None,
+    huge: Huge | None,
     faults: tuple[str, ...],
     cpus: int | None,
     variant: str,
@@ -143,7 +147,7 @@ def hunt_command(
                 seed=seed,
                 cpus=cpus,
                 scenario=None if scenario_name is None else SCENARIOS[scenario_name],
-                huge=None if huge is None else Huge(huge),
+                huge=huge,
                 faults=faults,
                 variant=variant,
             )
@@ -159,8 +163,8 @@ def hunt_command(
             share = round(share, 2)
             plan = evolve(plan, budget=Budget(seconds=share, cases=cases))
         output.line(
-            f"hunting {design.name}: engine {engine}, {plan.world_cpus} CPUs, seed {seed}, "
-            f"{plan.budget}"
+            f"hunting {design.name}: engine {engine}, {counted(plan.world_cpus, 'CPU')}, "
+            f"seed {seed}, {plan.budget}"
         )
         try:
             result = _hunt(plan, output)
@@ -214,6 +218,7 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
         f"{plan.design_name}: {buckets} found in {counted(statistics.cases, 'case')}, "
         f"{statistics.seconds:.1f} s"
     )
+    output.line(f"  not tried: {'; '.join(not_tried(plan, statistics))}")
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} per second; "
         f"{statistics.distinct_schedules:,} distinct schedules; {statistics.discarded} cut off"
@@ -252,19 +257,22 @@ def _document(
     cut_off: Sequence[Path],
 ) -> Mapping[str, object]:
     first, _ = results[0]
+    left_out = [not_tried(plan, result.statistics) for plan, result in results]
     return {
         "verdict": verdict,
         "seed": first.seed,
         "engine": first.engine,
+        "not_tried": list(dict.fromkeys(chain.from_iterable(left_out))),
         "stats": _totals([result.statistics for _, result in results]),
         "designs": [
             {
                 "design": plan.design_name,
                 "verdict": _verdict([result]),
                 "interrupted": result.interrupted,
+                "not_tried": missing,
                 "stats": _stats(result.statistics),
             }
-            for plan, result in results
+            for (plan, result), missing in zip(results, left_out, strict=True)
         ],
         "findings": [finding_document(item) for item in found],
         "cut_off": [str(path) for path in cut_off],

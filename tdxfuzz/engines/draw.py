@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle, repeat
 from random import Random
 
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.generate.choices import RandomChoices
+from tdxfuzz.generate.histories import draw_history
 from tdxfuzz.generate.hostile_calls import draw_hostile
-from tdxfuzz.generate.huge_programs import draw_huge_case
+from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
@@ -23,6 +26,19 @@ from tdxfuzz.sim import Fault
 ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
 """Orders tried of a program besides the default one. Few where no 2MB range is in get or put of
 two CPUs: little can be found there."""
+
+STEPS_WORTH = 6_000
+"""Steps that the orders of one program may take, about: long programs get fewer orders."""
+
+HISTORIES = 0.15
+"""Share of long histories in the programs without 2MB pages."""
+
+STANDARD = {False: 0.1, True: 0.4}
+"""Share of the standard scenarios in the other programs, without 2MB pages and with. To meet while
+a 2MB page is split takes a world that is seldom drawn by chance."""
+
+STANDARD_CPUS = (2, 3)
+"""For how many CPUs there are standard scenarios."""
 
 HOSTILE_ORDERS = 12
 """Orders tried of raw SEAMCALLs that touch something in common."""
@@ -61,20 +77,54 @@ def runs_of(plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds) -> Iter
 
 
 def orders_of(base: BaseRun) -> int:
-    """How many orders of a program are worth trying besides the default one."""
+    """How many orders of a program are worth trying besides the default one: none where there is
+    nobody to switch to.
+    """
     if base.run.case.design == HOSTILE:
         return HOSTILE_ORDERS if base.conflicts else 0
-    return ORDERS[base.run.contention]
+    if base.run.contexts == 1:
+        return 0
+    return min(ORDERS[base.run.contention], max(STEPS_WORTH // base.length, 1))
 
 
 def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
-    while True:
-        if plan.is_hostile:
+    """Programs, the kinds of them in turn, so that few programs have them all."""
+    if plan.is_hostile:
+        while True:
             yield draw_hostile(choices, plan.world_cpus)
-        elif plan.huge is not None:
-            yield draw_huge_case(choices, plan.design_name, plan.huge, plan.world_cpus)
+    design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
+    with_2mb, long = _turns(huge.share), _turns(HISTORIES)
+    standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
+    while True:
+        areas = next(with_2mb)
+        if not areas and next(long):
+            yield draw_history(choices, design, cpus)
+            continue
+        known = next(standard[areas])
+        if known is not None:
+            yield huge.resize(known) if areas else known
+        elif areas:
+            yield draw_huge_case(choices, design, huge, cpus)
         else:
-            yield draw_case(choices, plan.design_name, plan.world_cpus)
+            yield draw_case(choices, design, cpus)
+
+
+def _standard(design: str, cpus: int, areas: bool) -> Iterator[Case | None]:
+    """The standard scenarios with 2MB pages or those without, in turn; mostly None."""
+    if cpus not in STANDARD_CPUS:
+        yield from repeat(None)
+    scenarios = cycle([one for one in SCENARIOS.values() if bool(one.world.areas) is areas])
+    for due in _turns(STANDARD[areas]):
+        yield with_cpus(next(scenarios), cpus).case(design) if due else None
+
+
+def _turns(share: float) -> Iterator[bool]:
+    """True in so many of the turns, evenly spread."""
+    due = 0.5
+    while True:
+        due += share
+        yield due >= 1
+        due -= due >= 1
 
 
 def _with_faults(rng: Random, case: Case, kinds: tuple[str, ...]) -> Case:

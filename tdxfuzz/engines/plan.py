@@ -80,7 +80,7 @@ class HuntPlan:
         seed: of the random generator.
         cpus: CPUs of each world. None: those of the scenario, or two.
         scenario: its programs are run. None: programs are drawn.
-        huge: draw programs with 2MB pages.
+        huge: how many of the programs have 2MB pages, where programs are drawn. None: some.
         faults: kinds of faults (:mod:`tdxfuzz.case.faults`). One or two of them strike in each
             case.
         variant: of the module, by name.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
 from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.check import CHECKS
+from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
 from tdxfuzz.sim import End
 
@@ -30,7 +31,8 @@ class Statistics:
     """Counts over the runs of one search.
 
     ``discarded`` runs reached their step bound, so they say nothing about their end.
-    ``seen`` counts, for each check, the runs in which its witness occurred.
+    ``seen`` counts, for each check, the runs in which its witness occurred. ``tried`` is what the
+    cases had in them.
     """
 
     def __init__(self, checks: Iterable[str] = CHECKS) -> None:
@@ -44,6 +46,7 @@ class Statistics:
         self.waited = 0
         self.adds_met = 0
         self.busy = 0
+        self.tried = Tried()
         self._schedules: set[int] = set()
 
     def add(self, run: Run) -> None:
@@ -53,6 +56,7 @@ class Statistics:
         if run.outcome.end is End.BOUND:
             self.discarded += 1
         self.calls.update(run.calls)
+        self.tried.add(run.case)
         self.seen.update(run.seen)
         self.waited += run.waits > 0
         self.adds_met += run.adds_met

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from attrs import evolve, field, frozen, validators
 
 from tdxfuzz.case.case import DEFAULT_STEPS, Case
 from tdxfuzz.case.operation import AREA_OPERATIONS, Op
 from tdxfuzz.case.world import ALL_ENTRIES, World
 from tdxfuzz.generate.choices import Choices
 
-
-class Huge(Enum):
-    """How many 4KB pages a 2MB page is split into: as many as it has, or a few."""
-
-    REAL = "real"
-    FEW = "few"
+FEW = 4
+"""4KB pages that a 2MB page is split into, unless it is the real number: 2MB pages of so few are
+zapped in hundreds of steps, those of 512 in 40,000."""
 
 
-ENTRIES = {Huge.REAL: ALL_ENTRIES, Huge.FEW: 4}
+@frozen
+class Huge:
+    """How many of a hunt's programs have 2MB pages.
 
-STEPS = {Huge.REAL: 20 * DEFAULT_STEPS, Huge.FEW: DEFAULT_STEPS}
-"""To zap the pages of one split 2MB page takes 40,000 steps at the real size."""
+    Args:
+        share: from 0 to 1.
+        entries: how many 4KB pages a 2MB page is split into.
+
+    Raises:
+        ValueError: the share is out of range.
+    """
+
+    share: float = field(default=0.2, validator=[validators.ge(0.0), validators.le(1.0)])
+    entries: int = FEW
+
+    @property
+    def steps(self) -> int:
+        """The bound of a run."""
+        return 20 * DEFAULT_STEPS if self.entries == ALL_ENTRIES else DEFAULT_STEPS
+
+    def resize(self, case: Case) -> Case:
+        """A case whose 2MB pages are split into so many."""
+        return evolve(case, world=evolve(case.world, entries=self.entries), steps=self.steps)
+
+
+EVERY = Huge(1.0)
+EVERY_REAL = Huge(1.0, ALL_ENTRIES)
+"""All programs have 2MB pages, split into a few, or into as many as there are."""
 
 LAYOUTS: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], ...] = (
     ((0,), (1, 2), (3, 4)),
@@ -33,21 +54,29 @@ LENGTHS = ((1, 2, 3), (5, 3, 1))
 AREA_WEIGHTS = (4, 4, 2, 1)
 """Of map2m, accept4k, zap2m, promote."""
 
-OF_AREAS = 60
-"""Percent of operations that are about areas."""
+SPLITS = 70
+"""Percent of cases in which a CPU begins with a split. To find a mistake there, it must meet
+another CPU that adds the pair of a range which nobody has used yet."""
+
+OF_AREAS = 45
+"""Percent of other operations that are about areas."""
 
 FITTING = 75
-"""Percent of operations on areas that fit: split what is whole, merge or zap what is split."""
+"""Percent of operations that fit: split what is whole, merge or zap what is split, map what is not
+mapped."""
+
+WARM = 30
+"""Percent of TDs that have a page of 4KB mapped before, and so the S-EPT pages for another one."""
 
 STATES = ("map2m", "accept4k", "none")
 
 
-def draw_huge_case(choices: Choices, design: str, huge: Huge, cpus: int = 2) -> Case:
+def draw_huge_case(choices: Choices, design: str, huge: Huge = EVERY, cpus: int = 2) -> Case:
     """A case without a schedule: two TDs, some with a 2MB page, whole or split.
 
     As in :func:`tdxfuzz.generate.programs.draw_case` anything may occur.
     """
-    guest, kernel, fresh = choices.pick(LAYOUTS, (4, 2, 1))
+    guest, kernel, fresh = choices.pick(LAYOUTS, (6, 2, 1))
     world = World(
         cpus=cpus,
         tds=2,
@@ -56,26 +85,36 @@ def draw_huge_case(choices: Choices, design: str, huge: Huge, cpus: int = 2) -> 
         kernel_ranges=kernel,
         fresh_ranges=fresh,
         areas=1,
-        entries=ENTRIES[huge],
+        entries=huge.entries,
     )
     setup = [Op("create", (td,)) for td in range(2)]
-    state = [choices.pick(STATES, (4, 2, 2)) for _ in range(2)]
+    splitter = choices.below(cpus) if choices.percent(SPLITS) else None
+    state = [choices.pick(STATES, (3, 2, 3)) for _ in range(2)]
+    if splitter is not None:
+        state[splitter % 2] = "map2m"
+    mapped = {td for td in range(2) if choices.percent(WARM)}
     for td in range(2):
-        if choices.percent(40):
+        if td in mapped:
             setup.append(Op("map", (td, 0)))
         if state[td] != "none":
             setup.append(Op(state[td], (td, 0)))
     programs: list[tuple[Op, ...]] = []
     for cpu in range(cpus):
-        ops = [_draw_op(choices, cpu % 2, state) for _ in range(choices.pick(*LENGTHS))]
+        ops = [_draw_op(choices, cpu % 2, state, mapped) for _ in range(choices.pick(*LENGTHS))]
+        if cpu == splitter:
+            ops[0] = Op("accept4k", (cpu % 2, 0))
         programs.append(tuple(ops))
-    return Case(design, world, tuple(setup), tuple(programs), steps=STEPS[huge])
+    return Case(design, world, tuple(setup), tuple(programs), steps=huge.steps)
 
 
-def _draw_op(choices: Choices, own: int, state: list[str]) -> Op:
+def _draw_op(choices: Choices, own: int, state: list[str], mapped: set[int]) -> Op:
+    """One operation, given what the operations drawn so far may have made."""
     td = own if choices.percent(70) else 1 - own
     if not choices.percent(OF_AREAS):
-        name = choices.pick(("map", "zap", "convert", "vcpu", "destroy"), (5, 4, 2, 1, 1))
+        name = choices.pick(("slot", "convert", "vcpu", "destroy"), (9, 2, 1, 1))
+        if name == "slot":
+            name = "zap" if (td in mapped) == choices.percent(FITTING) else "map"
+            (mapped.discard if name == "zap" else mapped.add)(td)
         return Op(name, (td, 0) if name in ("map", "zap", "convert") else (td,))
     name = choices.pick(AREA_OPERATIONS, AREA_WEIGHTS)
     if choices.percent(FITTING):

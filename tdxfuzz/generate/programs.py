@@ -67,10 +67,14 @@ def draw_case(choices: Choices, design: str, cpus: int = 2) -> Case:
         mapped.add(pages.pop(choices.below(len(pages))))
     setup += [Op("map", page) for page in sorted(mapped)]
     programs = draw_programs(choices, world, setup)
-    faults: tuple[Fault, ...] = ()
+    return Case(design, world, tuple(setup), programs, faults=draw_faults(choices))
+
+
+def draw_faults(choices: Choices) -> tuple[Fault, ...]:
+    """Now and then an allocation that fails."""
     if choices.percent(ALLOC_FAILS):
-        faults = (Fault("alloc", choices.below(MOST_ALLOCATIONS)),)
-    return Case(design, world, tuple(setup), programs, faults=faults)
+        return (Fault("alloc", choices.below(MOST_ALLOCATIONS)),)
+    return ()
 
 
 def draw_programs(

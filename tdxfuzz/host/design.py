@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tdxfuzz.abi import Registers, Status, find
 from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.abi.registers import ADD_PAIR
-from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.atomic import Atomic64T, AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
@@ -43,6 +43,7 @@ __all__ = [
     "ENOMEM",
     "GFP_ATOMIC",
     "GFP_KERNEL",
+    "Atomic64T",
     "AtomicT",
     "Mutex",
     "PageCache",
@@ -234,6 +235,11 @@ class RefcountLayer:
         """The ``atomic_t`` of this name; ``value`` is what it starts with."""
         host = self._host
         return host.named(name, AtomicT, lambda: AtomicT(host.sim, name, value))
+
+    def atomic64(self, name: str, value: int = 0) -> Atomic64T:
+        """The ``atomic64_t`` of this name; ``value`` is what it starts with."""
+        host = self._host
+        return host.named(name, Atomic64T, lambda: Atomic64T(host.sim, name, value))
 
     def page_list(self, name: str) -> PageList:
         """The list of pages of this name, which CPUs may push to and pop from."""

@@ -143,7 +143,8 @@ class Machine:
         thing = self._named.get(name)
         if thing is None:
             thing = self._named[name] = make()
-        if not isinstance(thing, kind):
+        # Not so with a subclass: an atomic64_t is no atomic_t.
+        if not isinstance(thing, kind) or type(thing) is not kind:
             raise HarnessError(f"{name!r} is a {type(thing).__name__}, not a {kind.__name__}")
         return thing
 

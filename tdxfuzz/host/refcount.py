@@ -22,6 +22,6 @@ class RangeRefcount(AtomicT):
         self.range_pfn = range_pfn
 
     def _put(self, value: int) -> int:
-        self.value = value
+        value = super()._put(value)
         self._machine.watch.refcount_changed(self.range_pfn, value)
         return value

@@ -272,6 +272,29 @@ def test_hostile_takes_no_scenario_and_is_no_design(invoke: Invoke) -> None:
     assert "hostile is not a design; only hunt, verify, campaign, replay and dec" in answer.err
 
 
+def test_a_clean_hunt_says_what_it_did_not_try(invoke: Invoke) -> None:
+    arguments = ("--cases", 150, "--seed", 1)
+    answer = invoke("hunt", "merged", "--huge", 0, "--cpus", 1, *arguments)
+    assert (
+        "\n  not tried: 2MB pages; running vCPUs; more than one CPU; "
+        "faults: busy, refuse, entropy, interrupt; reordering of memory accesses by a CPU\n"
+    ) in answer.out
+    document = invoke("hunt", "merged", "v6", *arguments, "--format", "json").json
+    left_out, designs = document["not_tried"], document["designs"]
+    assert isinstance(left_out, list)
+    assert {"running vCPUs", "more than 2 CPUs"} <= set(left_out)
+    assert "2MB pages" not in left_out
+    assert isinstance(designs, list)
+    assert [one["not_tried"] for one in designs] == [left_out] * 2
+
+
+@pytest.mark.parametrize("share", ["2", "-0.5", "nan", "some"])
+def test_a_share_of_2mb_pages_is_from_0_to_1(invoke: Invoke, share: str) -> None:
+    answer = invoke("hunt", "merged", f"--huge={share}", "--cases", 1)
+    assert answer.code == 2
+    assert f"'{share}' is not a share; write 0 to 1, few or real" in answer.err
+
+
 def test_programs_with_2mb_pages_are_drawn_on_request(invoke: Invoke) -> None:
     answer = invoke("hunt", "merged", "--huge", "few", "--cases", 60, "--seed", 1)
     assert "TDH.MEM.PAGE.DEMOTE" in answer.out

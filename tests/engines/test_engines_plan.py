@@ -12,7 +12,7 @@ from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.engines.draw import cases_of
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan, PlanError
-from tdxfuzz.generate.huge_programs import Huge
+from tdxfuzz.generate.huge_programs import EVERY, EVERY_REAL
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
@@ -25,11 +25,11 @@ OTHER_VARIANT = next(name for name in VARIANTS if name != DEFAULT.name)
     ("design", "options", "names", "reason"),
     [
         (HOSTILE, {"scenario": MAP_ZAP}, {HOSTILE, "--scenario"}, "hostile takes no --scenario"),
-        ("v6", {"huge": Huge.FEW, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws its own"),
-        (HOSTILE, {"huge": Huge.FEW}, {"--huge", HOSTILE}, "--huge draws its own programs"),
+        ("v6", {"huge": EVERY, "scenario": MAP_ZAP}, {"--huge", "--scenario"}, "draws its own"),
+        (HOSTILE, {"huge": EVERY}, {"--huge", HOSTILE}, "--huge draws its own programs"),
         (
             "v6",
-            {"huge": Huge.REAL, "engine": HYPOTHESIS},
+            {"huge": EVERY_REAL, "engine": HYPOTHESIS},
             {"--huge", "--engine"},
             "without --sce",
         ),

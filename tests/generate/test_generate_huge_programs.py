@@ -12,14 +12,14 @@ from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.generate.choices import RandomChoices
 from tdxfuzz.generate.codec import decode, encode
-from tdxfuzz.generate.huge_programs import LAYOUTS, Huge, draw_huge_case
+from tdxfuzz.generate.huge_programs import EVERY, EVERY_REAL, LAYOUTS, draw_huge_case
 from tdxfuzz.run.footprint import BaseRun
 from tiers import slow
 
 
 def test_every_layout_and_operation_occurs() -> None:
     choices = RandomChoices(Random(2))
-    cases = [draw_huge_case(choices, "merged", Huge.FEW) for _ in range(300)]
+    cases = [draw_huge_case(choices, "merged") for _ in range(300)]
     worlds = [case.world for case in cases]
     assert {(w.guest_ranges, w.kernel_ranges, w.fresh_ranges) for w in worlds} == set(LAYOUTS)
     names = {op.name for case in cases for ops in case.programs for op in ops}
@@ -34,7 +34,7 @@ def test_every_layout_and_operation_occurs() -> None:
 
 def test_a_case_survives_bytes() -> None:
     choices = RandomChoices(Random(3))
-    for huge in Huge:
+    for huge in (EVERY, EVERY_REAL):
         for _ in range(50):
             case = draw_huge_case(choices, "v6", huge, cpus=3)
             assert decode(encode(case), "v6") == case
@@ -44,7 +44,7 @@ def test_a_case_survives_bytes() -> None:
 def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
     seen = []
     for _ in range(2):
-        result = hunt(HuntPlan("v6", Budget(cases=500), seed=4, huge=Huge.FEW))
+        result = hunt(HuntPlan("v6", Budget(cases=500), seed=4, huge=EVERY))
         seen.append((result.statistics.steps, result.statistics.table()))
     assert seen[0] == seen[1]
     assert {"TDH.MEM.PAGE.DEMOTE", "TDH.MEM.PAGE.PROMOTE"} <= set(seen[0][1])
@@ -55,7 +55,7 @@ def test_a_page_of_the_real_size_is_split_and_zapped(seed: int) -> None:
     choices = RandomChoices(Random(seed))
     longest = 0
     for _ in range(4):
-        ran = BaseRun(draw_huge_case(choices, "merged", Huge.REAL)).run
+        ran = BaseRun(draw_huge_case(choices, "merged", EVERY_REAL)).run
         assert ran.case.world.entries == ALL_ENTRIES
         assert ran.finding is None
         longest = max(longest, ran.outcome.steps)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, Op
 from tdxfuzz.case.world import World
-from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.kernel.atomic import Atomic64T, AtomicT
 from tdxfuzz.host.kernel.errno import ENOMEM, errno_name
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.ida import Ida
@@ -17,7 +19,8 @@ from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, Page
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.memory import Memory
-from tdxfuzz.sim import FollowSchedule, LocalMemory, Schedule, Simulator
+from tdxfuzz.run.session import run
+from tdxfuzz.sim import FollowSchedule, HarnessError, LocalMemory, Schedule, Simulator
 
 Operation = Callable[[AtomicT], object]
 
@@ -56,6 +59,58 @@ def test_an_atomic_operation_is_one_step_with_the_kernels_result(
     atomic = AtomicT(sim, "a", start)
     assert operation(atomic) == result
     assert (atomic.value, sim.clock) == (end, 1)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(AtomicT, 32), (Atomic64T, 64)])
+def test_an_atomic_wraps_at_its_width(kind: type[AtomicT], bits: int) -> None:
+    most, least = (1 << bits - 1) - 1, -(1 << bits - 1)
+
+    def after(start: int, operation: Operation) -> tuple[object, int]:
+        atomic = kind(Simulator(1), "a", start)
+        return operation(atomic), atomic.value
+
+    assert after(most, lambda a: a.inc_return()) == (least, least)
+    assert after(least, lambda a: a.dec_return()) == (most, most)
+    assert after(most, lambda a: a.inc()) == (None, least)
+    assert after(most, lambda a: a.inc_not_zero()) == (True, least)
+    assert after(most, lambda a: a.inc_unless_negative()) == (True, least)
+    assert after(least, lambda a: a.dec_if_positive()) == (most, most)
+    assert after(0, lambda a: a.add_return(1 << bits)) == (0, 0)
+    assert after(0, lambda a: a.set(most + 1)) == (None, least)
+    assert after(most + 1, lambda a: a.read()) == (least, least)
+    # Unsigned constants are compared as what is left of them.
+    assert after(-1, lambda a: a.cmpxchg((1 << bits) - 1, 7)) == (-1, 7)
+    assert after(-1, lambda a: a.add_unless(1, (1 << bits) - 1)) == (False, -1)
+    assert after(-2, lambda a: a.xchg((1 << bits) - 1)) == (-2, -1)
+    assert after(-1, lambda a: a.inc_and_test()) == (True, 0)
+    assert after((1 << bits) - 1, lambda a: a.inc_and_test()) == (True, 0)
+
+
+def test_a_reference_count_wraps_as_well_and_the_checks_see_it() -> None:
+    class NearTheEnd(Merged):
+        initial_refcount = (1 << 31) - 1
+
+        def holders_of(self, refcount: int) -> int:
+            return refcount - self.initial_refcount
+
+        def get(self, pfn: int, cache: PageCache | None = None) -> int:
+            self.refcount(pfn).inc()
+            return super().get(pfn, cache)
+
+    setup = (Op("create", (0,)),)
+    finding = run(Case("NearTheEnd", World(), setup), NearTheEnd).finding
+    assert finding is not None
+    assert finding.bucket == "refcount/-/-/negative"
+
+
+def test_a_name_is_of_one_kind() -> None:
+    class TwoWidths(Merged):
+        def setup(self) -> None:
+            super().setup()
+            self.narrow, self.wide = self.atomic("n"), self.atomic64("n")
+
+    with pytest.raises(HarnessError, match="'n' is a AtomicT, not a Atomic64T"):
+        run(Case("TwoWidths"), TwoWidths)
 
 
 def test_an_ida_gives_the_lowest_free_number() -> None:

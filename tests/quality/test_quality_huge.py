@@ -7,14 +7,15 @@ import pytest
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
-from tdxfuzz.generate.huge_programs import Huge
-from tdxfuzz.host.design import Pair
+from tdxfuzz.generate.huge_programs import EVERY, Huge
+from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.designs.v5 import V5
+from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.kernel.lock import Spinlock
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import first_quick
+from tiers import first_quick, slow
 
 BUDGET = Budget(cases=12_000)
 
@@ -53,10 +54,30 @@ def test_a_split_clashes_with_an_add(design: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", first_quick(1, [1, 4]))
 def test_it_is_found_without_a_scenario(seed: int) -> None:
     """In v5 itself the softirq is found first."""
-    found = hunt(HuntPlan("v5-irqsave", BUDGET, seed=seed, huge=Huge.FEW)).found
+    found = hunt(HuntPlan("v5-irqsave", BUDGET, seed=seed, huge=EVERY)).found
     assert found is not None
     assert found.finding is not None
     assert found.finding.status == "OPERAND_BUSY"
+
+
+class UnlockedDemote(V6):
+    """v6 without the lock around DEMOTE: breaks with 2MB pages only."""
+
+    around_demote = RefcountLayer.around_demote  # type: ignore[assignment]
+
+
+@slow
+@pytest.mark.parametrize("seed", [2, 5, 6])
+def test_a_default_hunt_finds_what_breaks_with_2mb_pages_only(seed: int) -> None:
+    plan = HuntPlan("UnlockedDemote", BUDGET, design=UnlockedDemote, seed=seed)
+    found = hunt(plan).found
+    assert found is not None
+    assert found.case.world.areas
+
+
+def test_without_2mb_pages_that_is_clean() -> None:
+    plan = HuntPlan("UnlockedDemote", Budget(cases=300), design=UnlockedDemote, huge=Huge(0))
+    assert hunt(plan).found is None
 
 
 @pytest.mark.parametrize("design", first_quick(1, ["v6", "merged"]))
@@ -76,6 +97,6 @@ def test_the_lock_is_what_mends_it() -> None:
     "design", first_quick(2, ["merged", "spin-on-busy", "v6-base", "v6", "global-rwlock"])
 )
 def test_a_hunt_of_the_others_finds_nothing(design: str, cases: int) -> None:
-    result = hunt(HuntPlan(design, Budget(cases=cases), huge=Huge.FEW))
+    result = hunt(HuntPlan(design, Budget(cases=cases), huge=EVERY))
     assert result.found is None
     assert result.statistics.busy or design not in ("spin-on-busy", "global-rwlock")

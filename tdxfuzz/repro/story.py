@@ -7,7 +7,6 @@ from itertools import groupby
 
 from attrs import evolve, frozen
 
-from tdxfuzz.check.finding import Finding
 from tdxfuzz.repro.answers import Answers
 from tdxfuzz.repro.lines import Line, describe_op, read_lines
 from tdxfuzz.repro.named_ranges import ranges_in
@@ -55,7 +54,7 @@ def story_of(run: Run) -> Story:
     if run.finding is not None:
         while told and told[-1].kind == "op":
             told.pop()
-        told = list(_folded(told, _involved(run, told), run.findings))
+        told = list(_folded(told, _involved(run, told)))
         text = f"^ {run.finding.check}: {run.finding.message} (design: {run.case.design})"
         last = max(finding.step for finding in run.findings)
         told.append(Line(last, told[-1].cpu if told else 0, "mark", text))
@@ -106,25 +105,25 @@ def _in_column(line: Line, cpus: int) -> Line:
 
 
 def _involved(run: Run, lines: Sequence[Line]) -> frozenset[str]:
-    """The ranges that the findings name, and those of the last call of each CPU."""
-    last = {line.cpu: line.ranges for line in lines if line.calls}
-    return frozenset().union(*(ranges_in(each.message) for each in run.findings), *last.values())
-
-
-def _folded(
-    lines: Sequence[Line], involved: frozenset[str], findings: Sequence[Finding]
-) -> Iterator[Line]:
-    """One line for several of one CPU that are about other ranges, and about no lock in a
-    finding.
+    """The ranges that the findings name, those for which a lock that they name was taken, and
+    those of the last call of each CPU.
     """
-    messages = " ".join(finding.message for finding in findings)
+    messages = " ".join(finding.message for finding in run.findings)
+    last = {line.cpu: line.ranges for line in lines if line.calls}
+    locked = [
+        line.ranges
+        for line in lines
+        if "lock " in line.text and line.text.split()[-1] in messages.replace(",", " ").split()
+    ]
+    return frozenset().union(ranges_in(messages), *last.values(), *locked)
+
+
+def _folded(lines: Sequence[Line], involved: frozenset[str]) -> Iterator[Line]:
+    """One line for several of one CPU that are about other ranges."""
 
     def elsewhere(line: Line) -> bool:
         return (
-            line.kind in ("call", "host")
-            and bool(line.ranges)
-            and line.ranges.isdisjoint(involved)
-            and not ("lock " in line.text and line.text.split()[-1] in messages)
+            line.kind in ("call", "host") and bool(line.ranges) and line.ranges.isdisjoint(involved)
         )
 
     for (folds, cpu), group in groupby(lines, lambda line: (elsewhere(line), line.cpu)):

@@ -271,3 +271,13 @@ def test_the_file_of_a_bug_does_not_depend_on_how_it_was_found(tmp_path: Path) -
 def expected(found: Run) -> Expect:
     assert found.finding is not None
     return Expect(found.finding.bucket, found.finding.message)
+
+
+def test_calls_around_a_lock_that_a_finding_names_are_not_folded() -> None:
+    """The message names no range, but the lock was taken in the put of one."""
+    path = next(path for path in REGRESSIONS if "irq-safety" in path.name)
+    traced = run(read(path).case, traced=True)
+    assert traced.finding is not None
+    assert "pamt_lock" in traced.finding.message
+    shown = [line.text for line in story_of(traced).lines]
+    assert shown.index("put(A0)") < shown.index("lock pamt_lock")

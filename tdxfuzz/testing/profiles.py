@@ -32,7 +32,6 @@ def register_profiles() -> None:
     )
     settings.register_profile(
         "ci",
-        parent=settings.get_profile("ci"),
         max_examples=200,
         derandomize=True,
         database=None,

@@ -31,9 +31,9 @@ from tdxfuzz.cli.report import (
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult, hunt
+from tdxfuzz.engines.not_tried import not_tried
 from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
-from tdxfuzz.engines.tried import not_tried
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import Saved

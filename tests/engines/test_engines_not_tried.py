@@ -8,8 +8,8 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.not_tried import not_tried
 from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
-from tdxfuzz.engines.tried import not_tried
 from tdxfuzz.generate.huge_programs import EVERY_REAL, Huge
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
@@ -78,7 +78,7 @@ def test_a_scenario_says_that_it_was_all() -> None:
 
 
 def test_raw_seamcalls_run_vcpus_and_split_2mb_pages() -> None:
-    plan = HuntPlan("hostile", Budget(cases=400))
+    plan = HuntPlan("hostile", Budget(cases=600))
     said = not_tried(plan, hunt(plan).statistics)
     assert "running vCPUs" not in said
     assert "2MB pages" not in said

@@ -12,6 +12,7 @@ from hypothesis import Phase, currently_in_test_context, event, settings
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines.draw import ORDERS, orders_of
+from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
 from tdxfuzz.repro.columns import columns
@@ -108,8 +109,11 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
 
 def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
     """The run of a case, and the first run of its programs that has a finding or does not end."""
-    runs = runs_of(case, run_cache(named.design), orders)
+    cache = run_cache(named.design)
+    runs = runs_of(case, cache, orders)
     first = next(runs)
+    cache.examples += 1
+    check_harness(first, cache.examples, named.design, is_new=False)
     if currently_in_test_context():
         _tell_hypothesis(first)
     if first.shown is not None:
@@ -135,7 +139,9 @@ def _fail(found: Run, named: Named) -> NoReturn:
     key = named, found.shown.bucket
     if key not in _saved:
         out = Path(os.environ.get(OUT, "reproducers"))
-        best = found if found.finding is None else shrink(found, named.design).run
+        best = found
+        if found.finding is not None:
+            best = shrink(confirm(found, named.design), named.design).run
         _saved[key] = save(best, found, out, design=named.design, design_file=named.file)
     text = _text(_saved[key], named)
     raise BrokenAtOnce(text) if _would_shrink() else Broken(text)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim import Contents
+
 
 class Refused(Exception):
     """A leaf ends with this status; the exit path releases what the call holds."""
@@ -21,3 +26,7 @@ class ModuleFatal(Exception):
         super().__init__(f"fatal error {fatal_id}: {why}")
         self.fatal_id = fatal_id
         self.why = why
+
+    def in_key(self, read: Contents) -> object:
+        """A module that has shut down is as any other that has."""
+        return 0

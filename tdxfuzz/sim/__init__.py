@@ -8,8 +8,10 @@ can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 
 from tdxfuzz.sim.access import BLIND, EVENT, READ, RMW, SHARED, WRITE, access_name
 from tdxfuzz.sim.cell import Cell, NamedCell, Variable
+from tdxfuzz.sim.contents import GUARDED, STATE, STATE_AND_MEMORY, Contents, Numbers
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
+from tdxfuzz.sim.declared import Declared, roles_of
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
 from tdxfuzz.sim.fault import Fault
@@ -28,15 +30,20 @@ __all__ = [
     "BLIND",
     "EMPTY",
     "EVENT",
+    "GUARDED",
     "MOST_ROUNDS",
     "NEVER",
     "READ",
     "RMW",
     "SHARED",
+    "STATE",
+    "STATE_AND_MEMORY",
     "WRITE",
     "Cell",
+    "Contents",
     "Cpu",
     "Deadlock",
+    "Declared",
     "End",
     "FairLock",
     "FairRwLock",
@@ -48,6 +55,7 @@ __all__ = [
     "NamedCell",
     "Nondeterminism",
     "NotRewindableError",
+    "Numbers",
     "Outcome",
     "Policy",
     "Record",
@@ -66,4 +74,5 @@ __all__ = [
     "access_name",
     "check_determinism",
     "default_choice",
+    "roles_of",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import StopRun
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Rounds:
     """
 
     __slots__ = ("_dirty", "_of", "most", "total")
+
+    STATE: ClassVar = Declared(memory="_dirty _of", tally="total", derived="most")
 
     def __init__(self, cpus: int) -> None:
         self._of = [0] * cpus

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import NoReturn, Protocol
+from typing import ClassVar, NoReturn, Protocol
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from tdxfuzz.sim.access import access_name
 from tdxfuzz.sim.cpu import Cpu, Named, State
 from tdxfuzz.sim.deadlock import Deadlock
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import HarnessError, StepBound, StopRun
 from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.local import LocalMemory
@@ -73,6 +74,8 @@ class DefaultOrder:
 
     __slots__ = ("due",)
 
+    STATE: ClassVar = Declared(derived="due")
+
     def __init__(self) -> None:
         self.due = NEVER
 
@@ -126,6 +129,13 @@ class Simulator:
         "switches",
         "trace",
         "waits",
+    )
+
+    STATE: ClassVar = Declared(
+        parts="cpus rounds softirqs",
+        tally="clock switches waits",
+        derived="_hub _stopped_by current due local log over policy running trace",
+        fixed="bound softirq_handler",
     )
 
     def __init__(

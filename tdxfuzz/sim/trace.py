@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import ClassVar
 
 from attrs import frozen
+
+from tdxfuzz.sim.declared import Declared
 
 Datum = int | str | bool | None
 
@@ -30,6 +33,8 @@ class Trace:
     """Records in the order in which they happened."""
 
     __slots__ = ("records",)
+
+    STATE: ClassVar = Declared(tally="records")
 
     def __init__(self) -> None:
         self.records: list[Record] = []

@@ -6,9 +6,9 @@ Operations that the kernel builds from a compare-and-exchange loop (``inc_not_ze
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from tdxfuzz.sim import READ, RMW, WRITE, NamedCell
+from tdxfuzz.sim import READ, RMW, WRITE, Declared, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -20,6 +20,8 @@ class AtomicT(NamedCell):
     """A shared integer with the kernel's atomic operations."""
 
     __slots__ = ("value",)
+
+    STATE: ClassVar = Declared(shared="value")
 
     def __init__(self, sim: Simulator, name: str, value: int = 0) -> None:
         super().__init__(sim, name)

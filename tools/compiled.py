@@ -54,6 +54,9 @@ INTERPRETED = (
     "module/td_params.py",
     "module/tdmr_config.py",
     "module/variants.py",
+    # Readers of state are made from declarations when they are first needed.
+    "sim/contents.py",
+    "sim/declared.py",
     "sim/fault.py",
     "sim/outcome.py",
     "sim/schedule.py",

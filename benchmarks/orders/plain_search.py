@@ -249,7 +249,7 @@ def by_variables(session: Session, policy: PlainOrders) -> Callable[[], bytes]:
             waits = "" if cpu.waiting_for is None else cpu.waiting_for.name
             parked = cpu.id in policy.parked
             standing.append(repr((cpu.state.value, frames, announced, waits, parked)))
-        shared = observer.state.everything(), observer.state.remembered(), session.remembered()
+        shared = observer.state.everything(memory=True), session.remembered()
         return digest((tuple(standing), shared))
 
     return key

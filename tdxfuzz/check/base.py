@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.check.in_flight import InFlight
@@ -30,8 +31,11 @@ class Check(HostWatch):
     ``source`` says where the rule comes from. ``witness`` describes the situation in which
     the rule can be broken. A check sets ``seen`` when it meets that situation. A clean run
     without it says nothing about the rule. ``in_flight``
-    knows what overlaps, which most witnesses are about.
+    knows what overlaps, which most witnesses are about. What it remembers of the run so far and may
+    need for a later finding is declared as memory: two states are equal only if that is equal too.
     """
+
+    STATE: ClassVar = Declared(tally="seen", fixed="_findings host in_flight")
 
     id: ClassVar[str]
     source: ClassVar[str]
@@ -42,12 +46,6 @@ class Check(HostWatch):
         self.in_flight = in_flight
         self.seen = False
         self._findings = findings
-
-    def remembers(self) -> tuple[object, ...]:
-        """What the check remembers of the run so far and may need for a later finding: ints,
-        strings, and tuples of them. Two states are equal only if this is equal too.
-        """
-        return ()
 
     def at_rest(self, outcome: Outcome) -> None:
         """Every program has ended, and no check has a finding so far."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
@@ -28,6 +29,12 @@ class InFlight(HostWatch):
     a get came with a cache, because its caller holds a spinning lock; ``range_used`` whether a
     program, not only the set-up, got or put a range.
     """
+
+    STATE: ClassVar = Declared(
+        tally="adds_met began calls_met gets_in_atomic gets_met longest range_used",
+        derived="calls getting operations",
+        fixed="_sim",
+    )
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim

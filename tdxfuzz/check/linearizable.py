@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import define, evolve
 
@@ -17,13 +17,13 @@ from tdxfuzz.host import operations
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.snapshot import Snapshot, snapshot
-from tdxfuzz.sim import EMPTY, Rewind, Simulator
+from tdxfuzz.sim import EMPTY, Declared, Rewind, Simulator
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
     from tdxfuzz.check.finding import Finding
     from tdxfuzz.check.in_flight import InFlight
-    from tdxfuzz.sim import Outcome
+    from tdxfuzz.sim import Contents, Outcome
 
 MOST_ORDERS = 200
 """Serial orders tried. A run with more of them, of which none tried fits, says nothing."""
@@ -45,6 +45,12 @@ class Called:
     after: frozenset[tuple[int, int]]
     outputs: tuple[int, ...] = ()
 
+    STATE: ClassVar = Declared(memory="after outputs", fixed="cpu inputs leaf nth version")
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        # An output may be an enum, such as a page type.
+        return self.id, tuple(sorted(self.after)), tuple(map(int, self.outputs))
+
     @property
     def id(self) -> tuple[int, int]:
         """Which of all calls it is."""
@@ -56,6 +62,8 @@ class Linearizable(Check):
     state. A serial order keeps each call behind the calls that returned before it began.
     Refused calls must change nothing but host-priority bits, which are not compared.
     """
+
+    STATE: ClassVar = Declared(memory="_done _open", derived="_made")
 
     id = "linearizable"
     source = "Herlihy and Wing, Linearizability, TOPLAS 1990; the module's locks promise it"
@@ -81,15 +89,9 @@ class Linearizable(Check):
             call.outputs = regs.as_tuple()
             self._done.append(call)
 
-    def remembers(self) -> tuple[object, ...]:
-        calls = (*self._done, *self._open.values())
-        return tuple(
-            sorted(
-                # An output may be an enum, such as a page type.
-                (call.id, tuple(sorted(call.after)), tuple(map(int, call.outputs)))
-                for call in calls
-            )
-        )
+    def in_key(self, read: Contents) -> object:
+        """The calls: an order in which they returned is told by what came after what."""
+        return sorted(call.in_key(read) for call in (*self._done, *self._open.values()))
 
     def at_rest(self, outcome: Outcome) -> None:
         if not self.in_flight.calls_met:

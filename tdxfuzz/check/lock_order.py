@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from tdxfuzz.check.base import Check, kind_of
 from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import Rwlock
-from tdxfuzz.sim import End
+from tdxfuzz.sim import Declared, End
 
 if TYPE_CHECKING:
     from tdxfuzz.check.finding import Finding
@@ -47,6 +47,9 @@ class LockOrder(Check):
 
     It is reported last, because a CPU that hangs in such a cycle (``deadlock``) shows more.
     """
+
+    # Both follow from the ways in which locks were taken, which HeldLocks remembers.
+    STATE: ClassVar = Declared(derived="_after _cyclic")
 
     id = "lock-order"
     source = "kernel/locking/lockdep.c; the AB-BA case of per-range locks, 2025-09-28"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from tdxfuzz.sim import Cell, NamedCell, Simulator
+from typing import ClassVar
+
+from tdxfuzz.sim import Cell, Declared, NamedCell, Simulator
 
 
 class Holders(NamedCell):
     """Who holds a 2MB range's pair, as the harness sees it: pages by PFN with their kind."""
 
     __slots__ = ("pages",)
+
+    STATE: ClassVar = Declared(shared="pages")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)

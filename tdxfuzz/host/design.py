@@ -28,7 +28,7 @@ from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
 from tdxfuzz.host.refcount import RangeRefcount
-from tdxfuzz.sim import HarnessError
+from tdxfuzz.sim import Declared, HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
@@ -75,6 +75,8 @@ def _contents(value: object) -> object:
 
 class RefcountLayer:
     """Base of all designs; the class docstring is what lists and reports show."""
+
+    STATE: ClassVar = Declared(fixed="_frozen_state _host _sealed")
 
     uses_hint: ClassVar[bool] = False
     """``put`` takes the module's removal hint as a second argument."""

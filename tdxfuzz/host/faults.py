@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import OPERANDS, code, find, status
 from tdxfuzz.case.faults import BUSY, ENTROPY, INTERRUPT, KINDS, REFUSE
-from tdxfuzz.sim import RMW, Fault, NamedCell
+from tdxfuzz.sim import RMW, Declared, Fault, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
@@ -34,6 +34,10 @@ class SeamcallFaults:
     ``calls`` and ``pamt_calls`` count what was made of them; the order of all SEAMCALLs
     matters where one is picked out by its number, so that counting is a step there.
     """
+
+    STATE: ClassVar = Declared(
+        shared="calls pamt_calls", parts="_counter", fixed="_by_kind _counts_all any"
+    )
 
     def __init__(self, sim: Simulator, faults: Iterable[Fault]) -> None:
         self.calls = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.host.design import RefcountLayer
@@ -10,13 +11,15 @@ from tdxfuzz.host.kvm.rcu import run_callbacks
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.tdx_core import TdxCore
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.sim import Simulator
+from tdxfuzz.sim import Declared, Simulator
 
 
 class Host(TdxCore):
     """Everything one run needs, built anew for each case. Arguments are those of
     :class:`~tdxfuzz.host.tdx_core.TdxCore`.
     """
+
+    STATE: ClassVar = Declared(parts="vms")
 
     def __init__(
         self, sim: Simulator, case: Case, layer: RefcountLayer, watch: HostWatch | None = None

@@ -6,7 +6,7 @@ It knows nothing of VMs, nor of how a design counts references.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.case.case import Case
@@ -26,7 +26,7 @@ from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.variants import VARIANTS
-from tdxfuzz.sim import READ, WRITE, Fault, HarnessError, Simulator
+from tdxfuzz.sim import READ, WRITE, Declared, Fault, HarnessError, Simulator
 
 T = TypeVar("T")
 
@@ -48,6 +48,13 @@ class Machine:
         case: world and faults are taken from it.
         watch: who is told what happens.
     """
+
+    STATE: ClassVar = Declared(
+        parts="_edges _named _relax faults lps module pages rcu refcounts",
+        memory="held_locks",
+        derived="_refused retried sim watch",
+        fixed="case has_faults layout pair_pages world",
+    )
 
     def __init__(self, sim: Simulator, case: Case, watch: HostWatch | None = None) -> None:
         world = case.world

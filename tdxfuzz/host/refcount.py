@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
@@ -14,6 +15,8 @@ class RangeRefcount(AtomicT):
     """The reference count of one 2MB range; whoever watches hears of every write."""
 
     __slots__ = ("_machine", "range_pfn")
+
+    STATE: ClassVar = Declared(fixed="_machine range_pfn")
 
     def __init__(self, machine: Machine, range_pfn: int, value: int) -> None:
         name = f"refcount[{machine.layout.name_of_range(range_pfn << 12)}]"

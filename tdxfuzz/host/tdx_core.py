@@ -7,6 +7,7 @@ Source: arch/x86/virt/vmx/tdx/tdx.c, ``tdx_pamt_get`` and ``tdx_pamt_put`` of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from tdxfuzz.abi import Status
 from tdxfuzz.abi.address import hpa_of
@@ -19,7 +20,7 @@ from tdxfuzz.host.kernel.lock import Mutex
 from tdxfuzz.host.kernel.page import PageCache
 from tdxfuzz.host.machine import Machine
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.sim import RMW, HarnessError, Simulator
+from tdxfuzz.sim import RMW, Declared, HarnessError, Simulator
 
 
 class TdxCore(Machine):
@@ -33,6 +34,8 @@ class TdxCore(Machine):
         layer: a fresh instance of the design.
         watch: who is told what happens.
     """
+
+    STATE: ClassVar = Declared(parts="guest_keyids holders layer tdx_lock")
 
     def __init__(
         self, sim: Simulator, case: Case, layer: RefcountLayer, watch: HostWatch | None = None

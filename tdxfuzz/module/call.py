@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers
@@ -21,6 +23,8 @@ class LogicalProcessor:
     """
 
     __slots__ = ("guest", "id", "interrupt_pending", "package", "tsc")
+
+    STATE: ClassVar = Declared(shared="interrupt_pending tsc", fixed="guest id package")
 
     def __init__(self, lp_id: int, package: int = 0) -> None:
         self.id = lp_id

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tdxfuzz.sim import HarnessError
+
+if TYPE_CHECKING:
+    from tdxfuzz.sim import Contents
 
 
 class Refused(Exception):
@@ -23,6 +28,10 @@ class ModuleFatal(Exception):
         super().__init__(f"fatal error {fatal_id}: {why}")
         self.fatal_id = fatal_id
         self.why = why
+
+    def in_key(self, read: Contents) -> object:
+        """A module that has shut down is as any other that has."""
+        return 0
 
 
 class LeafNotModelledError(HarnessError):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.module.codes import OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY, SUCCESS
 from tdxfuzz.module.errors import ModuleFatal
-from tdxfuzz.sim import BLIND, EVENT, READ, RMW, Cell, NamedCell
+from tdxfuzz.sim import BLIND, EVENT, READ, RMW, Cell, Declared, NamedCell
 from tdxfuzz.sim import SHARED as SHARERS
 
 if TYPE_CHECKING:
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 SHARED = "SH"
 EXCLUSIVE = "EX"
@@ -41,6 +41,8 @@ class HpLock(Cell):
 
     __slots__ = ("word",)
 
+    STATE: ClassVar = Declared(shared="word")
+
     EX: ClassVar[int] = 1
     HP: ClassVar[int] = 2
     SHARER: ClassVar[int] = 4
@@ -48,6 +50,16 @@ class HpLock(Cell):
     def __init__(self, sim: Simulator) -> None:
         super().__init__(sim)
         self.word = 0
+
+    @property
+    def mode(self) -> int:
+        """The word, but for strays: failed sharers of an exclusive lock, which its release drops.
+        They change nothing, however many there are. Not a step.
+        """
+        return self.word & 3 if self.word & 1 else self.word
+
+    def in_key(self, read: Contents) -> object:
+        return self.mode
 
     def acquire_sh(self) -> bool:
         """Host acquire shared; on failure the added sharer stays until the release."""
@@ -185,6 +197,8 @@ class NamedHpLock(HpLock):
 
     __slots__ = ("_name",)
 
+    STATE: ClassVar = Declared(fixed="_name")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim)
         self._name = name
@@ -199,9 +213,15 @@ class SharexLock(NamedCell):
 
     __slots__ = ("word",)
 
+    STATE: ClassVar = Declared(shared="word")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.word = 0
+
+    def in_key(self, read: Contents) -> object:
+        """The word; while it is held exclusively its sharers are strays, as in :class:`HpLock`."""
+        return 1 if self.word & 1 else self.word
 
     def acquire_sh(self) -> bool:
         """Acquire shared; on failure the added sharer stays until the release."""
@@ -259,6 +279,8 @@ class MutexLock(NamedCell):
 
     __slots__ = ("word",)
 
+    STATE: ClassVar = Declared(shared="word")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.word = 0
@@ -294,6 +316,8 @@ class AtomicCount(NamedCell):
     """A counter that changes by a locked add, e.g. PAGE_COUNT and CHLDCNT."""
 
     __slots__ = ("value",)
+
+    STATE: ClassVar = Declared(shared="value")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tdxfuzz.abi.address import SIZE_4K
+from tdxfuzz.sim import Declared
 
 
 class Page:
@@ -13,6 +16,8 @@ class Page:
     """
 
     __slots__ = ("hpa", "owned")
+
+    STATE: ClassVar = Declared(shared="owned", fixed="hpa")
 
     def __init__(self, hpa: int) -> None:
         self.hpa = hpa
@@ -27,6 +32,8 @@ class RawPage(Page):
 
     __slots__ = ("content",)
 
+    STATE: ClassVar = Declared(shared="content")
+
     def __init__(self, hpa: int, content: bytes) -> None:
         super().__init__(hpa)
         self.owned = False
@@ -34,9 +41,14 @@ class RawPage(Page):
 
 
 class Memory:
-    """Content by page frame number; a page that was never written is absent."""
+    """Content by page frame number; a page that was never written is absent.
+
+    What pages hold tells their kinds apart in the key of a state.
+    """
 
     __slots__ = ("pages",)
+
+    STATE: ClassVar = Declared(parts="pages")
 
     def __init__(self) -> None:
         self.pages: dict[int, Page] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import BY_NUMBER, DEAD, Registers, Status, status
 from tdxfuzz.module.call import Call, LogicalProcessor
@@ -21,6 +21,7 @@ from tdxfuzz.module.td import Tdr, Tdvps
 from tdxfuzz.module.tdmr import Tdmr, TdmrInfo
 from tdxfuzz.module.variants import DEFAULT, Variant
 from tdxfuzz.module.watch import ModuleWatch
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.module.leaves.registry import Handler
@@ -46,6 +47,13 @@ class TdxModule:
         variant: what is otherwise than in 1.5.25.
         split_indices: which 4KB pages a 2MB page is split into; all 512, or a few.
     """
+
+    STATE: ClassVar = Declared(
+        shared="dead",
+        parts="keys memory pamt system td_build_count",
+        derived="watch",
+        fixed="all_packages hkid_mask platform sim split_indices variant",
+    )
 
     def __init__(
         self,

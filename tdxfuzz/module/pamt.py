@@ -7,7 +7,7 @@ Source: src/common/memory_handlers/pamt_manager.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G, SIZE_2M, SIZE_4K
 from tdxfuzz.module.errors import ModuleFatal
@@ -17,14 +17,18 @@ from tdxfuzz.module.pamt_entry import PT, Pamt1G, Pamt2M, PamtEntry, PamtPage
 from tdxfuzz.module.split import ALL_INDICES, Split
 from tdxfuzz.module.tdmr import Tdmr
 from tdxfuzz.module.variants import DEFAULT, Variant
-from tdxfuzz.sim import READ
+from tdxfuzz.sim import READ, Declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 __all__ = ["PT", "Block", "Pamt", "Pamt1G", "Pamt2M", "PamtEntry", "PamtPage", "Walk"]
+
+
+_UNUSED = (0, int(PT.NDA), 0, 0)
+"""The content of a 4KB entry of which nothing is known: it need not have been made yet."""
 
 
 class Walk:
@@ -75,6 +79,8 @@ class Block:
 
     __slots__ = ("base", "entries_2m", "entry_1g", "sim", "tdmr")
 
+    STATE: ClassVar = Declared(parts="entry_1g entries_2m", fixed="base sim tdmr")
+
     def __init__(self, sim: Simulator, tdmr: Tdmr, base: int) -> None:
         self.sim = sim
         self.tdmr = tdmr
@@ -119,6 +125,10 @@ class Pamt:
         "variant",
     )
 
+    STATE: ClassVar = Declared(
+        parts="blocks pages tdmrs _static", fixed="_backs dynamic memory sim split variant"
+    )
+
     def __init__(
         self,
         sim: Simulator,
@@ -142,6 +152,18 @@ class Pamt:
         }
         self.pages: dict[int, PamtPage] = {}
         self._static: dict[int, PamtEntry] = {}
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        return (
+            read(self.blocks),
+            read(self.tdmrs),
+            [(pfn, page.table(read)) for pfn, page in sorted(self.pages.items())],
+            [
+                (pfn, own)
+                for pfn, entry in sorted(self._static.items())
+                if (own := entry.in_key(read)) != _UNUSED
+            ],
+        )
 
     def block_of(self, hpa: int) -> Block | None:
         """pamt_get_block: None if no TDMR covers ``hpa`` or its 1GB is not initialised."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.lock import AtomicCount, HpLock
 from tdxfuzz.module.memory import Page
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 
 class PT(IntEnum):
@@ -41,6 +42,8 @@ class PamtEntry(HpLock):
 
     __slots__ = ("bepoch", "hpa", "owner", "pt")
 
+    STATE: ClassVar = Declared(shared="pt owner bepoch", derived="hpa")
+
     kind: ClassVar[str] = "PAMT_4K"
 
     def __init__(self, sim: Simulator, hpa: int, pt: int = PT.NDA, owner: int = 0) -> None:
@@ -58,6 +61,9 @@ class PamtEntry(HpLock):
     def owner_hpa(self) -> int:
         """The owner field read as a leaf's: the address of its TDR."""
         return self.owner << 12
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        return self.mode, int(self.pt), self.owner, self.bepoch
 
     def zero(self) -> None:
         """The bytes of the entry become zero."""
@@ -80,6 +86,8 @@ class Pamt2M(PamtEntry):
 
     __slots__ = ("backing", "page_count")
 
+    STATE: ClassVar = Declared(shared="backing", parts="page_count", fixed="hpa")
+
     kind: ClassVar[str] = "PAMT_2M"
 
     def __init__(self, sim: Simulator, hpa: int) -> None:
@@ -95,6 +103,10 @@ class Pamt2M(PamtEntry):
         self.backing = pages
         self.owner = pages[0].hpa >> 12 << 4 | self.owner & 0xF
         self.page_count.value = page_count
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        backing = [page.hpa for page in self.backing]
+        return self.mode, int(self.pt), self.owner, self.bepoch, self.page_count.value, *backing
 
     @property
     def is_node(self) -> bool:
@@ -113,6 +125,8 @@ class PamtPage(Page):
 
     __slots__ = ("entries", "fill_owner", "fill_pt", "first", "sim", "size")
 
+    STATE: ClassVar = Declared(shared="first fill_pt fill_owner", parts="entries", fixed="sim size")
+
     def __init__(self, sim: Simulator, hpa: int, size: int = 256) -> None:
         super().__init__(hpa)
         self.size = size
@@ -121,6 +135,20 @@ class PamtPage(Page):
         self.first = 0
         self.fill_pt: int = PT.NDA
         self.fill_owner = 0
+
+    def in_key(self, read: Contents) -> object:
+        """Its address: what it holds is a part of :class:`~tdxfuzz.module.pamt.Pamt`."""
+        return self.hpa
+
+    def table(self, read: Contents) -> tuple[object, ...]:
+        """What it holds: an entry that is as the page was filled need not have been made yet."""
+        pt, owner = self.fill_pt, self.fill_owner
+        changed = [
+            (index, entry.in_key(read))
+            for index, entry in sorted(self.entries.items())
+            if entry.word or entry.pt != pt or entry.owner != owner or entry.bepoch
+        ]
+        return self.owned, self.first, int(pt), owner, *changed
 
     def fill(self, first: int, pt: int, owner: int) -> None:
         """Write all entries (MOVDIR64B): for the pages from ``first`` on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi.address import SIZE_4K
 from tdxfuzz.module.codes import OPERAND_BUSY, OPERAND_BUSY_HOST_PRIORITY, SUCCESS
@@ -20,19 +20,21 @@ from tdxfuzz.module.sept_entry import (
     without_accept_count,
 )
 from tdxfuzz.module.sept_state import ENCODING_MASK, SeptState
-from tdxfuzz.sim import EVENT, READ, RMW, Cell
+from tdxfuzz.sim import EVENT, READ, RMW, Cell, Declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tdxfuzz.module.platform import Platform
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 
 class SeptEntry(Cell):
     """One S-EPT entry: 64 bits with a lock bit (TDEL) and a host-priority bit (TDHP)."""
 
     __slots__ = ("gpa", "level", "raw", "tdr")
+
+    STATE: ClassVar = Declared(shared="raw", fixed="gpa level tdr")
 
     def __init__(self, sim: Simulator, raw: int, tdr: int, gpa: int, level: int) -> None:
         super().__init__(sim)
@@ -116,11 +118,27 @@ class SeptPage(Page):
 
     __slots__ = ("entries", "fill", "stride")
 
+    STATE: ClassVar = Declared(shared="fill stride", parts="entries")
+
     def __init__(self, hpa: int, fill: int = INIT_VALUE, stride: int = 0) -> None:
         super().__init__(hpa)
         self.entries: dict[int, SeptEntry] = {}
         self.fill = fill
         self.stride = stride
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        """An entry that is as the page was filled need not have been made yet."""
+        fill, stride = self.fill, self.stride
+        return (
+            self.owned,
+            fill,
+            stride,
+            *[
+                (index, entry.raw)
+                for index, entry in sorted(self.entries.items())
+                if entry.raw != fill + index * stride
+            ],
+        )
 
     def raw(self, index: int) -> int:
         """The value of an entry. Not a step."""
@@ -141,6 +159,8 @@ class SecureEpt:
     """The S-EPT of one TD: its root, and how to find the pages below it."""
 
     __slots__ = ("_key_mask", "levels", "memory", "root", "sim", "tdr")
+
+    STATE: ClassVar = Declared(fixed="_key_mask levels memory root sim tdr")
 
     def __init__(
         self,
@@ -231,13 +251,19 @@ class SecureEpt:
 
     def touched(self) -> Iterator[SeptEntry]:
         """Every entry some call has looked at, FREE ones included. Not a step."""
-        pages = [self.root]
-        while pages:
-            for entry in pages.pop().entries.values():
-                yield entry
+        for page in self.pages():
+            yield from page.entries.values()
+
+    def pages(self) -> Iterator[SeptPage]:
+        """Its pages. Not a step."""
+        ahead = [self.root]
+        while ahead:
+            page = ahead.pop()
+            yield page
+            for entry in page.entries.values():
                 below = self.page_below(entry.raw)
                 if below is not None:
-                    pages.append(below)
+                    ahead.append(below)
 
     def _entry(self, page: SeptPage, gpa: int, level: int) -> SeptEntry:
         index = gpa >> 12 + 9 * level & 511

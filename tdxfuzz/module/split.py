@@ -7,11 +7,12 @@ source, and ask a hook where the source has a number that a what-if changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi.address import LEVEL_4K, SIZE_4K, index_in_2m
 from tdxfuzz.module.pamt_entry import PT, PamtPage
 from tdxfuzz.module.sept import SeptEntry, SeptPage
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -23,6 +24,8 @@ class Split:
     """The 4KB pages of a 2MB page, by their ``indices`` in it, ascending."""
 
     __slots__ = ("_whole", "indices")
+
+    STATE: ClassVar = Declared(fixed="_whole indices")
 
     def __init__(self, indices: Sequence[int] = ALL_INDICES) -> None:
         self.indices = indices

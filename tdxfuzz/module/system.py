@@ -6,12 +6,12 @@ Source: tdx_module_global_t and sysinit_state_e in src/common/data_structures/td
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.module.codes import SYS_BUSY, SYS_NOT_READY, SYS_SHUTDOWN
 from tdxfuzz.module.errors import Refused
 from tdxfuzz.module.lock import EXCLUSIVE, AtomicCount, SharexLock
-from tdxfuzz.sim import Variable
+from tdxfuzz.sim import Declared, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.module.call import Call, LogicalProcessor
@@ -71,6 +71,13 @@ class System:
         "num_lps",
         "pkg_config_bitmap",
         "state",
+    )
+
+    STATE: ClassVar = Declared(
+        shared="pkg_config_bitmap _init_lps",
+        parts="lock num_init_lps state",
+        derived="busy_lps",
+        fixed="num_lps _all_lps_init",
     )
 
     def __init__(

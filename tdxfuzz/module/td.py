@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.module.lock import AtomicCount, NamedHpLock, SharexLock
 from tdxfuzz.module.memory import Page
-from tdxfuzz.sim import BLIND, EVENT, READ, RMW, WRITE, NamedCell, Variable
+from tdxfuzz.sim import BLIND, EVENT, READ, RMW, WRITE, Declared, NamedCell, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.module.sept import SecureEpt
@@ -70,6 +70,8 @@ class TdEpoch(Variable[int]):
 
     __slots__ = ("refcount", "refcount_name")
 
+    STATE: ClassVar = Declared(shared="refcount", fixed="refcount_name")
+
     def __init__(self, sim: Simulator, tdr: int) -> None:
         super().__init__(sim, f"EPOCH[{tdr:#x}]", 0)
         self.refcount = [0, 0]
@@ -130,6 +132,14 @@ class Tdcs:
         "x2apic_ids",
     )
 
+    STATE: ClassVar = Declared(
+        shared="""
+            attributes build_in_progress gpaw l2_septs levels max_vcpus num_assoc_vcpus num_l2_vms
+            num_vcpus op_state sept virt_max_pa x2apic_ids
+        """,
+        parts="epoch_lock hp_lock_timeout op_state_lock secure_ept_lock td_epoch",
+    )
+
     def __init__(self, sim: Simulator, tdr: int) -> None:
         self.op_state = OpState.UNINITIALIZED
         self.op_state_lock = NamedHpLock(sim, f"OP_STATE[{tdr:#x}]")
@@ -179,6 +189,10 @@ class Tdr(Page):
         "tdcx",
     )
 
+    STATE: ClassVar = Declared(
+        shared="hkid lifecycle num_tdcx pkg_config_bitmap tdcx", parts="chldcnt tdcs"
+    )
+
     def __init__(self, sim: Simulator, hpa: int, hkid: int) -> None:
         super().__init__(hpa)
         self.hkid = hkid
@@ -219,6 +233,14 @@ class Tdvps(Page):
         "rip",
         "state",
         "vcpu_index",
+    )
+
+    STATE: ClassVar = Declared(
+        shared="""
+            assoc_lp epoch fault_gpas faults hp_busy_since last_exit last_exit_tsc num_pages rip
+            state vcpu_index
+        """,
+        parts="management",
     )
 
     def __init__(self, sim: Simulator, hpa: int) -> None:

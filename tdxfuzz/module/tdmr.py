@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_4K
 from tdxfuzz.module.lock import MutexLock
-from tdxfuzz.sim import EVENT, READ, RMW, WRITE, Cell
+from tdxfuzz.sim import EVENT, READ, RMW, WRITE, Cell, Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -34,6 +34,8 @@ class BitmapWord(Cell):
 
     __slots__ = ("first", "value")
 
+    STATE: ClassVar = Declared(shared="value", fixed="first")
+
     def __init__(self, sim: Simulator, first: int, value: int) -> None:
         super().__init__(sim)
         self.first = first
@@ -48,6 +50,8 @@ class Bitmap:
     """PAMT_PAGE_BITMAP: a bit is set for a page that backs PAMT, or is reserved."""
 
     __slots__ = ("_reserved", "sim", "words")
+
+    STATE: ClassVar = Declared(parts="words", fixed="_reserved sim")
 
     def __init__(self, sim: Simulator, reserved: Sequence[tuple[int, int]]) -> None:
         self.sim = sim
@@ -123,6 +127,10 @@ class Tdmr(Cell):
     """A TDMR at run time. As a cell it stands for ``last_initialized``."""
 
     __slots__ = ("base", "bitmap", "last_initialized", "lock", "reserved", "size")
+
+    STATE: ClassVar = Declared(
+        shared="last_initialized", parts="bitmap lock", fixed="base reserved size"
+    )
 
     def __init__(self, sim: Simulator, info: TdmrInfo, index: int) -> None:
         super().__init__(sim)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.watch import ModuleWatch
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -19,6 +20,8 @@ HOOKS = tuple(name for watch in WATCHES for name in vars(watch) if not name.star
 
 class Judge(HostWatch):
     """Calls, for each hook, those listeners that do something in it; costs nothing for others."""
+
+    STATE: ClassVar = Declared(fixed=" ".join(HOOKS))
 
     def __init__(self, listeners: Sequence[ModuleWatch | Host]) -> None:
         for hook, numbers in _plan(tuple(map(type, listeners))):

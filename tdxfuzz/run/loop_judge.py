@@ -12,12 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import ClassVar
 
 from tdxfuzz.check.base import Check
 from tdxfuzz.host.host import Host
 from tdxfuzz.run.observer import digest, is_under_test
 from tdxfuzz.run.shared_state import SharedState
-from tdxfuzz.sim import Cpu, Livelock, State, counters_of, site_of
+from tdxfuzz.sim import STATE_AND_MEMORY, Cpu, Declared, Livelock, State, counters_of, site_of
 
 ROUNDS = 3
 """Retry points that each CPU passes without progress before its loop is looked at."""
@@ -40,6 +41,8 @@ class LoopJudge:
         may_starve: a loop that is left if every CPU gets its turn is no livelock. It counts only
             once the run has gone on in a fair order.
     """
+
+    STATE: ClassVar = Declared(derived="_asked _last _seen", fixed="_checks _host _may_starve")
 
     def __init__(self, host: Host, checks: Sequence[Check], may_starve: bool) -> None:
         self._host = host
@@ -95,8 +98,8 @@ class LoopJudge:
                 place = site_of(frame), repr(counters)
             standing.append((cpu.id, cpu.state.value, place))
         state = SharedState(self._host)
-        remembered = state.remembered(), tuple(check.remembers() for check in self._checks)
-        return digest((tuple(standing), sim.current.id, state.everything(), remembered))
+        remembered = tuple(map(STATE_AND_MEMORY, self._checks))
+        return digest((tuple(standing), sim.current.id, state.everything(memory=True), remembered))
 
 
 def _frame_at_retry_point(cpu: Cpu, current: Cpu) -> FrameType | None:

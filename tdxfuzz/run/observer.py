@@ -10,6 +10,7 @@ from __future__ import annotations
 import marshal
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from types import CodeType
@@ -34,6 +35,12 @@ def digest(value: object) -> bytes:
 def digest_of(state: SharedState) -> bytes:
     """128 bits that stand for all shared state."""
     return digest(state.everything())
+
+
+@lru_cache(maxsize=1 << 16)
+def _number_of(name: str) -> int:
+    """A number that stands for the name of a cell."""
+    return int.from_bytes(digest(name)[:7])
 
 
 def is_under_test(code: CodeType) -> bool:
@@ -62,11 +69,13 @@ class Observer:
         """A CPU runs: it does not stand any more where it stopped."""
         self._parked.pop(cpu.id, None)
 
-    def performs(self, cpu: Cpu, cell: Cell, access: int, learns: bool = True) -> None:
-        """A CPU performs a step next; unless it ``learns`` by it, what it sees is of no use."""
+    def performs(self, cpu: Cpu, cell: Cell, access: int) -> None:
+        """A CPU performs a step next, and learns what it sees. That holds for pieces that no other
+        CPU touches, too: what is there may come from something that is forgotten by now.
+        """
         # At a retry point a CPU is to know what it knew when it entered the loop.
         if not isinstance(cell, RelaxPoint):
-            told = learnt(cell, access, self.state) if learns else 0
+            told = learnt(cell, access, self.state)
             self.local.learn(cpu.id, (self._number(cell), access, told))
 
     def stops(self, cpu: Cpu, why: Why) -> None:
@@ -99,8 +108,8 @@ class Observer:
             )
             for cpu in self._sim.cpus
         )
-        remembered = self.state.remembered(), self._remembers()
-        return digest((standing, current, self.state.everything(), remembered))
+        everything = self.state.everything(memory=True)
+        return digest((standing, current, everything, self._remembers()))
 
     def _place(self, cpu: Cpu) -> str:
         """Where a CPU stands: what it waits for, or what it is about to do."""
@@ -115,5 +124,5 @@ class Observer:
         known = self._numbers.get(id(cell))
         if known is None:
             # Holding the cell keeps its id from being given to another.
-            known = self._numbers[id(cell)] = cell, int.from_bytes(digest(cell.name)[:7])
+            known = self._numbers[id(cell)] = cell, _number_of(cell.name)
         return known[1]

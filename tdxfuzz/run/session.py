@@ -34,6 +34,7 @@ from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     MORE,
     NEVER,
+    STATE_AND_MEMORY,
     End,
     FairTurns,
     FollowSchedule,
@@ -158,8 +159,11 @@ class Session:
         self.host.module.watch = judge
 
     def remembered(self) -> tuple[object, ...]:
-        """What the checks remember of the way here, beside what the host keeps for them."""
-        return tuple(check.remembers() for check in self._checks)
+        """What the checks remember of the way here, beside what the host keeps for them. A run
+        with a finding is not looked at again at rest.
+        """
+        found = bool(self.findings) and not self._every_check
+        return found, *map(STATE_AND_MEMORY, self._checks)
 
     def keep(self) -> Session:
         """From now on each run begins with what the set-up has left.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.run.result import Contention
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Registers, Status
@@ -22,6 +23,8 @@ class Visits:
 
     __slots__ = ("cpus", "holders", "puts")
 
+    STATE: ClassVar = Declared(tally="cpus holders puts")
+
     def __init__(self, holders: int) -> None:
         self.holders = holders
         self.cpus = 0
@@ -34,6 +37,8 @@ class Tally(HostWatch):
     ``calls`` has the SEAMCALLs of the set-up too; ``visits`` is by the number of the range
     (HPA >> 21).
     """
+
+    STATE: ClassVar = Declared(tally="calls visits", fixed="_sim")
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim

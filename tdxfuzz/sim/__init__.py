@@ -8,8 +8,10 @@ can be replayed, searched and shrunk. Nothing in this package knows what TDX is.
 
 from tdxfuzz.sim.access import BLIND, EVENT, READ, RMW, SHARED, WRITE, access_name
 from tdxfuzz.sim.cell import Cell, NamedCell, Variable
+from tdxfuzz.sim.contents import GUARDED, STATE, STATE_AND_MEMORY, Contents, Numbers
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
+from tdxfuzz.sim.declared import Declared, roles_of
 from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import (
     CodePlace,
@@ -39,17 +41,22 @@ __all__ = [
     "BLIND",
     "EMPTY",
     "EVENT",
+    "GUARDED",
     "MORE",
     "MOST_ROUNDS",
     "NEVER",
     "READ",
     "RMW",
     "SHARED",
+    "STATE",
+    "STATE_AND_MEMORY",
     "WRITE",
     "Cell",
     "CodePlace",
+    "Contents",
     "Cpu",
     "Deadlock",
+    "Declared",
     "End",
     "FairLock",
     "FairRwLock",
@@ -63,6 +70,7 @@ __all__ = [
     "NamedCell",
     "Nondeterminism",
     "NotRewindableError",
+    "Numbers",
     "OutOfTime",
     "Outcome",
     "Policy",
@@ -84,6 +92,7 @@ __all__ = [
     "check_determinism",
     "counters_of",
     "default_choice",
+    "roles_of",
     "site_of",
     "time_limit",
     "watched",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from tdxfuzz.sim.access import READ, WRITE
+from tdxfuzz.sim.declared import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.simulator import Simulator
@@ -21,6 +22,8 @@ class Cell:
 
     __slots__ = ("sim",)
 
+    STATE: ClassVar = Declared(fixed="sim")
+
     def __init__(self, sim: Simulator) -> None:
         self.sim = sim
 
@@ -36,6 +39,8 @@ class NamedCell(Cell):
 
     __slots__ = ("_name",)
 
+    STATE: ClassVar = Declared(fixed="_name")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim)
         self._name = name
@@ -49,6 +54,8 @@ class Variable(NamedCell, Generic[T]):
     """A plain shared variable: loads and stores, each a step."""
 
     __slots__ = ("value",)
+
+    STATE: ClassVar = Declared(shared="value")
 
     def __init__(self, sim: Simulator, name: str, value: T) -> None:
         super().__init__(sim, name)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from tdxfuzz.sim.declared import Declared
 
 if TYPE_CHECKING:
     from greenlet import greenlet
+
+    from tdxfuzz.sim.contents import Contents
 
 
 class Named(Protocol):
@@ -49,9 +53,14 @@ class Cpu:
         "next_access",
         "next_cell",
         "on",
-        "started",
         "state",
         "waiting_for",
+    )
+
+    STATE: ClassVar = Declared(
+        shared="state waiting_for",
+        derived="at_retry_point greenlet irqs_off next_access next_cell",
+        fixed="id on",
     )
 
     def __init__(self, cpu_id: int) -> None:
@@ -59,7 +68,6 @@ class Cpu:
         self.at_retry_point = False
         self.irqs_off = 0
         self.state = State.RUNNABLE
-        self.started = False
         self.waiting_for: Blocker | None = None
         self.next_cell: Named | None = None
         self.next_access = 0
@@ -69,6 +77,10 @@ class Cpu:
     def runnable(self) -> bool:
         """Whether it could perform a step if it were chosen."""
         return self.state is State.RUNNABLE
+
+    def in_key(self, read: Contents) -> object:
+        """Its id: where the CPUs stand is told by whoever watches the run."""
+        return self.id
 
     def __repr__(self) -> str:
         return f"CPU {self.id}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.simulator import NEVER, DefaultOrder, default_choice
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class FollowSchedule(DefaultOrder):
     """
 
     __slots__ = ("_at", "_switches")
+
+    STATE: ClassVar = Declared(tally="applied preemptions", derived="_at", fixed="_switches")
 
     def __init__(self, schedule: Schedule) -> None:
         self._switches = schedule.switches

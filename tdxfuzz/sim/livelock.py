@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import StopRun
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Livelock(StopRun):
         self.loop = loop
 
 
+LoopJudge = Callable[[list[Cpu]], Livelock | None]
+"""Asked at a retry point of the current CPU when the given CPUs, all that can run, have gone round
+many times: the livelock, if they can do so for ever."""
+
+
 class Rounds:
     """How often each CPU has passed a retry point since anybody got on.
 
@@ -41,6 +47,8 @@ class Rounds:
     """
 
     __slots__ = ("_dirty", "_of", "most", "total")
+
+    STATE: ClassVar = Declared(memory="_dirty _of", tally="total", derived="most")
 
     def __init__(self, cpus: int) -> None:
         self._of = [0] * cpus

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sys
 from hashlib import blake2b
+from typing import ClassVar
 
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.retry_loop import IsOurs, counters_of, site_of
 
 Pairs = tuple[tuple[int, int], ...]
@@ -33,6 +35,8 @@ class LocalMemory:
     """
 
     __slots__ = ("_is_ours", "_marks", "_operations", "_retries", "known")
+
+    STATE: ClassVar = Declared(derived="_marks _operations _retries known", fixed="_is_ours")
 
     def __init__(self, cpus: int, is_ours: IsOurs = lambda code: False) -> None:
         self._is_ours = is_ours

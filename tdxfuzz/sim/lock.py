@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.sim.access import RMW
 from tdxfuzz.sim.cell import NamedCell
 from tdxfuzz.sim.cpu import State
 from tdxfuzz.sim.deadlock import Deadlock, find_cycle
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import HarnessError, StopRun
 
 if TYPE_CHECKING:
+    from tdxfuzz.sim.contents import Contents
     from tdxfuzz.sim.cpu import Cpu
     from tdxfuzz.sim.simulator import Simulator
 
@@ -26,6 +28,8 @@ class WaitLock(NamedCell):
     """What all waiting locks share: a name, a queue, and who stands in whose way."""
 
     __slots__ = ("queue",)
+
+    STATE: ClassVar = Declared(shared="queue")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
@@ -68,6 +72,8 @@ class FairLock(WaitLock):
     """An exclusive lock. Use as ``with lock:`` or acquire and release it."""
 
     __slots__ = ("owner",)
+
+    STATE: ClassVar = Declared(shared="owner")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
@@ -128,6 +134,8 @@ class FairRwLock(WaitLock):
 
     __slots__ = ("readers", "writer")
 
+    STATE: ClassVar = Declared(shared="readers writer")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.readers: list[Cpu] = []
@@ -138,6 +146,10 @@ class FairRwLock(WaitLock):
 
     def is_held_alone_by(self, cpu: Cpu) -> bool:
         return self.writer is cpu
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        """Who holds it and who waits. In which order readers came makes no difference."""
+        return read(self.writer), sorted(cpu.id for cpu in self.readers), read(self.queue)
 
     def read_acquire(self) -> None:
         """Take it shared. One step."""

@@ -3,7 +3,7 @@
 A world that has been set up once is run many times. To build it again costs more than most
 runs; to put back what a run changed costs a fraction of that, and leaves each object the one it
 was. Values (numbers, text, frozen attrs, enums, tuples of them) need no putting back; objects
-that a run made are simply forgotten.
+that a run made are simply forgotten. What a class has declared as fixed is not even looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from types import (
     ModuleType,
 )
 
+from tdxfuzz.sim.declared import roles_of
 from tdxfuzz.sim.schedule import Switch
 
 _VALUES = (int, str, bytes, float, type(None), type, GenericAlias, Enum, range, ModuleType)
@@ -125,7 +126,7 @@ class Rewind:
             self._remember_object(thing, shape, ahead)
 
     def _remember_object(self, thing: object, shape: Shape, ahead: list[object]) -> None:
-        slots, frozen = shape
+        slots, frozen, fixed = shape
         note, plain = self._slots.append, _plain
         for name, put in slots:
             value = getattr(thing, name, _UNSET)
@@ -141,7 +142,7 @@ class Rewind:
         if attributes is not None:
             if not frozen:
                 self._dicts.append((attributes, dict(attributes)))
-            ahead += _not_plain(attributes.values())
+            ahead += _not_plain([attributes[name] for name in attributes if name not in fixed])
 
 
 _plain: set[type] = set()
@@ -152,19 +153,21 @@ def _not_plain(things: Iterable[object]) -> list[object]:
     return [thing for thing in things if type(thing) not in _plain]
 
 
-Shape = tuple[tuple[tuple[str, Setter], ...], bool]
+Shape = tuple[tuple[tuple[str, Setter], ...], bool, frozenset[str]]
 
 _SHAPES: dict[type, Shape] = {}
 """Of the objects met by now that are none of the built-in kinds."""
 
 
 def _shape(kind: type) -> Shape:
-    """The slots of a class with what sets them, and whether its objects never change.
+    """The slots of a class with what sets them, whether its objects never change, and the
+    attributes that are fixed.
 
     Raises:
         NotRewindableError: it is written in C, and may keep something out of sight.
     """
     slots: list[tuple[str, Setter]] = []
+    fixed = frozenset([name for name, role in roles_of(kind).items() if role == "fixed"])
     for base in kind.__mro__[:-1]:
         if not base.__flags__ & MADE_IN_PYTHON:
             raise NotRewindableError(f"a {kind.__name__}")
@@ -174,9 +177,10 @@ def _shape(kind: type) -> Shape:
         for name in names:
             mangled = _mangled(base, name)
             # A compiled class lists what it inherits as well.
-            if name not in ("__dict__", "__weakref__") and mangled in members:
+            skipped = name in fixed or name in ("__dict__", "__weakref__")
+            if not skipped and mangled in members:
                 slots.append((mangled, members[mangled].__set__))
-    return tuple(slots), kind.__setattr__ is _REFUSES
+    return tuple(slots), kind.__setattr__ is _REFUSES, fixed
 
 
 def _mangled(kind: type, name: str) -> str:

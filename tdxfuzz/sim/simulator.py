@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import NoReturn, Protocol
+from typing import ClassVar, NoReturn, Protocol
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from tdxfuzz.sim.access import access_name
 from tdxfuzz.sim.cpu import Cpu, Named, State
 from tdxfuzz.sim.deadlock import hopeless
+from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.departure import note_departure
 from tdxfuzz.sim.errors import Hang, HarnessError, OutOfTime, StepBound, StopRun, StrayExitError
-from tdxfuzz.sim.livelock import Livelock, Rounds
+from tdxfuzz.sim.livelock import Livelock, LoopJudge, Rounds
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
@@ -33,10 +34,6 @@ NEVER = 1 << 62
 
 Beyond = Callable[["Simulator"], "Policy"]
 """What decides once the steps of a run are used up."""
-
-LoopJudge = Callable[[list[Cpu]], Livelock | None]
-"""Asked at a retry point of the current CPU when the given CPUs, all that can run, have gone round
-many times: the livelock, if they can do so for ever."""
 
 
 class Why(Enum):
@@ -85,6 +82,8 @@ class DefaultOrder:
 
     __slots__ = ("due",)
 
+    STATE: ClassVar = Declared(derived="due")
+
     def __init__(self) -> None:
         self.due = NEVER
 
@@ -103,21 +102,19 @@ class DefaultOrder:
 class Simulator:
     """CPUs, the step counter, and the one place where they alternate.
 
-    ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went
-    round in a retry loop. ``local`` is kept only by a search that remembers states.
-
-    A run that has used up its ``bound`` of steps is over, or goes on as ``beyond`` says, for
-    :data:`MORE` times as many. ``judges_loop``, if there is one, confirms that CPUs in retry loops
-    are in the same state again. ``expired`` tells that the time is over.
+    ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went round in
+    a retry loop; ``judges_loop``, if there is one, confirms that this can go on for ever. ``local``
+    is kept only by a search that remembers states. A run that has used up its ``bound`` of steps is
+    over, or goes on as ``beyond`` says, for :data:`MORE` times as many. ``expired``: the time is
+    over.
 
     ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
     otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts
-    switches away from a CPU that could have gone on.
+    switches away from a CPU that could have gone on. ``softirqs``, if there are any, come behind
+    the CPUs in ``cpus``, one for each of them.
 
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
-
-    ``softirqs``, if there are any, come behind the CPUs in ``cpus``, one for each of them.
 
     Args:
         cpus: number of CPUs.
@@ -128,32 +125,15 @@ class Simulator:
         softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
     """
 
-    __slots__ = (
-        "_hub",
-        "_stopped_by",
-        "beyond",
-        "bound",
-        "clock",
-        "cpus",
-        "current",
-        "due",
-        "expired",
-        "in_overtime",
-        "judges_loop",
-        "local",
-        "log",
-        "order",
-        "over",
-        "policy",
-        "preemptions",
-        "rounds",
-        "running",
-        "softirq_handler",
-        "softirqs",
-        "switches",
-        "trace",
-        "waits",
+    STATE: ClassVar = Declared(
+        parts="cpus rounds softirqs",
+        tally="clock order preemptions switches waits",
+        derived="_hub _stopped_by bound current due expired in_overtime judges_loop local log over "
+        "policy running trace",
+        fixed="beyond softirq_handler",
     )
+
+    __slots__ = tuple(STATE.roles)
 
     def __init__(
         self,
@@ -207,8 +187,7 @@ class Simulator:
             self.stop(OutOfTime())
         if not self.running:
             if self.clock >= max(self.bound, DEFAULT_BOUND):
-                steps = f"the set-up took more than {self.clock} steps"
-                self.stop(StepBound(steps, standing(self.cpus, self.current)))
+                self._cut("set-up", self.clock)
             return
         while True:
             if self.clock >= self.bound:
@@ -231,17 +210,16 @@ class Simulator:
             self.due = min(self.policy.due, self.bound)
 
     def _at_bound(self) -> None:
-        """All steps are used up.
-
-        Raises:
-            StepBound: the run goes on no more.
-        """
+        """All steps are used up: the run goes on beyond them, or is cut off."""
         if self.beyond is None or self.in_overtime:
-            steps = f"the run took more than {self.bound} steps"
-            self.stop(StepBound(steps, standing(self.cpus, self.current)))
+            self._cut("run", self.bound)
         self.policy = self.beyond(self)
         self.in_overtime = True
         self.bound *= 1 + MORE
+
+    def _cut(self, what: str, steps: int) -> NoReturn:
+        told = f"the {what} took more than {steps} steps"
+        self.stop(StepBound(told, standing(self.cpus, self.current)))
 
     def retry(self, cell: Named) -> None:
         """A retry point: one step on ``cell`` after which the others go first.

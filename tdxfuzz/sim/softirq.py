@@ -6,13 +6,18 @@ is the interrupt. Until it has ended, its CPU cannot go on, whatever it was doin
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tdxfuzz.sim.cpu import Cpu, State
+from tdxfuzz.sim.declared import Declared
 
 
 class Interrupt:
     """What an interrupted CPU waits for: the end of its softirq."""
 
     __slots__ = ("name", "softirq")
+
+    STATE: ClassVar = Declared(fixed="name softirq")
 
     def __init__(self, softirq: Softirq) -> None:
         self.name = f"softirq[{softirq.on}]"
@@ -30,6 +35,8 @@ class Softirq(Cpu):
     """
 
     __slots__ = ("active", "base", "interrupt")
+
+    STATE: ClassVar = Declared(shared="active", parts="interrupt", fixed="base")
 
     def __init__(self, softirq_id: int, base: Cpu) -> None:
         super().__init__(softirq_id)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from attrs import frozen
+
+from tdxfuzz.sim.declared import Declared
 
 Datum = int | str | bool | None
 
@@ -40,6 +43,8 @@ class Trace:
     """
 
     __slots__ = ("_where", "records")
+
+    STATE: ClassVar = Declared(tally="records", fixed="_where")
 
     def __init__(self, where: Callable[[str], str] | None = None) -> None:
         self.records: list[Record] = []

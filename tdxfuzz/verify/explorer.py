@@ -203,7 +203,7 @@ class Explorer:
         self._stepped |= 1 << cpu.id
         if self._sleep:
             self._listener.transition.add(piece, access)
-        self._observer.performs(cpu, cell, access, learns=piece in self._worklist.contended)
+        self._observer.performs(cpu, cell, access)
 
     def _end_transition(self) -> None:
         """A choice has been come to: who is still asleep here."""

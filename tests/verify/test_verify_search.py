@@ -43,8 +43,8 @@ def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
         ("zap-zap", "v6", (116, 197, 76, 11, 2)),
         ("zap-remap", "merged", (436, 645, 214, 22, 3)),
         ("convert-map", "v6", (117, 169, 75, 20, 2)),
-        ("map-zap", "v6", (177, 239, 86, 21, 2)),
-        ("map-zap", "merged", (357, 496, 161, 21, 2)),
+        ("map-zap", "v6", (181, 243, 86, 21, 2)),
+        ("map-zap", "merged", (363, 499, 161, 21, 2)),
         ("fault-fault", "merged", (1348, 2079, 633, 34, 2)),
         pytest.param("vcpu-map", "merged", (1046, 1727, 628, 37, 1), marks=slow),
         pytest.param("create-create", "merged", (99130, 136402, 16290, 96, 6), marks=slow),
@@ -61,12 +61,12 @@ def test_exact_counts_of_small_scenarios(
 def test_exact_counts_of_a_small_scenario_with_retry_loops() -> None:
     verified = verify(scenario("map-map", "hint"))
     assert verified.loop is LoopKind.STARVATION
-    assert counts(verified) == (1355, 2694, 1399, 42, 4)
+    assert counts(verified) == (3141, 6258, 3177, 60, 4)
 
 
 def test_exact_counts_of_a_small_scenario_where_nobody_sleeps() -> None:
     verified = verify(scenario("map-zap", "merged"), bounds=Bounds(sleep=False))
-    assert counts(verified) == (357, 714, 404, 21, 2)
+    assert counts(verified) == (363, 726, 410, 21, 2)
 
 
 def ending(case: Case) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from tdxfuzz.sim import READ, RMW, WRITE, NamedCell
+from tdxfuzz.sim import READ, RMW, WRITE, Declared, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -24,6 +24,8 @@ class AtomicT(NamedCell):
     """
 
     __slots__ = ("value",)
+
+    STATE: ClassVar = Declared(shared="value")
 
     BITS: ClassVar[int] = 32
 

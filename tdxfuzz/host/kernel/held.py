@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from tdxfuzz.host.kernel.hold import Context, Hold
 from tdxfuzz.host.watch import HostWatch
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 
 class Nesting(NamedTuple):
@@ -39,12 +40,22 @@ class HeldLocks:
 
     __slots__ = ("_sim", "contexts", "nested", "of", "watch")
 
+    STATE: ClassVar = Declared(memory="contexts nested", derived="of watch", fixed="_sim")
+
     def __init__(self, sim: Simulator, cpus: int, watch: HostWatch | None = None) -> None:
         self._sim = sim
         self.contexts: dict[tuple[Hold, Context], tuple[int, int]] = {}
         self.nested: dict[tuple[Hold, ...], tuple[int, int]] = {}
         self.of: list[list[Hold]] = [[] for _ in range(cpus)]
         self.watch = watch or HostWatch()
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        """Which ways there were; not when and by which CPU for the first time, which is only told
+        in messages.
+        """
+        ways = [tuple((hold.name, hold.exclusive) for hold in holds) for holds in self.nested]
+        contexts = [(hold.name, context.value) for hold, context in self.contexts]
+        return sorted(ways), sorted(contexts)
 
     def may_sleep(self) -> bool:
         """Whether the current CPU holds no spinning lock and runs no softirq.

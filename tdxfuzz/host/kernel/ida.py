@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tdxfuzz.sim import RMW, NamedCell
+from tdxfuzz.sim import RMW, Declared, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -14,6 +14,8 @@ class Ida(NamedCell):
     """Numbers from ``first`` to ``last``; the lowest free one goes first."""
 
     __slots__ = ("free_ids",)
+
+    STATE: ClassVar = Declared(shared="free_ids")
 
     def __init__(self, sim: Simulator, name: str, first: int, last: int) -> None:
         super().__init__(sim, name)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tdxfuzz.sim import FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim import Declared, FairLock, FairRwLock, WaitLock
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.held import HeldLocks
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 
 def _note(lock: WaitLock, what: str) -> None:
@@ -24,6 +24,8 @@ class _Exclusive(FairLock):
     """What spinlock and mutex share: a lock that is its own hold."""
 
     __slots__ = ("_held",)
+
+    STATE: ClassVar = Declared(fixed="_held")
 
     spins: ClassVar[bool]
     exclusive: ClassVar[bool] = True
@@ -67,6 +69,8 @@ class Spinlock(_Exclusive):
 
     __slots__ = ("irqsave",)
 
+    STATE: ClassVar = Declared(fixed="irqsave")
+
     spins = True
 
     def __init__(self, sim: Simulator, name: str, held: HeldLocks, irqsave: bool = False) -> None:
@@ -104,6 +108,8 @@ class ReadSide:
 
     __slots__ = ("lock", "name")
 
+    STATE: ClassVar = Declared(fixed="lock name")
+
     spins: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
 
@@ -120,6 +126,8 @@ class Rwlock(FairRwLock):
 
     __slots__ = ("_held", "_reading", "written")
 
+    STATE: ClassVar = Declared(memory="written", fixed="_held _reading")
+
     spins: ClassVar[bool] = True
     exclusive: ClassVar[bool] = True
 
@@ -128,6 +136,10 @@ class Rwlock(FairRwLock):
         self._held = held
         self._reading = ReadSide(self)
         self.written = False
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        holds = super().in_key(read)
+        return (*holds, self.written) if read.memory else holds
 
     @property
     def lock(self) -> WaitLock:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.host.kernel.errno import ENOMEM
-from tdxfuzz.sim import RMW, Cell, NamedCell
+from tdxfuzz.sim import RMW, Cell, Declared, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.held import HeldLocks
     from tdxfuzz.host.watch import HostWatch
     from tdxfuzz.module.memory import Memory
-    from tdxfuzz.sim import Simulator
+    from tdxfuzz.sim import Contents, Simulator
 
 GFP_KERNEL = "GFP_KERNEL"
 GFP_ATOMIC = "GFP_ATOMIC"
@@ -32,6 +32,8 @@ class PcpList(NamedCell):
     """
 
     __slots__ = ("free", "next", "start", "stride")
+
+    STATE: ClassVar = Declared(shared="free next", fixed="start stride")
 
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
@@ -78,6 +80,15 @@ class PageAllocator(Cell):
         "whole_ranges",
     )
 
+    STATE: ClassVar = Declared(
+        shared="allocated count whole_ranges",
+        parts="pcp",
+        memory="refused",
+        tally="drawn",
+        derived="watch",
+        fixed="_fresh _held armed failing memory ranges",
+    )
+
     def __init__(
         self,
         sim: Simulator,
@@ -106,6 +117,14 @@ class PageAllocator(Cell):
     @property
     def name(self) -> str:
         return "page allocator"
+
+    def in_key(self, read: Contents) -> tuple[object, ...]:
+        """How many allocations there were matters only where one of them is to fail, and of those
+        that failed only whether there were any.
+        """
+        count = self.count if self.failing else 0
+        lists = read(self.pcp), read(self.whole_ranges), read(self.allocated)
+        return *lists, count, self.refused > 0
 
     def arm(self) -> None:
         """The set-up is over: allocations may fail, and each CPU gets its share of the
@@ -212,6 +231,8 @@ class PageList(NamedCell):
 
     __slots__ = ("pages",)
 
+    STATE: ClassVar = Declared(shared="pages")
+
     def __init__(self, sim: Simulator, name: str) -> None:
         super().__init__(sim, name)
         self.pages: list[int] = []
@@ -234,6 +255,8 @@ class PageCache:
     """
 
     __slots__ = ("_sim", "allocator", "has_head", "pages", "what")
+
+    STATE: ClassVar = Declared(shared="has_head pages", fixed="_sim allocator what")
 
     def __init__(self, allocator: PageAllocator, what: str, has_head: bool = True) -> None:
         self._sim = allocator.sim

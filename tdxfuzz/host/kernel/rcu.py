@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tdxfuzz.sim import NamedCell
+from tdxfuzz.sim import Declared, NamedCell
 
 if TYPE_CHECKING:
     from tdxfuzz.sim import Simulator
@@ -17,6 +17,8 @@ class RcuQueue(NamedCell):
     """The callbacks of one CPU (``struct rcu_data``), the oldest first."""
 
     __slots__ = ("callbacks",)
+
+    STATE: ClassVar = Declared(shared="callbacks")
 
     def __init__(self, sim: Simulator, cpu: int) -> None:
         super().__init__(sim, f"rcu{cpu}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock
 from tdxfuzz.host.kernel.page import PageCache
-from tdxfuzz.sim import READ, RMW, WRITE, NamedCell, Variable
+from tdxfuzz.sim import READ, RMW, WRITE, Declared, NamedCell, Variable
 
 if TYPE_CHECKING:
     from tdxfuzz.host.tdx_core import TdxCore
@@ -34,6 +34,8 @@ class Spte(NamedCell):
     """
 
     __slots__ = ("pfn", "value")
+
+    STATE: ClassVar = Declared(shared="pfn value")
 
     NOT_PRESENT: ClassVar[int] = 0
     FROZEN: ClassVar[int] = 1
@@ -74,6 +76,10 @@ class Vcpu:
 
     __slots__ = ("cpu", "id", "mutex", "pamt_cache", "sept_cache", "tdcx_pages", "tdvpr_page")
 
+    STATE: ClassVar = Declared(
+        shared="cpu tdcx_pages tdvpr_page", parts="pamt_cache sept_cache", locks="mutex", fixed="id"
+    )
+
     def __init__(self, host: TdxCore, vm_id: int, vcpu_id: int) -> None:
         self.id = vcpu_id
         self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex", host.held_locks)
@@ -111,6 +117,13 @@ class Vm:
         "tdr_page",
         "users",
         "vcpus",
+    )
+
+    STATE: ClassVar = Declared(
+        shared="hkid shared_slots small_areas tdcs_pages tdr_page",
+        parts="split_pamt_cache split_sept_cache sptes state users vcpus",
+        locks="kvm_lock mmu_lock slots_lock split_lock",
+        fixed="id",
     )
 
     def __init__(self, host: TdxCore, vm_id: int) -> None:

@@ -12,7 +12,6 @@ Three questions of searches that remember states and leave orders out:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import singledispatch
 
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
@@ -86,15 +85,7 @@ def learnt(cell: Cell, access: int, contents: SharedState) -> object:
     """
     if access & BLIND or access & 3 == WRITE:
         return 0
-    kind = type(cell)
-    look = _looks.get(kind)
-    if look is None:
-        look = _looks[kind] = _look.dispatch(kind)
-    return look(cell, access, contents)
-
-
-_looks: dict[type, Callable[[Cell, int, SharedState], object]] = {}
-"""What :func:`_look` does for each kind of cell that was met: a search asks at each step."""
+    return _look(cell, access, contents)
 
 
 @singledispatch

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar
 
-from tdxfuzz.sim.cpu import State
+from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import StopRun
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from tdxfuzz.sim.cpu import Cpu
 
 MOST_ROUNDS = 50
 """Retry points that each runnable CPU passes, nobody getting on meanwhile, before a run counts as

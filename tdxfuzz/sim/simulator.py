@@ -32,9 +32,6 @@ EventLog = Callable[[str, str, str, bool], None]
 
 NEVER = 1 << 62
 
-Beyond = Callable[["Simulator"], "Policy"]
-"""What decides once the steps of a run are used up."""
-
 
 class Why(Enum):
     """Why somebody else has to be chosen."""
@@ -105,8 +102,7 @@ class Simulator:
     ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went round in
     a retry loop; ``judges_loop``, if there is one, confirms that this can go on for ever. ``local``
     is kept only by a search that remembers states. A run that has used up its ``bound`` of steps is
-    over, or goes on as ``beyond`` says, for :data:`MORE` times as many. ``expired``: the time is
-    over.
+    over, or goes on as ``beyond`` says, for :data:`MORE` times as many; ``expired``: so is the time.
 
     ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
     otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts
@@ -152,7 +148,7 @@ class Simulator:
         self.softirq_handler: Callable[[], None] | None = None
         self.policy: Policy = DefaultOrder() if policy is None else policy
         self.trace = trace
-        self.beyond: Beyond | None = None
+        self.beyond: Callable[[Simulator], Policy] | None = None
         self.bound = bound
         self.clock = 0
         self.due = max(bound, DEFAULT_BOUND)

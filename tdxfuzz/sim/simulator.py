@@ -102,7 +102,7 @@ class Simulator:
     ``waits`` counts how often a CPU had to wait for a lock, ``rounds`` how often one went round in
     a retry loop; ``judges_loop``, if there is one, confirms that this can go on for ever. ``local``
     is kept only by a search that remembers states. A run that has used up its ``bound`` of steps is
-    over, or goes on as ``beyond`` says, for :data:`MORE` times as many; ``expired``: so is the time.
+    over, or goes on as ``beyond`` says, for :data:`MORE` times as many; ``expired``: no time left.
 
     ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
     otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import cattrs
 from attrs import asdict, fields, frozen
 
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.host.design_file import DesignFileError, class_in, split
+from tdxfuzz.host.design_file import DesignFileError, class_in, digest, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import DesignFile
@@ -95,11 +94,12 @@ def load(subject: Subject) -> Design:
     if not subject.file:
         return None
     path, class_name = split(subject.argument)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != subject.sha256:
-        raise ChangedDesignError(
-            f"{subject.file} was changed after the campaign started; start another in a new folder"
-        )
     try:
+        if digest(path) != subject.sha256:
+            raise ChangedDesignError(
+                f"{subject.file} was changed after the campaign started; start another in a new "
+                "folder"
+            )
         return class_in(path, class_name)
     except DesignFileError as error:
         raise HarnessError(str(error)) from None

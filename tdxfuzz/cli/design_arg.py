@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from attrs import frozen
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.host.design_file import DesignFileError, class_in, split
+from tdxfuzz.host.design_file import DesignFileError, class_in, digest, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
@@ -34,7 +32,7 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
     Raises:
         UsageProblem: no such design, file or class, or the file raised.
     """
-    if ":" not in argument and not argument.endswith(".py"):
+    if ":" not in argument and not argument.endswith((".py", ".c")):
         known = (*DESIGNS, HOSTILE) if hostile else tuple(DESIGNS)
         if argument == HOSTILE and not hostile:
             raise UsageProblem(
@@ -48,10 +46,9 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
         design = class_in(path, class_name)
     except DesignFileError as error:
         raise UsageProblem(str(error), error.details) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Chosen(
         f"{path}:{design.__name__}",
         design.__name__,
         design,
-        DesignFile(path.name, design.__name__, digest),
+        DesignFile(path.name, design.__name__, digest(path)),
     )

@@ -16,7 +16,7 @@ for by page (``refcount``); setting a plain attribute later is a harness error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
@@ -113,6 +113,10 @@ class RefcountLayer:
     created (v3): a vCPU that goes without ever having been initialised has none."""
 
     message_id: ClassVar[str] = ""
+
+    in_c: ClassVar[bool] = False
+    """Its code is C, in which plain accesses can race."""
+
     """The mail that posted the design, if any."""
 
     _host: Machine
@@ -319,6 +323,18 @@ class RefcountLayer:
         self._host.warn(type(self).__name__, message)
 
     # The harness's side.
+
+    def state(self) -> int:
+        """A number for shared state that no cell holds."""
+        return 0
+
+    def order(self) -> int:
+        """A number for the order of accesses so far, as far as later ones can race with them."""
+        return 0
+
+    def contended(self) -> Iterable[str]:
+        """What CPUs were seen to share without a step; with more of it a search begins again."""
+        return ()
 
     def attach(self, host: Machine) -> None:
         """Called once by the harness: set up, then seal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import traceback
@@ -26,6 +27,8 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
     """
     if not path.is_file():
         raise DesignFileError(f"no design file '{path}'")
+    if path.suffix == ".c":
+        return _class_in_c(path)
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
@@ -43,6 +46,35 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         and issubclass(thing, RefcountLayer)
         and thing.__module__ == module.__name__
     }
+
+
+def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:
+    # Most commands need no compiler, nor what loads libraries.
+    from tdxfuzz.host.c.layer import BuildError, class_of
+
+    try:
+        layer = class_of(path)
+    except BuildError as error:
+        raise DesignFileError(str(error), error.details) from None
+    return {layer.__name__: layer}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of what a design file says; of C after preprocessing, the headers it brings included.
+
+    Raises:
+        DesignFileError: it is C that cannot be preprocessed.
+        OSError: it cannot be read.
+    """
+    if path.suffix != ".c":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    from tdxfuzz.host.c import build
+    from tdxfuzz.host.c.errors import BuildError
+
+    try:
+        return build.digest(path)
+    except BuildError as error:
+        raise DesignFileError(str(error), error.details) from None
 
 
 def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:

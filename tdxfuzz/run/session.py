@@ -10,11 +10,12 @@ from inspect import isfunction
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import Op
-from tdxfuzz.check import CAREFUL, CHECKS, HOSTILE_CHECKS
+from tdxfuzz.check import C_CHECKS, CAREFUL, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.in_flight import InFlight
 from tdxfuzz.host import operations
+from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
@@ -111,7 +112,7 @@ class Session:
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [
-            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful)
+            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful, layer_class)
         ]
         self._tally = Tally(self.sim)
         self.overhear()
@@ -188,7 +189,7 @@ class Session:
             try:
                 with self._blaming():
                     outcome = self.sim.run(bodies)
-            except DesignError:
+            except (DesignError, CodeError):
                 if not self.findings:
                     raise
                 outcome = Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
@@ -257,13 +258,17 @@ def checks_of(design: str) -> Mapping[str, type[Check]]:
     return HOSTILE_CHECKS if design == HOSTILE else CHECKS
 
 
-def _listening(case: Case, careful: bool) -> list[type[Check]]:
+def _listening(
+    case: Case, careful: bool, layer_class: type[RefcountLayer]
+) -> list[type[Check]]:
     """The checks that a case asks for.
 
     Raises:
         HarnessError: it asks for one that does not exist.
     """
     checks = checks_of(case.design)
+    if layer_class.in_c:
+        checks = {**checks, **C_CHECKS}
     if careful:
         checks = {**checks, **CAREFUL}
     for name in case.checks:

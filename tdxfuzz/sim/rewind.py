@@ -3,7 +3,8 @@
 A world that has been set up once is run many times. To build it again costs more than most
 runs; to put back what a run changed costs a fraction of that, and leaves each object the one it
 was. Values (numbers, text, frozen attrs, enums, tuples of them) need no putting back; objects
-that a run made are simply forgotten.
+that a run made are simply forgotten. An object that stands for something out of sight has a method
+``__rewind__``: it gives the function that puts that back.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Rewind:
         self._slots: list[tuple[Setter, object, object]] = []
         self._unset: list[tuple[object, str]] = []
         self._closures: list[tuple[CellType, object]] = []
+        self._hooks: list[Callable[[], None]] = []
         seen: dict[int, object] = {}
         ahead: list[object] = list(roots)
         while ahead:
@@ -94,6 +96,8 @@ class Rewind:
                 delattr(thing, name)
         for cell, value in self._closures:
             cell.cell_contents = value
+        for put_back in self._hooks:
+            put_back()
 
     def _remember(self, thing: object, ahead: list[object]) -> None:
         """Note how one thing is; what can be reached from it is yet to be noted."""
@@ -126,6 +130,8 @@ class Rewind:
 
     def _remember_object(self, thing: object, shape: Shape, ahead: list[object]) -> None:
         slots, frozen = shape
+        if hasattr(thing, "__rewind__"):
+            self._hooks.append(thing.__rewind__())
         note, plain = self._slots.append, _plain
         for name, put in slots:
             value = getattr(thing, name, _UNSET)

@@ -1,0 +1,144 @@
+"""The user's compiler: which one, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from attrs import frozen
+
+from tdxfuzz.host.c.errors import BuildError
+
+FLAGS = "TDXFUZZ_CFLAGS"
+"""The environment variable with flags for layers: ``-I``, ``-D`` and the like."""
+
+HERE = Path(__file__).parent
+INCLUDE = HERE / "include"
+
+
+@frozen
+class Compiler:
+    """A command with its first arguments; ``version`` is what it says of itself."""
+
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def is_clang(self) -> bool:
+        """Whether it takes clang's options."""
+        return "clang" in self.version
+
+    def parameter(self, name: str) -> tuple[str, ...]:
+        """An option of the thread sanitizer."""
+        return ("-mllvm", f"-{name}") if self.is_clang else ("--param", name)
+
+    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Call it, with messages in English."""
+        return subprocess.run(
+            [*self.command, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
+
+    def must(self, arguments: Sequence[str]) -> str:
+        """Call it; what it prints.
+
+        Raises:
+            BuildError: it fails.
+        """
+        done = self.run(arguments)
+        if done.returncode:
+            raise BuildError(_problem(done.stderr), done.stderr)
+        return done.stdout
+
+
+def compiler() -> Compiler:
+    """The compiler that CC names, else gcc, else clang.
+
+    Raises:
+        BuildError: there is none.
+    """
+    return _compiler(os.environ.get("CC", ""), os.environ.get("PATH", ""))
+
+
+@cache
+def _compiler(named: str, path: str) -> Compiler:
+    for command in [shlex.split(named)] if named else [["gcc"], ["clang"]]:
+        if shutil.which(command[0], path=path) is None:
+            continue
+        done = subprocess.run(
+            [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
+        )
+        if not done.returncode:
+            return Compiler(tuple(command), done.stdout)
+    if named:
+        raise BuildError(f"a layer in C needs a compiler, and CC={named} is none that runs")
+    raise BuildError(
+        "a layer in C needs a compiler; install gcc or clang (Debian, Ubuntu: apt install gcc; "
+        "Fedora: dnf install gcc), or name one with CC"
+    )
+
+
+def user_flags() -> list[str]:
+    """What the user wants to be passed on."""
+    return shlex.split(os.environ.get(FLAGS, ""))
+
+
+_ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>.*)$", re.M)
+_LINK = re.compile(
+    r"(?:(?P<file>[^\s:]+):(?P<line>\d+)|[^\n]*): undefined reference to [`'](?P<name>\w+)'"
+)
+_FROM = re.compile(r"(?:In file included from|\s+from) (?P<file>[^\s:]+):(?P<line>\d+)")
+_NO_FUNCTION = re.compile(
+    r"(?:implicit declaration of function|call to undeclared function) ['\u2018](\w+)['\u2019]"
+)
+_NO_NAME = re.compile(
+    r"(?:['\u2018](\w+)['\u2019] undeclared|use of undeclared identifier '(\w+)'"
+    r"|unknown type name ['\u2018](\w+)['\u2019])"
+)
+_NO_HEADER = re.compile(r"['\u2018]?(\S+\.h)['\u2019]?(?:: No such file| file not found)")
+
+HOW = "add it with --shim DIR (a folder of your own headers) or -I DIR, or define it in the file"
+
+
+def _problem(said: str) -> str:
+    """The first error as one line: place, and what to do about it."""
+    found = _ERROR.search(said)
+    if found is None:
+        linked = _LINK.search(said)
+        if linked is None:
+            return next((line for line in said.splitlines() if line.strip()), "the compiler failed")
+        where = _place(linked["file"], linked["line"]) if linked["file"] else "link"
+        return f"{where}: {linked['name']} is not in tdxfuzz's kernel headers; {HOW}"
+    file, line, what = found["file"], found["line"], found["what"]
+    if Path(file).is_relative_to(INCLUDE):
+        before = [each for each in _FROM.finditer(said, 0, found.start())]
+        users = [each for each in before if not Path(each["file"]).is_relative_to(INCLUDE)]
+        if users:
+            file, line = users[-1]["file"], users[-1]["line"]
+    where = _place(file, line)
+    for pattern, kind in ((_NO_FUNCTION, "()"), (_NO_NAME, ""), (_NO_HEADER, "")):
+        missing = pattern.search(what)
+        if missing is not None:
+            name = next(filter(None, missing.groups()))
+            return f"{where}: {name}{kind} is not in tdxfuzz's kernel headers; {HOW}"
+    return f"{where}: {what}"
+
+
+def _place(file: str, line: str) -> str:
+    """A place as people read it: the file as they would name it."""
+    path = Path(file)
+    try:
+        path = path.relative_to(Path.cwd())
+    except ValueError:
+        path = Path(path.name)
+    return f"{path}:{line}"

@@ -1,0 +1,166 @@
+"""A layer's file as it is loaded: its functions and data by name, and what its glue says."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from bisect import bisect_right
+from functools import cache
+from pathlib import Path
+
+from tdxfuzz.case.names import TDMR_BASE, name_of_page
+from tdxfuzz.host.c import build, elf
+from tdxfuzz.host.c.compiler import INCLUDE
+from tdxfuzz.host.c.errors import BuildError
+from tdxfuzz.host.c.machine import machine
+
+ARENA = 0x5D0000000000
+ARENA_END = ARENA + (64 << 20)
+MEM_MAP = ARENA + 0x100000
+DIRECT_MAP = ARENA + 0x1000000
+HEAP = ARENA + (32 << 20)
+STACKS = 0x5C0000000000
+STACK_SPACING = 16 << 20
+STRUCT_PAGE = 64
+PAGES = 4096
+
+
+class Glue(ctypes.Structure):
+    """``struct tdx_layer`` of include/tdxfuzz/layer.h; functions and locks by address."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in (
+            "init", "get", "get_page", "put", "put_page", "put_hint", "refcount", "demote_lock",
+            "topup",
+        )),
+        *((name, ctypes.c_char_p) for name in (
+            "tolerates", "kvm_repeats", "declared_leaks", "may_starve",
+        )),
+        ("cache_pages", ctypes.c_int),
+        ("initial_refcount", ctypes.c_int),
+        *((name, ctypes.c_bool) for name in (
+            "split_cache_per_vm", "frees_sept_from_rcu", "cache_made_by_vcpu_init",
+            "retries_missing",
+        )),
+    )
+
+
+class Image:
+    """A file, built and loaded. ``number`` is the runtime's for it, ``glue`` what TDX_LAYER says.
+
+    Raises:
+        BuildError: it does not compile, or has no TDX_LAYER with get and put.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        runtime = machine()
+        self.library = build.layer(path)
+        loaded = ctypes.PyDLL(str(self.library))
+        parts = elf.read(self.library)
+        glue = next((each for each in parts.symbols if each.name == "tdx_layer_glue"), None)
+        if glue is None:
+            raise BuildError(
+                f"{path}: there is no TDX_LAYER(.get = …, .put = …) in it; see docs/c-code.md"
+            )
+        self.glue = Glue.in_dll(loaded, "tdx_layer_glue")
+        self.base = ctypes.addressof(self.glue) - glue.address
+        self._symbols = sorted(parts.symbols, key=lambda symbol: symbol.address)
+        self._starts = [symbol.address for symbol in self._symbols]
+        low, high = parts.data
+        self.number = runtime.adopt(
+            self.base, self.base + parts.end, self.base + low, max(high - low, 0)
+        )
+        if self.number < 0:
+            raise BuildError(f"{path}: more C files are loaded than one process can hold")
+        for names in (("get", "get_page"), ("put", "put_page", "put_hint")):
+            given = [name for name in names if getattr(self.glue, name)]
+            if len(given) != 1:
+                wanted = " or ".join(f".{name}" for name in names)
+                raise BuildError(f"{path}: TDX_LAYER needs {wanted}, and only one of them")
+        self._names: dict[int, str] = {}
+        self._places: dict[int, str] = {}
+
+    def text(self, name: str) -> str:
+        """A string of the glue; empty if it is not given."""
+        value: bytes | None = getattr(self.glue, name)
+        return "" if value is None else value.decode(errors="replace")
+
+    def name(self, address: int) -> str:
+        """What a place in memory is called, the same in every process."""
+        known = self._names.get(address)
+        if known is None:
+            known = self._names[address] = self._name(address)
+        return known
+
+    def _name(self, address: int) -> str:
+        symbol = self._symbol(address)
+        if symbol is not None:
+            return _with_offset(symbol.name, address - self.base - symbol.address)
+        if MEM_MAP <= address < MEM_MAP + PAGES * STRUCT_PAGE:
+            pfn, offset = divmod(address - MEM_MAP, STRUCT_PAGE)
+            return _with_offset(f"struct page {name_of_page(TDMR_BASE + (pfn << 12))}", offset)
+        if DIRECT_MAP <= address < DIRECT_MAP + (PAGES << 12):
+            pfn, offset = divmod(address - DIRECT_MAP, 4096)
+            return _with_offset(f"page {name_of_page(TDMR_BASE + (pfn << 12))}", offset)
+        if HEAP <= address < ARENA_END:
+            return f"heap+{address - HEAP:#x}"
+        if ARENA <= address < HEAP:
+            return f"cache+{address - ARENA:#x}"
+        context, offset = divmod(address - STACKS, STACK_SPACING)
+        if 0 <= context < LAST_CONTEXT:
+            return f"stack{context}-{STACK_SPACING - offset:#x}"
+        return "NULL" if not address else f"address {address:#x}"
+
+    def function(self, address: int) -> str:
+        """The name of a function."""
+        symbol = self._symbol(address)
+        return f"{address:#x}" if symbol is None else symbol.name
+
+    def _symbol(self, address: int) -> elf.Symbol | None:
+        offset = address - self.base
+        i = bisect_right(self._starts, offset) - 1
+        if i < 0 or offset >= self._symbols[i].address + max(self._symbols[i].size, 1):
+            return None
+        return self._symbols[i]
+
+    def where(self, pc: int) -> str:
+        """The file and line of the code before a return address, as ``file.c:12``."""
+        known = self._places.get(pc)
+        if known is None:
+            known = self._places[pc] = self._where(pc - 1 - self.base)
+        return known
+
+    def _where(self, offset: int) -> str:
+        reader = shutil.which("addr2line") or shutil.which("llvm-symbolizer")
+        if reader is not None:
+            style = ["--output-style=GNU"] if "symbolizer" in reader else []
+            done = subprocess.run(
+                [reader, *style, "-i", "-e", str(self.library), hex(offset)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for line in done.stdout.splitlines():
+                file, _, number = line.partition(" ")[0].rpartition(":")
+                if file and number.isdigit() and not Path(file).is_relative_to(INCLUDE):
+                    return f"{Path(file).name}:{number}"
+        return f"{self.path.name} ({self.function(offset + self.base)})"
+
+
+LAST_CONTEXT = 17
+
+
+def _with_offset(name: str, offset: int) -> str:
+    return f"{name}+{offset}" if offset else name
+
+
+@cache
+def _image(path: Path, built: Path) -> Image:
+    return Image(path)
+
+
+def image_of(path: Path) -> Image:
+    """A file's image, loaded once. Errors are those of Image."""
+    return _image(path.absolute(), build.layer(path))

@@ -1,0 +1,88 @@
+"""Whose memory the runtime holds: each run's own, put back and exchanged as a whole."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import ClassVar
+
+from tdxfuzz.host.c.cells import CountInC, MemoryCell
+from tdxfuzz.host.c.image import Image
+from tdxfuzz.host.c.machine import machine
+from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
+from tdxfuzz.sim import HarnessError
+
+
+class CMemory:
+    """What one host knows of its C memory: cells, counts and locks by address.
+
+    ``taken`` says where each lock that is held was taken, ``nests`` how often each CPU has
+    forbidden itself to sleep, and why; ``told`` which races were. ``running`` is set once the
+    programs run. The bytes themselves are in the runtime while this memory is ``current``, else in
+    ``_saved``; one that is put back before each run need not be saved.
+    """
+
+    __slots__ = (
+        "_is_put_back",
+        "_saved",
+        "cells",
+        "counts",
+        "locks",
+        "nests",
+        "number",
+        "running",
+        "taken",
+        "told",
+    )
+
+    current: ClassVar[CMemory | None] = None
+
+    def __init__(self, image: Image) -> None:
+        self.number = image.number
+        self.cells: dict[int, MemoryCell | CountInC] = {}
+        self.counts: dict[int, CountInC] = {}
+        self.locks: dict[int, Spinlock | Mutex | Rwlock] = {}
+        self.nests: dict[int, list[str]] = {}
+        self.running = False
+        self.taken: dict[tuple[int, int], int] = {}
+        self.told: set[tuple[int, int]] = set()
+        self._saved: bytes | None = None
+        self._is_put_back = False
+        self._displace()
+        machine().reset(self.number)
+
+    def enter(self) -> None:
+        """Make the runtime hold this memory."""
+        if CMemory.current is self:
+            return
+        if self._saved is None:
+            raise HarnessError("a run in C goes on after another one has begun")
+        self._displace()
+        machine().load(self.number, self._saved, len(self._saved))
+        self._saved = None
+
+    def _displace(self) -> None:
+        """Save what the runtime holds for whoever it belongs to: it will be ours."""
+        before = CMemory.current
+        if before is not None and not before._is_put_back:
+            before._saved = _bytes()
+        CMemory.current = self
+
+    def __rewind__(self) -> Callable[[], None]:
+        """The way back to what the memory holds now."""
+        self.enter()
+        kept = _bytes()
+        self._is_put_back = True
+
+        def put_back() -> None:
+            self._displace()
+            machine().load(self.number, kept, len(kept))
+
+        return put_back
+
+
+def _bytes() -> bytes:
+    size = machine().save(None)
+    room = ctypes.create_string_buffer(size)
+    machine().save(ctypes.addressof(room))
+    return room.raw

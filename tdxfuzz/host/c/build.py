@@ -87,8 +87,9 @@ def layer(path: Path) -> Path:
     if not built.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             assembly, linked = Path(folder) / "layer.s", Path(folder) / "layer.so"
-            cc.must([*flags, "-S", str(path.absolute()), "-o", str(assembly)])
+            cc.must([*flags, f"-fmacro-prefix-map={path.absolute().parent}/=", "-S", str(path.absolute()), "-o", str(assembly)])
             _refuse_assembly(assembly, path)
+            _stop_empty_loops(assembly)
             wrap = [f"-Wl,--wrap={name}" for name in WRAPPED]
             link = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-z,now", "-Wl,-z,nodelete", *wrap]
             cc.must([*link, str(assembly), str(under), "-o", str(linked)])
@@ -174,6 +175,16 @@ def _refuse_assembly(assembly: Path, path: Path) -> None:
                 f"{path.name}:{line}: inline assembly ({stripped}): what it does to memory is not "
                 "seen; use the kernel's functions of tdxfuzz's headers in its place"
             )
+
+
+_SELF = re.compile(r"^(\.\w+):(?:\s*(?:\.loc[^\n]*|\.cfi[^\n]*|#[^\n]*)?\n)+\s*jmp\s+\1[ \t]*$", re.M)
+
+
+def _stop_empty_loops(assembly: Path) -> None:
+    """A loop with nothing in it is told of at once: no code in it could count its rounds."""
+    text = assembly.read_text(errors="surrogateescape")
+    text = _SELF.sub(lambda loop: loop[0].rpartition("jmp")[0] + "int3", text)
+    assembly.write_text(text, errors="surrogateescape")
 
 
 def _key(*parts: object) -> str:

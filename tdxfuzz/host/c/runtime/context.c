@@ -143,8 +143,11 @@ void __sanitizer_cov_trace_pc(void)
 		request(HANG, 0, 0, 0, 0, HERE);
 }
 
-static struct sigaction before[4];
-static const int signals[4] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+#define SIGNALS 5
+static struct sigaction before[SIGNALS];
+static const int signals[SIGNALS] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+
+static int is_code(u64 pc);
 
 /* Go on in Python as if the context had made a request, on a stack that is not used up. */
 static void on_signal(int signal, siginfo_t *info, void *uc)
@@ -154,18 +157,21 @@ static void on_signal(int signal, siginfo_t *info, void *uc)
 	u64 pc = (u64)regs[REG_RIP];
 
 	if (!in_c) {	/* not ours: whoever was there before is asked when it happens once more */
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < SIGNALS; i++)
 			if (signals[i] == signal)
 				sigaction(signal, &before[i], NULL);
 		return;
 	}
-	if (pc < 4096)	/* a call of NULL: the caller tells more */
-		pc = *(u64 *)regs[REG_RSP];
+	/* Elsewhere, as in a call of NULL, or when the stack is used up: a caller tells more. */
+	for (u64 *sp = (u64 *)regs[REG_RSP]; !is_code(pc) && stack_of(sp) == S.context; sp++)
+		if ((char *)sp >= top_of((int)S.context) - STACK_SIZE)
+			pc = *sp - 1;
 	S.arg[0] = (s64)(uintptr_t)info->si_addr;
 	S.arg[1] = signal;
 	S.arg[2] = stack_of(info->si_addr);
-	S.pc = (s64)pc + 1;
-	S.result = CRASH;
+	/* What the build puts in the place of a loop that has nothing in it is a trap. */
+	S.pc = (s64)(signal == SIGTRAP ? pc : pc + 1);
+	S.result = signal == SIGTRAP ? HANG : CRASH;
 	regs[REG_RIP] = (greg_t)(uintptr_t)tdxc_switch;
 	regs[REG_RDI] = (greg_t)(uintptr_t)&stack_pointer[S.context];
 	regs[REG_RSI] = (greg_t)(uintptr_t)python;
@@ -181,7 +187,7 @@ static void listen(void)
 	stack_t alternative = { .ss_sp = room, .ss_size = sizeof(room) };
 
 	sigaltstack(&alternative, NULL);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < SIGNALS; i++) {
 		sigaction(signals[i], NULL, &now);
 		if (now.sa_sigaction != on_signal) {
 			before[i] = now;

@@ -47,7 +47,10 @@ int tdxc_cpu(void) { return (int)S.thread; }
 
 /* ---- memory ---- */
 
+#define NOT_ON_A_LIST { (struct list *)0x100, (struct list *)0x122 }	/* as list_del() leaves it */
+
 static inline u64 page_at(u64 pfn) { return TDXC_MEM_MAP + (pfn - TDXC_FIRST_PFN) * STRUCT_PAGE; }
+static inline struct list *lru_of(u64 pfn) { return (struct list *)(page_at(pfn) + LRU); }
 static inline u64 bytes_at(u64 pfn) { return TDXC_DIRECT_MAP + (pfn - TDXC_FIRST_PFN) * PAGE; }
 #define PAGE_TOKEN(pfn) ((pfn) << 12 | 8)
 
@@ -59,6 +62,7 @@ static void own_page(u64 pfn, int yes)
 	forget_words(page_at(pfn), STRUCT_PAGE);
 	mark((void *)page_at(pfn), STRUCT_PAGE);
 	memset((void *)page_at(pfn), 0, STRUCT_PAGE);
+	*lru_of(pfn) = (struct list)NOT_ON_A_LIST;
 	if (arena.dirty[(bytes_at(pfn) - TDXC_ARENA) / PAGE]) {
 		forget_words(bytes_at(pfn), PAGE);
 		memset((void *)bytes_at(pfn), 0, PAGE);
@@ -183,10 +187,15 @@ void tdxc_bug(const char *what, const char *file, int line)
 /* Python wants to hear of each change of an atomic_t. */
 int tdxc_count(u64 at)
 {
+	u64 i;
+
 	if (META->counters == COUNTERS || touching_is_wrong(at, 4))
 		return 0;
 	mark(META, sizeof(*META));
-	META->counter[META->counters++] = at;
+	/* In order: which was asked for first is no part of a state. */
+	for (i = META->counters++; i && META->counter[i - 1] > at; i--)
+		META->counter[i] = META->counter[i - 1];
+	META->counter[i] = at;
 	return 1;
 }
 
@@ -197,8 +206,6 @@ void tdxc_poke(int *at, int value)
 	mark(at, sizeof(*at));
 	*at = value;
 }
-
-static struct list *lru_of(u64 pfn) { return (struct list *)(page_at(pfn) + LRU); }
 
 u64 tdxc_fill_cache(int context, const u64 *pfns, int count)
 {

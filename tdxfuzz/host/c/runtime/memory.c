@@ -45,6 +45,11 @@ static inline u64 plain(u64 value)
 	return value;
 }
 
+static int is_code(u64 pc)
+{
+	return pc - image->low < image->high - image->low;
+}
+
 static struct region *region_of(const void *at)
 {
 	if ((u64)at - TDXC_ARENA < ARENA_SIZE + RULES_SIZE)

@@ -21,19 +21,20 @@ static inline void observe(u64 value)
 		S.seen[S.context] = mix(S.seen[S.context], plain(value));
 }
 
-static const char *touching_is_wrong(u64 at, u64 size)
+static int touching_is_wrong(u64 at, u64 size, const void *pc)
 {
 	int stack = stack_of((void *)at);
 
 	if (at - TDXC_ARENA < ARENA_SIZE)
-		return may_touch(at, size) ? NULL : "arena";
+		return !may_touch(at, size);
 	if (at - image->low < image->high - image->low)
-		return NULL;
-	if (stack < 0)
-		return "foreign";
+		return 0;
 	if (stack == S.context)
-		return NULL;
-	return active[stack] && at >= (u64)stack_pointer[stack] ? NULL : "stack";
+		return 0;
+	if (stack < 0 || !active[stack] || at < (u64)stack_pointer[stack])
+		return 1;
+	lend(at, size, pc);
+	return 0;
 }
 
 /* A counter was written, by an access of which only the beginning is told: look later. */
@@ -77,7 +78,7 @@ static void access_bytes(void *where, u64 size, int writes, int marked, const vo
 
 	if (counted)
 		tell_of_counted();
-	if (touching_is_wrong(at, size))
+	if (touching_is_wrong(at, size, pc))
 		request(BAD_ACCESS, at, size, (u64)writes, 0, pc);
 	if (marked && is_own_cache(at))
 		marked = 0;	/* the call has it for itself, by way of its caller's locks */
@@ -176,7 +177,7 @@ static void begin_atomic(void *at, u32 size, int access, int order, const void *
 {
 	if (counted)
 		tell_of_counted();
-	if (touching_is_wrong((u64)at, size) || (u64)at % size)
+	if (touching_is_wrong((u64)at, size, pc) || (u64)at % size)
 		request(BAD_ACCESS, (u64)at, size, access != READ, 0, pc);
 	step(at, access, pc);
 	ordered((u64)at, access, order);

@@ -65,6 +65,7 @@ static s64 request(int what, u64 a, u64 b, u64 c, u64 d, const void *pc)
 	return S.result;
 }
 
+static void take_back(int context);
 static void release_tokens(void);
 static void acquire_tokens(void);
 
@@ -78,6 +79,7 @@ static void begin(void)
 	me = (int)S.context;
 	tell_of_counted();
 	release_tokens();
+	take_back(me);
 	active[me] = 0;
 	request(DONE, (u64)result, 0, 0, 0, NULL);
 	__builtin_trap();

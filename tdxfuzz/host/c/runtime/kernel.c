@@ -189,7 +189,7 @@ int tdxc_count(u64 at)
 {
 	u64 i;
 
-	if (META->counters == COUNTERS || touching_is_wrong(at, 4))
+	if (META->counters == COUNTERS || touching_is_wrong(at, 4, NULL))
 		return 0;
 	mark(META, sizeof(*META));
 	/* In order: which was asked for first is no part of a state. */

@@ -268,10 +268,46 @@ static u64 hash_of(const struct region *r, u64 tag)
 	return sum;
 }
 
+/*
+ * What a stack holds follows from what its context has seen, but for words that others have touched:
+ * these are part of the shared state until the call has returned.
+ */
+#define LENT 256
+static u64 lent[LENT];
+static u32 lents;
+
+static void lend(u64 at, u64 size, const void *pc)
+{
+	for (u64 word = at & ~7ull; word < at + size; word += 8) {
+		u32 k = 0;
+
+		while (k < lents && lent[k] != word)
+			k++;
+		if (k == LENT)
+			request(TOO_MUCH, 0, 0, 0, 0, pc);
+		lent[k] = word;
+		lents += k == lents;
+	}
+}
+
+static void take_back(int context)
+{
+	u32 kept = 0;
+
+	for (u32 k = 0; k < lents; k++)
+		if (stack_of((void *)lent[k]) != context)
+			lent[kept++] = lent[k];
+	lents = kept;
+}
+
 /* A number for all that the memory holds. */
 u64 tdxc_hash(void)
 {
-	return mix(hash_of(&arena, 1), hash_of(&image->data, 2));
+	u64 sum = mix(hash_of(&arena, 1), hash_of(&image->data, 2));
+
+	for (u32 k = 0; k < lents; k++)
+		sum += mix(lent[k], plain(*(u64 *)lent[k]));
+	return sum;
 }
 
 static int make_region(struct region *r, char *low, u64 size, int keep)

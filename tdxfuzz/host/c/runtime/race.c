@@ -58,7 +58,7 @@ static inline void join(clock *into, const clock *from)
 static void forget_accesses(void)
 {
 	run++;
-	touches = orderings = 0;
+	touches = orderings = lents = 0;
 	memset(now, 0, sizeof(now));
 	memset(fenced, 0, sizeof(fenced));
 	memset(unfenced, 0, sizeof(unfenced));

@@ -24,7 +24,7 @@ class DataRace(Check):
         self.seen = self.in_flight.gets_met
 
     def remembers(self) -> tuple[object, ...]:
-        return (self.host.layer.order(),)
+        return (self.host.layer.order_of_accesses(),)
 
     def raced(self, what: str, second: str, first: str) -> None:
         self.report(f"{what}: nothing orders the {first} and the {second}", objects=kind_of(what))

@@ -324,15 +324,15 @@ class RefcountLayer:
 
     # The harness's side.
 
-    def state(self) -> int:
+    def hidden_state(self) -> int:
         """A number for shared state that no cell holds."""
         return 0
 
-    def order(self) -> int:
+    def order_of_accesses(self) -> int:
         """A number for the order of accesses so far, as far as later ones can race with them."""
         return 0
 
-    def contended(self) -> Iterable[str]:
+    def shared_without_steps(self) -> Iterable[str]:
         """What CPUs were seen to share without a step; with more of it a search begins again."""
         return ()
 

@@ -112,7 +112,8 @@ class Session:
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [
-            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful, layer_class)
+            check(self.host, self._in_flight, self.findings)
+            for check in _listening(case, careful, layer_class)
         ]
         self._tally = Tally(self.sim)
         self.overhear()
@@ -258,9 +259,7 @@ def checks_of(design: str) -> Mapping[str, type[Check]]:
     return HOSTILE_CHECKS if design == HOSTILE else CHECKS
 
 
-def _listening(
-    case: Case, careful: bool, layer_class: type[RefcountLayer]
-) -> list[type[Check]]:
+def _listening(case: Case, careful: bool, layer_class: type[RefcountLayer]) -> list[type[Check]]:
     """The checks that a case asks for.
 
     Raises:

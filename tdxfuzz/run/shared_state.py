@@ -75,7 +75,7 @@ class SharedState:
             tuple(self._vm(vm, locks=True) for vm in host.vms),
             (host.faults.calls, host.faults.pamt_calls) if host.has_faults else 0,
             tuple(tuple(queue.callbacks) for queue in host.rcu),
-            host.layer.state(),
+            host.layer.hidden_state(),
         )
 
     def remembered(self) -> Numbers:

@@ -223,7 +223,7 @@ class Explorer:
 
     def ended(self) -> None:
         """The run is over. Unless it turned round, its last choice has led to an end."""
-        self._worklist.contended.update(self._layer.contended())
+        self._worklist.contended.update(self._layer.shared_without_steps())
         if not self._turned_round:
             self._arrive(END)
 

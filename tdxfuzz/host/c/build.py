@@ -45,7 +45,10 @@ WRAPPED = ("memcpy", "memmove", "memset", "memcmp", "strlen")
 def cache_folder() -> Path:
     """Where what was built is kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for folder in (Path(base) / "tdxfuzz/c", Path(tempfile.gettempdir()) / f"tdxfuzz-{os.getuid()}/c"):
+    for folder in (
+        Path(base) / "tdxfuzz/c",
+        Path(tempfile.gettempdir()) / f"tdxfuzz-{os.getuid()}/c",
+    ):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -87,7 +90,16 @@ def layer(path: Path) -> Path:
     if not built.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             assembly, linked = Path(folder) / "layer.s", Path(folder) / "layer.so"
-            cc.must([*flags, f"-fmacro-prefix-map={path.absolute().parent}/=", "-S", str(path.absolute()), "-o", str(assembly)])
+            cc.must(
+                [
+                    *flags,
+                    f"-fmacro-prefix-map={path.absolute().parent}/=",
+                    "-S",
+                    str(path.absolute()),
+                    "-o",
+                    str(assembly),
+                ]
+            )
             _refuse_assembly(assembly, path)
             _stop_empty_loops(assembly)
             wrap = [f"-Wl,--wrap={name}" for name in WRAPPED]
@@ -177,7 +189,9 @@ def _refuse_assembly(assembly: Path, path: Path) -> None:
             )
 
 
-_SELF = re.compile(r"^(\.\w+):(?:\s*(?:\.loc[^\n]*|\.cfi[^\n]*|#[^\n]*)?\n)+\s*jmp\s+\1[ \t]*$", re.M)
+_SELF = re.compile(
+    r"^(\.\w+):(?:\s*(?:\.loc[^\n]*|\.cfi[^\n]*|#[^\n]*)?\n)+\s*jmp\s+\1[ \t]*$", re.M
+)
 
 
 def _stop_empty_loops(assembly: Path) -> None:

@@ -93,7 +93,9 @@ def user_flags() -> list[str]:
     return shlex.split(os.environ.get(FLAGS, ""))
 
 
-_ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>.*)$", re.M)
+_ERROR = re.compile(
+    r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>.*)$", re.M
+)
 _LINK = re.compile(
     r"(?:(?P<file>[^\s:]+):(?P<line>\d+)|[^\n]*): undefined reference to [`'](?P<name>\w+)'"
 )
@@ -121,7 +123,7 @@ def _problem(said: str) -> str:
         return f"{where}: {linked['name']} is not in tdxfuzz's kernel headers; {HOW}"
     file, line, what = found["file"], found["line"], found["what"]
     if Path(file).is_relative_to(INCLUDE):
-        before = [each for each in _FROM.finditer(said, 0, found.start())]
+        before = list(_FROM.finditer(said, 0, found.start()))
         users = [each for each in before if not Path(each["file"]).is_relative_to(INCLUDE)]
         if users:
             file, line = users[-1]["file"], users[-1]["line"]

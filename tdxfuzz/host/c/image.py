@@ -13,14 +13,13 @@ from tdxfuzz.case.names import TDMR_BASE, name_of_page
 from tdxfuzz.host.c import build, elf
 from tdxfuzz.host.c.compiler import INCLUDE
 from tdxfuzz.host.c.errors import BuildError
-from tdxfuzz.host.c.machine import machine
+from tdxfuzz.host.c.machine import CONTEXTS, STACKS, machine
 
 ARENA = 0x5D0000000000
 ARENA_END = ARENA + (64 << 20)
 MEM_MAP = ARENA + 0x100000
 DIRECT_MAP = ARENA + 0x1000000
 HEAP = ARENA + (32 << 20)
-STACKS = 0x5C0000000000
 STACK_SPACING = 16 << 20
 STRUCT_PAGE = 64
 PAGES = 4096
@@ -30,19 +29,40 @@ class Glue(ctypes.Structure):
     """``struct tdx_layer`` of include/tdxfuzz/layer.h; functions and locks by address."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in (
-            "init", "get", "get_page", "put", "put_page", "put_hint", "refcount", "demote_lock",
-            "topup",
-        )),
-        *((name, ctypes.c_char_p) for name in (
-            "tolerates", "kvm_repeats", "declared_leaks", "may_starve",
-        )),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                "init",
+                "get",
+                "get_page",
+                "put",
+                "put_page",
+                "put_hint",
+                "refcount",
+                "demote_lock",
+                "topup",
+            )
+        ),
+        *(
+            (name, ctypes.c_char_p)
+            for name in (
+                "tolerates",
+                "kvm_repeats",
+                "declared_leaks",
+                "may_starve",
+            )
+        ),
         ("cache_pages", ctypes.c_int),
         ("initial_refcount", ctypes.c_int),
-        *((name, ctypes.c_bool) for name in (
-            "split_cache_per_vm", "frees_sept_from_rcu", "cache_made_by_vcpu_init",
-            "retries_missing",
-        )),
+        *(
+            (name, ctypes.c_bool)
+            for name in (
+                "split_cache_per_vm",
+                "frees_sept_from_rcu",
+                "cache_made_by_vcpu_init",
+                "retries_missing",
+            )
+        ),
     )
 
 
@@ -109,7 +129,7 @@ class Image:
         if ARENA <= address < HEAP:
             return f"cache+{address - ARENA:#x}"
         context, offset = divmod(address - STACKS, STACK_SPACING)
-        if 0 <= context < LAST_CONTEXT:
+        if 0 <= context < CONTEXTS:
             return f"stack{context}-{STACK_SPACING - offset:#x}"
         return "NULL" if not address else f"address {address:#x}"
 
@@ -147,9 +167,6 @@ class Image:
                 if file and number.isdigit() and not Path(file).is_relative_to(INCLUDE):
                     return f"{Path(file).name}:{number}"
         return f"{self.path.name} ({self.function(offset + self.base)})"
-
-
-LAST_CONTEXT = 17
 
 
 def _with_offset(name: str, offset: int) -> str:

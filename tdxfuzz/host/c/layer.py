@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
 
+from tdxfuzz.case.names import TDMR_BASE
 from tdxfuzz.host.c import build
 from tdxfuzz.host.c.cells import CountInC
 from tdxfuzz.host.c.drive import Driver
 from tdxfuzz.host.c.errors import BuildError, CodeError
 from tdxfuzz.host.c.image import MEM_MAP, STRUCT_PAGE, Image, image_of
-from tdxfuzz.host.c.machine import SHARED, machine
+from tdxfuzz.host.c.machine import ROOM, SHARED, machine
 from tdxfuzz.host.c.memory import CMemory
 from tdxfuzz.host.design import ENOMEM, AtomicT, PageCache, Pair, RefcountLayer
-from tdxfuzz.case.names import TDMR_BASE
 
 
 class CLayer(RefcountLayer):
@@ -46,19 +47,19 @@ class CLayer(RefcountLayer):
         if cache is None:
             return self._driver.call(function, argument, 0, page=pfn)
         context = self._host.sim.current.id
-        runtime, room = machine(), machine().pages
+        runtime, room, at = machine(), machine().pages, machine().pages_at
         had = len(cache.pages)
-        room[:had] = cache.pages[::-1]
+        room[:had] = array("Q", cache.pages[::-1])
         self._memory.enter()
-        given = runtime.fill_cache(context, room, had)
+        given = runtime.fill_cache(context, at, had)
         result = self._driver.call(function, argument, given, page=pfn)
-        left = runtime.empty_cache(context, room, len(room))
+        left = runtime.empty_cache(context, at, ROOM)
         if left < 0:
             raise CodeError(
                 f"{self.image.path.name}: {self.image.function(function)}() leaves the list of its "
                 "cache broken"
             )
-        cache.pages = room[:left][::-1]
+        cache.pages = room[:left].tolist()[::-1]
         cache.allocator.drawn += had - left
         if result == -ENOMEM:
             cache.allocator.watch.cache_dry(cache.what)
@@ -121,17 +122,14 @@ class CLayer(RefcountLayer):
         refcounts[index] = self._memory.counts[address] = self._memory.cells[address] = count
         return count
 
-    def state(self) -> int:
+    def hidden_state(self) -> int:
         self._memory.enter()
-        number: int = machine().hash()
-        return number
+        return machine().hash()
 
-    def order(self) -> int:
-        """What of the order of plain accesses later ones can race with."""
-        number: int = machine().order_hash()
-        return number
+    def order_of_accesses(self) -> int:
+        return machine().order_hash()
 
-    def contended(self) -> Iterable[str]:
+    def shared_without_steps(self) -> Iterable[str]:
         return (f"shared word {i}" for i in range(machine().words[SHARED]))
 
 
@@ -152,7 +150,9 @@ def class_of(path: Path) -> type[CLayer]:
     """
     image = image_of(path)
     glue = image.glue
-    name = "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", path.stem)) or "Layer"
+    name = (
+        "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", path.stem)) or "Layer"
+    )
     return type(
         name,
         (CLayer,),

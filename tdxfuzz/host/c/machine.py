@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
+from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
 
@@ -20,7 +22,8 @@ SEEN = REGS + 13
 WORDS = SEEN + CONTEXTS
 """Where the fields of ``struct state`` (runtime/inside.h) are, in words of 64 bits."""
 
-MOST_TOKENS = TOKEN - TOKENS + 7
+STACKS = 0x5C0000000000
+
 SHARED_TOKEN = 1 << 62
 
 
@@ -56,29 +59,36 @@ class Request(IntEnum):
 
 
 _FUNCTIONS = {
-    "tdxc_open": "QQ",
-    "tdxc_adopt": "QQQQ",
-    "tdxc_reset": "i",
-    "tdxc_begin_run": "i",
-    "tdxc_save": "p",
-    "tdxc_load": "ipQ",
-    "tdxc_hash": "",
-    "tdxc_order_hash": "",
-    "tdxc_start": "iiQQQQ",
-    "tdxc_resume": "iiQ",
-    "tdxc_standing": "i",
-    "tdxc_count": "Q",
-    "tdxc_peek": "Q",
-    "tdxc_poke": "Qi",
-    "tdxc_fill_cache": "ipi",
-    "tdxc_empty_cache": "ipi",
+    "open": "QQQ",
+    "adopt": "iQQQQ",
+    "reset": "ii",
+    "begin_run": "ii",
+    "save": "QQ",
+    "load": "iisQ",
+    "hash": "Q",
+    "order_hash": "Q",
+    "start": "iiiQQQQ",
+    "resume": "iiiQ",
+    "standing": "Qi",
+    "count": "iQ",
+    "peek": "iQ",
+    "poke": "iQi",
+    "fill_cache": "QiQi",
+    "empty_cache": "iiQi",
 }
-_TYPES = {"Q": ctypes.c_uint64, "i": ctypes.c_int, "p": ctypes.c_void_p}
-_BIG = ("tdxc_open", "tdxc_save", "tdxc_hash", "tdxc_order_hash", "tdxc_standing", "tdxc_fill_cache")
+"""What each function returns, and its arguments."""
+
+_TYPES = {"Q": ctypes.c_uint64, "i": ctypes.c_int, "s": ctypes.c_char_p}
+
+ROOM = 256
+"""Pages that a cache may have."""
+
+Function = Callable[..., int]
 
 
 class Machine:
-    """The one runtime of this process. ``signed`` and ``words`` are its state, word by word.
+    """The one runtime of this process: its functions (runtime/*.c says what they do), and its state
+    word by word, ``signed`` or not. ``pages`` is room for the PFNs of a cache.
 
     It is called with the interpreter's lock held, because the simulator is not to be left.
 
@@ -86,27 +96,42 @@ class Machine:
         BuildError: it cannot be built, or something lies where its memory has to be.
     """
 
+    open: Function
+    adopt: Function
+    reset: Function
+    begin_run: Function
+    save: Function
+    load: Function
+    hash: Function
+    order_hash: Function
+    start: Function
+    resume: Function
+    standing: Function
+    count: Function
+    peek: Function
+    poke: Function
+    fill_cache: Function
+    empty_cache: Function
+
     def __init__(self) -> None:
         path = build.runtime()
         library = ctypes.PyDLL(str(path))
-        for name, arguments in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.argtypes = [_TYPES[letter] for letter in arguments]
-            function.restype = ctypes.c_uint64 if name in _BIG else ctypes.c_int
-            setattr(self, name.removeprefix("tdxc_"), function)
+        for name, kinds in _FUNCTIONS.items():
+            function = getattr(library, f"tdxc_{name}")
+            function.restype, *function.argtypes = [_TYPES[kind] for kind in kinds]
+            setattr(self, name, function)
         parts = elf.read(path)
         known = next(each for each in parts.symbols if each.name == "tdxc_hash")
-        base = (ctypes.cast(library.tdxc_hash, ctypes.c_void_p).value or 0) - known.address
+        address = ctypes.cast(library.tdxc_hash, ctypes.c_void_p).value or 0
+        base = address - known.address
         state = self.open(base, base + parts.end)
         if not state:
-            raise BuildError("something lies in memory where C layers need theirs (0x5c0000000000)")
+            raise BuildError(f"something lies in memory where C layers need theirs ({STACKS:#x})")
         raw = (ctypes.c_uint64 * WORDS).from_address(state)
         self.words = memoryview(raw).cast("B").cast("Q")
         self.signed = memoryview(raw).cast("B").cast("q")
-        self.pages = (ctypes.c_uint64 * 64)()
-
-    def __getattr__(self, name: str) -> "ctypes._NamedFuncPointer":
-        raise AttributeError(name)
+        self.pages = array("Q", bytes(8 * ROOM))
+        self.pages_at = self.pages.buffer_info()[0]
 
 
 @cache

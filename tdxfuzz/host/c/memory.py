@@ -82,7 +82,7 @@ class CMemory:
 
 
 def _bytes() -> bytes:
-    size = machine().save(None)
+    size = machine().save(0)
     room = ctypes.create_string_buffer(size)
     machine().save(ctypes.addressof(room))
     return room.raw

@@ -32,7 +32,6 @@ CODE = (
     "-fno-omit-frame-pointer",
     "-fno-optimize-sibling-calls",
     "-fno-stack-protector",
-    "-ftrivial-auto-var-init=zero",
     "-Werror=implicit-function-declaration",
     "-Werror=incompatible-pointer-types",
     "-Werror=int-conversion",
@@ -141,8 +140,7 @@ def _is_compilers(file: Path) -> bool:
 
 def _language(cc: Compiler) -> tuple[str, ...]:
     shims, others = _folders(user_flags())
-    own = cc.must(["-print-file-name=include"]).strip()
-    return (*LANGUAGE, *shims, f"-I{INCLUDE}", "-isystem", own, *others)
+    return (*LANGUAGE, *shims, f"-I{INCLUDE}", "-isystem", str(cc.headers()), *others)
 
 
 def _folders(flags: list[str]) -> tuple[list[str], list[str]]:
@@ -155,6 +153,7 @@ def _code(cc: Compiler) -> tuple[str, ...]:
     traps = ["-fsanitize-trap=all"] if cc.is_clang else ["-fsanitize-undefined-trap-on-error"]
     return (
         *CODE,
+        *cc.zeroed_variables(),
         f"-fmacro-prefix-map={INCLUDE}/=",
         "-fsanitize=thread",
         *cc.parameter("tsan-distinguish-volatile=1"),

@@ -38,6 +38,16 @@ class Compiler:
         """An option of the thread sanitizer."""
         return ("-mllvm", f"-{name}") if self.is_clang else ("--param", name)
 
+    def headers(self) -> Path:
+        """The folder of its own headers, such as stddef.h."""
+        if self.is_clang:
+            return Path(self.must(["-print-resource-dir"]).strip()) / "include"
+        return Path(self.must(["-print-file-name=include"]).strip())
+
+    def zeroed_variables(self) -> tuple[str, ...]:
+        """The options by which local variables begin as zero, as in most kernels; if it has any."""
+        return next((each for each in _ZEROED if _accepts(self, each)), ())
+
     def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Call it, with messages in English."""
         return subprocess.run(
@@ -59,6 +69,20 @@ class Compiler:
         if done.returncode:
             raise BuildError(_problem(done.stderr), done.stderr)
         return done.stdout
+
+
+_ZEROED = (
+    ("-ftrivial-auto-var-init=zero",),
+    (
+        "-ftrivial-auto-var-init=zero",
+        "-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",
+    ),
+)
+
+
+@cache
+def _accepts(cc: Compiler, options: tuple[str, ...]) -> bool:
+    return not cc.run([*options, "-Werror", "-fsyntax-only", "-x", "c", os.devnull]).returncode
 
 
 def compiler() -> Compiler:

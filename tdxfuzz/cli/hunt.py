@@ -14,7 +14,7 @@ from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import finding_document, write_finding
@@ -33,7 +33,7 @@ DEFAULT_SECONDS = 60.0
 
 
 @click.command("hunt", epilog="Example: tdxfuzz hunt hint --time 30s")
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|hostile]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c|hostile]...")
 @click.option(
     "--engine",
     default="portfolio",
@@ -72,6 +72,7 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
+@c_options
 @format_option
 def hunt_command(
     designs: tuple[str, ...],

@@ -14,7 +14,7 @@ from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
@@ -28,7 +28,7 @@ HUNT_SHARE = 0.5
 
 
 @click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c]...")
 @click.option(
     "--time",
     "seconds",
@@ -53,6 +53,7 @@ HUNT_SHARE = 0.5
     show_default=True,
     help="Folder for reproducer files.",
 )
+@c_options
 @format_option
 def matrix_command(
     designs: tuple[str, ...],

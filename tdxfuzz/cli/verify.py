@@ -14,7 +14,7 @@ from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import (
     STYLES,
@@ -73,7 +73,9 @@ ENOUGH = 120.0
 
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
-@click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|hostile...")
+@click.argument(
+    "designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|FILE.c|hostile..."
+)
 @click.option(
     "--scenario",
     "names",
@@ -113,6 +115,7 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@c_options
 @format_option
 def verify_command(
     designs: tuple[str, ...],

@@ -117,7 +117,7 @@ def digest(path: Path) -> str:
     """
     cc = compiler()
     text = cc.must([*_language(cc), "-E", str(path.absolute())])
-    return hashlib.sha256("\n".join(_own_lines(text)).encode()).hexdigest()
+    return hashlib.sha256("".join(_own_lines(text)).encode()).hexdigest()
 
 
 _MARKER = re.compile(r'^# \d+ "([^"]*)"')

@@ -15,6 +15,7 @@ from tdxfuzz.host.c.machine import PC, REGS, machine
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL
+from tdxfuzz.sim import FairLock
 
 if TYPE_CHECKING:
     from tdxfuzz.host.c.drive import Driver
@@ -105,7 +106,7 @@ def lock(d: Driver, address: int, how: int, *_: int) -> int:
     else:
         lock.acquire()
     if taken:
-        d.memory.taken[cpu.id, id(lock)] = pc
+        d.memory.taken[lock] = pc
     elif how & IRQ:
         cpu.irqs_off -= 1
     return taken
@@ -115,7 +116,7 @@ def unlock(d: Driver, address: int, how: int, *_: int) -> int:
     """Give a lock up."""
     lock = d.lock(address, how)
     cpu = d.host.sim.current
-    if cpu not in lock.holders():
+    if lock.owner is not cpu if isinstance(lock, FairLock) else cpu not in lock.holders():
         raise CodeError(f"{d.here()}: {lock.name} is given up, but CPU {cpu.on} does not hold it")
     if not isinstance(lock, Rwlock):
         lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 from zlib import crc32
 
@@ -80,19 +81,24 @@ class Driver:
         if local is not None:
             local.enter(context)
         signed[CLOCK], signed[DUE] = sim.clock, sim.due
-        words[TRACED] = sim.trace is not None and sim.running
+        words[TRACED] = traced = sim.trace is not None and sim.running
+        resume, seen = runtime.resume, SEEN + context
         request = runtime.start(context, thread, function, a, b, 0)
         while True:
             sim.clock = signed[CLOCK]
-            if local is not None and words[SEEN + context]:
-                local.learn(context, words[SEEN + context])
-                words[SEEN + context] = 0
+            if local is not None and words[seen]:
+                local.learn(context, words[seen])
+                words[seen] = 0
             if not request:
                 break
-            result = HANDLERS[request](self, *signed[ARG : ARG + 4])
-            signed[CLOCK], signed[DUE] = sim.clock, sim.due
-            words[TRACED] = sim.trace is not None and sim.running
-            request = runtime.resume(context, thread, result)
+            # One by one: slices are slow, and this is the hottest place of a layer in C.
+            result = HANDLERS[request](
+                self, signed[ARG], signed[ARG + 1], signed[ARG + 2], signed[ARG + 3]
+            )
+            signed[CLOCK] = sim.clock
+            signed[DUE] = sim.due
+            words[TRACED] = traced
+            request = resume(context, thread, result)
         value: int = ctypes.c_int(signed[ARG]).value
         if local is not None:
             local.leave(context, value)
@@ -142,12 +148,11 @@ class Driver:
         """What orders this call after others: its page was handed on, and locks are held."""
         words = machine().words
         tokens = [page << 12] if page else []
-        for hold in self.host.held_locks.of[self.host.sim.current.id][:6]:
-            token = crc32(hold.name.encode()) << 8 | 1 << 56
-            tokens.append(token if hold.exclusive else token | SHARED_TOKEN)
+        for hold in self.host.held_locks.of[self.host.sim.current.id][:MOST_HOLDS]:
+            tokens.append(_token(hold.name, hold.exclusive))
         words[TOKENS] = len(tokens)
-        for i, token in enumerate(tokens):
-            words[TOKEN + i] = token
+        for i, token in enumerate(tokens, TOKEN):
+            words[i] = token
 
     def here(self) -> str:
         return self.image.where(machine().words[PC])
@@ -158,7 +163,7 @@ class Driver:
         held = self.host.held_locks.of[context]
         if len(held) > locks:
             lock = held[-1].lock
-            pc = self.memory.taken.get((context, id(lock)), 0)
+            pc = self.memory.taken.get(lock, 0)
             raise CodeError(
                 f"{self.image.where(pc)}: {lock.name} is taken here and still held when {name}() "
                 "returns"
@@ -167,6 +172,17 @@ class Driver:
         if nests:
             raise CodeError(f"{self.image.path.name}: {name}() returns inside of {nests[-1]}")
         raise CodeError(f"{self.image.path.name}: {name}() returns with interrupts off")
+
+
+MOST_HOLDS = 7
+"""How many locks of its caller a call is ordered by."""
+
+
+@cache
+def _token(lock: str, exclusive: bool) -> int:
+    """What stands for a lock of the caller, in the order of accesses."""
+    token = crc32(lock.encode()) << 8 | 1 << 56
+    return token if exclusive else token | SHARED_TOKEN
 
 
 HANDLERS: dict[int, Callable[..., int]] = {

@@ -10,7 +10,7 @@ from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.image import Image
 from tdxfuzz.host.c.machine import machine
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
-from tdxfuzz.sim import HarnessError
+from tdxfuzz.sim import HarnessError, WaitLock
 
 
 class CMemory:
@@ -44,7 +44,7 @@ class CMemory:
         self.locks: dict[int, Spinlock | Mutex | Rwlock] = {}
         self.nests: dict[int, list[str]] = {}
         self.running = False
-        self.taken: dict[tuple[int, int], int] = {}
+        self.taken: dict[WaitLock, int] = {}
         self.told: set[tuple[int, int]] = set()
         self._saved: bytes | None = None
         self._is_put_back = False

@@ -59,7 +59,8 @@ static void own_page(u64 pfn, int yes)
 {
 	u8 *owned = &META->owned[pfn - TDXC_FIRST_PFN];
 
-	forget_words(page_at(pfn), STRUCT_PAGE);
+	if (page_touched[pfn - TDXC_FIRST_PFN])
+		forget_words(page_at(pfn), STRUCT_PAGE);
 	mark((void *)page_at(pfn), STRUCT_PAGE);
 	memset((void *)page_at(pfn), 0, STRUCT_PAGE);
 	*lru_of(pfn) = (struct list)NOT_ON_A_LIST;

@@ -276,6 +276,16 @@ static u64 hash_of(const struct region *r, u64 tag)
 static u64 lent[LENT];
 static u32 lents;
 
+static int is_lent(u64 word)
+{
+	for (u32 k = 0; k < lents; k++)
+		if (lent[k] == word)
+			return 1;
+	return 0;
+}
+
+static void note_owner(u64 word, int context);
+
 static void lend(u64 at, u64 size, const void *pc)
 {
 	for (u64 word = at & ~7ull; word < at + size; word += 8) {
@@ -285,8 +295,10 @@ static void lend(u64 at, u64 size, const void *pc)
 			k++;
 		if (k == LENT)
 			request(TOO_MUCH, 0, 0, 0, 0, pc);
-		lent[k] = word;
-		lents += k == lents;
+		if (k < lents)
+			continue;
+		lent[lents++] = word;
+		note_owner(word, stack_of((void *)word));
 	}
 }
 

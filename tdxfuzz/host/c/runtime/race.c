@@ -27,13 +27,23 @@ static struct word {	/* those of this run, one after the other */
 	u64 at;
 	u8 used;	/* by byte: there is a cell */
 	u8 shared;	/* see share() */
-	struct cell cell[8];
-} *words;
+} words[WORDS];
+static struct cell (*cells)[8];	/* of each word */
 
 static struct {		/* where to find a word */
 	u64 at;
 	u32 run, word;
 } *slots;
+
+/*
+ * A word of a context's own stack, which hardly ever anybody else touches: only its owner's last
+ * accesses are noted, until somebody does.
+ */
+static struct own {
+	u32 run;
+	u8 offset, size;
+	u32 when[2], pc[2];	/* plain read, plain write */
+} owns[CONTEXTS][STACK_SIZE / 8];
 
 static struct object {
 	u64 at;
@@ -42,6 +52,7 @@ static struct object {
 } *objects;
 
 static u32 touches, ordering[OBJECTS], orderings;
+static u8 page_touched[TDXC_PFNS];	/* its struct page was, in this run */
 static u32 run = 1;
 static int cpus = THREADS;
 static u64 shared_words[WORDS];
@@ -59,6 +70,7 @@ static void forget_accesses(void)
 {
 	run++;
 	touches = orderings = lents = 0;
+	memset(page_touched, 0, sizeof(page_touched));
 	memset(now, 0, sizeof(now));
 	memset(fenced, 0, sizeof(fenced));
 	memset(unfenced, 0, sizeof(unfenced));
@@ -209,8 +221,13 @@ static inline int conflict(enum kind a, enum kind b)
 	return (a | b) & 1 && (a < MARKED_READ || b < MARKED_READ);
 }
 
-/* Note an access, and tell of a race. It does not cross a word. */
-static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
+static struct own *own_word(int context, u64 at)
+{
+	return &owns[context][(at - (u64)(top_of(context) - STACK_SIZE)) / 8];
+}
+
+/* Note an access, and tell of a race. */
+static void note_shared(u64 at, u32 size, enum kind kind, const void *pc)
 {
 	u64 first = at & ~7ull;
 	u32 offset = (u32)(at & 7);
@@ -218,9 +235,9 @@ static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
 	struct word *w;
 	struct cell *c;
 
-	if (on_purpose[S.context] || S.quiet)
-		return;
 	w = word_of(first);
+	if (first - TDXC_MEM_MAP < TDXC_PFNS * STRUCT_PAGE)
+		page_touched[(first - TDXC_MEM_MAP) / STRUCT_PAGE] = 1;
 	for (u32 o = 0; o < offset + size; o++) {
 		if (!(w->used >> o & 1))
 			continue;
@@ -228,7 +245,7 @@ static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
 			if (!conflict(kind, k))
 				continue;
 			for (int t = 0; t < cpus; t++) {
-				c = &w->cell[o];
+				c = &cells[w - words][o];
 				if (t == me || !c->when[k][t] || o + c->size[k][t] <= offset)
 					continue;
 				if (!w->shared && S.found_shared < WORDS / 2) {
@@ -241,7 +258,7 @@ static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
 			}
 		}
 	}
-	c = &w->cell[offset];
+	c = &cells[w - words][offset];
 	if (!(w->used >> offset & 1)) {
 		memset(c, 0, sizeof(*c));
 		w->used |= (u8)(1 << offset);
@@ -249,6 +266,48 @@ static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
 	c->when[kind][me] = now[me].at[me];
 	c->pc[kind][me] = (u32)((u64)pc - image->low);
 	c->size[kind][me] = (u8)size;
+}
+
+/* Somebody else comes to a word of a stack: what its owner did counts from now on. */
+static void note_owner(u64 word, int context)
+{
+	struct own *own = own_word(context, word);
+	struct word *w;
+	int t = context == CONTEXTS - 1 ? 0 : context % cpus;
+
+	if (own->run != run || !own->size)
+		return;
+	w = word_of(word);
+	memset(&cells[w - words][own->offset], 0, sizeof(struct cell));
+	w->used |= (u8)(1 << own->offset);
+	for (int kind = PLAIN_READ; kind <= PLAIN_WRITE; kind++) {
+		struct cell *c = &cells[w - words][own->offset];
+
+		c->when[kind][t] = own->when[kind];
+		c->pc[kind][t] = own->pc[kind];
+		c->size[kind][t] = own->size;
+	}
+}
+
+/* Note an access, and tell of a race. It does not cross a word. */
+static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
+{
+	if (on_purpose[S.context] || S.quiet)
+		return;
+	if (stack_of((void *)at) == S.context && kind <= PLAIN_WRITE && !is_lent(at & ~7ull)) {
+		struct own *own = own_word((int)S.context, at);
+
+		if (own->run != run)
+			*own = (struct own){ .run = run, .offset = 8 };
+		if (own->offset > (at & 7))
+			own->offset = at & 7;
+		if (own->offset + own->size < (at & 7) + size)
+			own->size = (u8)((at & 7) + size - own->offset);
+		own->when[kind] = now[S.thread].at[S.thread];
+		own->pc[kind] = (u32)((u64)pc - image->low);
+		return;
+	}
+	note_shared(at, size, kind, pc);
 }
 
 /* Memory changes its owner: what was done to it does not count any more. */
@@ -295,12 +354,13 @@ u64 tdxc_order_hash(void)
 		for (u32 o = 0; o < 8; o++)
 			for (int kind = 0; w->used >> o & 1 && kind < KINDS; kind++)
 				for (int t = 0; t < cpus; t++) {
-					u32 when = w->cell[o].when[kind][t];
+					struct cell *c = &cells[k][o];
+					u32 when = c->when[kind][t];
 					u64 cover = when ? covers(t, when) : 0;
 
 					if (cover)
 						sum += mix(mix(plain(w->at) + o, (u64)kind << 8 | (u64)t |
-							       (u64)w->cell[o].size[kind][t] << 16), cover);
+							       (u64)c->size[kind][t] << 16), cover);
 				}
 	}
 	return sum;
@@ -309,8 +369,8 @@ u64 tdxc_order_hash(void)
 static int make_shadow(void)
 {
 	slots = calloc(WORDS, sizeof(*slots));
-	words = mmap(NULL, WORDS * sizeof(*words), PROT_READ | PROT_WRITE,
+	cells = mmap(NULL, WORDS * sizeof(*cells), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	objects = calloc(OBJECTS, sizeof(*objects));
-	return words != MAP_FAILED && slots && objects;
+	return cells != MAP_FAILED && slots && objects;
 }

@@ -82,8 +82,8 @@ def layer(path: Path) -> Path:
     """
     cc = compiler()
     under = runtime()
-    flags = (*_language(cc), *_code(cc))
-    text = cc.must([*_language(cc), "-E", str(path.absolute())])
+    flags = (*language(cc), *_code(cc))
+    text = cc.must([*language(cc), "-E", str(path.absolute())])
     key = _key(cc.version, (*flags, str(under)), text.encode())
     built = cache_folder() / f"{path.stem}-{key}.so"
     if not built.exists():
@@ -92,7 +92,7 @@ def layer(path: Path) -> Path:
             cc.must(
                 [
                     *flags,
-                    f"-fmacro-prefix-map={path.absolute().parent}/=",
+                    *_without_folder(path),
                     "-S",
                     str(path.absolute()),
                     "-o",
@@ -110,13 +110,13 @@ def layer(path: Path) -> Path:
 
 def digest(path: Path) -> str:
     """SHA-256 of what a file says after preprocessing, without the headers of tdxfuzz and of the
-    compiler: the same with each compiler, wherever the file lies.
+    compiler: the same with each compiler, whichever folder the file lies in.
 
     Raises:
         BuildError: there is no compiler, or a header is missing.
     """
     cc = compiler()
-    text = cc.must([*_language(cc), "-E", str(path.absolute())])
+    text = cc.must([*language(cc), *_without_folder(path), "-E", str(path.absolute())])
     return hashlib.sha256("".join(_own_lines(text)).encode()).hexdigest()
 
 
@@ -138,9 +138,15 @@ def _is_compilers(file: Path) -> bool:
     return file.name.startswith("<") or any(part in ("gcc", "clang") for part in file.parts)
 
 
-def _language(cc: Compiler) -> tuple[str, ...]:
+def language(cc: Compiler) -> tuple[str, ...]:
+    """The options that decide what code means, and where headers are."""
     shims, others = _folders(user_flags())
     return (*LANGUAGE, *shims, f"-I{INCLUDE}", "-isystem", str(cc.headers()), *others)
+
+
+def _without_folder(path: Path) -> tuple[str, ...]:
+    """The file's own folder is no part of ``__FILE__``."""
+    return (f"-fmacro-prefix-map={path.absolute().parent}/=",)
 
 
 def _folders(flags: list[str]) -> tuple[list[str], list[str]]:

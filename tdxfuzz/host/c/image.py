@@ -67,7 +67,8 @@ class Glue(ctypes.Structure):
 
 
 class Image:
-    """A file, built and loaded. ``number`` is the runtime's for it, ``glue`` what TDX_LAYER says.
+    """A file, built and loaded. ``number`` is the runtime's for it, ``glue`` what TDX_LAYER says,
+    ``symbols`` its functions and variables, whose addresses are from ``base`` on.
 
     Raises:
         BuildError: it does not compile, or has no TDX_LAYER with get and put.
@@ -86,8 +87,8 @@ class Image:
             )
         self.glue = Glue.in_dll(loaded, "tdx_layer_glue")
         self.base = ctypes.addressof(self.glue) - glue.address
-        self._symbols = sorted(parts.symbols, key=lambda symbol: symbol.address)
-        self._starts = [symbol.address for symbol in self._symbols]
+        self.symbols = sorted(parts.symbols, key=lambda symbol: symbol.address)
+        self._starts = [symbol.address for symbol in self.symbols]
         low, high = parts.data
         self.number = runtime.adopt(
             self.base, self.base + parts.end, self.base + low, max(high - low, 0)
@@ -141,9 +142,9 @@ class Image:
     def _symbol(self, address: int) -> elf.Symbol | None:
         offset = address - self.base
         i = bisect_right(self._starts, offset) - 1
-        if i < 0 or offset >= self._symbols[i].address + max(self._symbols[i].size, 1):
+        if i < 0 or offset >= self.symbols[i].address + max(self.symbols[i].size, 1):
             return None
-        return self._symbols[i]
+        return self.symbols[i]
 
     def where(self, pc: int) -> str:
         """The file and line of the code before a return address, as ``file.c:12``."""

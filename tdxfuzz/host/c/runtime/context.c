@@ -53,7 +53,7 @@ static s64 request(int what, u64 a, u64 b, u64 c, u64 d, const void *pc)
 	tell_of_counted();
 	same = S.clock == clock ? same + 1 : 0;
 	clock = S.clock;
-	if (same > 1000 * 1000)
+	if (same > 100 * 1000)
 		what = HANG;
 	S.arg[0] = (s64)a;
 	S.arg[1] = (s64)b;

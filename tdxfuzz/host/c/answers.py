@@ -6,22 +6,16 @@ Arguments are those of the request (runtime/inside.h, ``enum request``).
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
 
 from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.errors import CodeError
+from tdxfuzz.host.c.ground import IRQ, READ_LOCK, TRY, Ground
 from tdxfuzz.host.c.machine import PC, REGS, machine
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL
 from tdxfuzz.sim import FairLock
-
-if TYPE_CHECKING:
-    from tdxfuzz.host.c.drive import Driver
-
-SPIN, MUTEX, READ_LOCK, WRITE_LOCK, TRY, IRQ = 0, 1, 2, 3, 8, 16
-"""How a lock is taken: ``enum tdxc_lock`` of include/tdxfuzz/runtime.h."""
 
 REGISTERS = (
     "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rbx", "rdi", "rsi",
@@ -48,13 +42,13 @@ def text_at(address: int) -> str:
     return ctypes.string_at(address).decode(errors="replace") if address else ""
 
 
-def step(d: Driver, address: int, access: int, *_: int) -> int:
+def step(d: Ground, address: int, access: int, *_: int) -> int:
     """An atomic or marked access is about to be performed."""
     d.host.sim.step(cell_at(d, address), access)
     return 0
 
 
-def cell_at(d: Driver, address: int) -> MemoryCell | CountInC:
+def cell_at(d: Ground, address: int) -> MemoryCell | CountInC:
     """The cell that stands for an address."""
     cells = d.memory.cells
     cell = cells.get(address)
@@ -63,7 +57,7 @@ def cell_at(d: Driver, address: int) -> MemoryCell | CountInC:
     return cell
 
 
-def note(d: Driver, address: int, op: int, a: int, b: int) -> int:
+def note(d: Ground, address: int, op: int, a: int, b: int) -> int:
     """An atomic operation was performed, in a run that is traced."""
     sim, signed = d.host.sim, machine().signed
     result, new = signed[REGS + 1], signed[REGS + 2]
@@ -83,7 +77,7 @@ def note(d: Driver, address: int, op: int, a: int, b: int) -> int:
     return 0
 
 
-def lock(d: Driver, address: int, how: int, *_: int) -> int:
+def lock(d: Ground, address: int, how: int, *_: int) -> int:
     """Take a lock, or try to: whether it was taken."""
     pc = machine().words[PC]
     lock = d.lock(address, how)
@@ -112,7 +106,7 @@ def lock(d: Driver, address: int, how: int, *_: int) -> int:
     return taken
 
 
-def unlock(d: Driver, address: int, how: int, *_: int) -> int:
+def unlock(d: Ground, address: int, how: int, *_: int) -> int:
     """Give a lock up."""
     lock = d.lock(address, how)
     cpu = d.host.sim.current
@@ -129,13 +123,13 @@ def unlock(d: Driver, address: int, how: int, *_: int) -> int:
     return 0
 
 
-def held(d: Driver, address: int, *_: int) -> int:
+def held(d: Ground, address: int, *_: int) -> int:
     """Whether the current CPU holds a lock."""
     lock = d.memory.locks.get(address)
     return lock is not None and d.host.sim.current in lock.holders()
 
 
-def seamcall(d: Driver, leaf: int, answer: int, *_: int) -> int:
+def seamcall(d: Ground, leaf: int, answer: int, *_: int) -> int:
     """Make a SEAMCALL: its status; its registers stand in the state."""
     words = machine().words
     values = words[REGS : REGS + len(REGISTERS)].tolist()
@@ -154,7 +148,7 @@ def seamcall(d: Driver, leaf: int, answer: int, *_: int) -> int:
     return int(status)
 
 
-def alloc_page(d: Driver, may_sleep: int, zero: int, *_: int) -> int:
+def alloc_page(d: Ground, may_sleep: int, zero: int, *_: int) -> int:
     """A page's PFN; 0 if there is none."""
     if may_sleep:
         sleeps_where_forbidden(d, f"alloc_page({GFP_KERNEL}) for a PAMT page")
@@ -162,31 +156,31 @@ def alloc_page(d: Driver, may_sleep: int, zero: int, *_: int) -> int:
     return d.host.pages.alloc_page(gfp, "PAMT page") or 0
 
 
-def free_page(d: Driver, pfn: int, *_: int) -> int:
+def free_page(d: Ground, pfn: int, *_: int) -> int:
     """Give a page back."""
     d.host.pages.free_page(pfn)
     return 0
 
 
-def reset_page(d: Driver, pfn: int, *_: int) -> int:
+def reset_page(d: Ground, pfn: int, *_: int) -> int:
     """Overwrite a page with zeroes."""
     d.host.pages.scrub(pfn)
     return 0
 
 
-def warn(d: Driver, what: int, file: int, line: int, function: int) -> int:
+def warn(d: Ground, what: int, file: int, line: int, function: int) -> int:
     """WARN and its like."""
     d.layer.warn(f"{text_at(what)} ({text_at(file)}:{line} in {text_at(function)}())")
     return 0
 
 
-def message(d: Driver, text: int, *_: int) -> int:
+def message(d: Ground, text: int, *_: int) -> int:
     """A line of the trace."""
     d.host.note("print", 0, text_at(text).strip())
     return 0
 
 
-def relax(d: Driver, *_: int) -> int:
+def relax(d: Ground, *_: int) -> int:
     """A retry point: all that C still knows is on its stack."""
     local = d.host.sim.local
     context = d.host.sim.current.id
@@ -194,7 +188,7 @@ def relax(d: Driver, *_: int) -> int:
     return 0
 
 
-def may_sleep(d: Driver, what: int, *_: int) -> int:
+def may_sleep(d: Ground, what: int, *_: int) -> int:
     """Something that may sleep was called."""
     text = text_at(what)
     if not sleeps_where_forbidden(d, text) and not d.host.held_locks.may_sleep():
@@ -202,7 +196,7 @@ def may_sleep(d: Driver, what: int, *_: int) -> int:
     return 0
 
 
-def sleeps_where_forbidden(d: Driver, what: str) -> bool:
+def sleeps_where_forbidden(d: Ground, what: str) -> bool:
     """Tell of a sleeper where preemption is off; locks are looked at elsewhere."""
     forbidden = bool(d.memory.nests.get(d.host.sim.current.id))
     if forbidden and d.host.held_locks.may_sleep():
@@ -210,7 +204,7 @@ def sleeps_where_forbidden(d: Driver, what: str) -> bool:
     return forbidden
 
 
-def counted(d: Driver, address: int, value: int, *_: int) -> int:
+def counted(d: Ground, address: int, value: int, *_: int) -> int:
     """A reference count was written."""
     count = d.memory.counts.get(address)
     if count is not None:
@@ -218,7 +212,7 @@ def counted(d: Driver, address: int, value: int, *_: int) -> int:
     return 0
 
 
-def race(d: Driver, address: int, kind: int, first_pc: int, first_kind: int) -> int:
+def race(d: Ground, address: int, kind: int, first_pc: int, first_kind: int) -> int:
     """Nothing orders an access and an earlier one."""
     pc = machine().words[PC]
     if (pc, first_pc) not in d.memory.told:
@@ -231,13 +225,13 @@ def race(d: Driver, address: int, kind: int, first_pc: int, first_kind: int) -> 
     return 0
 
 
-def interrupts(d: Driver, change: int, *_: int) -> int:
+def interrupts(d: Ground, change: int, *_: int) -> int:
     """The current CPU's interrupts go off, or on again."""
     d.host.sim.current.irqs_off += change
     return 0
 
 
-def cannot_sleep(d: Driver, change: int, why: int, *_: int) -> int:
+def cannot_sleep(d: Ground, change: int, why: int, *_: int) -> int:
     """A part begins in which nothing may sleep, or it ends."""
     nests = d.memory.nests.setdefault(d.host.sim.current.id, [])
     if change > 0:

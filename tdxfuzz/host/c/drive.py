@@ -5,18 +5,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 from zlib import crc32
 
 from tdxfuzz.host.c import answers, faults
 from tdxfuzz.host.c.errors import CodeError
-from tdxfuzz.host.c.image import Image
+from tdxfuzz.host.c.ground import Ground
 from tdxfuzz.host.c.machine import (
     ARG,
     CLOCK,
     DUE,
     LOOK_UP,
-    PC,
     QUIET,
     SEEN,
     SHARED_TOKEN,
@@ -26,32 +25,10 @@ from tdxfuzz.host.c.machine import (
     Request,
     machine,
 )
-from tdxfuzz.host.c.memory import CMemory
-from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
-
-if TYPE_CHECKING:
-    from tdxfuzz.host.c.layer import CLayer
-    from tdxfuzz.host.machine import Machine
 
 
-class Driver:
-    """Drives the C code of one layer on one host.
-
-    Args:
-        memory: this host's.
-        layer: on whose behalf.
-        host: a machine with the layer.
-    """
-
-    def __init__(self, memory: CMemory, layer: CLayer, host: Machine) -> None:
-        self.memory = memory
-        self.layer = layer
-        self.host = host
-
-    @property
-    def image(self) -> Image:
-        """What is loaded."""
-        return self.layer.image
+class Driver(Ground):
+    """Drives the C code of one layer on one host. Arguments are those of Ground."""
 
     def call(self, function: int, a: int = 0, b: int = 0, page: int = 0) -> int:
         """Call a function; what it returns, as an ``int``.
@@ -128,22 +105,6 @@ class Driver:
         address: int = runtime.words[ARG]
         return address
 
-    def lock(self, address: int, how: int = answers.SPIN) -> Spinlock | Mutex | Rwlock:
-        """The lock at an address, made when it is first asked for."""
-        locks = self.memory.locks
-        lock = locks.get(address)
-        if lock is None:
-            name = self.image.name(address)
-            match how & 7:
-                case answers.SPIN:
-                    lock = self.layer.spinlock(name)
-                case answers.MUTEX:
-                    lock = self.layer.mutex(name)
-                case _:
-                    lock = self.layer.rwlock(name)
-            locks[address] = lock
-        return lock
-
     def _tokens(self, page: int) -> None:
         """What orders this call after others: its page was handed on, and locks are held."""
         words = machine().words
@@ -153,9 +114,6 @@ class Driver:
         words[TOKENS] = len(tokens)
         for i, token in enumerate(tokens, TOKEN):
             words[i] = token
-
-    def here(self) -> str:
-        return self.image.where(machine().words[PC])
 
     def _unbalanced(self, function: int, locks: int) -> NoReturn:
         name = self.image.function(function)

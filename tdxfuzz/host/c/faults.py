@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from tdxfuzz.host.c.answers import text_at
 from tdxfuzz.host.c.errors import CodeError
+from tdxfuzz.host.c.ground import Ground
 from tdxfuzz.host.c.image import ARENA_END, DIRECT_MAP, HEAP, MEM_MAP, PAGES, STACK_SPACING
 from tdxfuzz.host.c.machine import CONTEXTS, STACKS
 
-if TYPE_CHECKING:
-    from tdxfuzz.host.c.drive import Driver
 
-
-def not_held(d: Driver, address: int, *_: int) -> NoReturn:
+def not_held(d: Ground, address: int, *_: int) -> NoReturn:
     """lockdep_assert_held() of a lock that is not held."""
     name = d.image.name(address)
     raise CodeError(f"{d.here()}: lockdep_assert_held({name}) fails")
 
 
-def crash(d: Driver, address: int, number: int, stack: int, *_: int) -> NoReturn:
+def crash(d: Ground, address: int, number: int, stack: int, *_: int) -> NoReturn:
     """A signal: memory that is not there, or a trap of the compiler."""
     where = d.here()
     if stack == d.host.sim.current.id:
@@ -34,7 +32,7 @@ def crash(d: Driver, address: int, number: int, stack: int, *_: int) -> NoReturn
     raise CodeError(f"{where}: crash ({signal.Signals(number).name}) at {d.image.name(address)}")
 
 
-def hang(d: Driver, *_: int) -> NoReturn:
+def hang(d: Ground, *_: int) -> NoReturn:
     """Code that does not end."""
     raise CodeError(
         f"{d.here()}: an endless loop: 20 million blocks of code without a step of another "
@@ -42,30 +40,30 @@ def hang(d: Driver, *_: int) -> NoReturn:
     )
 
 
-def bad_access(d: Driver, address: int, size: int, writes: int, *_: int) -> NoReturn:
+def bad_access(d: Ground, address: int, size: int, writes: int, *_: int) -> NoReturn:
     """Memory that is not the layer's to touch."""
     what = f"{'writes' if writes else 'reads'} {size} bytes at"
     raise CodeError(f"{d.here()}: {what} {d.image.name(address)}: {_why_bad(address)}")
 
 
-def bug(d: Driver, what: int, file: int, line: int, *_: int) -> NoReturn:
+def bug(d: Ground, what: int, file: int, line: int, *_: int) -> NoReturn:
     """BUG() and BUG_ON()."""
     raise CodeError(f"{text_at(file)}:{line}: {text_at(what)}: the kernel stops here")
 
 
-def bad_free(d: Driver, address: int, what: int, *_: int) -> NoReturn:
+def bad_free(d: Ground, address: int, what: int, *_: int) -> NoReturn:
     """Something was freed that is not allocated."""
     raise CodeError(
         f"{d.here()}: {text_at(what)}() of {d.image.name(address)}, which is not allocated"
     )
 
 
-def no_memory(d: Driver, size: int, what: int, *_: int) -> NoReturn:
+def no_memory(d: Ground, size: int, what: int, *_: int) -> NoReturn:
     """The heap is used up."""
     raise CodeError(f"{d.here()}: {text_at(what)} of {size} bytes: a layer has 32 MB of heap here")
 
 
-def too_much(d: Driver, *_: int) -> NoReturn:
+def too_much(d: Ground, *_: int) -> NoReturn:
     """The check for data races has no room left."""
     raise CodeError(
         f"{d.here()}: one run touches more memory than the check for data races can note"

@@ -95,6 +95,7 @@ class Image:
         )
         if self.number < 0:
             raise BuildError(f"{path}: more C files are loaded than one process can hold")
+        _LOADED.append(self)
         for names in (("get", "get_page"), ("put", "put_page", "put_hint")):
             given = [name for name in names if getattr(self.glue, name)]
             if len(given) != 1:
@@ -172,6 +173,15 @@ class Image:
 
 def _with_offset(name: str, offset: int) -> str:
     return f"{name}+{offset}" if offset else name
+
+
+_LOADED: list[Image] = []
+"""By the runtime's number."""
+
+
+def loaded(number: int) -> Image:
+    """The image that the runtime knows by a number."""
+    return _LOADED[number]
 
 
 @cache

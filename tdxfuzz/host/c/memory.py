@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
-from tdxfuzz.host.c.image import Image
+from tdxfuzz.host.c.image import Image, loaded
 from tdxfuzz.host.c.machine import machine
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.sim import HarnessError, WaitLock
@@ -50,6 +50,12 @@ class CMemory:
         self._is_put_back = False
         self._displace()
         machine().reset(self.number)
+
+    @property
+    def image(self) -> Image:
+        """The file whose data it is."""
+        # Not kept here: what is loaded cannot be put back, nor need it be.
+        return loaded(self.number)
 
     def enter(self) -> None:
         """Make the runtime hold this memory."""

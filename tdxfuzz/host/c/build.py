@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tdxfuzz.host.c.compiler import HERE, INCLUDE, Compiler, compiler, user_flags
+from tdxfuzz.host.c.compiler import (
+    HERE,
+    INCLUDE,
+    Compiler,
+    compiler,
+    refuse_other_types,
+    user_flags,
+)
 from tdxfuzz.host.c.errors import BuildError
 
 RUNTIME_FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror")
@@ -33,7 +40,8 @@ CODE = (
     "-fno-optimize-sibling-calls",
     "-fno-stack-protector",
     "-Werror=implicit-function-declaration",
-    "-Werror=incompatible-pointer-types",
+    "-Werror=implicit-int",
+    "-Wincompatible-pointer-types",
     "-Werror=int-conversion",
     "-Werror=return-type",
 )
@@ -89,16 +97,8 @@ def layer(path: Path) -> Path:
     if not built.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             assembly, linked = Path(folder) / "layer.s", Path(folder) / "layer.so"
-            cc.must(
-                [
-                    *flags,
-                    *_without_folder(path),
-                    "-S",
-                    str(path.absolute()),
-                    "-o",
-                    str(assembly),
-                ]
-            )
+            source = [*_without_folder(path), "-S", str(path.absolute())]
+            refuse_other_types(cc.compile([*flags, *source, "-o", str(assembly)]))
             _refuse_assembly(assembly, path)
             _stop_empty_loops(assembly)
             wrap = [f"-Wl,--wrap={name}" for name in WRAPPED]

@@ -65,10 +65,17 @@ class Compiler:
         Raises:
             BuildError: it fails.
         """
+        return self._call(arguments).stdout
+
+    def compile(self, arguments: Sequence[str]) -> str:
+        """Call it; its warnings. Errors are those of :meth:`must`."""
+        return self._call(arguments).stderr
+
+    def _call(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         done = self.run(arguments)
         if done.returncode:
             raise BuildError(_problem(done.stderr), done.stderr)
-        return done.stdout
+        return done
 
 
 _ZEROED = (
@@ -132,6 +139,37 @@ _NO_NAME = re.compile(
     r"|unknown type name ['\u2018](\w+)['\u2019])"
 )
 _NO_HEADER = re.compile(r"['\u2018]?(\S+\.h)['\u2019]?(?:: No such file| file not found)")
+
+_OTHER_TYPE = re.compile(
+    r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? warning: (?P<what>[^\n]*)"
+    r" \[-Wincompatible-(?:function-)?pointer-types\]$",
+    re.MULTILINE,
+)
+_QUOTED = re.compile(
+    r"['\u2018]([^'\u2019]*)['\u2019](?: [{(]aka ['\u2018]([^'\u2019]*)['\u2019][)}])?"
+)
+
+
+def refuse_other_types(said: str) -> None:
+    """The kernel's u64 and unsigned long are one here, so that a PFN may be either; any other
+    pointer to something else is an error.
+
+    Raises:
+        BuildError: there is one.
+    """
+    for warning in _OTHER_TYPE.finditer(said):
+        types = {_plain_type(aka or name) for name, aka in _QUOTED.findall(warning["what"])}
+        if len(types) > 1:
+            where = _place(warning["file"], warning["line"])
+            raise BuildError(f"{where}: {warning['what']}", said)
+
+
+def _plain_type(name: str) -> str:
+    """A type without spaces and the star of a pointer to a function, with one name for 64 bits."""
+    name = name.replace("long long", "long").replace("unsigned long int", "unsigned long")
+    name = name.replace("long unsigned int", "unsigned long").replace("(*)", "")
+    return "".join(name.split())
+
 
 HOW = "add it with --shim DIR (a folder of your own headers) or -I DIR, or define it in the file"
 

@@ -38,6 +38,20 @@ struct tdx_sys_info {
 	struct tdx_sys_info_features features;
 	struct tdx_sys_info_tdmr tdmr;
 };
+/* What the model of the module says. A file's own "static struct tdx_sys_info tdx_sysinfo;" is this. */
+static __maybe_unused struct tdx_sys_info tdx_sysinfo = {
+	.features = { .tdx_features0 = TDX_FEATURES0_DYNAMIC_PAMT },
+	.tdmr = {
+		.max_tdmrs = 64,
+		.max_reserved_per_tdmr = 16,
+		.pamt_4k_entry_size = 16,
+		.pamt_2m_entry_size = 16,
+		.pamt_1g_entry_size = 16,
+		.pamt_page_bitmap_entry_bits = 1,
+	},
+};
+#define tdx_get_sysinfo() ((const struct tdx_sys_info *)&tdx_sysinfo)
+
 #ifndef tdx_supports_dynamic_pamt
 #define tdx_supports_dynamic_pamt(sysinfo...) true
 #endif

@@ -2,6 +2,7 @@
 #ifndef TDXFUZZ_LINUX_COMPILER_H
 #define TDXFUZZ_LINUX_COMPILER_H
 #include <linux/compiler_types.h>
+#include <linux/export.h>
 #include <linux/types.h>
 #include <tdxfuzz/runtime.h>
 

@@ -165,7 +165,10 @@ def refuse_other_types(said: str) -> None:
 
 
 def _plain_type(name: str) -> str:
-    """A type without spaces and the star of a pointer to a function, with one name for 64 bits."""
+    """A type without spaces and the star of a pointer to a function, with one name for 64 bits and
+    one for the cache of pages.
+    """
+    name = name.replace("struct tdx_prealloc", "struct tdx_pamt_cache")
     name = name.replace("long long", "long").replace("unsigned long int", "unsigned long")
     name = name.replace("long unsigned int", "unsigned long").replace("(*)", "")
     return "".join(name.split())

@@ -10,7 +10,7 @@ from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.image import Image, loaded
 from tdxfuzz.host.c.machine import machine
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
-from tdxfuzz.sim import HarnessError, WaitLock
+from tdxfuzz.sim import WaitLock
 
 
 class CMemory:
@@ -19,11 +19,10 @@ class CMemory:
     ``taken`` says where each lock that is held was taken, ``nests`` how often each CPU has
     forbidden itself to sleep, and why; ``told`` which races were. ``running`` is set once the
     programs run. The bytes themselves are in the runtime while this memory is ``current``, else in
-    ``_saved``; one that is put back before each run need not be saved.
+    ``_saved``.
     """
 
     __slots__ = (
-        "_is_put_back",
         "_saved",
         "cells",
         "counts",
@@ -46,8 +45,7 @@ class CMemory:
         self.running = False
         self.taken: dict[WaitLock, int] = {}
         self.told: set[tuple[int, int]] = set()
-        self._saved: bytes | None = None
-        self._is_put_back = False
+        self._saved = b""
         self._displace()
         machine().reset(self.number)
 
@@ -61,16 +59,13 @@ class CMemory:
         """Make the runtime hold this memory."""
         if CMemory.current is self:
             return
-        if self._saved is None:
-            raise HarnessError("a run in C goes on after another one has begun")
         self._displace()
         machine().load(self.number, self._saved, len(self._saved))
-        self._saved = None
 
     def _displace(self) -> None:
         """Save what the runtime holds for whoever it belongs to: it will be ours."""
         before = CMemory.current
-        if before is not None and not before._is_put_back:
+        if before is not None and before is not self:
             before._saved = _bytes()
         CMemory.current = self
 
@@ -78,7 +73,6 @@ class CMemory:
         """The way back to what the memory holds now."""
         self.enter()
         kept = _bytes()
-        self._is_put_back = True
 
         def put_back() -> None:
             self._displace()

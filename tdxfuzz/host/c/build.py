@@ -36,6 +36,8 @@ CODE = (
     "-O1",
     "-g",
     "-fPIC",
+    # A name of the layer stays its own, even if a library of this process has it too.
+    "-fvisibility=hidden",
     "-fno-omit-frame-pointer",
     "-fno-optimize-sibling-calls",
     "-fno-stack-protector",

@@ -11,7 +11,7 @@ from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.c.ground import IRQ, READ_LOCK, TRY, Ground
-from tdxfuzz.host.c.machine import PC, REGS, machine
+from tdxfuzz.host.c.machine import COUNTED, LATER, LATER_WORDS, LATERS, PC, REGS, machine
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL
@@ -40,6 +40,24 @@ _KINDS = ("plain read", "plain write", "marked read", "marked write")
 def text_at(address: int) -> str:
     """A string of C."""
     return ctypes.string_at(address).decode(errors="replace") if address else ""
+
+
+def catch_up(d: Ground) -> None:
+    """Do what could wait until C leaves: no other CPU has run since."""
+    signed = machine().signed
+    sim = d.host.sim
+    now = sim.clock
+    for at in range(LATER, LATER + LATER_WORDS * signed[LATERS], LATER_WORDS):
+        if signed[at] == COUNTED:
+            count = d.memory.counts.get(signed[at + 1])
+            if count is not None:
+                # A finding belongs to the step that wrote it.
+                sim.clock = signed[at + 3]
+                count.was_put(signed[at + 2])
+        else:
+            d.host.pages.scrub(signed[at + 1])
+    sim.clock = now
+    signed[LATERS] = 0
 
 
 def step(d: Ground, address: int, access: int, *_: int) -> int:
@@ -162,12 +180,6 @@ def free_page(d: Ground, pfn: int, *_: int) -> int:
     return 0
 
 
-def reset_page(d: Ground, pfn: int, *_: int) -> int:
-    """Overwrite a page with zeroes."""
-    d.host.pages.scrub(pfn)
-    return 0
-
-
 def warn(d: Ground, what: int, file: int, line: int, function: int) -> int:
     """WARN and its like."""
     d.layer.warn(f"{text_at(what)} ({text_at(file)}:{line} in {text_at(function)}())")
@@ -204,11 +216,8 @@ def sleeps_where_forbidden(d: Ground, what: str) -> bool:
     return forbidden
 
 
-def counted(d: Ground, address: int, value: int, *_: int) -> int:
-    """A reference count was written."""
-    count = d.memory.counts.get(address)
-    if count is not None:
-        count.was_put(value)
+def caught_up(d: Ground, *_: int) -> int:
+    """Nothing more: what could wait was done."""
     return 0
 
 

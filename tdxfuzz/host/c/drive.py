@@ -9,16 +9,21 @@ from typing import NoReturn
 from zlib import crc32
 
 from tdxfuzz.host.c import answers, faults
+from tdxfuzz.host.c.answers import catch_up
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.c.ground import Ground
 from tdxfuzz.host.c.machine import (
     ARG,
     CLOCK,
+    CONTEXT,
     DUE,
+    LATERS,
     LOOK_UP,
     QUIET,
+    RESULT,
     SEEN,
     SHARED_TOKEN,
+    THREAD,
     TOKEN,
     TOKENS,
     TRACED,
@@ -60,9 +65,13 @@ class Driver(Ground):
         signed[CLOCK], signed[DUE] = sim.clock, sim.due
         words[TRACED] = traced = sim.trace is not None and sim.running
         resume, seen = runtime.resume, SEEN + context
-        request = runtime.start(context, thread, function, a, b, 0)
+        words[CONTEXT] = context
+        words[THREAD] = thread
+        request = runtime.start(function, a, b)
         while True:
             sim.clock = signed[CLOCK]
+            if words[LATERS]:
+                catch_up(self)
             if local is not None and words[seen]:
                 local.learn(context, words[seen])
                 words[seen] = 0
@@ -75,7 +84,10 @@ class Driver(Ground):
             signed[CLOCK] = sim.clock
             signed[DUE] = sim.due
             words[TRACED] = traced
-            request = resume(context, thread, result)
+            words[CONTEXT] = context
+            words[THREAD] = thread
+            words[RESULT] = result
+            request = resume()
         value: int = ctypes.c_int(signed[ARG]).value
         if local is not None:
             local.leave(context, value)
@@ -93,7 +105,9 @@ class Driver(Ground):
         self.memory.enter()
         runtime.words[QUIET] = 1
         runtime.words[TOKENS] = 0
-        request = runtime.start(LOOK_UP, self.host.sim.current.on, function, pfn, 0, 0)
+        runtime.words[CONTEXT] = LOOK_UP
+        runtime.words[THREAD] = self.host.sim.current.on
+        request = runtime.start(function, pfn, 0)
         runtime.words[QUIET] = 0
         if request:
             if request >= Request.CRASH:
@@ -151,12 +165,11 @@ HANDLERS: dict[int, Callable[..., int]] = {
     Request.SEAMCALL: answers.seamcall,
     Request.ALLOC_PAGE: answers.alloc_page,
     Request.FREE_PAGE: answers.free_page,
-    Request.RESET_PAGE: answers.reset_page,
     Request.WARN: answers.warn,
     Request.PRINT: answers.message,
     Request.RELAX: answers.relax,
     Request.MAY_SLEEP: answers.may_sleep,
-    Request.COUNTED: answers.counted,
+    Request.CATCH_UP: answers.caught_up,
     Request.RACE: answers.race,
     Request.INTERRUPTS: answers.interrupts,
     Request.CANNOT_SLEEP: answers.cannot_sleep,

@@ -19,8 +19,13 @@ CLOCK, DUE, CONTEXT, THREAD, TRACED, RESULT, ARG = 0, 1, 2, 3, 4, 5, 6
 PC = 12
 QUIET, SHARED, TOKENS, TOKEN, REGS = 14, 15, 16, 17, 25
 SEEN = REGS + 13
-WORDS = SEEN + CONTEXTS
+LATERS = SEEN + CONTEXTS
+LATER, MOST_LATERS, LATER_WORDS = LATERS + 1, 16, 4
+WORDS = LATER + MOST_LATERS * LATER_WORDS
 """Where the fields of ``struct state`` (runtime/inside.h) are, in words of 64 bits."""
+
+COUNTED = 0
+"""What can wait for the next request: a count was written, or a page is to be overwritten."""
 
 STACKS = 0x5C0000000000
 
@@ -38,24 +43,23 @@ class Request(IntEnum):
     SEAMCALL = 5
     ALLOC_PAGE = 6
     FREE_PAGE = 7
-    RESET_PAGE = 8
-    WARN = 9
-    PRINT = 10
-    RELAX = 11
-    MAY_SLEEP = 12
-    COUNTED = 13
-    RACE = 14
-    INTERRUPTS = 15
-    CANNOT_SLEEP = 16
-    HELD = 17
-    CRASH = 18
-    HANG = 19
-    BAD_ACCESS = 20
-    BUG = 21
-    BAD_FREE = 22
-    NO_MEMORY = 23
-    TOO_MUCH = 24
-    NOT_HELD = 25
+    WARN = 8
+    PRINT = 9
+    RELAX = 10
+    MAY_SLEEP = 11
+    CATCH_UP = 12
+    RACE = 13
+    INTERRUPTS = 14
+    CANNOT_SLEEP = 15
+    HELD = 16
+    CRASH = 17
+    HANG = 18
+    BAD_ACCESS = 19
+    BUG = 20
+    BAD_FREE = 21
+    NO_MEMORY = 22
+    TOO_MUCH = 23
+    NOT_HELD = 24
 
 
 _FUNCTIONS = {
@@ -67,8 +71,8 @@ _FUNCTIONS = {
     "load": "iisQ",
     "hash": "Q",
     "order_hash": "Q",
-    "start": "iiiQQQQ",
-    "resume": "iiiQ",
+    "start": "iQQQ",
+    "resume": "i",
     "standing": "Qi",
     "count": "iQ",
     "peek": "iQ",

@@ -47,7 +47,7 @@ static void tell_of_counted(void)
 	if (!at)
 		return;
 	counted = 0;
-	request(COUNTED, at, (u64)(s64)*(int *)at, 0, 0, NULL);
+	later(COUNTED, at, (u64)(s64)*(int *)at);
 }
 
 static inline void note_counter(u64 at)

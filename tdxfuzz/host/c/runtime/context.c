@@ -12,8 +12,8 @@ struct state tdxc_state = { .budget = BUDGET };
 static char *stack_pointer[CONTEXTS], *python, *deepest[CONTEXTS];
 static u8 active[CONTEXTS];
 static struct {
-	s64 (*function)(s64, s64, s64);
-	s64 arg[3];
+	s64 (*function)(s64, s64);
+	s64 arg[2];
 	int tokens;
 	u64 token[TOKENS];
 } entry[CONTEXTS];
@@ -46,6 +46,20 @@ static inline int stack_of(const void *at)
 
 static void tell_of_counted(void);
 
+/* Python is told before anything else happens; nobody can tell the difference. */
+static void later(int what, u64 a, u64 b)
+{
+	struct later *next;
+
+	if (S.laters == LATERS)
+		request(CATCH_UP, 0, 0, 0, 0, NULL);
+	next = &S.later[S.laters++];
+	next->what = what;
+	next->a = (s64)a;
+	next->b = (s64)b;
+	next->clock = S.clock;
+}
+
 static s64 request(int what, u64 a, u64 b, u64 c, u64 d, const void *pc)
 {
 	static s64 same, clock;
@@ -75,7 +89,7 @@ static void begin(void)
 	s64 result;
 
 	acquire_tokens();
-	result = entry[me].function(entry[me].arg[0], entry[me].arg[1], entry[me].arg[2]);
+	result = entry[me].function(entry[me].arg[0], entry[me].arg[1]);
 	me = (int)S.context;
 	tell_of_counted();
 	release_tokens();
@@ -85,22 +99,20 @@ static void begin(void)
 	__builtin_trap();
 }
 
-/* Go on with a context; the request that it comes back with. */
-int tdxc_resume(int context, int thread, s64 result)
+/* Go on with the context that the state names; the request that it comes back with. */
+int tdxc_resume(void)
 {
-	S.context = context;
-	S.thread = thread;
-	S.result = result;
 	S.budget = BUDGET;
 	in_c = 1;
-	tdxc_switch(&python, stack_pointer[context]);
+	tdxc_switch(&python, stack_pointer[S.context]);
 	in_c = 0;
 	return (int)S.result;
 }
 
 /* Call a function on a context's stack, which begins with zeroes only: no call depends on another. */
-int tdxc_start(int context, int thread, void *function, s64 a, s64 b, s64 c)
+int tdxc_start(void *function, s64 a, s64 b)
 {
+	int context = (int)S.context;
 	char *top = top_of(context), *from = deepest[context] - 1024;
 	u64 *sp;
 
@@ -114,14 +126,13 @@ int tdxc_start(int context, int thread, void *function, s64 a, s64 b, s64 c)
 	sp -= 6;
 	stack_pointer[context] = (char *)sp;
 	active[context] = 1;
-	entry[context].function = (s64 (*)(s64, s64, s64))function;
+	entry[context].function = (s64 (*)(s64, s64))function;
 	entry[context].arg[0] = a;
 	entry[context].arg[1] = b;
-	entry[context].arg[2] = c;
 	entry[context].tokens = (int)S.tokens;
 	for (int i = 0; i < S.tokens; i++)
 		entry[context].token[i] = (u64)S.token[i];
-	return tdxc_resume(context, thread, 0);
+	return tdxc_resume();
 }
 
 /* A number for all that a context's C can still know: its stack, with the registers saved there. */

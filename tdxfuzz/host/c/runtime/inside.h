@@ -26,12 +26,16 @@ typedef tdxc_s64 s64;
 #define STACKS 0x5c0000000000ull
 #define PAGE 4096ull
 #define TOKENS 8
+#define LATERS 16
 
 enum request {
-	DONE, STEP, NOTE, LOCK, UNLOCK, SEAMCALL, ALLOC_PAGE, FREE_PAGE, RESET_PAGE, WARN, PRINT, RELAX,
-	MAY_SLEEP, COUNTED, RACE, INTERRUPTS, CANNOT_SLEEP, HELD,
+	DONE, STEP, NOTE, LOCK, UNLOCK, SEAMCALL, ALLOC_PAGE, FREE_PAGE, WARN, PRINT, RELAX,
+	MAY_SLEEP, CATCH_UP, RACE, INTERRUPTS, CANNOT_SLEEP, HELD,
 	CRASH, HANG, BAD_ACCESS, BUG, BAD_FREE, NO_MEMORY, TOO_MUCH, NOT_HELD,
 };
+
+/* What Python has to do before it looks at the next request. */
+enum later_what { COUNTED, RESET_PAGE };
 
 enum access { READ = 0, WRITE = 1, RMW = 2 };
 
@@ -49,6 +53,10 @@ struct state {
 	s64 tokens, token[TOKENS];		/* what the caller of a call holds, see race.c */
 	s64 regs[13];			/* of a SEAMCALL */
 	u64 seen[CONTEXTS];		/* what each context has observed since Python asked last */
+	s64 laters;			/* what can wait for the next request: */
+	struct later {
+		s64 what, a, b, clock;
+	} later[LATERS];
 };
 extern struct state tdxc_state;
 #define S tdxc_state

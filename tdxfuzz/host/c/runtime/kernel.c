@@ -117,7 +117,7 @@ void tdxc_free(const void *object, const char *what)
 		request(BAD_FREE, (u64)object, (u64)what, 0, 0, HERE);
 }
 
-void tdxc_reset_page(u64 pfn) { request(RESET_PAGE, pfn, 0, 0, 0, HERE); }
+void tdxc_reset_page(u64 pfn) { later(RESET_PAGE, pfn, 0); }
 
 u64 tdxc_seamcall(u64 leaf, void *regs, int answer)
 {

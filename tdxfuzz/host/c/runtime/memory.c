@@ -182,17 +182,28 @@ static int give_back(u64 at)
 
 /* ---- put back, hashed, exchanged ---- */
 
+#define LOADED 2	/* a dirty page that is already as it shall be */
+
+/* All pages that were written, but for those that were just loaded. */
 static void put_back(struct region *r)
 {
-	while (r->writes) {
-		u32 i = r->written[--r->writes];
+	u32 kept = 0;
 
+	for (u32 k = 0; k < r->writes; k++) {
+		u32 i = r->written[k];
+
+		if (r->dirty[i] == LOADED) {
+			r->dirty[i] = 1;
+			r->written[kept++] = i;
+			continue;
+		}
 		if (r->clean)
 			memcpy(r->low + i * PAGE, r->clean + i * PAGE, PAGE);
 		else
 			memset(r->low + i * PAGE, 0, PAGE);
 		r->dirty[i] = 0;
 	}
+	r->writes = kept;
 }
 
 static void forget_accesses(void);
@@ -232,8 +243,8 @@ u64 tdxc_save(char *to)
 /* What tdxc_save() gave. */
 void tdxc_load(int which, const char *from, u64 size)
 {
-	put_back(&image->data);
-	put_back(&arena);
+	if (image != &images[which])
+		put_back(&image->data);
 	image = &images[which];
 	for (u64 at = 0; at < size; at += 8 + PAGE) {
 		u64 head;
@@ -243,9 +254,12 @@ void tdxc_load(int which, const char *from, u64 size)
 		r = head >> 32 ? &image->data : &arena;
 		head &= 0xffffffff;
 		memcpy(r->low + head * PAGE, from + at + 8, PAGE);
-		r->dirty[head] = 1;
-		r->written[r->writes++] = (u32)head;
+		if (!r->dirty[head])
+			r->written[r->writes++] = (u32)head;
+		r->dirty[head] = LOADED;
 	}
+	put_back(&arena);
+	put_back(&image->data);
 	forget_accesses();
 	listen();
 }

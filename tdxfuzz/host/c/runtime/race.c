@@ -77,6 +77,7 @@ static void forget_accesses(void)
 	memset(on_purpose, 0, sizeof(on_purpose));
 	memset(active, 0, sizeof(active));
 	memset(S.seen, 0, sizeof(S.seen));
+	S.laters = 0;
 	for (int i = 0; i < THREADS; i++)
 		now[i].at[i] = 1;
 }

@@ -20,7 +20,7 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, markdown, row
+from tdxfuzz.survey.matrix import Effort, MatrixCell, MatrixEntry, markdown, row
 
 SIGNS = {MatrixCell.CLEAN: "clean", MatrixCell.FOUND: "FOUND", MatrixCell.UNKNOWN: "?"}
 HUNT_SHARE = 0.5
@@ -105,11 +105,13 @@ def matrix_command(
         entries += cells
         output.line(f"{design.name}: {_summary(cells)}")
     output.line()
+    columns = list(dict.fromkeys(entry.check for entry in entries))
+    signs = {(entry.design, entry.check): SIGNS[entry.cell] for entry in entries}
     rows = [
-        (design.name, *(SIGNS[e.cell] for e in entries if e.design == design.name))
+        (design.name, *(signs.get((design.name, column), "") for column in columns))
         for design in chosen
     ]
-    output.table(("design", *COLUMNS), rows)
+    output.table(("design", *columns), rows)
     if page is not None:
         command = "tdxfuzz " + " ".join(sys.argv[1:])
         relative = {key: _relative(path, page) for key, path in links.items()}

@@ -254,9 +254,13 @@ def run(
     return Session(case, design, traced, policy, careful).run_programs()
 
 
-def checks_of(design: str) -> Mapping[str, type[Check]]:
-    """The checks there are for a design, or for raw SEAMCALLs, by id."""
-    return HOSTILE_CHECKS if design == HOSTILE else CHECKS
+def checks_of(design: str, layer: Design = None) -> Mapping[str, type[Check]]:
+    """The checks there are for a design, or for raw SEAMCALLs, by id; ``layer`` is the class that
+    the name means, if it is not a built-in one.
+    """
+    if design == HOSTILE:
+        return HOSTILE_CHECKS
+    return {**CHECKS, **C_CHECKS} if layer is not None and layer.in_c else CHECKS
 
 
 def _listening(case: Case, careful: bool, layer_class: type[RefcountLayer]) -> list[type[Check]]:
@@ -265,9 +269,7 @@ def _listening(case: Case, careful: bool, layer_class: type[RefcountLayer]) -> l
     Raises:
         HarnessError: it asks for one that does not exist.
     """
-    checks = checks_of(case.design)
-    if layer_class.in_c:
-        checks = {**checks, **C_CHECKS}
+    checks = checks_of(case.design, layer_class)
     if careful:
         checks = {**checks, **CAREFUL}
     for name in case.checks:

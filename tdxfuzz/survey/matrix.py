@@ -19,12 +19,12 @@ from tdxfuzz.case.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
-from tdxfuzz.check import CHECKS
+from tdxfuzz.check import ALL_CHECKS, CHECKS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, Session, run
+from tdxfuzz.run.session import Design, Session, checks_of, run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
@@ -52,6 +52,8 @@ HUGE_PAGES = "2MB pages"
 """A column of its own: what any check found in the scenarios that split 2MB pages."""
 
 COLUMNS = (*CHECKS, HUGE_PAGES)
+"""Of a design in Python."""
+
 LEGEND = (
     "**found**: the check fires in some order; the link is a reproducer. **clean**: all of the "
     "above was finished, the check could have fired, and it did not. **?**: a bound was "
@@ -170,7 +172,7 @@ def row(
             huge if column == HUGE_PAGES else whole,
             column in seen,
         )
-        for column in COLUMNS
+        for column in (*checks_of(design_name, design), HUGE_PAGES)
     ]
 
 
@@ -183,7 +185,7 @@ def _entry(
     if unfinished:
         return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
-        never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
+        never = "a 2MB page was split" if check == HUGE_PAGES else ALL_CHECKS[check].witness
         return MatrixEntry(
             design, check, MatrixCell.UNKNOWN, bounds, f"it never happened that {never}"
         )
@@ -242,7 +244,7 @@ def markdown(
         "|---" * (len(checks) + 1) + "|",
     ]
     for design in designs:
-        cells = [_cell(by_cell[design, check], links) for check in checks]
+        cells = [_cell(by_cell.get((design, check)), links) for check in checks]
         lines.append(f"| {design} | " + " | ".join(cells) + " |")
     reasons = dict.fromkeys(
         f"- {entry.design}: {entry.why}"
@@ -254,7 +256,9 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _cell(entry: MatrixEntry, links: Mapping[tuple[str, str], str]) -> str:
+def _cell(entry: MatrixEntry | None, links: Mapping[tuple[str, str], str]) -> str:
+    if entry is None:
+        return ""
     if entry.cell is MatrixCell.FOUND:
         link = links.get((entry.design, entry.check))
         return f"[**found**]({link})" if link else "**found**"

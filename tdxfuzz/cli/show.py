@@ -45,8 +45,13 @@ VIEWS = ("columns", *RENDER, "pytest")
     show_default=True,
     help="Characters in a line of the columns view.",
 )
+@click.option(
+    "--source", is_flag=True, help="In columns: the line of a layer in C that each line comes from."
+)
 @design_option
-def show_command(path: Path, view: str, width: int, design_argument: str | None) -> int:
+def show_command(
+    path: Path, view: str, width: int, source: bool, design_argument: str | None
+) -> int:
     """Show what happens in a reproducer.
 
     Choose a view with --as. columns: a table with one column for each CPU and one line for
@@ -61,6 +66,6 @@ def show_command(path: Path, view: str, width: int, design_argument: str | None)
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
     traced = run(reproducer.case, design, traced=True)
-    text = columns(traced, width) if view == "columns" else RENDER[view](traced)
+    text = columns(traced, width, source) if view == "columns" else RENDER[view](traced)
     click.echo(text, nl=False)
     return 0

@@ -19,10 +19,11 @@ NARROW = 90
 """Below this many columns leaf names lose their ``TDH.``."""
 
 
-def columns(run: Run, width: int = 100) -> str:
+def columns(run: Run, width: int = 100, source: bool = False) -> str:
     """A traced run as text, ``width`` characters wide at the most.
 
-    Every line belongs to one CPU, so its text may continue into the next column.
+    Every line belongs to one CPU, so its text may continue into the next column. With ``source``
+    it ends with file and line, where they are known.
     """
     cpus = run.case.world.cpus
     indent = min(MAX_INDENT, max((width - STEP - TEXT) // max(cpus - 1, 1), 4))
@@ -31,6 +32,8 @@ def columns(run: Run, width: int = 100) -> str:
     out.append(_heading(starts))
     for line in lines_of(run):
         text = line.text if width >= NARROW else line.text.replace("TDH.", "")
+        if source and line.place:
+            text = f"{text} [{line.place}]"
         out.extend(_placed(line, text, starts[line.cpu], width))
     out.append("")
     out.extend(_legend(run, width))

@@ -12,19 +12,22 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.module.codes import REMOVAL_HINT
 from tdxfuzz.run.result import Run
-from tdxfuzz.sim import Record
+from tdxfuzz.sim import Record, Trace
 
 ADDRESS = 0x0000_FFFF_FFFF_F000
 
 
 @frozen
 class Line:
-    """One action of a CPU. ``kind`` is ``op``, ``call``, ``host``, ``wait`` or ``mark``."""
+    """One action of a CPU. ``kind`` is ``op``, ``call``, ``host``, ``wait`` or ``mark``; ``place``
+    is where in a source file it comes from, if that is known.
+    """
 
     step: int
     cpu: int
     kind: str
     text: str
+    place: str = ""
 
 
 class _Cpu:
@@ -33,6 +36,7 @@ class _Cpu:
     def __init__(self) -> None:
         self.op: Op | None = None
         self.call: Record | None = None
+        self.place = ""
         self.shown = False
 
 
@@ -45,7 +49,7 @@ def lines_of(run: Run) -> list[Line]:
     if run.trace is None:
         raise ValueError("the run kept no trace")
     cpus = run.case.world.cpus
-    lines = [_in_column(line, cpus) for line in _fold(_read(run.layout, list(run.trace)))]
+    lines = [_in_column(line, cpus) for line in _fold(_read(run.layout, run.trace))]
     if run.finding is None:
         return lines
     last = max(finding.step for finding in run.findings)
@@ -64,32 +68,37 @@ def _in_column(line: Line, cpus: int) -> Line:
     return evolve(line, cpu=line.cpu - cpus, text=f"softirq: {line.text}")
 
 
-def _read(layout: Layout, records: list[Record]) -> Iterator[Line]:
+def _read(layout: Layout, trace: Trace) -> Iterator[Line]:
     cpus: dict[int, _Cpu] = {}
+    records = trace.records
     for i, record in enumerate(records):
+        place = trace.places.get(i, "")
         cpu = cpus.setdefault(record.cpu, _Cpu())
         if record.kind == "op":
             cpu.op = Op.parse(record.what)
             if not cpu.op.is_seamcall:
                 yield Line(record.step, record.cpu, "op", describe_op(layout, cpu.op))
         elif record.kind == "call":
-            cpu.call = record
+            cpu.call, cpu.place = record, place
             cpu.shown = _is_interrupted(records, i)
             if cpu.shown:
                 name = _call_text(layout, cpu.op, record, None)
-                yield Line(record.step, record.cpu, "call", f"{name} begins")
+                yield Line(record.step, record.cpu, "call", f"{name} begins", place)
         elif record.kind == "return" and cpu.call is not None:
             text = _call_text(layout, cpu.op, cpu.call, record)
             word = status(_number(record.data[0]))
             hint = ", hint: count 0" if word.ok and _has_hint(record) else ""
             text = f"… {text}" if cpu.shown else text
-            yield Line(record.step, record.cpu, "call", f"{text} = {word}{hint}")
+            yield Line(record.step, record.cpu, "call", f"{text} = {word}{hint}", cpu.place)
             cpu.call = None
-        elif record.kind in ("atomic", "get", "put", "warn", "block") or "lock" in record.kind:
+        elif (
+            record.kind in ("atomic", "get", "put", "print", "warn", "block")
+            or "lock" in record.kind
+        ):
             text = _host_text(layout, record)
             if text:
                 kind = "wait" if record.kind == "block" else "host"
-                yield Line(record.step, record.cpu, kind, text)
+                yield Line(record.step, record.cpu, kind, text, place)
 
 
 def _is_interrupted(records: list[Record], call: int) -> bool:
@@ -176,6 +185,8 @@ def _host_text(layout: Layout, record: Record) -> str:
             page = layout.name_of_page(hpa_of(_number(record.data[0])))
             hint = f", {record.data[2]}" if len(record.data) > 2 else ""
             return f"put({page}{hint})"
+        case "print":
+            return f"prints: {record.data[1]}"
         case "warn":
             return f"WARN: {record.data[2]}"
         case "block":

@@ -27,11 +27,16 @@ class Record:
 
 
 class Trace:
-    """Records in the order in which they happened."""
+    """Records in the order in which they happened.
 
-    __slots__ = ("records",)
+    ``places`` says of some records, by their number, where in a source file they come from. It is
+    for people, and no part of the hash.
+    """
+
+    __slots__ = ("places", "records")
 
     def __init__(self) -> None:
+        self.places: dict[int, str] = {}
         self.records: list[Record] = []
 
     def add(self, step: int, cpu: int, kind: str, what: str, *data: Datum) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ def test_a_finding_in_c_goes_through_all_commands(tmp_path: Path, invoke: Invoke
     shown = invoke("show", found, "--design", layer)
     assert "lock dpamt_lock" in shown.out
     assert "refcount[A]: " in shown.out
+    assert "racy.c:" not in shown.out.partition("^ data-race")[0]
+    shown = invoke("show", found, "--design", layer, "--source")
+    assert re.search(r"lock dpamt_lock \[racy\.c:\d+\]", shown.out)
     assert invoke("shrink", found, "--design", layer, "--out", tmp_path / "small.toml").code == 0
 
 

@@ -19,6 +19,7 @@ from tdxfuzz.host.c.machine import (
     DUE,
     LATERS,
     LOOK_UP,
+    PC,
     QUIET,
     RESULT,
     SEEN,
@@ -77,10 +78,14 @@ class Driver(Ground):
                 words[seen] = 0
             if not request:
                 break
+            number = len(sim.trace) if traced and sim.trace is not None else 0
+            pc = words[PC]
             # One by one: slices are slow, and this is the hottest place of a layer in C.
             result = HANDLERS[request](
                 self, signed[ARG], signed[ARG + 1], signed[ARG + 2], signed[ARG + 3]
             )
+            if traced:
+                self._note_place(number, pc)
             signed[CLOCK] = sim.clock
             signed[DUE] = sim.due
             words[TRACED] = traced
@@ -118,6 +123,15 @@ class Driver(Ground):
             )
         address: int = runtime.words[ARG]
         return address
+
+    def _note_place(self, number: int, pc: int) -> None:
+        """What this CPU has added to the trace, from a record on, comes from one line of C."""
+        sim = self.host.sim
+        if sim.trace is not None and pc:
+            place = self.image.where(pc)
+            for i in range(number, len(sim.trace)):
+                if sim.trace.records[i].cpu == sim.current.id:
+                    sim.trace.places.setdefault(i, place)
 
     def _tokens(self, page: int) -> None:
         """What orders this call after others: its page was handed on, and locks are held."""

@@ -85,6 +85,8 @@ OPEN = {
     "module/watch.py": ("ModuleWatch",),
     "host/watch.py": ("HostWatch",),
     "check/base.py": ("Check",),
+    "host/kernel/atomic.py": ("AtomicT",),
+    "host/refcount.py": ("RangeRefcount",),
 }
 """Compiled classes that interpreted ones derive from."""
 

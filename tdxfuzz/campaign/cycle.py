@@ -119,4 +119,4 @@ def kind_of(task: HuntTask) -> str:
 
 def _muted(design: str, found: Sequence[str]) -> tuple[str, ...]:
     """Those that found something; none if no check would be left."""
-    return tuple(found) if set(found) < set(checks_of(design)) else ()
+    return tuple(found) if set(checks_of(design)) - set(found) else ()

@@ -95,11 +95,11 @@ def load(subject: Subject) -> Design:
         return None
     path, class_name = split(subject.argument)
     try:
-        design = class_in(path, class_name)
+        if digest_of(path) != subject.sha256:
+            raise ChangedDesignError(
+                f"{subject.file} was changed after the campaign started; start another in a new "
+                "folder"
+            )
+        return class_in(path, class_name)
     except DesignFileError as error:
         raise HarnessError(str(error)) from None
-    if digest_of(path) != subject.sha256:
-        raise ChangedDesignError(
-            f"{subject.file} was changed after the campaign started; start another in a new folder"
-        )
-    return design

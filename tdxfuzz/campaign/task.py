@@ -52,7 +52,9 @@ class HuntTask:
         Raises:
             PlanError: the fields contradict each other.
         """
-        listening = tuple(check for check in checks_of(self.design) if check not in self.muted)
+        listening = tuple(
+            check for check in checks_of(self.design, design) if check not in self.muted
+        )
         return HuntPlan(
             self.design,
             Budget(cases=self.cases),

@@ -3,6 +3,7 @@
 from tdxfuzz.check.atomic_sleep import AtomicSleep
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.cache_underflow import CacheUnderflow
+from tdxfuzz.check.data_race import DataRace
 from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.irq_safety import IrqSafety
@@ -45,9 +46,12 @@ HOSTILE_CHECKS: dict[str, type[Check]] = {
 }
 """What must hold even if the host makes any SEAMCALL it likes."""
 
-ALL_CHECKS = {**CHECKS, **HOSTILE_CHECKS}
+C_CHECKS: dict[str, type[Check]] = {DataRace.id: DataRace}
+"""What must hold of a layer in C, beside all of ``CHECKS``."""
+
+ALL_CHECKS = {**CHECKS, **C_CHECKS, **HOSTILE_CHECKS}
 
 CAREFUL: dict[str, type[Check]] = {ModuleState.id: ModuleStateAtEveryCall}
 """Slower versions of checks that look more often, for runs that can afford them."""
 
-__all__ = ["ALL_CHECKS", "CAREFUL", "CHECKS", "HOSTILE_CHECKS", "Check", "Finding"]
+__all__ = ["ALL_CHECKS", "CAREFUL", "CHECKS", "C_CHECKS", "HOSTILE_CHECKS", "Check", "Finding"]

@@ -31,6 +31,8 @@ class AtomicSleep(Check):
         holds = self.host.held_locks.of[cpu.id]
         if holds:
             where, kind = f"with {holds[-1].name} held", f"under {kind_of(holds[-1].name)}"
+        elif cpu.on == cpu.id:
+            where = kind = "with preemption off"
         else:
             where = kind = "in a softirq"
         self.report(

@@ -26,7 +26,7 @@ from tdxfuzz.cli.campaign_console import CampaignConsole, clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.design_file import split
 from tdxfuzz.host.designs import DESIGNS
@@ -70,7 +70,7 @@ def campaign_command() -> None:
 
 @campaign_command.command("run", epilog="Example: tdxfuzz campaign run nightly/ v6 my.py:Mine")
 @folder_argument
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|hostile]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c|hostile]...")
 @click.option(
     "--time",
     "seconds",
@@ -99,6 +99,7 @@ def campaign_command() -> None:
 @module_variant_option
 @patience_option
 @memory_option
+@c_options
 @format_option
 def run_command(
     directory: Path,

@@ -8,7 +8,7 @@ import click
 
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.options import c_options, format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.generate.codec import decode
@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 20
     "--design",
     "design_argument",
     required=True,
-    metavar="DESIGN|FILE.py:Class|hostile",
+    metavar="DESIGN|FILE.py:Class|FILE.c|hostile",
     help="The design that the fuzz target ran; hostile for the target of that name.",
 )
 @click.option(
@@ -33,6 +33,7 @@ MAX_BYTES = 1 << 20
     show_default=True,
     help="Folder for the reproducer file.",
 )
+@c_options
 @format_option
 def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -> int:
     """Turn a crash file of an atheris fuzz target into a shrunk reproducer.

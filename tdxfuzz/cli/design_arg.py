@@ -7,7 +7,7 @@ from attrs import frozen
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_prints import keep_apart
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, split
+from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, names_file, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
@@ -33,7 +33,7 @@ def choose(argument: str, hostile: bool = False) -> Chosen:
     Raises:
         UsageProblem: no such design, file or class, or the file raised.
     """
-    if ":" not in argument and not argument.endswith(".py"):
+    if not names_file(argument):
         known = (*DESIGNS, HOSTILE) if hostile else tuple(DESIGNS)
         if argument == HOSTILE and not hostile:
             raise UsageProblem(

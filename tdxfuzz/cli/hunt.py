@@ -18,7 +18,12 @@ from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
-from tdxfuzz.cli.options import format_option, module_variant_option, source_option
+from tdxfuzz.cli.options import (
+    c_options,
+    format_option,
+    module_variant_option,
+    source_option,
+)
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import (
@@ -45,7 +50,7 @@ DEFAULT_SECONDS = 60.0
 
 
 @click.command("hunt", epilog="Example: tdxfuzz hunt hint --time 30s")
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|hostile]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c|hostile]...")
 @click.option(
     "--engine",
     default="portfolio",
@@ -91,6 +96,7 @@ DEFAULT_SECONDS = 60.0
     "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
 @source_option
+@c_options
 @format_option
 def hunt_command(
     designs: tuple[str, ...],

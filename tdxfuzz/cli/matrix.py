@@ -17,13 +17,13 @@ from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.matrix import COLUMNS, Effort, MatrixCell, MatrixEntry, row
+from tdxfuzz.survey.matrix import Effort, MatrixCell, MatrixEntry, row
 from tdxfuzz.survey.matrix_page import markdown
 
 SIGNS = {
@@ -40,7 +40,7 @@ ASK_AGAIN = 0.2
 
 
 @click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
-@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class]...")
+@click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c]...")
 @click.option(
     "--time",
     "seconds",
@@ -65,6 +65,7 @@ ASK_AGAIN = 0.2
     show_default=True,
     help="Folder for reproducer files.",
 )
+@c_options
 @format_option
 def matrix_command(
     designs: tuple[str, ...],
@@ -121,8 +122,10 @@ def matrix_command(
             output.line(f"{design.name}: {_summary(own)}")
     output.line()
     done = dict.fromkeys(entry.design for entry in entries)
-    rows = [(name, *(SIGNS[e.cell] for e in entries if e.design == name)) for name in done]
-    output.table(("design", *COLUMNS), rows)
+    columns = list(dict.fromkeys(entry.check for entry in entries))
+    signs = {(entry.design, entry.check): SIGNS[entry.cell] for entry in entries}
+    rows = [(name, *(signs.get((name, column), "") for column in columns)) for name in done]
+    output.table(("design", *columns), rows)
     not_begun = [design.name for design in chosen if design.name not in done]
     if not_begun:
         output.line(f"interrupted; not begun: {', '.join(not_begun)}")

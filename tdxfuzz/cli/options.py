@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from tdxfuzz.cli.errors import unknown
+from tdxfuzz.host.c.compiler import FLAGS, user_flags
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -58,10 +62,44 @@ def source_option(command: F) -> F:
 
 
 def design_option(command: F) -> F:
-    """``--design FILE.py:Class`` for reproducers of a user's design."""
+    """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design."""
     return click.option(
         "--design",
         "design_argument",
-        metavar="FILE.py:Class",
+        metavar="FILE.py:Class|FILE.c",
         help="The design of the reproducer, if it is not a built-in design.",
-    )(command)
+    )(c_options(command))
+
+
+def c_options(command: F) -> F:
+    """``-I``, ``-D`` and ``--shim``: how layers in C are compiled. They go into the environment, so
+    that other processes of the command have them too.
+    """
+
+    def option(name: str, metavar: str, flag: str, text: str, is_folder: bool) -> None:
+        nonlocal command
+
+        def add(
+            context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+        ) -> None:
+            given = [f"{flag}{Path(value).absolute() if is_folder else value}" for value in values]
+            if given:
+                os.environ[FLAGS] = shlex.join([*user_flags(), *given])
+
+        kind = click.Path(exists=True, file_okay=False) if is_folder else click.STRING
+        command = click.option(
+            name,
+            metavar=metavar,
+            type=kind,
+            multiple=True,
+            expose_value=False,
+            callback=add,
+            help=text,
+        )(command)
+
+    option("-D", "NAME[=VALUE]", "-D", "Define a macro for layers in C.", is_folder=False)
+    option("-I", "DIR", "-I", "Look for headers of layers in C there too.", is_folder=True)
+    option(
+        "--shim", "DIR", "--shim=", "Headers that replace tdxfuzz's kernel headers.", is_folder=True
+    )
+    return command

@@ -13,7 +13,12 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import format_option, module_variant_option, source_option
+from tdxfuzz.cli.options import (
+    c_options,
+    format_option,
+    module_variant_option,
+    source_option,
+)
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
@@ -30,7 +35,9 @@ ENOUGH = 120.0
 
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
-@click.argument("designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|hostile...")
+@click.argument(
+    "designs", nargs=-1, required=True, metavar="DESIGN|FILE.py:Class|FILE.c|hostile..."
+)
 @click.option(
     "--scenario",
     "names",
@@ -73,6 +80,7 @@ ENOUGH = 120.0
     help="Folder for reproducer files.",
 )
 @source_option
+@c_options
 @format_option
 def verify_command(
     designs: tuple[str, ...],

@@ -96,7 +96,7 @@ class HuntLog:
     """
 
     def __init__(self, plan: HuntPlan, listeners: Sequence[HuntListener]) -> None:
-        self.statistics = Statistics(plan.checks or checks_of(plan.design_name))
+        self.statistics = Statistics(plan.checks or checks_of(plan.design_name, plan.design))
         self.is_over = False
         self._plan = plan
         self._listeners = listeners

@@ -16,8 +16,9 @@ for by page (``refcount``); setting a plain attribute later is a harness error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import Registers, Status, find
@@ -32,6 +33,7 @@ from tdxfuzz.sim import Declared, HarnessError
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
+    from tdxfuzz.sim import CodePlace, Contents
 
 __all__ = [
     "EAGAIN",
@@ -117,6 +119,9 @@ class RefcountLayer:
 
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""
+
+    c_file: ClassVar[Path | None] = None
+    """The file that its code is in, if that is C: there plain accesses can race."""
 
     _host: Machine
     _sealed: bool
@@ -327,6 +332,28 @@ class RefcountLayer:
         self._host.warn(type(self).__name__, message)
 
     # The harness's side.
+
+    def in_key(self, read: Contents) -> object:
+        """Shared state that no cell holds."""
+        return ()
+
+    def standing(self, context: int) -> int:
+        """A number for all that code which is not Python can know where a CPU stands in it."""
+        return 0
+
+    def place_of(self, context: int, method: str = "") -> CodePlace | None:
+        """The line of code which is not Python that a CPU is at; if it is in none, the one at which
+        ``method`` begins, ``get`` or ``put``.
+        """
+        return None
+
+    def order_of_accesses(self) -> int:
+        """A number for the order of accesses so far, as far as later ones can race with them."""
+        return 0
+
+    def shared_without_steps(self) -> Iterable[str]:
+        """What CPUs were seen to share without a step; with more of it a search begins again."""
+        return ()
 
     def attach(self, host: Machine) -> None:
         """Called once by the harness: set up, then seal."""

@@ -30,6 +30,8 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
     """
     if not path.is_file():
         raise DesignFileError(f"no design file '{path}'")
+    if path.suffix == ".c":
+        return _class_in_c(path)
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
@@ -50,6 +52,17 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         and issubclass(thing, RefcountLayer)
         and thing.__module__ == module.__name__
     }
+
+
+def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:
+    # Most commands need no compiler, nor what loads libraries.
+    from tdxfuzz.host.c.layer import BuildError, class_of
+
+    try:
+        layer = class_of(path)
+    except BuildError as error:
+        raise DesignFileError(str(error), error.details) from None
+    return {layer.__name__: layer}
 
 
 _folders: list[Path] = []
@@ -74,15 +87,29 @@ def _make_neighbours_importable(folder: Path) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a design file, or of it and of the modules beside it that it imports.
+    """The SHA-256 of what a design file says: of a file in Python and of the modules beside it that
+    it imports; of C after preprocessing, with the headers that it brings.
 
     Raises:
-        OSError: one cannot be read.
+        DesignFileError: it is C that cannot be preprocessed.
+        OSError: a file cannot be read.
     """
+    if path.suffix == ".c":
+        return _digest_of_c(path)
     digest = hashlib.sha256()
     for file in (path, *sorted(_imported_from_beside(path, {path}) - {path})):
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _digest_of_c(path: Path) -> str:
+    from tdxfuzz.host.c import build
+    from tdxfuzz.host.c.errors import BuildError
+
+    try:
+        return build.digest(path)
+    except BuildError as error:
+        raise DesignFileError(str(error), error.details) from None
 
 
 def _imported_from_beside(path: Path, known: set[Path]) -> set[Path]:
@@ -124,7 +151,12 @@ def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:
     return classes[class_name]
 
 
+def names_file(argument: str) -> bool:
+    """Whether what was named as a design is a file, and not a built-in one."""
+    return ":" in argument or argument.endswith((".py", ".c"))
+
+
 def split(argument: str) -> tuple[Path, str]:
-    """``FILE.py:Class``, or ``FILE.py`` alone, into the file and the name."""
+    """``FILE.py:Class``, or ``FILE.py`` or ``FILE.c`` alone, into the file and the name."""
     path, _, class_name = argument.rpartition(":") if ":" in argument else (argument, "", "")
     return Path(path), class_name

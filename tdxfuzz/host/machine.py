@@ -163,11 +163,14 @@ class Machine:
         """The lists of pages that the design keeps."""
         return (thing for thing in self._named.values() if isinstance(thing, PageList))
 
-    def cpu_relax(self) -> None:
-        """``cpu_relax``: a retry point."""
+    def cpu_relax(self, standing: int | None = None) -> None:
+        """``cpu_relax``: a retry point; ``standing`` is all the local state of code in C."""
         cpu = self.sim.current.id
-        if self.sim.local is not None:
-            self.sim.local.retry(cpu)
+        local = self.sim.local
+        if local is not None and standing is not None:
+            local.stand(cpu, standing)
+        elif local is not None:
+            local.retry(cpu)
         self.retried[cpu], self._refused[cpu] = self._refused[cpu], None
         self.sim.retry(self._relax)
 

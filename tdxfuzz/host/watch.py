@@ -72,6 +72,9 @@ class HostWatch(ModuleWatch):
     def slept_in_atomic(self, what: str) -> None:
         """Something that may sleep was called where nothing may."""
 
+    def raced(self, what: str, second: str, first: str) -> None:
+        """Nothing orders two accesses to ``what``, the second of them by the current CPU."""
+
     def lock_wanted(self, wanted: Hold, under: Hold) -> None:
         """The current CPU is about to take a lock; the last it took and holds is ``under``.
 

@@ -13,8 +13,9 @@ from greenlet import GreenletExit
 
 from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.sim import CodePlace, Hang, HarnessError, StepBound, StopRun, StrayExitError
+from tdxfuzz.sim import CodePlace, Cpu, Hang, HarnessError, StepBound, StopRun, StrayExitError
 
 if TYPE_CHECKING:
     from tdxfuzz.run.result import Run
@@ -60,7 +61,11 @@ def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
     try:
         yield
     except Hang as hang:
-        raise _hang(layer_class, hang.places, str(hang), hang) from None
+        place = own_place(hang.places, layer_class)
+        raise _hang(layer_class, place, str(hang), hang) from None
+    except CodeError as error:
+        kind = HANG if error.hangs else CRASH
+        raise DesignError(str(error), "", kind, error.what, error.function) from None
     except (HarnessError, StopRun, GreenletExit, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -75,16 +80,16 @@ def own_place(places: Sequence[CodePlace], layer_class: type[RefcountLayer]) -> 
     return next(iter(own or theirs), None)
 
 
-def setup_without_end(layer_class: type[RefcountLayer], bound: StepBound) -> DesignError:
+def setup_without_end(layer: RefcountLayer, current: Cpu, bound: StepBound) -> DesignError:
     """The error for a set-up that goes on for ever."""
     places = [place for _, places in bound.standing for place in places]
-    return _hang(layer_class, places, str(bound), bound)
+    place = layer.place_of(current.id) or own_place(places, type(layer))
+    return _hang(type(layer), place, str(bound), bound)
 
 
 def _hang(
-    layer_class: type[RefcountLayer], places: Sequence[CodePlace], how: str, error: BaseException
+    layer_class: type[RefcountLayer], place: CodePlace | None, how: str, error: BaseException
 ) -> DesignError:
-    place = own_place(places, layer_class)
     at = "" if place is None else f" in {place.function} ({place.file}:{place.line})"
     return DesignError(
         f"design {layer_class.__name__} hangs{at}: {how}",

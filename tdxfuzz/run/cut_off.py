@@ -17,7 +17,7 @@ CUT_OFF = "cut-off"
 
 def cut_off(
     bound: StepBound,
-    layer_class: type[RefcountLayer],
+    layer: RefcountLayer,
     waiting: Sequence[tuple[Cpu, str]],
     step: int,
 ) -> Finding:
@@ -25,14 +25,14 @@ def cut_off(
 
     Args:
         bound: what ended the run.
-        layer_class: of the design.
+        layer: the design.
         waiting: the CPUs that wait for a lock, and its name.
         step: the last step.
     """
     functions: list[str] = []
     told: list[str] = []
     for cpu, places in bound.standing:
-        place = own_place(places, layer_class)
+        place = layer.place_of(cpu) or own_place(places, type(layer))
         if place is None:
             told.append(f"CPU {cpu} goes on")
             continue

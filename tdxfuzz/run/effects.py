@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from tdxfuzz.host.c.cells import MemoryCell
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.faults import CallCounter
 from tdxfuzz.host.kernel.atomic import AtomicT
@@ -155,6 +156,12 @@ def _wait_lock(cell: WaitLock, access: int, contents: SharedState) -> object:
 @_look.register
 def _atomic(cell: AtomicT, access: int, contents: SharedState) -> object:
     return cell.value, contents.protected_by(cell)
+
+
+@_look.register
+def _memory(cell: MemoryCell, access: int, contents: SharedState) -> object:
+    """C observes what it reads, when it has read it."""
+    return 0
 
 
 @_look.register

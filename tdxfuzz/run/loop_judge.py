@@ -95,7 +95,8 @@ class LoopJudge:
                 )
                 if counters is None:
                     return None
-                place = site_of(frame), repr(counters)
+                in_c = self._host.layer.standing(cpu.id)
+                place = site_of(frame), repr(counters), in_c
             standing.append((cpu.id, cpu.state.value, place))
         state = SharedState(self._host)
         remembered = tuple(map(STATE_AND_MEMORY, self._checks))

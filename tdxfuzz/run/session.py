@@ -11,7 +11,7 @@ from greenlet import GreenletExit
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import Op
-from tdxfuzz.check import CAREFUL, CHECKS, HOSTILE_CHECKS
+from tdxfuzz.check import C_CHECKS, CAREFUL, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.check.base import Check
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.check.in_flight import InFlight
@@ -104,7 +104,6 @@ class Session:
         self.traced = traced
         self.trace: Trace | None = None
         self.setup_trace: Trace | None = None
-        self._where = Sources(layer_class) if sources else None
         self.fingerprint: Fingerprint | None = None
         self._rewind: Rewind | None = None
         self._layer_class = layer_class
@@ -118,11 +117,13 @@ class Session:
         with watched(self.sim), blaming(layer_class):
             self.layer = layer_class()
             self.host = Host(self.sim, case, self.layer)
+        self._where = Sources(self.layer, self.sim) if sources else None
         self._outside = OutsideWatch(self.layer)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [
-            check(self.host, self._in_flight, self.findings) for check in _listening(case, careful)
+            check(self.host, self._in_flight, self.findings)
+            for check in _listening(case, careful, layer_class)
         ]
         self._tally = Tally(self.sim)
         self.overhear()
@@ -143,7 +144,7 @@ class Session:
         except Livelock as livelock:
             self._stuck = livelock
         except StepBound as bound:
-            raise self._with_run(setup_without_end(layer_class, bound)) from None
+            raise self._with_run(setup_without_end(self.layer, self.sim.current, bound)) from None
         except DesignError as error:
             raise self._with_run(error) from error.__cause__
         self._in_setup = bool(self.findings) or self._stuck is not None
@@ -260,7 +261,7 @@ class Session:
         if outcome.bound is None:
             return None
         waiting = [(cpu, cpu.waiting_for.name) for cpu in self.sim.cpus if cpu.waiting_for]
-        return cut_off(outcome.bound, self._layer_class, waiting, max(outcome.steps - 1, 0))
+        return cut_off(outcome.bound, self.layer, waiting, max(outcome.steps - 1, 0))
 
     def _result(self, outcome: Outcome) -> Run:
         return Run(
@@ -305,18 +306,22 @@ def run(
     return Session(case, design, traced, policy, careful, sources=sources).run_programs()
 
 
-def checks_of(design: str) -> Mapping[str, type[Check]]:
-    """The checks there are for a design, or for raw SEAMCALLs, by id."""
-    return HOSTILE_CHECKS if design == HOSTILE else CHECKS
+def checks_of(design: str, layer: Design = None) -> Mapping[str, type[Check]]:
+    """The checks there are for a design, or for raw SEAMCALLs, by id; ``layer`` is the class that
+    the name means, if it is not a built-in one.
+    """
+    if design == HOSTILE:
+        return HOSTILE_CHECKS
+    return CHECKS if layer is None or layer.c_file is None else {**CHECKS, **C_CHECKS}
 
 
-def _listening(case: Case, careful: bool) -> list[type[Check]]:
+def _listening(case: Case, careful: bool, layer_class: type[RefcountLayer]) -> list[type[Check]]:
     """The checks that a case asks for.
 
     Raises:
         HarnessError: it asks for one that does not exist.
     """
-    checks = checks_of(case.design)
+    checks = checks_of(case.design, layer_class)
     if careful:
         checks = {**checks, **CAREFUL}
     for name in case.checks:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.sim import Simulator
 
 _METHODS = {"get": "get", "put": "put", "enter": "get"}
 """By kind of record: the method that it is about, where no line of the design is at work."""
@@ -17,11 +18,16 @@ class Sources:
     """Finds the line of a design that the current CPU is in.
 
     Args:
-        layer_class: the design. What it inherits from another design counts as its own.
+        layer: the design. What it inherits from another design counts as its own.
+        sim: knows the current CPU.
     """
 
-    def __init__(self, layer_class: type[RefcountLayer]) -> None:
-        own = [each for each in layer_class.__mro__ if each not in RefcountLayer.__mro__]
+    def __init__(self, layer: RefcountLayer, sim: Simulator) -> None:
+        layer_class = type(layer)
+        self._layer = layer
+        self._sim = sim
+        written = layer_class.__mro__ if layer_class.c_file is None else ()
+        own = [each for each in written if each not in RefcountLayer.__mro__]
         self._files = {code.co_filename for each in own for code in _codes(each)}
         self._methods = {
             kind: f"{Path(code.co_filename).name}:{code.co_firstlineno}"
@@ -34,6 +40,9 @@ class Sources:
         """As ``file.py:12``; empty for a record that is not about the design."""
         if kind == "step":
             return ""
+        place = self._layer.place_of(self._sim.current.id, _METHODS.get(kind, ""))
+        if place is not None:
+            return f"{Path(place.file).name}:{place.line}"
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_filename in self._files:

@@ -90,6 +90,10 @@ class LocalMemory:
         entered = self._retries[cpu].setdefault(site_of(frame), self.known[cpu])
         self.known[cpu] = hash((entered, _number(counters))) if counters else entered
 
+    def stand(self, cpu: int, number: int) -> None:
+        """A retry point in the code entered last, all of whose local state shows in a number."""
+        self.known[cpu] = hash((self._marks[cpu][-1][0], number))
+
     def snapshot(self) -> Snapshot:
         """All of it, to go on from elsewhere."""
         return tuple(

@@ -3,7 +3,9 @@
 A world that has been set up once is run many times. To build it again costs more than most
 runs; to put back what a run changed costs a fraction of that, and leaves each object the one it
 was. Values (numbers, text, frozen attrs, enums, tuples of them) need no putting back; objects
-that a run made are simply forgotten. What a class has declared as fixed is not even looked at.
+that a run made are simply forgotten. What a class has declared as fixed is not even looked at. An
+object that stands for something out of sight has a method ``__rewind__``: it gives the function
+that puts that back.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class Rewind:
         self._slots: list[tuple[Setter, object, object]] = []
         self._unset: list[tuple[object, str]] = []
         self._closures: list[tuple[CellType, object]] = []
+        self._hooks: list[Callable[[], None]] = []
         seen: dict[int, object] = {}
         ahead: list[object] = list(roots)
         while ahead:
@@ -95,6 +98,8 @@ class Rewind:
                 delattr(thing, name)
         for cell, value in self._closures:
             cell.cell_contents = value
+        for put_back in self._hooks:
+            put_back()
 
     def _remember(self, thing: object, ahead: list[object]) -> None:
         """Note how one thing is; what can be reached from it is yet to be noted."""
@@ -126,7 +131,9 @@ class Rewind:
             self._remember_object(thing, shape, ahead)
 
     def _remember_object(self, thing: object, shape: Shape, ahead: list[object]) -> None:
-        slots, frozen, fixed = shape
+        slots, frozen, fixed, hook = shape
+        if hook is not None:
+            self._hooks.append(hook(thing))
         note, plain = self._slots.append, _plain
         for name, put in slots:
             value = getattr(thing, name, _UNSET)
@@ -153,15 +160,18 @@ def _not_plain(things: Iterable[object]) -> list[object]:
     return [thing for thing in things if type(thing) not in _plain]
 
 
-Shape = tuple[tuple[tuple[str, Setter], ...], bool, frozenset[str]]
+Hook = Callable[[object], Callable[[], None]]
+"""A method ``__rewind__``."""
+
+Shape = tuple[tuple[tuple[str, Setter], ...], bool, frozenset[str], Hook | None]
 
 _SHAPES: dict[type, Shape] = {}
 """Of the objects met by now that are none of the built-in kinds."""
 
 
 def _shape(kind: type) -> Shape:
-    """The slots of a class with what sets them, whether its objects never change, and the
-    attributes that are fixed.
+    """The slots of a class with what sets them, whether its objects never change, the attributes
+    that are fixed, and what puts back that which is out of sight.
 
     Raises:
         NotRewindableError: it is written in C, and may keep something out of sight.
@@ -180,7 +190,8 @@ def _shape(kind: type) -> Shape:
             skipped = name in fixed or name in ("__dict__", "__weakref__")
             if not skipped and mangled in members:
                 slots.append((mangled, members[mangled].__set__))
-    return tuple(slots), kind.__setattr__ is _REFUSES, fixed
+    hook: Hook | None = getattr(kind, "__rewind__", None)
+    return tuple(slots), kind.__setattr__ is _REFUSES, fixed, hook
 
 
 def _mangled(kind: type, name: str) -> str:

@@ -22,13 +22,13 @@ from tdxfuzz.case.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
-from tdxfuzz.check import CHECKS
+from tdxfuzz.check import ALL_CHECKS, CHECKS
 from tdxfuzz.engines.events import HuntEvent
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, Session, run
+from tdxfuzz.run.session import Design, Session, checks_of, run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.loops import LIVELOCK
 from tdxfuzz.verify.progress import LoopKind
@@ -58,6 +58,8 @@ HUGE_PAGES = "2MB pages"
 """A column of its own: what any check found in the scenarios that split 2MB pages."""
 
 COLUMNS = (*CHECKS, HUGE_PAGES)
+"""Of a design in Python."""
+
 HUNT_CPUS = 3
 
 
@@ -179,7 +181,7 @@ def row(
             huge if column == HUGE_PAGES else whole,
             column in seen,
         )
-        for column in COLUMNS
+        for column in (*checks_of(design_name, design), HUGE_PAGES)
     ]
     return [
         _of_livelock(entry, loop, False in ends) if entry.check == LIVELOCK else entry
@@ -230,7 +232,7 @@ def _entry(
     if unfinished:
         return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
-        never = "a 2MB page was split" if check == HUGE_PAGES else CHECKS[check].witness
+        never = "a 2MB page was split" if check == HUGE_PAGES else ALL_CHECKS[check].witness
         return MatrixEntry(
             design, check, MatrixCell.UNKNOWN, bounds, f"it never happened that {never}"
         )

@@ -43,7 +43,7 @@ def markdown(
         "|---" * (len(checks) + 1) + "|",
     ]
     for design in designs:
-        cells = [_cell(by_cell[design, check], links) for check in checks]
+        cells = [_cell(by_cell.get((design, check)), links) for check in checks]
         lines.append(f"| {design} | " + " | ".join(cells) + " |")
     reasons = dict.fromkeys(
         f"- {entry.design}: {entry.why}"
@@ -55,7 +55,9 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _cell(entry: MatrixEntry, links: Mapping[tuple[str, str], str]) -> str:
+def _cell(entry: MatrixEntry | None, links: Mapping[tuple[str, str], str]) -> str:
+    if entry is None:
+        return ""
     if entry.cell is MatrixCell.FOUND:
         word = "found" if entry.loop is None else entry.loop.value
         link = links.get((entry.design, entry.check))

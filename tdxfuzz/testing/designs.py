@@ -1,8 +1,7 @@
-"""The designs that tests name: a built-in one, a class, or ``FILE.py:Class``."""
+"""The designs that tests name: a built-in one, a class, ``FILE.py:Class`` or ``FILE.c``."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import shlex
 import sys
@@ -14,14 +13,14 @@ from attrs import frozen
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.host.design_file import class_in, split
+from tdxfuzz.host.design_file import class_in, digest_of, names_file, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design, UnknownDesignError
 
 AnyDesign = str | type[RefcountLayer]
-"""What a test may name: ``"merged"``, ``"mylayer.py:MyLayer"`` or a class. A relative path starts
-at the current folder."""
+"""What a test may name: ``"merged"``, ``"mylayer.py:MyLayer"``, ``"mylayer.c"`` or a class. A
+relative path starts at the current folder."""
 
 _BUILT_IN = {layer: name for name, layer in DESIGNS.items()}
 
@@ -41,8 +40,7 @@ class Named:
         """What a reproducer says about a user's class."""
         if self.design is None or self.path is None:
             return None
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return DesignFile(self.path.name, self.design.__name__, digest)
+        return DesignFile(self.path.name, self.design.__name__, digest_of(self.path))
 
     @property
     def argument(self) -> str:
@@ -74,10 +72,10 @@ def named(design: AnyDesign) -> Named:
         return Named(_BUILT_IN[design]) if design in _BUILT_IN else _user(design, _file_of(design))
     if design in (*DESIGNS, HOSTILE):
         return Named(design)
-    if ":" not in design and not design.endswith(".py"):
+    if not names_file(design):
         raise UnknownDesignError(
             f"unknown design {design!r}; see `tdxfuzz list designs`, or name your own: the class, "
-            "or 'FILE.py:Class'"
+            "'FILE.py:Class' or 'FILE.c'"
         )
     path, class_name = split(design)
     return _user(_loaded(path.absolute(), class_name), path.absolute())
@@ -105,7 +103,9 @@ def _user(layer: type[RefcountLayer], path: Path | None) -> Named:
 
 
 def _file_of(layer: type[RefcountLayer]) -> Path | None:
-    """The file that has a class at its top level."""
+    """The file that has a class at its top level, or its C."""
+    if layer.c_file is not None:
+        return layer.c_file
     module = sys.modules.get(layer.__module__)
     if getattr(module, layer.__name__, None) is not layer:
         return None

@@ -70,6 +70,7 @@ class Explorer:
         self._worklist = worklist
         self._counts = counts
         self._reduce = bounds.reduce
+        self._layer = session.layer
         self._hints = session.layer.uses_hint
         self._hostile = session.case.design == HOSTILE
         self._bounded = bounds.preemptions is not None
@@ -236,6 +237,7 @@ class Explorer:
 
     def ended(self) -> None:
         """The run is over. Unless it turned round, its last choice has led to an end."""
+        self._worklist.contended.update(self._layer.shared_without_steps())
         if not self._turned_round:
             self._arrive(END)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tdxfuzz.sim import Declared, FairLock, FairRwLock, WaitLock
+from tdxfuzz.sim import RMW, Declared, FairLock, FairRwLock, WaitLock
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.held import HeldLocks
@@ -47,6 +47,18 @@ class _Exclusive(FairLock):
         holds.append(self)
         if self.sim.trace is not None:
             _note(self, "lock")
+
+    def try_acquire(self) -> bool:
+        """Take it if nobody holds it; whether it was taken. One step."""
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.owner is not None:
+            return False
+        self.owner = sim.current
+        self._held.of[sim.current.id].append(self)
+        if sim.trace is not None:
+            _note(self, "lock")
+        return True
 
     def release(self) -> None:
         if not self.sim.over:
@@ -169,6 +181,31 @@ class Rwlock(FairRwLock):
         holds.append(self)
         if self.sim.trace is not None:
             _note(self, "write-lock")
+
+    def try_read_acquire(self) -> bool:
+        """Take it shared if that needs no waiting; whether it was taken. One step."""
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.writer is not None or self.queue:
+            return False
+        self.readers.append(sim.current)
+        self._held.of[sim.current.id].append(self._reading)
+        if sim.trace is not None:
+            _note(self, "read-lock")
+        return True
+
+    def try_write_acquire(self) -> bool:
+        """Take it exclusive if nobody holds it; whether it was taken. One step."""
+        sim = self.sim
+        sim.step(self, RMW)
+        if self.writer is not None or self.readers or self.queue:
+            return False
+        self.written = True
+        self.writer = sim.current
+        self._held.of[sim.current.id].append(self)
+        if sim.trace is not None:
+            _note(self, "write-lock")
+        return True
 
     def read_release(self) -> None:
         if not self.sim.over:

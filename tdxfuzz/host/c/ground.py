@@ -1,0 +1,63 @@
+"""What C code stands on: a layer on a host, with their memory."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tdxfuzz.host.c.errors import CodeError
+from tdxfuzz.host.c.image import Image
+from tdxfuzz.host.c.machine import PC, machine
+from tdxfuzz.host.c.memory import CMemory
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
+from tdxfuzz.host.machine import Machine
+from tdxfuzz.sim import Declared
+
+SPIN, MUTEX, READ_LOCK, WRITE_LOCK, TRY, IRQ = 0, 1, 2, 3, 8, 16
+"""How a lock is taken: ``enum tdxc_lock`` of include/tdxfuzz/runtime.h."""
+
+
+class Ground:
+    """One layer in C on one host.
+
+    Args:
+        memory: this host's.
+        layer: whose code it is.
+        host: a machine with the layer.
+    """
+
+    STATE: ClassVar = Declared(parts="memory", fixed="host layer")
+
+    def __init__(self, memory: CMemory, layer: RefcountLayer, host: Machine) -> None:
+        self.memory = memory
+        self.layer = layer
+        self.host = host
+
+    @property
+    def image(self) -> Image:
+        """What is loaded."""
+        return self.memory.image
+
+    def here(self) -> str:
+        """Where the request was made, as ``file.c:12``."""
+        return self.image.where(machine().words[PC])
+
+    def wrong(self, what: str, text: str, hangs: bool = False) -> CodeError:
+        """The error that code made where the request was made; ``what`` is a word for it."""
+        function = self.image.function(machine().words[PC])
+        return CodeError(f"{self.here()}: {text}", what, function, hangs)
+
+    def lock(self, address: int, how: int = SPIN) -> Spinlock | Mutex | Rwlock:
+        """The lock at an address, made when it is first asked for."""
+        locks = self.memory.locks
+        lock = locks.get(address)
+        if lock is None:
+            name = self.image.name(address)
+            if how & 7 == SPIN:
+                lock = self.layer.spinlock(name)
+            elif how & 7 == MUTEX:
+                lock = self.layer.mutex(name)
+            else:
+                lock = self.layer.rwlock(name)
+            locks[address] = lock
+        return lock

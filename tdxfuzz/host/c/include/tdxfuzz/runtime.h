@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the runtime offers to the header shim. Kernel code does not call these functions by name:
+ * the headers beside this one do.
+ */
+#ifndef TDXFUZZ_RUNTIME_H
+#define TDXFUZZ_RUNTIME_H
+
+typedef unsigned long long tdxc_u64;
+typedef long long tdxc_s64;
+
+/* What an atomic operation does; the Python side knows them by number. */
+enum tdxc_op {
+	TDXC_OP_READ,
+	TDXC_OP_SET,
+	TDXC_OP_ADD,
+	TDXC_OP_ADD_RETURN,
+	TDXC_OP_FETCH_ADD,
+	TDXC_OP_DEC_AND_TEST,
+	TDXC_OP_INC_AND_TEST,
+	TDXC_OP_SUB_AND_TEST,
+	TDXC_OP_ADD_NEGATIVE,
+	TDXC_OP_ADD_UNLESS,
+	TDXC_OP_FETCH_ADD_UNLESS,
+	TDXC_OP_INC_UNLESS_NEGATIVE,
+	TDXC_OP_DEC_UNLESS_POSITIVE,
+	TDXC_OP_DEC_IF_POSITIVE,
+	TDXC_OP_CMPXCHG,
+	TDXC_OP_XCHG,
+	TDXC_OP_FETCH_AND,
+	TDXC_OP_FETCH_OR,
+	TDXC_OP_FETCH_XOR,
+	TDXC_OP_FETCH_ANDNOT,
+};
+
+/* What an operation orders, as the kernel's memory model has it. */
+enum tdxc_order {
+	TDXC_RELAXED = 0,
+	TDXC_ACQUIRE = 1,
+	TDXC_RELEASE = 2,
+	TDXC_FULL = 3,
+};
+
+/* Kinds of locks, and how one is taken. */
+enum tdxc_lock {
+	TDXC_SPIN = 0,
+	TDXC_MUTEX = 1,
+	TDXC_READ = 2,
+	TDXC_WRITE = 3,
+	TDXC_TRY = 8,
+	TDXC_IRQ = 16,	/* with interrupts off, or with softirqs off */
+};
+
+/* One atomic operation: one step. SIZE is 4 or 8 bytes. */
+tdxc_s64 tdxc_atomic(int op, int order, void *at, int size, tdxc_s64 a, tdxc_s64 b);
+/* smp_mb() and its kin: ORDER is what they order. */
+void tdxc_fence(int order);
+/* What was read from AT is followed as a pointer: the reads behind it are ordered. */
+void tdxc_depends(const volatile void *at);
+/* Plain accesses between on and off are raced on purpose. */
+void tdxc_races_on_purpose(int on);
+
+/* 1: the lock was taken. */
+int tdxc_lock(void *lock, int how);
+void tdxc_unlock(void *lock, int how);
+int tdxc_is_held(const void *lock);
+void tdxc_assert_held(const void *lock);
+/* A CPU's interrupts, softirqs or preemption go off (1) or on (-1). */
+void tdxc_interrupts(int change);
+void tdxc_cannot_sleep(int change, const char *why);
+void tdxc_relax(void);
+void tdxc_might_sleep(const char *what);
+int tdxc_cpu(void);
+
+struct page;
+/* A page of the simulated machine, or NULL. */
+struct page *tdxc_alloc_page(int may_sleep, int zero);
+void tdxc_free_page(struct page *page);
+void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const char *what);
+void tdxc_free(const void *object, const char *what);
+void tdxc_reset_page(tdxc_u64 pfn);
+
+/* A SEAMCALL; REGS are rcx rdx r8 r9 r10 r11 r12 r13 r14 r15 rbx rdi rsi, and come back if ANSWER. */
+tdxc_u64 tdxc_seamcall(tdxc_u64 leaf, void *regs, int answer);
+
+int tdxc_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What the next warning says. */
+void tdxc_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int tdxc_format(char *buffer, unsigned long size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void tdxc_warn(const char *what, const char *file, int line, const char *function);
+void tdxc_bug(const char *what, const char *file, int line) __attribute__((noreturn));
+
+/* Where the simulated memory lies. */
+#define TDXC_FIRST_PFN 0x100000ull
+#define TDXC_PFNS 4096ull
+#define TDXC_ARENA 0x5d0000000000ull
+#define TDXC_MEM_MAP (TDXC_ARENA + 0x100000ull)
+#define TDXC_DIRECT_MAP (TDXC_ARENA + 0x1000000ull)
+
+#endif

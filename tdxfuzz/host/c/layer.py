@@ -1,0 +1,194 @@
+"""A design that is written in C."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar
+
+from tdxfuzz.case.names import TDMR_BASE
+from tdxfuzz.host.c import build
+from tdxfuzz.host.c.cells import CountInC
+from tdxfuzz.host.c.drive import Driver
+from tdxfuzz.host.c.errors import BuildError, CodeError
+from tdxfuzz.host.c.image import MEM_MAP, STRUCT_PAGE, Image, image_of
+from tdxfuzz.host.c.machine import ROOM, SHARED, machine
+from tdxfuzz.host.c.memory import CMemory
+from tdxfuzz.host.design import ENOMEM, AtomicT, PageCache, Pair, RefcountLayer
+from tdxfuzz.sim import CodePlace, Contents, Declared
+
+
+class CLayer(RefcountLayer):
+    """A layer in C; classes of files derive from it."""
+
+    image: ClassVar[Image]
+
+    STATE: ClassVar = Declared(parts="_memory", fixed="_driver")
+
+    _driver: Driver
+    _memory: CMemory
+
+    def setup(self) -> None:
+        self._memory = CMemory(self.image)
+        self._driver = Driver(self._memory, self, self._host)
+        init = self.image.glue.init
+        if init:
+            result = self._driver.call(init)
+            if result:
+                name = self.image.function(init)
+                raise CodeError(f"{self.image.path.name}: {name}() returned {result}", "init", name)
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        glue = self.image.glue
+        self._count(pfn)
+        function, argument = (glue.get, pfn) if glue.get else (glue.get_page, _page(pfn))
+        if cache is None:
+            return self._driver.call(function, argument, 0, page=pfn)
+        context = self._host.sim.current.id
+        runtime, room, at = machine(), machine().pages, machine().pages_at
+        had = len(cache.pages)
+        room[:had] = array("Q", cache.pages[::-1])
+        self._memory.enter()
+        given = runtime.fill_cache(context, at, had)
+        result = self._driver.call(function, argument, given, page=pfn)
+        left = runtime.empty_cache(context, at, ROOM)
+        if left < 0:
+            name = self.image.function(function)
+            raise CodeError(
+                f"{self.image.path.name}: {name}() leaves the list of its cache broken",
+                "cache",
+                name,
+            )
+        cache.pages = room[:left].tolist()[::-1]
+        cache.allocator.drawn += had - left
+        if result == -ENOMEM:
+            cache.allocator.watch.cache_dry(cache.what)
+        return result
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        glue = self.image.glue
+        self._count(pfn)
+        if glue.put_hint:
+            self._driver.call(glue.put_hint, pfn, hint, page=pfn)
+        elif glue.put:
+            self._driver.call(glue.put, pfn, page=pfn)
+        else:
+            self._driver.call(glue.put_page, _page(pfn), page=pfn)
+
+    def topup(self) -> int:
+        function = self.image.glue.topup
+        return self._driver.call(function) if function else 0
+
+    def around_demote(self, pfn: int, pair: Pair) -> AbstractContextManager[object]:
+        address = self.image.glue.demote_lock
+        if not address:
+            return super().around_demote(pfn, pair)
+        lock = self._driver.lock(address)
+        assert isinstance(lock, AbstractContextManager)
+        return lock
+
+    def holders_of(self, refcount: int) -> int:
+        return refcount - self.initial_refcount
+
+    def refcount(self, pfn: int) -> AtomicT:
+        count = self._count(pfn)
+        return super().refcount(pfn) if count is None else count
+
+    def count_split(self, pfn: int) -> None:
+        if self.image.glue.refcount:
+            super().count_split(pfn)
+
+    def count_merged(self, pfn: int) -> None:
+        if self.image.glue.refcount:
+            super().count_merged(pfn)
+
+    def _count(self, pfn: int) -> CountInC | None:
+        """The count of a page's range, where the glue says how to find it."""
+        refcounts, index = self._host.refcounts, pfn >> 9
+        known = refcounts.get(index)
+        if known is not None:
+            assert isinstance(known, CountInC)
+            return known
+        find = self.image.glue.refcount
+        if not find:
+            return None
+        address = self._driver.look_up(find, pfn)
+        if not machine().count(address):
+            name = self.image.function(find)
+            raise CodeError(
+                f"{self.image.path.name}: {name}({pfn:#x}) gives {self.image.name(address)}, which "
+                "is no atomic_t of the layer",
+                "count",
+                name,
+            )
+        count = CountInC(self._host, index << 9, address)
+        refcounts[index] = self._memory.counts[address] = self._memory.cells[address] = count
+        return count
+
+    def in_key(self, read: Contents) -> object:
+        return read(self._memory)
+
+    def standing(self, context: int) -> int:
+        return machine().standing(context) if self._memory.at[context] else 0
+
+    def place_of(self, context: int, method: str = "") -> CodePlace | None:
+        pc = self._memory.at[context]
+        if not pc and method:
+            glue = self.image.glue
+            names = (method, f"{method}_page", f"{method}_hint")
+            pc = next(filter(None, (getattr(glue, name, None) for name in names))) + 1
+        return self.image.place(pc) if pc else None
+
+    def order_of_accesses(self) -> int:
+        return machine().order_hash()
+
+    def shared_without_steps(self) -> Iterable[str]:
+        return (f"shared word {i}" for i in range(machine().words[SHARED]))
+
+
+def _page(pfn: int) -> int:
+    """The address of a page's ``struct page``."""
+    return MEM_MAP + (pfn - (TDMR_BASE >> 12)) * STRUCT_PAGE
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for name in re.split(r"[,\s]+", text) if name)
+
+
+def class_of(path: Path) -> type[CLayer]:
+    """The design of a C file, named after it: ``my_layer.c`` is MyLayer.
+
+    Raises:
+        BuildError: there is no compiler, or the file cannot be built or used.
+    """
+    image = image_of(path)
+    glue = image.glue
+    name = (
+        "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", path.stem)) or "Layer"
+    )
+    return type(
+        name,
+        (CLayer,),
+        {
+            "__doc__": f"The C code of {path.name}.",
+            "__module__": __name__,
+            "c_file": image.path,
+            "image": image,
+            "uses_hint": bool(glue.put_hint),
+            "tolerates": _names(image.text("tolerates")) | _names(image.text("kvm_repeats")),
+            "declared_leaks": _names(image.text("declared_leaks")),
+            "may_starve": image.text("may_starve"),
+            "pamt_cache_pages": glue.cache_pages or RefcountLayer.pamt_cache_pages,
+            "initial_refcount": glue.initial_refcount,
+            "split_cache_per_vm": glue.split_cache_per_vm,
+            "frees_sept_from_rcu": glue.frees_sept_from_rcu,
+            "cache_made_by_vcpu_init": glue.cache_made_by_vcpu_init,
+            "retries_missing": glue.retries_missing,
+        },
+    )
+
+
+__all__ = ["BuildError", "CLayer", "build", "class_of"]

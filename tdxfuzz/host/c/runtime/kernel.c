@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* What the header shim calls: locks, pages, heap, SEAMCALLs, messages. */
+#include <stdarg.h>
+#include <stdio.h>
+
+int tdxc_lock(void *lock, int how)
+{
+	int taken = (int)request(LOCK, (u64)lock, (u64)how, 0, 0, HERE);
+
+	if (how & TDXC_TRY)
+		observe((u64)taken);
+	if (taken) {
+		acquire((u64)lock);
+		if ((how & 7) != TDXC_READ)
+			acquire((u64)lock | READERS);
+	}
+	return taken;
+}
+
+void tdxc_unlock(void *lock, int how)
+{
+	release((how & 7) == TDXC_READ ? (u64)lock | READERS : (u64)lock);
+	request(UNLOCK, (u64)lock, (u64)how, 0, 0, HERE);
+}
+
+int tdxc_is_held(const void *lock)
+{
+	return (int)request(HELD, (u64)lock, 0, 0, 0, HERE);
+}
+
+void tdxc_assert_held(const void *lock)
+{
+	if (!request(HELD, (u64)lock, 0, 0, 0, HERE))
+		request(NOT_HELD, (u64)lock, 0, 0, 0, HERE);
+}
+
+void tdxc_interrupts(int change) { request(INTERRUPTS, (u64)(s64)change, 0, 0, 0, HERE); }
+
+void tdxc_cannot_sleep(int change, const char *why)
+{
+	request(CANNOT_SLEEP, (u64)(s64)change, (u64)why, 0, 0, HERE);
+}
+
+void tdxc_relax(void) { request(RELAX, 0, 0, 0, 0, HERE); }
+void tdxc_might_sleep(const char *what) { request(MAY_SLEEP, (u64)what, 0, 0, 0, HERE); }
+int tdxc_cpu(void) { return (int)S.thread; }
+
+/* ---- memory ---- */
+
+#define NOT_ON_A_LIST { (struct list *)0x100, (struct list *)0x122 }	/* as list_del() leaves it */
+
+static inline u64 page_at(u64 pfn) { return TDXC_MEM_MAP + (pfn - TDXC_FIRST_PFN) * STRUCT_PAGE; }
+static inline struct list *lru_of(u64 pfn) { return (struct list *)(page_at(pfn) + LRU); }
+static inline u64 bytes_at(u64 pfn) { return TDXC_DIRECT_MAP + (pfn - TDXC_FIRST_PFN) * PAGE; }
+#define PAGE_TOKEN(pfn) ((pfn) << 12 | 8)
+
+/* A page is the layer's from now on, or no longer: what it holds, and its struct page, are as new. */
+static void own_page(u64 pfn, int yes)
+{
+	u8 *owned = &META->owned[pfn - TDXC_FIRST_PFN];
+
+	if (page_touched[pfn - TDXC_FIRST_PFN])
+		forget_words(page_at(pfn), STRUCT_PAGE);
+	mark((void *)page_at(pfn), STRUCT_PAGE);
+	memset((void *)page_at(pfn), 0, STRUCT_PAGE);
+	*lru_of(pfn) = (struct list)NOT_ON_A_LIST;
+	if (arena.dirty[(bytes_at(pfn) - TDXC_ARENA) / PAGE]) {
+		forget_words(bytes_at(pfn), PAGE);
+		memset((void *)bytes_at(pfn), 0, PAGE);
+	}
+	mark(owned, 1);
+	*owned = (u8)yes;
+}
+
+struct page *tdxc_alloc_page(int may_sleep, int zero)
+{
+	u64 pfn = (u64)request(ALLOC_PAGE, (u64)may_sleep, (u64)zero, 0, 0, HERE);
+
+	observe(pfn);
+	if (!pfn)
+		return NULL;
+	acquire(PAGE_TOKEN(pfn));
+	own_page(pfn, 1);
+	return (struct page *)page_at(pfn);
+}
+
+void tdxc_free_page(struct page *page)
+{
+	u64 pfn = ((u64)page - TDXC_MEM_MAP) / STRUCT_PAGE + TDXC_FIRST_PFN;
+
+	if (pfn - TDXC_FIRST_PFN >= TDXC_PFNS || page_at(pfn) != (u64)page)
+		request(BAD_FREE, (u64)page, (u64)"__free_page", 0, 0, HERE);
+	release(PAGE_TOKEN(pfn));
+	own_page(pfn, 0);
+	request(FREE_PAGE, pfn, 0, 0, 0, HERE);
+}
+
+void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const char *what)
+{
+	void *object;
+
+	if (may_sleep)
+		request(MAY_SLEEP, (u64)what, 0, 0, 0, HERE);
+	object = take(size, align);
+	if (!object)
+		request(NO_MEMORY, size, (u64)what, 0, 0, HERE);
+	forget_words((u64)object, size);
+	observe((u64)object);
+	return object;
+}
+
+void tdxc_free(const void *object, const char *what)
+{
+	if (!object)
+		return;
+	if (!give_back((u64)object))
+		request(BAD_FREE, (u64)object, (u64)what, 0, 0, HERE);
+}
+
+void tdxc_reset_page(u64 pfn) { later(RESET_PAGE, pfn, 0); }
+
+u64 tdxc_seamcall(u64 leaf, void *regs, int answer)
+{
+	u64 status;
+
+	access_bytes(regs, sizeof(S.regs), 0, 0, HERE);
+	memcpy(S.regs, regs, sizeof(S.regs));
+	status = (u64)request(SEAMCALL, leaf, (u64)answer, 0, 0, HERE);
+	observe(status);
+	if (answer) {
+		access_bytes(regs, sizeof(S.regs), 1, 0, HERE);
+		memcpy(regs, S.regs, sizeof(S.regs));
+	}
+	return status;
+}
+
+/* ---- messages ---- */
+
+static char text[512];
+
+int tdxc_print(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	request(PRINT, (u64)text, 0, 0, 0, HERE);
+	text[0] = 0;
+	return 0;
+}
+
+void tdxc_say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+}
+
+int tdxc_format(char *buffer, unsigned long size, const char *format, ...)
+{
+	va_list arguments;
+	int n;
+
+	access_bytes(buffer, size, 1, 0, HERE);
+	va_start(arguments, format);
+	n = vsnprintf(buffer, size, format, arguments);
+	va_end(arguments);
+	return n;
+}
+
+void tdxc_warn(const char *what, const char *file, int line, const char *function)
+{
+	request(WARN, text[0] ? (u64)text : (u64)what, (u64)file, (u64)line, (u64)function, HERE);
+	text[0] = 0;
+}
+
+void tdxc_bug(const char *what, const char *file, int line)
+{
+	request(BUG, (u64)what, (u64)file, (u64)line, 0, HERE);
+	__builtin_unreachable();
+}
+
+/* ---- for the harness ---- */
+
+/* Python wants to hear of each change of an atomic_t. */
+int tdxc_count(u64 at)
+{
+	u64 i;
+
+	if (META->counters == COUNTERS || touching_is_wrong(at, 4, NULL))
+		return 0;
+	mark(META, sizeof(*META));
+	/* In order: which was asked for first is no part of a state. */
+	for (i = META->counters++; i && META->counter[i - 1] > at; i--)
+		META->counter[i] = META->counter[i - 1];
+	META->counter[i] = at;
+	return 1;
+}
+
+int tdxc_peek(const int *at) { return *at; }
+
+void tdxc_poke(int *at, int value)
+{
+	mark(at, sizeof(*at));
+	*at = value;
+}
+
+u64 tdxc_fill_cache(int context, const u64 *pfns, int count)
+{
+	struct cache *cache = own_cache(context);
+	struct list *last = &cache->pages;
+
+	mark(cache, sizeof(*cache));
+	for (int i = 0; i < count; i++) {
+		own_page(pfns[i], 1);
+		last->next = lru_of(pfns[i]);
+		lru_of(pfns[i])->prev = last;
+		last = lru_of(pfns[i]);
+	}
+	last->next = &cache->pages;
+	cache->pages.prev = last;
+	cache->count = count;
+	forget_words((u64)cache, sizeof(*cache));
+	return (u64)cache;
+}
+
+/* What is left in it; -1: its list leads elsewhere. */
+int tdxc_empty_cache(int context, u64 *pfns, int room)
+{
+	struct cache *cache = own_cache(context);
+	int count = 0;
+
+	for (struct list *entry = cache->pages.next; entry != &cache->pages; count++) {
+		u64 offset = (u64)entry - LRU - TDXC_MEM_MAP;
+
+		if (offset >= TDXC_PFNS * STRUCT_PAGE || offset % STRUCT_PAGE || count == room)
+			return -1;
+		pfns[count] = offset / STRUCT_PAGE + TDXC_FIRST_PFN;
+		entry = entry->next;
+	}
+	for (int i = 0; i < count; i++)
+		own_page(pfns[i], 0);
+	mark(cache, sizeof(*cache));
+	memset(cache, 0, sizeof(*cache));
+	return count;
+}
+
+/* Once a process: NULL if there is no room where memory has to lie. */
+struct state *tdxc_open(u64 low, u64 high)
+{
+	runtime_low = low;
+	runtime_high = high;
+	if (!map_stacks() || !map(TDXC_ARENA, ARENA_SIZE + RULES_SIZE) || !make_shadow() ||
+	    !make_region(&arena, (char *)TDXC_ARENA, ARENA_SIZE + RULES_SIZE, 0))
+		return NULL;
+	forget_accesses();
+	return &S;
+}

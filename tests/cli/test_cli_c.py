@@ -1,0 +1,93 @@
+"""Layers in C at every command: what is printed, and exit codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from c_layers import LAYERS, needs_compiler, text_of, write
+from commands import Invoke
+from tdxfuzz.host.c.compiler import FLAGS
+from tiers import slow
+
+pytestmark = needs_compiler
+
+RACY = text_of(before="int count;", get="	count++;")
+
+
+def test_a_finding_in_c_goes_through_all_commands(tmp_path: Path, invoke: Invoke) -> None:
+    layer = write(tmp_path, RACY, "racy.c")
+    hunted = invoke("hunt", layer, "--cases", 100, "--seed", 1, "--out", tmp_path / "found")
+    assert hunted.code == 1
+    assert "data-race: count: nothing orders the plain write at racy.c:" in hunted.out
+    assert "--design" in hunted.out
+    (found,) = (tmp_path / "found").iterdir()
+    assert invoke("replay", found, "--design", layer).code == 1
+    assert invoke("replay", found).code == 2
+    assert invoke("replay", found, "--design", LAYERS / "merged.c").code == 0
+    shown = invoke("show", found, "--design", layer)
+    assert "lock dpamt_lock" in shown.out
+    assert "refcount[A]: " in shown.out
+    assert "racy.c:" not in shown.out.partition("^ data-race")[0]
+    shown = invoke("show", found, "--design", layer, "--source")
+    assert re.search(r"lock dpamt_lock \[racy\.c:\d+\]", shown.out)
+    assert invoke("shrink", found, "--design", layer, "--out", tmp_path / "small.toml").code == 0
+
+
+def test_verify_gives_a_verdict_and_its_reproducer(tmp_path: Path, invoke: Invoke) -> None:
+    good = invoke("verify", LAYERS / "merged.c", "--scenario", "map-zap")
+    assert (good.code, good.out.split(":")[1].split()[0]) == (0, "pass")
+    layer = write(tmp_path, RACY, "racy.c")
+    bad = invoke("verify", layer, "--scenario", "map-map", "--out", tmp_path / "found")
+    assert bad.code == 1
+    assert "bucket: data-race/-/-/count" in bad.out
+
+
+@pytest.mark.parametrize("command", ["hunt", "verify"])
+def test_what_is_wrong_is_one_line_and_exit_2(command: str, tmp_path: Path, invoke: Invoke) -> None:
+    texts = {
+        "crash": text_of(get="	ret = *(volatile int *)NULL;"),
+        "loop": text_of(get="	for (;;)\n		;"),
+        "syntax": text_of(get="	int x = ;"),
+        "unlock": text_of(get="	spin_unlock(&dpamt_lock);"),
+    }
+    for name, text in texts.items():
+        layer = write(tmp_path, text, f"{name}.c")
+        answer = invoke(command, layer, *(["--cases", 5] if command == "hunt" else []))
+        assert answer.code == 2, name
+        assert answer.err.splitlines()[0].startswith(f"tdxfuzz: {name}.c:"), answer.err
+
+
+def test_no_such_file_is_one_line(invoke: Invoke) -> None:
+    answer = invoke("hunt", "nothing.c")
+    assert (answer.code, answer.err) == (2, "tdxfuzz: no design file 'nothing.c'\n")
+
+
+def test_headers_of_ones_own_are_looked_for(
+    tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FLAGS, "")
+    write(tmp_path, "#define frobnicate(x) ((void)(x))\n", "frob.h")
+    text = text_of(before="#include <frob.h>", get="	frobnicate(WHAT);")
+    layer = write(tmp_path, text)
+    arguments = ("verify", layer, "--scenario", "map-zap")
+    assert "frob.h is not in tdxfuzz's kernel headers" in invoke(*arguments).err
+    assert invoke(*arguments, "-I", tmp_path, "-D", "WHAT=pfn").code == 0
+    monkeypatch.setenv(FLAGS, "")
+    assert invoke(*arguments, "--shim", tmp_path, "-D", "WHAT=pfn").code == 0
+
+
+@slow
+def test_a_campaign_and_a_matrix_take_c(tmp_path: Path, invoke: Invoke) -> None:
+    layer = write(tmp_path, RACY, "racy.c")
+    ran = invoke(
+        "campaign", "run", tmp_path / "campaign", layer, LAYERS / "v6.c", "--time", "15s",
+        "--batch", 50,
+    )  # fmt: skip
+    assert ran.code == 1
+    assert "data-race/-/-/count" in ran.out
+    table = invoke("matrix", LAYERS / "v6.c", "--time", "5s", "--scenario", "map-zap")
+    assert table.code in (0, 3)
+    assert "V6" in table.out

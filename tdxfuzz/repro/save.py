@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
-from tdxfuzz.repro.write import file_name, write
+from tdxfuzz.repro.write import file_name, to_toml, write
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
@@ -47,24 +48,34 @@ def save(
     traced = _again(best, design, sources)
     shown = traced.shown
     assert shown is not None
-    assert traced.trace is not None
     reproducer = Reproducer(
         case=best.case,
         expect=Expect(shown.bucket, shown.message, best.case.checks),
         design_file=design_file,
     )
-    path = out / file_name(reproducer, traced.trace.hash())
+    path = out / file_name(reproducer, _number(traced, reproducer))
     write(reproducer, path)
     return Saved(traced, original, path)
 
 
+def _number(traced: Run, reproducer: Reproducer) -> str:
+    """The hash of what the trace shows, of the set-up if nothing came after it. Nobody has traced a
+    run that hung: there it is the reproducer's.
+    """
+    traces = [each for each in (traced.trace, traced.setup_trace) if each is not None and len(each)]
+    return traces[0].hash() if traces else sha256(to_toml(reproducer).encode()).hexdigest()
+
+
 def _again(best: Run, design: Design, sources: bool) -> Run:
     """The run with its trace. What ended in a design's error stays that, though a design that is
-    not deterministic may show something else. One that hung is not run, or it would hang again.
+    not deterministic may show something else. One that hung is not run, or it would hang again for
+    long: not so in C.
     """
     finding = best.finding
     is_error = finding is not None and finding.check in (CRASH, HANG)
-    if is_error and best.trace is None and finding is not None and finding.check == HANG:
+    is_slow = design is None or design.c_file is None
+    hung = finding is not None and finding.check == HANG
+    if hung and is_slow and best.trace is None:
         return evolve(best, trace=Trace())
     try:
         again = run(best.case, design, traced=True, sources=sources)

@@ -15,7 +15,16 @@ from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.sim import CodePlace, Cpu, Hang, HarnessError, StepBound, StopRun, StrayExitError
+from tdxfuzz.sim import (
+    CodePlace,
+    Cpu,
+    Hang,
+    HarnessError,
+    Livelock,
+    StepBound,
+    StopRun,
+    StrayExitError,
+)
 
 if TYPE_CHECKING:
     from tdxfuzz.run.result import Run
@@ -80,20 +89,22 @@ def own_place(places: Sequence[CodePlace], layer_class: type[RefcountLayer]) -> 
     return next(iter(own or theirs), None)
 
 
-def setup_without_end(layer: RefcountLayer, current: Cpu, bound: StepBound) -> DesignError:
-    """The error for a set-up that goes on for ever."""
-    places = [place for _, places in bound.standing for place in places]
+def without_end(layer: RefcountLayer, current: Cpu, endless: StepBound | Livelock) -> DesignError:
+    """The error for a design's ``setup``, or the set-up of a world, that goes on for ever."""
+    places = _places(endless)
     place = layer.place_of(current.id) or own_place(places, type(layer))
-    return _hang(type(layer), place, str(bound), bound)
+    return _hang(type(layer), place, str(endless), endless)
 
 
 def _hang(
     layer_class: type[RefcountLayer], place: CodePlace | None, how: str, error: BaseException
 ) -> DesignError:
     at = "" if place is None else f" in {place.function} ({place.file}:{place.line})"
+    # Of C a traceback shows nothing.
+    details = traceback.format_exception(error) if layer_class.c_file is None else ()
     return DesignError(
         f"design {layer_class.__name__} hangs{at}: {how}",
-        "".join(traceback.format_exception(error)),
+        "".join(details),
         HANG,
         NOBODY,
         "" if place is None else place.function,
@@ -101,9 +112,7 @@ def _hang(
 
 
 def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignError:
-    frames = traceback.extract_tb(error.__traceback__)
-    places = [CodePlace(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
-    own = [place for place in places if place.file in _files_of(layer_class)]
+    own = [place for place in _places(error) if place.file in _files_of(layer_class)]
     name, text = type(error).__name__, str(error)
     if isinstance(error, StrayExitError):
         name, text = text, "it would end the CPU in silence"
@@ -114,6 +123,12 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
         message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
     details = "".join(traceback.format_exception(error))
     return DesignError(message, details, CRASH, name, own[0].function if own else "")
+
+
+def _places(error: BaseException) -> list[CodePlace]:
+    """The functions that an exception came through, the innermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [CodePlace(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
 
 
 def _files_of(layer_class: type[RefcountLayer]) -> set[str]:

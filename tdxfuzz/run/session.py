@@ -21,7 +21,7 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
-from tdxfuzz.run.blame import DesignError, blaming, setup_without_end
+from tdxfuzz.run.blame import DesignError, blaming, without_end
 from tdxfuzz.run.cut_off import cut_off
 from tdxfuzz.run.judge import Judge
 from tdxfuzz.run.loop_judge import ROUNDS, LoopJudge
@@ -116,7 +116,10 @@ class Session:
         )
         with watched(self.sim), blaming(layer_class):
             self.layer = layer_class()
-            self.host = Host(self.sim, case, self.layer)
+            try:
+                self.host = Host(self.sim, case, self.layer)
+            except (Livelock, StepBound) as endless:
+                raise without_end(self.layer, self.sim.current, endless) from None
         self._where = Sources(self.layer, self.sim) if sources else None
         self._outside = OutsideWatch(self.layer)
         self._every_check = every_check
@@ -144,7 +147,7 @@ class Session:
         except Livelock as livelock:
             self._stuck = livelock
         except StepBound as bound:
-            raise self._with_run(setup_without_end(self.layer, self.sim.current, bound)) from None
+            raise self._with_run(without_end(self.layer, self.sim.current, bound)) from None
         except DesignError as error:
             raise self._with_run(error) from error.__cause__
         self._in_setup = bool(self.findings) or self._stuck is not None

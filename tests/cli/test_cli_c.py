@@ -32,7 +32,7 @@ def test_a_finding_in_c_goes_through_all_commands(tmp_path: Path, invoke: Invoke
     assert "refcount[A]: " in shown.out
     assert "racy.c:" not in shown.out.partition("^ data-race")[0]
     shown = invoke("show", found, "--design", layer, "--source")
-    assert re.search(r"lock dpamt_lock \[racy\.c:\d+\]", shown.out)
+    assert re.search(r"lock dpamt_lock\s+\[racy\.c:\d+\]", shown.out)
     assert invoke("shrink", found, "--design", layer, "--out", tmp_path / "small.toml").code == 0
 
 

@@ -74,7 +74,7 @@ def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
         raise _hang(layer_class, place, str(hang), hang) from None
     except CodeError as error:
         kind = HANG if error.hangs else CRASH
-        raise DesignError(str(error), "", kind, error.what, error.function) from None
+        raise DesignError(str(error), "", kind, error.what or NOBODY, error.function) from None
     except (HarnessError, StopRun, GreenletExit, KeyboardInterrupt):
         raise
     except BaseException as error:

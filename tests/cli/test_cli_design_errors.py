@@ -127,6 +127,7 @@ def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> 
     document = json.loads(done.stdout)
     assert document["verdict"] == "error"
     assert document["kind"] == "crash"
+    assert "e3b0c442" not in document["reproducer"], "the hash of nothing"
     again = tdxfuzz(tmp_path, EXITS, "replay", document["reproducer"], "--design", "DESIGN")
     assert again.returncode == 2
     assert "raised SystemExit" in again.stderr

@@ -15,7 +15,7 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.run.blame import DesignError
+from tdxfuzz.run.blame import HANG, DesignError
 from tdxfuzz.run.session import run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import OutOfTime, time_limit, watchdog
@@ -143,6 +143,30 @@ def test_a_set_up_that_steps_for_ever_is_ended() -> None:
 
     with pytest.raises(DesignError, match=r"Mine hangs in .*put.*set-up took more than"):
         run(IN_SETUP, Mine)
+
+
+def wait_at_retry_points(layer: RefcountLayer) -> None:
+    while True:
+        layer.cpu_relax()
+
+
+def spin_with_steps(layer: RefcountLayer) -> None:
+    flag = layer.atomic("flag")
+    while not flag.read():
+        pass
+
+
+@pytest.mark.parametrize("body", [wait_at_retry_points, spin_with_steps])
+def test_a_design_whose_own_set_up_does_not_end_is_told(
+    body: Callable[[RefcountLayer], None],
+) -> None:
+    class Mine(Merged):
+        def setup(self) -> None:
+            body(self)
+
+    with pytest.raises(DesignError, match=rf"Mine hangs in {body.__name__} .*blame\.py") as problem:
+        run(CASE, Mine)
+    assert problem.value.kind == HANG
 
 
 @pytest.mark.usefixtures("impatient")

@@ -15,6 +15,7 @@ import pytest
 from attrs import evolve
 from greenlet import greenlet
 
+from c_layers import needs_compiler, twin
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import ALLOC, INTERRUPT, REFUSE
 from tdxfuzz.case.operation import Op
@@ -86,11 +87,19 @@ CASES = {
     ),
 }
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+IN_C = "InC"
+
+every_case = pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(case, id=name) for name, case in CASES.items()),
+        pytest.param(scenario("map-zap", IN_C), id="in C", marks=needs_compiler),
+    ],
+)
 
 
 def set_up(case: Case) -> Session:
-    session = Session(case)
+    session = Session(case, twin("merged") if case.design == IN_C else None)
     session.keep()
     return session
 

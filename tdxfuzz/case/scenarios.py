@@ -215,8 +215,9 @@ def with_cpus(scenario: Scenario, cpus: int) -> Scenario:
         td = scenario.world.tds + i
         first = scenario.programs[0]
         own = {op.args[0] for op in first}
-        setup += [_for_td(op, td) for op in scenario.setup if op.args[0] in own]
-        programs.append(tuple(_for_td(op, td) for op in first))
+        # The first CPU may use several TDs. The further one has one, which is made once.
+        setup += dict.fromkeys(_for_td(op, td) for op in scenario.setup if op.args[0] in own)
+        programs.append(tuple(dict.fromkeys(_for_td(op, td) for op in first)))
     return evolve(scenario, world=world, setup=tuple(setup), programs=tuple(programs))
 
 

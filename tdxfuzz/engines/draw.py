@@ -20,6 +20,7 @@ from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
+from tdxfuzz.run.session import SetupError
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Fault
 
@@ -42,6 +43,9 @@ STANDARD_CPUS = (2, 3)
 
 HOSTILE_ORDERS = 12
 """Orders tried of raw SEAMCALLs that touch something in common."""
+
+MOST_FAILED = 20
+"""Cases in a row whose set-up fails before the hunt gives up."""
 
 MOST_INDEX = 60
 """A fault strikes at one of the first so many occasions."""
@@ -67,11 +71,22 @@ def runs_of(plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds) -> Iter
         worlds: of the plan's design; the cases are run there.
 
     Raises:
+        SetupError: no set-up succeeds, or that of the plan's scenario does not.
         HarnessError: the design misused the harness, or raised.
     """
+    failed = 0
     for case in cases_of(plan, rng):
         base = BaseRun(case, worlds.design, worlds)
-        yield base.run
+        try:
+            first = base.run
+        except SetupError:
+            # A drawn world may be too small for a design, as one with a pool of pages is.
+            failed += 1
+            if plan.scenario is not None or failed == MOST_FAILED:
+                raise
+            continue
+        failed = 0
+        yield first
         for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)
 

@@ -66,4 +66,4 @@ class LoopSearch(OrderSearch):
         """The run, if it has the bucket because it comes back."""
         hit = super()._try(case, schedule)
         livelock = None if hit is None else hit.outcome.livelock
-        return None if livelock is None or livelock.loop is None else hit
+        return None if livelock is None or livelock.loop != schedule.loop else hit

@@ -135,4 +135,4 @@ def test_a_design_that_is_not_there_is_told_in_the_answer() -> None:
     settings = evolve(SMALL, subjects=(Subject("Mine", "/nowhere/mine.py", "Mine", "0" * 64),))
     answer = TaskRunner(settings).do(evolve(HINT, design="Mine"))
     assert isinstance(answer, HuntAnswer)
-    assert "No such file" in answer.error
+    assert "no design file '/nowhere/mine.py'" in answer.error

@@ -58,10 +58,11 @@ def test_every_witness_occurs_in_some_order_of_a_crowded_program() -> None:
 
 
 def test_a_run_is_cut_off_by_its_bound_and_then_says_nothing() -> None:
-    case = Case("merged", WORLD, SETUP, ((Op.parse("map 1 0"),), ()), steps=50)
+    case = Case("merged", WORLD, SETUP, ((Op.parse("map 1 0"),), ()), steps=20)
     result = run(case)
     assert result.outcome.end is End.BOUND
     assert result.findings == ()
+    assert result.cut_off is not None
 
 
 def test_programs_in_different_worlds_do_not_meet() -> None:

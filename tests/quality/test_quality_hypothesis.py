@@ -96,6 +96,6 @@ def test_nearly_all_examples_of_the_machine_have_contention(
     monkeypatch.setattr(stateful, "assert_clean", lambda *_: None)
     machine = seed(1)(concurrent_machine("merged", cpus=cpus))
     run_state_machine_as_test(machine, settings=settings(CI, max_examples=50))
-    assert len(met) == 50
+    assert len(met) >= 50
     assert met.count(Contention.NONE) <= 8
     assert met.count(Contention.EDGE) >= 35

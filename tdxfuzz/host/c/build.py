@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tdxfuzz.host.c.compiler import (
@@ -67,8 +68,9 @@ def cache_folder() -> Path:
     raise BuildError("there is no folder to keep compiled layers in; set XDG_CACHE_HOME")
 
 
+@cache
 def runtime() -> Path:
-    """The runtime as a library.
+    """The runtime as a library: one in a process, by whichever compiler it was first built.
 
     Raises:
         BuildError: there is no compiler, or it fails.

@@ -26,6 +26,10 @@ class CLayer(RefcountLayer):
     in_c = True
 
     image: ClassVar[Image]
+    get_in_c: ClassVar[int]
+    put_in_c: ClassVar[int]
+    by_page: ClassVar[tuple[bool, bool]]
+    """The functions, and whether they take a ``struct page`` in place of a PFN."""
 
     _driver: Driver
     _memory: CMemory
@@ -41,9 +45,8 @@ class CLayer(RefcountLayer):
                 raise CodeError(f"{self.image.path.name}: {name}() returned {result}")
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        glue = self.image.glue
         self._count(pfn)
-        function, argument = (glue.get, pfn) if glue.get else (glue.get_page, _page(pfn))
+        function, argument = self.get_in_c, _page(pfn) if self.by_page[0] else pfn
         if cache is None:
             return self._driver.call(function, argument, 0, page=pfn)
         context = self._host.sim.current.id
@@ -66,14 +69,9 @@ class CLayer(RefcountLayer):
         return result
 
     def put(self, pfn: int, hint: bool = False) -> None:
-        glue = self.image.glue
         self._count(pfn)
-        if glue.put_hint:
-            self._driver.call(glue.put_hint, pfn, hint, page=pfn)
-        elif glue.put:
-            self._driver.call(glue.put, pfn, page=pfn)
-        else:
-            self._driver.call(glue.put_page, _page(pfn), page=pfn)
+        argument = _page(pfn) if self.by_page[1] else pfn
+        self._driver.call(self.put_in_c, argument, hint, page=pfn)
 
     def topup(self) -> int:
         function = self.image.glue.topup
@@ -160,6 +158,9 @@ def class_of(path: Path) -> type[CLayer]:
             "__doc__": f"The C code of {path.name}.",
             "__module__": __name__,
             "image": image,
+            "get_in_c": glue.get or glue.get_page,
+            "put_in_c": glue.put or glue.put_page or glue.put_hint,
+            "by_page": (bool(glue.get_page), bool(glue.put_page)),
             "uses_hint": bool(glue.put_hint),
             "tolerates": _names(image.text("tolerates")) | _names(image.text("kvm_repeats")),
             "declared_leaks": _names(image.text("declared_leaks")),

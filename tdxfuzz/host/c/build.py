@@ -107,7 +107,9 @@ def layer(path: Path) -> Path:
             _stop_empty_loops(assembly)
             wrap = [f"-Wl,--wrap={name}" for name in WRAPPED]
             link = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-z,now", "-Wl,-z,nodelete", *wrap]
-            cc.must([*link, str(assembly), str(under), "-o", str(linked)])
+            # What the compiler itself needs, such as counting bits.
+            own = cc.must(["-print-libgcc-file-name"]).strip()
+            cc.must([*link, str(assembly), str(under), own, "-o", str(linked)])
             linked.rename(built)
     return built
 

@@ -35,8 +35,8 @@ def crash(d: Ground, address: int, number: int, stack: int, *_: int) -> NoReturn
 def hang(d: Ground, *_: int) -> NoReturn:
     """Code that does not end."""
     raise CodeError(
-        f"{d.here()}: an endless loop: 20 million blocks of code without a step of another "
-        "CPU; a loop that waits needs cpu_relax() and READ_ONCE()"
+        f"{d.here()}: an endless loop; one that waits for another CPU needs cpu_relax() and "
+        "READ_ONCE()"
     )
 
 

@@ -29,7 +29,7 @@ class AtomicSleep(Check):
     def slept_in_atomic(self, what: str) -> None:
         cpu = self.host.sim.current
         holds = self.host.held_locks.of[cpu.id]
-        if holds:
+        if holds and holds[-1].spins:
             where, kind = f"with {holds[-1].name} held", f"under {kind_of(holds[-1].name)}"
         elif cpu.on == cpu.id:
             where = kind = "with preemption off"

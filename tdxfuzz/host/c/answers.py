@@ -10,7 +10,15 @@ import ctypes
 from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.ground import IRQ, READ_LOCK, TRY, Ground
-from tdxfuzz.host.c.machine import COUNTED, LATER, LATER_WORDS, LATERS, PC, REGS, machine
+from tdxfuzz.host.c.machine import (
+    COUNTED,
+    LATER,
+    LATER_WORDS,
+    LATERS,
+    PC,
+    REGS,
+    machine,
+)
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL
@@ -43,18 +51,18 @@ def text_at(address: int) -> str:
 
 def catch_up(d: Ground) -> None:
     """Do what could wait until C leaves: no other CPU has run since."""
-    signed = machine().signed
-    sim = d.host.sim
+    signed, host = machine().signed, d.host
+    sim = host.sim
     now = sim.clock
     for at in range(LATER, LATER + LATER_WORDS * signed[LATERS], LATER_WORDS):
-        if signed[at] == COUNTED:
-            count = d.memory.counts.get(signed[at + 1])
-            if count is not None:
-                # A finding belongs to the step that wrote it.
-                sim.clock = signed[at + 3]
-                count.was_put(signed[at + 2])
-        else:
-            d.host.pages.scrub(signed[at + 1])
+        if signed[at] != COUNTED:
+            host.pages.scrub(signed[at + 1])
+            continue
+        count = d.memory.counts.get(signed[at + 1])
+        if count is not None:
+            # A finding belongs to the step that wrote it.
+            sim.clock = signed[at + 3]
+            count.was_put(signed[at + 2])
     sim.clock = now
     signed[LATERS] = 0
 

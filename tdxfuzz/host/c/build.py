@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tdxfuzz.host.c.compiler import (
@@ -67,8 +68,9 @@ def cache_folder() -> Path:
     raise BuildError("there is no folder to keep compiled layers in; set XDG_CACHE_HOME")
 
 
+@cache
 def runtime() -> Path:
-    """The runtime as a library.
+    """The runtime as a library: one in a process, by whichever compiler it was first built.
 
     Raises:
         BuildError: there is no compiler, or it fails.
@@ -105,7 +107,9 @@ def layer(path: Path) -> Path:
             _stop_empty_loops(assembly)
             wrap = [f"-Wl,--wrap={name}" for name in WRAPPED]
             link = ["-shared", "-nostdlib", "-Wl,-z,defs", "-Wl,-z,now", "-Wl,-z,nodelete", *wrap]
-            cc.must([*link, str(assembly), str(under), "-o", str(linked)])
+            # What the compiler itself needs, such as counting bits.
+            own = cc.must(["-print-libgcc-file-name"]).strip()
+            cc.must([*link, str(assembly), str(under), own, "-o", str(linked)])
             linked.rename(built)
     return built
 

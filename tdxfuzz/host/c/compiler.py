@@ -125,12 +125,12 @@ def user_flags() -> list[str]:
 
 
 _ERROR = re.compile(
-    r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>.*)$", re.M
+    r"^(?P<file>[^\n:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>.*)$", re.M
 )
 _LINK = re.compile(
-    r"(?:(?P<file>[^\s:]+):(?P<line>\d+)|[^\n]*): undefined reference to [`'](?P<name>\w+)'"
+    r"(?:(?P<file>[^\n:]+):(?P<line>\d+)|[^\n]*): undefined reference to [`'](?P<name>\w+)'"
 )
-_FROM = re.compile(r"(?:In file included from|\s+from) (?P<file>[^\s:]+):(?P<line>\d+)")
+_FROM = re.compile(r"(?:In file included from|\s+from) (?P<file>[^\n:]+):(?P<line>\d+)")
 _NO_FUNCTION = re.compile(
     r"(?:implicit declaration of function|call to undeclared function) ['\u2018](\w+)['\u2019]"
 )
@@ -141,7 +141,7 @@ _NO_NAME = re.compile(
 _NO_HEADER = re.compile(r"['\u2018]?(\S+\.h)['\u2019]?(?:: No such file| file not found)")
 
 _OTHER_TYPE = re.compile(
-    r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? warning: (?P<what>[^\n]*)"
+    r"^(?P<file>[^\n:]+):(?P<line>\d+):(?:\d+:)? warning: (?P<what>[^\n]*)"
     r" \[-Wincompatible-(?:function-)?pointer-types\]$",
     re.MULTILINE,
 )

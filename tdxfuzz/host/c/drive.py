@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
-from functools import cache
 from typing import NoReturn
 from zlib import crc32
 
@@ -31,6 +29,8 @@ from tdxfuzz.host.c.machine import (
     Request,
     machine,
 )
+from tdxfuzz.host.c.memory import CMemory
+from tdxfuzz.host.kernel.hold import Hold
 
 
 class Driver(Ground):
@@ -51,20 +51,21 @@ class Driver(Ground):
         host, memory = self.host, self.memory
         sim, runtime = host.sim, machine()
         signed, words = runtime.signed, runtime.words
-        memory.enter()
+        if CMemory.current is not memory:
+            memory.enter()
         cpu = sim.current
         context, thread = cpu.id, cpu.on
         if sim.running and not memory.running:
             memory.running = True
             runtime.begin_run(host.world.cpus)
-        self._tokens(page)
         held = host.held_locks.of[context]
+        self._tokens(page, held)
         before = len(held), cpu.irqs_off
         local = sim.local
         if local is not None:
             local.enter(context)
         signed[CLOCK], signed[DUE] = sim.clock, sim.due
-        words[TRACED] = traced = sim.trace is not None
+        words[TRACED] = sim.trace is not None
         resume, seen, at = runtime.resume, SEEN + context, memory.at
         words[CONTEXT] = context
         words[THREAD] = thread
@@ -85,13 +86,12 @@ class Driver(Ground):
             )
             signed[CLOCK] = sim.clock
             signed[DUE] = sim.due
-            words[TRACED] = traced
             words[CONTEXT] = context
             words[THREAD] = thread
             words[RESULT] = result
             request = resume()
         at[context] = 0
-        value: int = ctypes.c_int(signed[ARG]).value
+        value = (signed[ARG] + INT) % (2 * INT) - INT
         if local is not None:
             local.leave(context, value)
         if (len(held), cpu.irqs_off) != before or memory.nests.get(context):
@@ -123,15 +123,20 @@ class Driver(Ground):
         address: int = runtime.words[ARG]
         return address
 
-    def _tokens(self, page: int) -> None:
+    def _tokens(self, page: int, held: list[Hold]) -> None:
         """What orders this call after others: its page was handed on, and locks are held."""
-        words = machine().words
-        tokens = [page << 12] if page else []
-        for hold in self.host.held_locks.of[self.host.sim.current.id][:MOST_HOLDS]:
-            tokens.append(_token(hold.name, hold.exclusive))
-        words[TOKENS] = len(tokens)
-        for i, token in enumerate(tokens, TOKEN):
-            words[i] = token
+        words, at = machine().words, TOKEN
+        if page:
+            words[at] = page << 12
+            at += 1
+        known = self.memory.tokens
+        for hold in held[:MOST_HOLDS]:
+            token = known.get(hold)
+            if token is None:
+                token = known[hold] = _token(hold)
+            words[at] = token
+            at += 1
+        words[TOKENS] = at - TOKEN
 
     def _unbalanced(self, function: int, locks: int) -> NoReturn:
         name = self.image.function(function)
@@ -155,11 +160,13 @@ MOST_HOLDS = 7
 """How many locks of its caller a call is ordered by."""
 
 
-@cache
-def _token(lock: str, exclusive: bool) -> int:
+INT = 1 << 31
+
+
+def _token(hold: Hold) -> int:
     """What stands for a lock of the caller, in the order of accesses."""
-    token = crc32(lock.encode()) << 8 | 1 << 56
-    return token if exclusive else token | SHARED_TOKEN
+    token = crc32(hold.name.encode()) << 8 | 1 << 56
+    return token if hold.exclusive else token | SHARED_TOKEN
 
 
 HANDLERS: dict[int, Callable[..., int]] = {

@@ -36,8 +36,7 @@ def hang(d: Ground, *_: int) -> NoReturn:
     """Code that does not end."""
     raise d.wrong(
         "",
-        "an endless loop: 20 million blocks of code without a step of another CPU; a loop that "
-        "waits needs cpu_relax() and READ_ONCE()",
+        "an endless loop; one that waits for another CPU needs cpu_relax() and READ_ONCE()",
         hangs=True,
     )
 

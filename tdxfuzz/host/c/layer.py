@@ -25,6 +25,10 @@ class CLayer(RefcountLayer):
     """A layer in C; classes of files derive from it."""
 
     image: ClassVar[Image]
+    get_in_c: ClassVar[int]
+    put_in_c: ClassVar[int]
+    by_page: ClassVar[tuple[bool, bool]]
+    """The functions, and whether they take a ``struct page`` in place of a PFN."""
 
     STATE: ClassVar = Declared(parts="_memory", fixed="_driver")
 
@@ -42,9 +46,8 @@ class CLayer(RefcountLayer):
                 raise CodeError(f"{self.image.path.name}: {name}() returned {result}", "init", name)
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
-        glue = self.image.glue
         self._count(pfn)
-        function, argument = (glue.get, pfn) if glue.get else (glue.get_page, _page(pfn))
+        function, argument = self.get_in_c, _page(pfn) if self.by_page[0] else pfn
         if cache is None:
             return self._driver.call(function, argument, 0, page=pfn)
         context = self._host.sim.current.id
@@ -69,14 +72,9 @@ class CLayer(RefcountLayer):
         return result
 
     def put(self, pfn: int, hint: bool = False) -> None:
-        glue = self.image.glue
         self._count(pfn)
-        if glue.put_hint:
-            self._driver.call(glue.put_hint, pfn, hint, page=pfn)
-        elif glue.put:
-            self._driver.call(glue.put, pfn, page=pfn)
-        else:
-            self._driver.call(glue.put_page, _page(pfn), page=pfn)
+        argument = _page(pfn) if self.by_page[1] else pfn
+        self._driver.call(self.put_in_c, argument, hint, page=pfn)
 
     def topup(self) -> int:
         function = self.image.glue.topup
@@ -137,9 +135,7 @@ class CLayer(RefcountLayer):
     def place_of(self, context: int, method: str = "") -> CodePlace | None:
         pc = self._memory.at[context]
         if not pc and method:
-            glue = self.image.glue
-            names = (method, f"{method}_page", f"{method}_hint")
-            pc = next(filter(None, (getattr(glue, name, None) for name in names))) + 1
+            pc = (self.get_in_c if method == "get" else self.put_in_c) + 1
         return self.image.place(pc) if pc else None
 
     def order_of_accesses(self) -> int:
@@ -177,6 +173,9 @@ def class_of(path: Path) -> type[CLayer]:
             "__module__": __name__,
             "c_file": image.path,
             "image": image,
+            "get_in_c": glue.get or glue.get_page,
+            "put_in_c": glue.put or glue.put_page or glue.put_hint,
+            "by_page": (bool(glue.get_page), bool(glue.put_page)),
             "uses_hint": bool(glue.put_hint),
             "tolerates": _names(image.text("tolerates")) | _names(image.text("kvm_repeats")),
             "declared_leaks": _names(image.text("declared_leaks")),

@@ -9,6 +9,7 @@ from typing import ClassVar
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
 from tdxfuzz.host.c.image import Image, loaded
 from tdxfuzz.host.c.machine import CONTEXTS, machine
+from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.sim import Contents, Declared, WaitLock
 
@@ -18,9 +19,9 @@ class CMemory:
 
     ``at`` is, for each context that is in C, the address its last request came from, else 0.
     ``taken`` says where each lock that is held was taken, ``nests`` how often each CPU has
-    forbidden itself to sleep, and why; ``told`` which races were. ``running`` is set once the
-    programs run. The bytes themselves are in the runtime while this memory is ``current``, else in
-    ``_saved``.
+    forbidden itself to sleep, and why; ``told`` which races were; ``tokens`` stand for locks of
+    callers. ``running`` is set once the programs run. The bytes themselves are in the runtime while
+    this memory is ``current``, else in ``_saved``.
     """
 
     __slots__ = (
@@ -33,13 +34,14 @@ class CMemory:
         "number",
         "running",
         "taken",
+        "tokens",
         "told",
     )
 
     STATE: ClassVar = Declared(
         parts="cells counts locks",
         tally="taken told",
-        derived="_saved at nests running",
+        derived="_saved at nests running tokens",
         fixed="number",
     )
 
@@ -54,6 +56,7 @@ class CMemory:
         self.nests: dict[int, list[str]] = {}
         self.running = False
         self.taken: dict[WaitLock, int] = {}
+        self.tokens: dict[Hold, int] = {}
         self.told: set[tuple[int, int]] = set()
         self._saved = b""
         self._displace()

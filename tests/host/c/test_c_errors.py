@@ -197,6 +197,28 @@ def test_rules_of_calls_are_held(what: str, tmp_path: Path) -> None:
     assert re.search(said, str(problem.value)), problem.value
 
 
+def test_a_path_with_spaces_is_told_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with pytest.raises(DesignFileError, match=r"^my layer\.c:\d+: frobnicate\(\) is not in"):
+        class_in(write(folder, text_of(get="	frobnicate(pfn);"), "my layer.c"))
+    assert class_in(write(folder, text_of(), "my layer.c")).__name__ == "MyLayer"
+
+
+def test_sleeping_is_told_with_its_reason(tmp_path: Path) -> None:
+    reasons = {
+        "	preempt_disable();\n	might_sleep();\n	preempt_enable();": "with preemption off",
+        "	spin_lock(&dpamt_lock);\n	kmalloc(8, GFP_KERNEL);\n	spin_unlock(&dpamt_lock);": (
+            "kmalloc(GFP_KERNEL) with dpamt_lock held"
+        ),
+    }
+    for get, reason in reasons.items():
+        ended = run(CASE, class_in(write(tmp_path, text_of(get=get))))
+        assert ended.finding is not None
+        assert ended.finding.check == "atomic-sleep"
+        assert reason in ended.finding.message
+
+
 def test_a_crash_in_init_is_told_too(tmp_path: Path) -> None:
     text = text_of(
         before="static int loops(void) { for (;;) ; return 0; }",

@@ -114,7 +114,7 @@ def test_a_set_up_that_steps_for_ever_is_told_with_its_line_of_c(tmp_path: Path)
 
 
 def test_an_init_that_waits_for_ever_is_told_with_its_line_of_c(tmp_path: Path) -> None:
-    loops = "\nstatic int waits(void)\n{\n	while (!READ_ONCE(flag))\n		cpu_relax();\n	return 0;\n}"
+    loops = "\nstatic int waits(void) { while (!READ_ONCE(flag)) cpu_relax(); return 0; }"
     text = text_of(before=BEFORE + loops, replace=[("tdx_layer_init", "waits")])
     error = error_of(CASE, class_in(write(tmp_path, text)))
     assert error.kind == HANG

@@ -134,6 +134,71 @@ u64 tdxc_seamcall(u64 leaf, void *regs, int answer)
 	return status;
 }
 
+/* ---- xarray: entries by index, in the order of their indices ---- */
+
+struct xarray { void *table; u64 room, used; };
+struct xa_entry { u64 index; void *entry; };
+
+static u64 xa_place(const struct xarray *xa, u64 index)
+{
+	const struct xa_entry *table = xa->table;
+	u64 i = 0;
+
+	while (i < xa->used && table[i].index < index)
+		i++;
+	return i;
+}
+
+static void xa_put(struct xarray *xa, u64 i, u64 index, void *entry)
+{
+	struct xa_entry *table = xa->table;
+	int there = i < xa->used && table[i].index == index;
+
+	if (!there && entry && xa->used == xa->room) {
+		u64 room = xa->room ? 2 * xa->room : 8;
+		struct xa_entry *more = take(room * sizeof(*more), 8);
+
+		if (!more)
+			request(NO_MEMORY, room * sizeof(*more), (u64)"xa_store()", 0, 0, HERE);
+		if (table) {
+			memcpy(more, table, xa->used * sizeof(*more));
+			give_back((u64)table);
+		}
+		xa->table = table = more;
+		xa->room = room;
+	}
+	if (!table)
+		return;
+	mark(table, xa->room * sizeof(*table));
+	if (there && !entry) {
+		xa->used--;
+		memmove(table + i, table + i + 1, (xa->used - i) * sizeof(*table));
+		table[xa->used] = (struct xa_entry){};
+	} else if (entry) {
+		if (!there)
+			memmove(table + i + 1, table + i, (xa->used++ - i) * sizeof(*table));
+		table[i] = (struct xa_entry){ index, entry };
+	}
+}
+
+void *tdxc_xarray(struct xarray *xa, unsigned long index, int op, const void *old, void *entry)
+{
+	int access = op == TDXC_XA_LOAD ? READ : RMW;
+	void *now = NULL;
+	u64 i;
+
+	begin_atomic(&xa->table, 8, access, op == TDXC_XA_LOAD ? TDXC_ACQUIRE : TDXC_FULL, HERE);
+	i = xa_place(xa, index);
+	if (i < xa->used && ((struct xa_entry *)xa->table)[i].index == index)
+		now = ((struct xa_entry *)xa->table)[i].entry;
+	if (op == TDXC_XA_STORE || (op == TDXC_XA_CMPXCHG && now == old)) {
+		mark(xa, sizeof(*xa));
+		xa_put(xa, i, index, entry);
+	}
+	observe((u64)now);
+	return now;
+}
+
 /* ---- messages ---- */
 
 static char text[512];

@@ -19,7 +19,7 @@ static __maybe_unused int tdx_layer_init(void)
 }
 
 /* The counter of a page's 2MB range. */
-static atomic_t *tdx_find_pamt_refcount(u64 pfn)
+static __maybe_unused atomic_t *tdx_find_pamt_refcount(u64 pfn)
 {
 	return &pamt_refcounts[pfn >> (PMD_SHIFT - PAGE_SHIFT)];
 }

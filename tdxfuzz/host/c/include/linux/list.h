@@ -70,6 +70,24 @@ __shim int list_empty(const struct list_head *head)
 	return READ_ONCE(head->next) == head;
 }
 
+__shim int list_is_last(const struct list_head *entry, const struct list_head *head)
+{
+	return entry->next == head;
+}
+
+__shim int list_is_first(const struct list_head *entry, const struct list_head *head)
+{
+	return entry->prev == head;
+}
+
+__shim void list_replace(struct list_head *old, struct list_head *entry)
+{
+	entry->next = old->next;
+	entry->next->prev = entry;
+	entry->prev = old->prev;
+	entry->prev->next = entry;
+}
+
 __shim int list_is_singular(const struct list_head *head)
 {
 	return !list_empty(head) && head->next == head->prev;
@@ -147,6 +165,19 @@ __shim void hlist_del(struct hlist_node *node)
 		WRITE_ONCE(next->pprev, pprev);
 	node->next = LIST_POISON1;
 	node->pprev = LIST_POISON2;
+}
+
+__shim void hlist_del_init(struct hlist_node *node)
+{
+	if (node->pprev) {
+		hlist_del(node);
+		INIT_HLIST_NODE(node);
+	}
+}
+
+__shim int hlist_unhashed(const struct hlist_node *node)
+{
+	return !node->pprev;
 }
 
 #define hlist_entry(ptr, type, member) container_of(ptr, type, member)

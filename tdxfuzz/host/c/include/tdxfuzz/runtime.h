@@ -80,6 +80,12 @@ void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const c
 void tdxc_free(const void *object, const char *what);
 void tdxc_reset_page(tdxc_u64 pfn);
 
+enum tdxc_xa { TDXC_XA_LOAD, TDXC_XA_STORE, TDXC_XA_CMPXCHG };
+
+struct xarray;
+/* One step: what was there before. */
+void *tdxc_xarray(struct xarray *xa, unsigned long index, int op, const void *old, void *entry);
+
 /* A SEAMCALL; REGS are rcx rdx r8 r9 r10 r11 r12 r13 r14 r15 rbx rdi rsi, and come back if ANSWER. */
 tdxc_u64 tdxc_seamcall(tdxc_u64 leaf, void *regs, int answer);
 

@@ -8,10 +8,12 @@ import pytest
 
 from c_layers import needs_compiler, text_of, write
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.check.data_race import DataRace
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.design_file import class_in
-from tdxfuzz.run.session import run
+from tdxfuzz.run.session import Session, run
+from tdxfuzz.sim import STATE, STATE_AND_MEMORY, End, Schedule
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
@@ -118,3 +120,20 @@ def test_an_order_that_hides_a_race_does_not_hide_it_from_verify(tmp_path: Path)
     case = SCENARIOS["map-zap"].case("C")
     layer = class_in(write(tmp_path, text))
     assert verify(case, layer, Bounds(1)).verdict is Verdict.FAIL
+
+
+def test_the_order_of_accesses_is_remembered_and_no_shared_state(tmp_path: Path) -> None:
+    text = text_of(before=DATA + LOCK, get=ORDERED["a lock"])
+    session = Session(SCENARIOS["map-map"].case("C"), class_in(write(tmp_path, text))).keep()
+    (check,) = (each for each in session._checks if isinstance(each, DataRace))
+
+    def order(*switches: tuple[int, int]) -> object:
+        session.rewind(session.case.with_schedule(Schedule.of(switches)))
+        assert session.run_programs().outcome.end is End.REST
+        assert STATE(check) == ()
+        return STATE_AND_MEMORY(check)
+
+    order()  # only what CPUs were seen to share counts
+    first, last = order(), order((0, 1))
+    assert first != last
+    assert order() == first

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,14 +13,15 @@ from c_layers import DONE, LAYERS, needs_compiler, text_of, write
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.design_file import class_in
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
-from tdxfuzz.sim import End
+from tdxfuzz.sim import End, watchdog
 
 pytestmark = needs_compiler
 
@@ -98,6 +102,36 @@ def test_an_error_in_c_has_a_run_and_a_file_that_shows_it(
     saved = save(error.run, error.run, tmp_path, broken)
     again = error_of(read(saved.path).case, broken)
     assert str(again) == str(error)
+
+
+def hangs() -> None:
+    while True:
+        pass
+
+
+class Hangs(Merged):
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        hangs()
+        return 0
+
+
+def test_signals_of_c_and_of_the_watchdog_and_of_faulthandler_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 0.4)
+    broken = layer(tmp_path, ERRORS["NULL"][0])
+    with (tmp_path / "stack").open("w+") as stack:
+        faulthandler.register(signal.SIGUSR1, stack, all_threads=False)
+        try:
+            for _ in range(2):
+                assert error_of(CASE, broken).what == "bad-access"
+                assert error_of(CASE, Hangs).kind == HANG
+                os.kill(os.getpid(), signal.SIGUSR1)
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+        stack.seek(0)
+        assert stack.read().count("most recent call first") == 2
+    assert error_of(CASE, broken).what == "bad-access"
 
 
 def test_a_lock_that_is_kept_is_told_by_the_function_that_returns(tmp_path: Path) -> None:

@@ -95,11 +95,12 @@ def load(subject: Subject) -> Design:
         return None
     path, class_name = split(subject.argument)
     try:
-        if digest_of(path) != subject.sha256:
-            raise ChangedDesignError(
-                f"{subject.file} was changed after the campaign started; start another in a new "
-                "folder"
-            )
-        return class_in(path, class_name)
+        design = class_in(path, class_name)
+        digest = digest_of(path)
     except DesignFileError as error:
         raise HarnessError(str(error)) from None
+    if digest != subject.sha256:
+        raise ChangedDesignError(
+            f"{subject.file} was changed after the campaign started; start another in a new folder"
+        )
+    return design

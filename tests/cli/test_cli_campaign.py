@@ -29,7 +29,7 @@ def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     assert lines[0] == "starting a campaign in c: 2 designs, 1 worker, seed 6"
     path = "c/findings/hint-pamt-in-use-phymem-pamt-remove-success-range-9c3525c2.tdx.toml"
     bucket = "hint: pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
-    assert f"found {bucket} after 195 cases" in lines
+    assert f"found {bucket} after 175 cases" in lines
     assert (f"shrunk {bucket}: 2 operations, 1 preemption, replayed 10 of 10: {path}") in lines
     assert "stopped: 240 cases done" in lines
     assert lines[-2:] == [bucket, f"  {path}"]

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 
 import pytest
-from c_layers import TWINS, needs_clang, needs_compiler, twin
 
+from c_layers import TWINS, needs_clang, needs_compiler, twin
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.hunt import hunt

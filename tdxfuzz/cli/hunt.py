@@ -119,9 +119,10 @@ def hunt_command(
     Use it first for a new design: it finds most races in seconds. A hunt without a finding
     proves nothing; `tdxfuzz verify` tries all orders of small programs.
 
-    DESIGN is a built-in design (`tdxfuzz list designs`) or a class in your own file. The
-    default is all built-in designs, one after the other. The first finding of a design is
-    shrunk, shown as a trace in columns, and written as a reproducer file.
+    DESIGN is a built-in design (`tdxfuzz list designs`), a class in your own file, or the
+    kernel's own C (docs/c-code.md). The default is all built-in designs, one after the other.
+    The first finding of a design is shrunk, shown as a trace in columns, and written as a
+    reproducer file.
 
     `hostile` has no host layer: every CPU makes raw SEAMCALLs. That hunt does not end at the
     first finding. It ends with the time, and writes one reproducer for each bucket.

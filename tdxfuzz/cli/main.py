@@ -60,8 +60,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Find races in the way a host uses the TDX module.
 
-    tdxfuzz runs host code (a design, in plain Python) against an executable model of the
-    module. A scheduler chooses at every atomic step which CPU runs next.
+    tdxfuzz runs host code (the kernel's own C, or a design in Python) against an executable
+    model of the module. A scheduler chooses at every atomic step which CPU runs next.
 
     Start with `tdxfuzz hunt hint`: it finds a race in seconds. `tdxfuzz list designs` shows
     the built-in designs. Each command explains itself with --help.

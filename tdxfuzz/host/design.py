@@ -87,6 +87,10 @@ class RefcountLayer:
     """Names of statuses that the design, and KVM with it, handles by intent. With
     ``OPERAND_BUSY`` KVM repeats a SEAMCALL that was refused so instead of giving up."""
 
+    kvm_repeats: ClassVar[frozenset[str] | None] = None
+    """Statuses at which KVM repeats its SEAMCALL instead of giving up: those that the design
+    tolerates, if it does not say otherwise."""
+
     declared_leaks: ClassVar[frozenset[str]] = frozenset()
     """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""
 
@@ -332,6 +336,10 @@ class RefcountLayer:
         self._host.warn(type(self).__name__, message)
 
     # The harness's side.
+
+    def repeated_by_kvm(self) -> frozenset[str]:
+        """The statuses at which KVM repeats its SEAMCALL."""
+        return self.tolerates if self.kvm_repeats is None else self.kvm_repeats
 
     def in_key(self, read: Contents) -> object:
         """Shared state that no cell holds."""

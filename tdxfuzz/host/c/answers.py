@@ -34,7 +34,6 @@ OPERATIONS = (
     "inc_unless_negative", "dec_unless_positive", "dec_if_positive", "cmpxchg {a} {b}", "xchg {a}",
     "fetch_and {a}", "fetch_or {a}", "fetch_xor {a}", "fetch_andnot {a}",
 )  # fmt: skip
-_READ = 0
 _TESTS = (5, 6, 7, 8, 9, 11, 12)
 
 LEAF = 0xFFFF

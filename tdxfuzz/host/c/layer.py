@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
 
+from tdxfuzz.abi.status_codes import CODES
 from tdxfuzz.case.names import TDMR_BASE
-from tdxfuzz.host.c import build
 from tdxfuzz.host.c.cells import CountInC
 from tdxfuzz.host.c.drive import Driver
 from tdxfuzz.host.c.errors import BuildError, CodeError
 from tdxfuzz.host.c.image import MEM_MAP, STRUCT_PAGE, Image, image_of
-from tdxfuzz.host.c.machine import ROOM, SHARED, machine
+from tdxfuzz.host.c.machine import ROOM, machine
 from tdxfuzz.host.c.memory import CMemory
 from tdxfuzz.host.design import ENOMEM, AtomicT, PageCache, Pair, RefcountLayer
 from tdxfuzz.sim import CodePlace, Contents, Declared
@@ -142,7 +142,7 @@ class CLayer(RefcountLayer):
         return machine().order_hash()
 
     def shared_without_steps(self) -> Iterable[str]:
-        return (f"shared word {i}" for i in range(machine().words[SHARED]))
+        return (f"shared word {i}" for i in range(machine().shared(self.image.number)))
 
 
 def _page(pfn: int) -> int:
@@ -150,8 +150,17 @@ def _page(pfn: int) -> int:
     return MEM_MAP + (pfn - (TDMR_BASE >> 12)) * STRUCT_PAGE
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(name for name in re.split(r"[,\s]+", text) if name)
+def _statuses(image: Image, field: str) -> frozenset[str]:
+    """The statuses that a field of the glue names, with TDX_ in front or not.
+
+    Raises:
+        BuildError: there is no such status.
+    """
+    text = image.text(field)
+    names = frozenset(name.removeprefix("TDX_") for name in re.split(r"[,\s]+", text) if name)
+    for name in sorted(names - CODES.keys()):
+        raise BuildError(f"{image.path}: TDX_LAYER .{field}: there is no status {name}")
+    return names
 
 
 def class_of(path: Path) -> type[CLayer]:
@@ -162,6 +171,8 @@ def class_of(path: Path) -> type[CLayer]:
     """
     image = image_of(path)
     glue = image.glue
+    if not 0 <= glue.cache_pages <= ROOM:
+        raise BuildError(f"{path}: TDX_LAYER .cache_pages: {glue.cache_pages} is not in 0..{ROOM}")
     name = (
         "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", path.stem)) or "Layer"
     )
@@ -177,8 +188,9 @@ def class_of(path: Path) -> type[CLayer]:
             "put_in_c": glue.put or glue.put_page or glue.put_hint,
             "by_page": (bool(glue.get_page), bool(glue.put_page)),
             "uses_hint": bool(glue.put_hint),
-            "tolerates": _names(image.text("tolerates")) | _names(image.text("kvm_repeats")),
-            "declared_leaks": _names(image.text("declared_leaks")),
+            "tolerates": _statuses(image, "tolerates"),
+            "kvm_repeats": _statuses(image, "kvm_repeats"),
+            "declared_leaks": frozenset(re.findall(r"[\w-]+", image.text("declared_leaks"))),
             "may_starve": image.text("may_starve"),
             "pamt_cache_pages": glue.cache_pages or RefcountLayer.pamt_cache_pages,
             "initial_refcount": glue.initial_refcount,
@@ -190,4 +202,4 @@ def class_of(path: Path) -> type[CLayer]:
     )
 
 
-__all__ = ["BuildError", "CLayer", "build", "class_of"]
+__all__ = ["BuildError", "CLayer", "class_of"]

@@ -17,7 +17,7 @@ LOOK_UP = CONTEXTS - 1
 
 CLOCK, DUE, CONTEXT, THREAD, TRACED, RESULT, ARG = 0, 1, 2, 3, 4, 5, 6
 PC = 12
-QUIET, SHARED, TOKENS, TOKEN, REGS = 14, 15, 16, 17, 25
+QUIET, TOKENS, TOKEN, REGS = 14, 15, 16, 24
 SEEN = REGS + 13
 LATERS = SEEN + CONTEXTS
 LATER, MOST_LATERS, LATER_WORDS = LATERS + 1, 16, 4
@@ -71,6 +71,7 @@ _FUNCTIONS = {
     "load": "iisQ",
     "hash": "Q",
     "order_hash": "Q",
+    "shared": "Qi",
     "start": "iQQQ",
     "resume": "i",
     "standing": "Qi",
@@ -108,6 +109,7 @@ class Machine:
     load: Function
     hash: Function
     order_hash: Function
+    shared: Function
     start: Function
     resume: Function
     standing: Function

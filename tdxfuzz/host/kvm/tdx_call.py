@@ -21,11 +21,11 @@ MISSING = CODES["MISSING_PAMT_PAGE_PAIR"]
 def call(host: TdxCore, leaf: int, version: int = 0, **registers: int) -> tuple[Status, Registers]:
     """A SEAMCALL; BUSY is the caller's problem.
 
-    Where the design tolerates OPERAND_BUSY by intent, it is repeated until it is not
-    BUSY: the loops that the lazy scheme could not do without (20250918232224.2202592-1).
+    Where the design wants KVM to, it is repeated until it is not BUSY: the loops that the lazy
+    scheme could not do without (20250918232224.2202592-1).
     """
     status, regs = host.seamcall(leaf, version, **registers)
-    while status.busy and "OPERAND_BUSY" in host.layer.tolerates:
+    while status.busy and "OPERAND_BUSY" in host.layer.repeated_by_kvm():
         host.cpu_relax()
         status, regs = host.seamcall(leaf, version, **registers)
     return status, regs

@@ -140,3 +140,20 @@ def test_the_parts_of_a_library_are_those_that_nm_tells() -> None:
 def test_another_file_is_no_library() -> None:
     with pytest.raises(ValueError, match="no 64-bit little-endian ELF file"):
         elf.read(LAYERS / "v6.c")
+
+
+def test_the_glue_says_what_attributes_of_a_design_say(tmp_path: Path) -> None:
+    glue = (
+        '.tolerates = "TDX_OPERAND_BUSY, HPA_RANGE_NOT_FREE", .declared_leaks = "idle-pair",'
+        '.may_starve = "a spin lock", .cache_pages = 12, .initial_refcount = -1,'
+        ".split_cache_per_vm = true, .frees_sept_from_rcu = true,"
+    )
+    layer = class_in(write(tmp_path, text_of(glue=glue)))
+    assert layer.tolerates == {"OPERAND_BUSY", "HPA_RANGE_NOT_FREE"}
+    assert layer.kvm_repeats == frozenset()
+    assert layer.declared_leaks == {"idle-pair"}
+    assert layer.may_starve == "a spin lock"
+    assert (layer.pamt_cache_pages, layer.initial_refcount) == (12, -1)
+    assert layer.split_cache_per_vm
+    assert layer.frees_sept_from_rcu
+    assert not layer.cache_made_by_vcpu_init

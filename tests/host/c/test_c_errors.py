@@ -46,6 +46,14 @@ BUILD = {
         text_of(replace=[(".put = tdx_pamt_put,", "")]),
         r"layer\.c: TDX_LAYER needs \.put or \.put_page or \.put_hint, and only one",
     ),
+    "no such status": (
+        text_of(glue='.tolerates = "OPERAND_BUZY",'),
+        r"layer\.c: TDX_LAYER \.tolerates: there is no status OPERAND_BUZY",
+    ),
+    "too large a cache": (
+        text_of(glue=".cache_pages = 1000,"),
+        r"layer\.c: TDX_LAYER \.cache_pages: 1000 is not in 0\.\.256",
+    ),
     "inline assembly": (
         text_of(get='	asm volatile("lock; incl %0" : "+m" (ret));'),
         r"^layer\.c:\d+: inline assembly \(lock",

@@ -49,7 +49,6 @@ struct state {
 	s64 pc;				/* where it was made */
 	s64 budget;			/* blocks of code until somebody looks whether this ends */
 	s64 quiet;			/* a look-up of the harness: nothing counts */
-	s64 found_shared;		/* how many words were found to be shared by CPUs */
 	s64 tokens, token[TOKENS];		/* what the caller of a call holds, see race.c */
 	s64 regs[13];			/* of a SEAMCALL */
 	u64 seen[CONTEXTS];		/* what each context has observed since Python asked last */

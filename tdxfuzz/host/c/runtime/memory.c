@@ -31,6 +31,7 @@ struct region {
 static struct image {
 	u64 low, high;			/* all of the file, code included */
 	struct region data;
+	u64 shared;			/* words that its CPUs were seen to share, see race.c */
 } images[IMAGES], *image = images;
 static int image_count;
 static struct region arena;

@@ -95,12 +95,30 @@ void tdxc_begin_run(int threads)
  */
 static u64 *share(u64 at)
 {
-	u32 i = (u32)(mix(3, at) % WORDS);
+	u64 key = at | (u64)(image - images) << 56;	/* each file has its own */
+	u32 i = (u32)(mix(3, key) % WORDS);
 
-	while (shared_words[i] && shared_words[i] != at)
+	while (shared_words[i] && shared_words[i] != key)
 		i = (i + 1) % WORDS;
 	return &shared_words[i];
 }
+
+static int all_shared;
+
+static void note_shared_word(struct word *w)
+{
+	if (w->shared)
+		return;
+	if (all_shared == WORDS / 2)
+		request(TOO_MUCH, 0, 0, 0, 0, NULL);
+	w->shared = 1;
+	*share(w->at) = w->at | (u64)(image - images) << 56;
+	image->shared++;
+	all_shared++;
+}
+
+/* How many words of a file are. */
+u64 tdxc_shared(int which) { return images[which].shared; }
 
 static struct object *object_of(u64 at)
 {
@@ -135,7 +153,7 @@ static struct word *word_of(u64 at)
 	slots[i].word = touches;
 	words[touches].at = at;
 	words[touches].used = 0;
-	words[touches].shared = *share(at) == at;
+	words[touches].shared = *share(at) != 0;
 	return &words[touches++];
 }
 
@@ -249,11 +267,7 @@ static void note_shared(u64 at, u32 size, enum kind kind, const void *pc)
 				c = &cells[w - words][o];
 				if (t == me || !c->when[k][t] || o + c->size[k][t] <= offset)
 					continue;
-				if (!w->shared && S.found_shared < WORDS / 2) {
-					w->shared = 1;
-					*share(first) = first;
-					S.found_shared++;
-				}
+				note_shared_word(w);
 				if (c->when[k][t] > now[me].at[t])
 					request(RACE, at, (u64)kind, image->low + c->pc[k][t], (u64)k, pc);
 			}

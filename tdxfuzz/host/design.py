@@ -88,8 +88,7 @@ class RefcountLayer:
     ``OPERAND_BUSY`` KVM repeats a SEAMCALL that was refused so instead of giving up."""
 
     kvm_repeats: ClassVar[frozenset[str] | None] = None
-    """Statuses at which KVM repeats its SEAMCALL instead of giving up: those that the design
-    tolerates, if it does not say otherwise."""
+    """Statuses at which KVM repeats its SEAMCALL; None: those that the design tolerates."""
 
     declared_leaks: ClassVar[frozenset[str]] = frozenset()
     """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""
@@ -346,13 +345,11 @@ class RefcountLayer:
         return ()
 
     def standing(self, context: int) -> int:
-        """A number for all that code which is not Python can know where a CPU stands in it."""
+        """A number for all that code in C can know where a CPU stands in it; 0 if in none."""
         return 0
 
     def place_of(self, context: int, method: str = "") -> CodePlace | None:
-        """The line of code which is not Python that a CPU is at; if it is in none, the one at which
-        ``method`` begins, ``get`` or ``put``.
-        """
+        """The line of code in C that a CPU is at; else where ``method`` begins (get or put)."""
         return None
 
     def order_of_accesses(self) -> int:

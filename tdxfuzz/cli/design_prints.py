@@ -25,6 +25,10 @@ class DesignPrints(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
+    def fileno(self) -> int:
+        """The real stream's: rich asks for it when the reader of the output has gone."""
+        return self.real.fileno()
+
     def write(self, text: str, /) -> int:
         if self._left > 0:
             self._shown_on.write(text[: self._left])

@@ -22,6 +22,7 @@ from tdxfuzz.run.worlds import Rerun, Worlds
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import STATE, End, Schedule
 from tdxfuzz.testing.assertions import Broken, assert_clean
+from tdxfuzz.testing.designs import AnyDesign
 from tdxfuzz.testing.stateful import concurrent_machine
 from tdxfuzz.testing.strategies import cases
 from tiers import slow
@@ -71,16 +72,20 @@ def test_twenty_thousand_runs_that_are_cut_off_need_no_more_memory() -> None:
     assert sizes[-1] - sizes[0] < 250  # pages of 4KB: less than 1MB
 
 
-def test_hypothesis_draws_cases_for_a_layer_in_c(tmp_path: Path) -> None:
-    racy = class_in(write(tmp_path, text_of(before="int count;", get="	count++;")))
+@pytest.mark.parametrize("by_file", [False, True], ids=["class", "file"])
+def test_hypothesis_draws_cases_for_a_layer_in_c(by_file: bool, tmp_path: Path) -> None:
+    path = write(tmp_path, text_of(before="int count;", get="	count++;"), "racy.c")
+    racy: AnyDesign = str(path) if by_file else class_in(path)
 
     @settings(max_examples=60, phases=[Phase.generate], database=None, deadline=None)
     @given(cases(racy))
     def has_no_race(case: Case) -> None:
-        assert_clean(case, racy)
+        assert_clean(case)
 
-    with pytest.raises(Broken, match="data-race"):
+    with pytest.raises(Broken, match="data-race") as told:
         has_no_race()
+    assert "--design" in str(told.value)
+    assert "racy.c:Racy" in str(told.value)
 
 
 def test_a_machine_of_hypothesis_steers_a_layer_in_c() -> None:

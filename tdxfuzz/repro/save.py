@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -53,7 +54,7 @@ def save(
         expect=Expect(shown.bucket, shown.message, best.case.checks),
         design_file=design_file,
     )
-    path = out / file_name(reproducer, traced.trace.hash())
+    path = out / file_name(reproducer, _digest(traced, design_file))
     write(reproducer, path)
     return Saved(traced, original, path)
 
@@ -73,3 +74,12 @@ def _again(best: Run, design: Design, sources: bool) -> Run:
             raise
         again = error.run if error.run.trace is not None else evolve(error.run, trace=Trace())
     return evolve(again, findings=best.findings) if is_error else again
+
+
+def _digest(traced: Run, design_file: DesignFile | None) -> str:
+    """What a file is named after: its trace, or what there is of a run that has none."""
+    assert traced.trace is not None
+    if len(traced.trace):
+        return traced.trace.hash()
+    told = f"{traced.case!r} {traced.shown!r} {design_file!r}"
+    return hashlib.sha256(told.encode()).hexdigest()

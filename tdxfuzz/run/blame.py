@@ -99,7 +99,7 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
     frames = traceback.extract_tb(error.__traceback__)
     places = [CodePlace(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
     own = [place for place in places if place.file in _files_of(layer_class)]
-    name, text = type(error).__name__, str(error)
+    name, text = type(error).__name__, _text_of(error)
     if isinstance(error, StrayExitError):
         name, text = text, "it would end the CPU in silence"
     kind = f"{name}: {text}"
@@ -107,8 +107,16 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
         message = f"design {layer_class.__name__} raised {kind} ({own[0].file}:{own[0].line})"
     else:
         message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
-    details = "".join(traceback.format_exception(error))
+    details = "".join(traceback.format_list(frames)) + kind
     return DesignError(message, details, CRASH, name, own[0].function if own else "")
+
+
+def _text_of(error: BaseException) -> str:
+    """What an exception says; its own code may raise."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
 
 
 def _files_of(layer_class: type[RefcountLayer]) -> set[str]:

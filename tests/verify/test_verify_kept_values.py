@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +10,10 @@ import pytest
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.run.effects import learnt
+from tdxfuzz.run.session import Session
+from tdxfuzz.run.shared_state import SharedState
+from tdxfuzz.sim import READ
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 
@@ -101,31 +105,10 @@ def test_a_bug_behind_such_a_value_is_found(design: type[Base]) -> None:
     assert verified.verdict is Verdict.FAIL
 
 
-def counts_between(low: int, high: int) -> Callable[[], int]:
-    class Between(Merged):
-        """The put of CPU 1 reads an atomic that CPU 0 moves between two values."""
-
-        def setup(self) -> None:
-            super().setup()
-            self.turn = self.atomic("turn", low)
-
-        def get(self, pfn: int, cache: object = None) -> int:
-            self.turn.set(high)
-            return super().get(pfn, cache)  # type: ignore[arg-type]
-
-        def put(self, pfn: int, hint: bool = False) -> None:
-            now = self.turn.read()
-            self.turn.add(0)
-            if now == high:
-                self.turn.add(0)
-            super().put(pfn)
-
-    def states() -> int:
-        case = SCENARIOS["map-zap"].case("Between")
-        return verify(case, Between, Bounds(None)).counts.states
-
-    return states
-
-
-def test_minus_one_and_minus_two_are_two_values() -> None:
-    assert counts_between(-2, -1)() == counts_between(5, 6)()
+@pytest.mark.parametrize(("one", "other"), [(-1, -2), (0, (1 << 61) - 1)])
+def test_values_whose_hashes_are_equal_are_two_observations(one: int, other: int) -> None:
+    host = Session(SCENARIOS["map-zap"].case("merged")).host
+    state = SharedState(host)
+    told = [learnt(AtomicT(host.sim, "x", value), READ, state) for value in (one, other)]
+    assert hash(one) == hash(other)
+    assert hash(told[0]) != hash(told[1])

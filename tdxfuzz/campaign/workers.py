@@ -6,6 +6,7 @@ that dies or does not answer in time is replaced; its task comes back without an
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -22,9 +23,13 @@ from attrs import define, frozen
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LEAVE_SECONDS = 5.0
+
+PATIENCE = 3.0
+"""Seconds that a run which hangs has to end by an exception."""
 
 
 @frozen
@@ -168,9 +173,22 @@ def rss_of(pid: int | None) -> int:
         return 0
 
 
+def _end_if_it_hangs() -> None:
+    """Code under test that catches every exception, or is inside of a function in C, ends the
+    worker: a thread that needs no interpreter does it, and the coordinator gives the task out anew.
+    """
+
+    def heartbeat(hangs: bool) -> None:
+        if not hangs:
+            faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, exit=True)
+
+    on_heartbeat(heartbeat)
+
+
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _end_if_it_hangs()
     runner = TaskRunner(Settings.of_text(settings))
     while True:
         try:

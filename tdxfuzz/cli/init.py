@@ -41,17 +41,14 @@ TestOperationsComeAndGo = concurrent_machine(MyLayer).TestCase
 @click.command("init", epilog="Example: tdxfuzz init mylayer.py")
 @click.argument("path", metavar="FILE.py", type=click.Path(path_type=Path))
 def init_command(path: Path) -> int:
-    r"""Write a design, its test and a conftest.py, to start from.
+    """Write a design, its test and a conftest.py, to start from.
 
     FILE.py becomes a design that holds: the class MyLayer, with one lock around every get and
     put. Beside it come test_FILE.py, with the two Hypothesis tests of a design, and conftest.py,
     which makes pytest know the profiles.
 
-    \b
-      tdxfuzz init mylayer.py      write mylayer.py, test_mylayer.py and conftest.py
-      tdxfuzz hunt mylayer.py      random programs in many orders
-      tdxfuzz verify mylayer.py    all orders of small programs: a verdict
-      pytest                       the tests, in the same folder
+    Then `tdxfuzz hunt mylayer.py` tries random programs in many orders, `tdxfuzz verify mylayer.py`
+    gives a verdict on small ones, and `pytest` in the same folder runs the tests.
 
     Then change MyLayer into your design.
 

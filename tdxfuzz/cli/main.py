@@ -11,7 +11,7 @@ import click
 from tdxfuzz import __version__
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import print_error
-from tdxfuzz.cli.supervisor import supervise
+from tdxfuzz.cli.supervisor import fix_hash_seed, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
@@ -67,15 +67,22 @@ def cli() -> None:
     the built-in designs. Each command explains itself with --help.
 
     Exit codes of all commands: 0 pass; 1 finding; 2 wrong usage, broken input, or a design
-    that raised an exception; 3 unknown (interrupted, a bound was reached, or vacuous).
+    that raised, hangs or keeps state outside of cells; 3 unknown (interrupted, a run did not
+    end, a bound was reached, or vacuous).
     """
 
 
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
-    if SUPERVISED.intersection(sys.argv[1:2]):
-        supervise()
-    main()
+    if not SUPERVISED.intersection(sys.argv[1:2]):
+        main()
+        return
+    fix_hash_seed()
+    done = supervise()
+    try:
+        main()
+    except SystemExit as ended:
+        done(ended.code if isinstance(ended.code, int) else 0)
 
 
 def main() -> None:

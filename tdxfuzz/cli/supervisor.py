@@ -4,7 +4,7 @@ A design may catch every exception, or wait inside of a function written in C. T
 gets it out of its loop. So a command that runs designs works in a child process. The child tells
 through a pipe that it is alive, and whether a run of it hangs. If a run hangs for longer than the
 exception should have taken, or nothing is told any more, the parent has the child write down where
-it is, and ends it.
+it is, and ends it. A child that ends without having said that it is done was ended by the design.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 from tdxfuzz.cli.exit_codes import BROKEN
 from tdxfuzz.cli.output import print_error
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
@@ -33,13 +36,24 @@ WRITING = 0.5
 
 AWAITED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-ALIVE, HANGS = b".", b"!"
+ALIVE, HANGS, DONE = b".", b"!", b"d"
 
 _LINE = re.compile(r'^ *File "(.*)", line (\d+) in (.*)$')
 
 
-def supervise() -> None:
-    """Go on in a child process. In the parent this never returns: it exits as the child does."""
+def fix_hash_seed() -> None:
+    """Begin anew with a fixed hash seed, unless the user has chosen one: a set of strings has the
+    same order in each process then, so a file replays.
+    """
+    if "PYTHONHASHSEED" not in os.environ:
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def supervise() -> Callable[[int], NoReturn]:
+    """Go on in a child process, which ends by calling the result with its exit code. In the parent
+    this never returns: it exits as the child does.
+    """
     stack = os.memfd_create("stack")
     told, tells = os.pipe()
     sys.stdout.flush()
@@ -47,16 +61,34 @@ def supervise() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     parent = os.getpid()
     child = os.fork()
-    if child == 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.close(told)
-        os.set_blocking(tells, False)
-        faulthandler.register(WHERE, stack, all_threads=False)
-        on_heartbeat(lambda hangs: _tell(tells, hangs, parent))
-        return
-    os.close(tells)
-    os.set_blocking(told, False)
-    _exit_like(_watch(child, told, stack))
+    if child:
+        os.close(tells)
+        os.set_blocking(told, False)
+        _exit_like(_watch(child, told, stack))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os.close(told)
+    os.set_blocking(tells, False)
+    faulthandler.enable(stack, all_threads=False)
+    faulthandler.register(WHERE, stack, all_threads=False)
+    _own_stdout()
+    on_heartbeat(lambda hangs: _tell(tells, hangs, parent))
+
+    def done(code: int) -> NoReturn:
+        for stream in (our_stdout(), our_stderr()):
+            with suppress(OSError):
+                stream.flush()
+        with suppress(OSError):
+            os.write(tells, DONE)
+        # Threads that a design has left behind do not keep the process.
+        os._exit(code)
+
+    return done
+
+
+def _own_stdout() -> None:
+    """What code under test writes to the standard output of the process goes to standard error."""
+    sys.stdout = open(os.dup(1), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    os.dup2(2, 1)
 
 
 def _tell(pipe: int, hangs: bool, parent: int) -> None:
@@ -71,16 +103,18 @@ def _tell(pipe: int, hangs: bool, parent: int) -> None:
 def _watch(child: int, told: int, stack: int) -> int:
     """The wait status of the child, which is ended if it hangs."""
     silent_since = alive_at = time.monotonic()
+    is_done = False
     while True:
         got = signal.sigtimedwait(AWAITED, PATIENCE / 4)
         if got is not None and got.si_signo != signal.SIGCHLD and got.si_code <= 0:
             # A signal of the terminal has gone to the child already.
             os.kill(child, got.si_signo)
         finished, status = os.waitpid(child, os.WNOHANG)
-        if finished:
-            return status
         now = time.monotonic()
         news = _read(told)
+        is_done = is_done or DONE in news
+        if finished:
+            return status if is_done or _was_asked(status) else _ended_inside(status, stack)
         if news:
             silent_since = now
         if ALIVE in news:
@@ -89,6 +123,19 @@ def _watch(child: int, told: int, stack: int) -> int:
             return _end(child, stack)
         if now - silent_since > HANG_SECONDS + PATIENCE:
             return _end(child, stack)
+
+
+def _was_asked(status: int) -> bool:
+    """Whether somebody outside has ended the child by a signal."""
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) in AWAITED
+
+
+def _ended_inside(status: int, stack: int) -> int:
+    how = f"exit code {os.WEXITSTATUS(status)}"
+    if os.WIFSIGNALED(status):
+        how = signal.Signals(os.WTERMSIG(status)).name
+    print_error(f"a design has ended the process{_place_in(stack)}: {how}")
+    return BROKEN << 8
 
 
 def _read(pipe: int) -> bytes:
@@ -104,10 +151,13 @@ def _end(child: int, stack: int) -> int:
     time.sleep(WRITING)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    os.lseek(stack, 0, os.SEEK_SET)
-    place = _place(os.read(stack, 1 << 16).decode(errors="replace"))
-    print_error(f"a design hangs{place}, and catches every exception or is in C code")
+    print_error(f"a design hangs{_place_in(stack)}, and catches every exception or is in C code")
     return BROKEN << 8
+
+
+def _place_in(stack: int) -> str:
+    os.lseek(stack, 0, os.SEEK_SET)
+    return _place(os.read(stack, 1 << 16).decode(errors="replace"))
 
 
 def _place(stack: str) -> str:
@@ -123,7 +173,8 @@ def _place(stack: str) -> str:
 def _exit_like(status: int) -> NoReturn:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        signal.signal(number, signal.SIG_DFL)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
         os.kill(os.getpid(), number)
     sys.stdout.flush()

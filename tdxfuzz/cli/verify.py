@@ -118,8 +118,8 @@ def verify_command(
 
     Ctrl-C ends the command with what it has; what was not searched is unknown.
 
-    Exit codes: 0 every verdict is pass; 1 a finding; 2 wrong usage, or a design that raised
-    an exception; 3 a verdict is unknown, and there is no finding.
+    Exit codes: 0 every verdict is pass; 1 a finding; 2 wrong usage, or a design that raised,
+    hangs or keeps state outside of cells; 3 a verdict is unknown, and there is no finding.
     """
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other; give one of them")

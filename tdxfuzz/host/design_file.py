@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.sim import Simulator, watched
 
 
 class DesignFileError(Exception):
@@ -38,7 +39,9 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
     module = importlib.util.module_from_spec(spec)
     _make_neighbours_importable(path.resolve().parent)
     try:
-        spec.loader.exec_module(module)
+        # No step is made here, so code that loops or sleeps is ended as in a run.
+        with watched(Simulator(1)):
+            spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

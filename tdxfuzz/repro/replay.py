@@ -9,6 +9,7 @@ from attrs import frozen
 from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
+from tdxfuzz.sim import Nondeterminism
 
 
 class ReplayResult(Enum):
@@ -43,10 +44,16 @@ def replay(reproducer: Reproducer, design: Design = None, sources: bool = False)
     """Run a reproducer within its own bounds; with ``sources`` the trace names lines of code.
 
     Raises:
+        Nondeterminism: two runs under a user's design differ.
         HarnessError: as for :func:`tdxfuzz.run.session.run`.
     """
     again = run(reproducer.case, design, traced=True, sources=sources)
     assert again.trace is not None
+    if design is not None:
+        second = run(reproducer.case, design, traced=True).trace
+        if second is None or second.hash() != again.trace.hash():
+            name = reproducer.case.design
+            raise Nondeterminism(f"design {name} is not deterministic: two replays differ")
     if again.finding is None and again.cut_off is not None:
         result = ReplayResult.CUT_OFF
     elif again.finding is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+import hashlib
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
-from tdxfuzz.repro.write import file_name, to_toml, write
+from tdxfuzz.repro.write import file_name, write
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
@@ -53,17 +53,9 @@ def save(
         expect=Expect(shown.bucket, shown.message, best.case.checks),
         design_file=design_file,
     )
-    path = out / file_name(reproducer, _number(traced, reproducer))
+    path = out / file_name(reproducer, _digest(traced, design_file))
     write(reproducer, path)
     return Saved(traced, original, path)
-
-
-def _number(traced: Run, reproducer: Reproducer) -> str:
-    """The hash of what the trace shows, of the set-up if nothing came after it. Nobody has traced a
-    run that hung: there it is the reproducer's.
-    """
-    traces = [each for each in (traced.trace, traced.setup_trace) if each is not None and len(each)]
-    return traces[0].hash() if traces else sha256(to_toml(reproducer).encode()).hexdigest()
 
 
 def _again(best: Run, design: Design, sources: bool) -> Run:
@@ -84,3 +76,12 @@ def _again(best: Run, design: Design, sources: bool) -> Run:
             raise
         again = error.run if error.run.trace is not None else evolve(error.run, trace=Trace())
     return evolve(again, findings=best.findings) if is_error else again
+
+
+def _digest(traced: Run, design_file: DesignFile | None) -> str:
+    """What a file is named after: its trace, or what there is of a run that has none."""
+    assert traced.trace is not None
+    if len(traced.trace):
+        return traced.trace.hash()
+    told = f"{traced.case!r} {traced.shown!r} {design_file!r}"
+    return hashlib.sha256(told.encode()).hexdigest()

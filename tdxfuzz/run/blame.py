@@ -113,7 +113,7 @@ def _hang(
 
 def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignError:
     own = [place for place in _places(error) if place.file in _files_of(layer_class)]
-    name, text = type(error).__name__, str(error)
+    name, text = type(error).__name__, _text_of(error)
     if isinstance(error, StrayExitError):
         name, text = text, "it would end the CPU in silence"
     kind = f"{name}: {text}"
@@ -121,7 +121,7 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
         message = f"design {layer_class.__name__} raised {kind} ({own[0].file}:{own[0].line})"
     else:
         message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
-    details = "".join(traceback.format_exception(error))
+    details = "".join(traceback.format_tb(error.__traceback__)) + kind
     return DesignError(message, details, CRASH, name, own[0].function if own else "")
 
 
@@ -129,6 +129,14 @@ def _places(error: BaseException) -> list[CodePlace]:
     """The functions that an exception came through, the innermost first."""
     frames = traceback.extract_tb(error.__traceback__)
     return [CodePlace(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
+
+
+def _text_of(error: BaseException) -> str:
+    """What an exception says; its own code may raise."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
 
 
 def _files_of(layer_class: type[RefcountLayer]) -> set[str]:

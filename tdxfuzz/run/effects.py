@@ -94,6 +94,13 @@ def _look(cell: Cell, access: int, contents: SharedState) -> object:
     raise TypeError(f"what an access to a {type(cell).__name__} tells is not known")
 
 
+def _exact(value: int) -> tuple[int, int]:
+    """A value of up to 64 bits as two numbers. Hashes of larger or negative ones may be equal: that
+    of -1 is that of -2.
+    """
+    return value >> 32, value & 0xFFFF_FFFF
+
+
 def _word(word: int, access: int) -> int:
     """What a host-priority lock's instruction can tell apart: free, HP, one sharer, rest."""
     if access & SHARED:
@@ -130,7 +137,7 @@ def _mutex_lock(cell: MutexLock, access: int, contents: SharedState) -> object:
 
 @_look.register
 def _count(cell: AtomicCount, access: int, contents: SharedState) -> object:
-    return cell.value
+    return _exact(cell.value)
 
 
 @_look.register
@@ -145,7 +152,7 @@ def _tdmr(cell: Tdmr, access: int, contents: SharedState) -> object:
 
 @_look.register
 def _sept_entry(cell: SeptEntry, access: int, contents: SharedState) -> object:
-    return cell.raw
+    return _exact(cell.raw)
 
 
 @_look.register
@@ -155,7 +162,7 @@ def _wait_lock(cell: WaitLock, access: int, contents: SharedState) -> object:
 
 @_look.register
 def _atomic(cell: AtomicT, access: int, contents: SharedState) -> object:
-    return cell.value, contents.protected_by(cell)
+    return *_exact(cell.value), contents.protected_by(cell)
 
 
 @_look.register
@@ -185,7 +192,7 @@ def _vcpu(cell: NamedCell, access: int, contents: SharedState) -> object:
 @_look.register  # dispatches on the bare class: Variable[object] cannot be registered
 def _variable(cell: Variable, access: int, contents: SharedState) -> object:  # type: ignore[type-arg]
     value = cell.value
-    return value if isinstance(value, int) else contents.protected_by(cell)
+    return _exact(value) if isinstance(value, int) else contents.protected_by(cell)
 
 
 @_look.register

@@ -24,7 +24,15 @@ from functools import lru_cache, partial
 from itertools import count, repeat
 from pathlib import Path
 from random import Random
-from types import BuiltinMethodType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 
 from attrs import define, field, frozen
 
@@ -109,7 +117,11 @@ class _Look:
         self.seen[name] = self._content(value, {}, _MOST_DEPTH)
 
     def _reach(self, thing: FunctionType | type) -> None:
-        if id(thing) not in self._reached and self._is_theirs(thing.__module__):
+        module = thing.__module__
+        if isinstance(thing, FunctionType):
+            # A wrapper of Python's own may bear the name of what it wraps.
+            module = str(thing.__globals__.get("__name__", module))
+        if id(thing) not in self._reached and self._is_theirs(module):
             self._reached.add(id(thing))
             self._todo.append(thing)
 
@@ -247,7 +259,7 @@ def _parts(value: object) -> list[object] | None:
             return sorted(value, key=hash)
         case MethodType():
             return [value.__func__, value.__self__]
-        case BuiltinMethodType():
+        case BuiltinMethodType() | MethodWrapperType():
             return [value.__name__, value.__self__]
         case partial():
             return [value.func, value.args, value.keywords]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from tdxfuzz.abi import Registers
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.run.blame import OURS_BY_NAME, DesignError
 from tdxfuzz.run.outside_state import changed, outside_state
 
 MOST_TOLD = 3
 
 
-class OutsideWatch:
+class OutsideWatch(ModuleWatch):
     """Looks at a design when it has been set up, and compares later looks with that one.
 
-    A look costs as much as a short run. What changes there stays changed, so looks after the first
-    run, the second, the fourth, the eighth … are enough.
+    A look costs as much as a short run. So there are looks in and after the first run, the second,
+    the fourth, the eighth …. Within a run there is one at each SEAMCALL, because a design may put
+    back what it has changed before its function returns, as a lock of its own would be.
 
     Args:
         layer: has run its ``setup``.
@@ -24,6 +27,16 @@ class OutsideWatch:
         built_in = type(layer).__module__.startswith(OURS_BY_NAME)
         self._first = None if built_in else outside_state(layer)
         self._runs = 0
+        self._changed: dict[str, None] = {}
+
+    @property
+    def is_inert(self) -> bool:
+        """Whether there is nothing to look at: the design is built in."""
+        return self._first is None
+
+    def calling(self, leaf: int, version: int, regs: Registers) -> None:
+        if self._first is not None and self._runs & (self._runs + 1) == 0:
+            self._note()
 
     def after_run(self, found: bool = False) -> None:
         """A run has ended; ``found``: with a finding, so that a look is worth its time.
@@ -41,7 +54,8 @@ class OutsideWatch:
         Raises:
             DesignError: something outside of cells is not as it was.
         """
-        places = [] if self._first is None else changed(self._first, outside_state(self._layer))
+        self._note()
+        places = list(self._changed)
         if not places:
             return
         name = type(self._layer).__name__
@@ -53,3 +67,7 @@ class OutsideWatch:
             "",
             what="OutsideState",
         )
+
+    def _note(self) -> None:
+        if self._first is not None:
+            self._changed |= dict.fromkeys(changed(self._first, outside_state(self._layer)))

@@ -158,7 +158,8 @@ class Session:
 
     def overhear(self, *listeners: ModuleWatch) -> None:
         """From now on host and module tell the checks, and in the coming run ``listeners``."""
-        judge = Judge([self.host, self._in_flight, *self._checks, self._tally, *listeners])
+        own = () if self._outside.is_inert else (self._outside,)
+        judge = Judge([self.host, self._in_flight, *self._checks, self._tally, *own, *listeners])
         self.host.watch = self.host.pages.watch = self.host.held_locks.watch = judge
         self.host.module.watch = judge
 

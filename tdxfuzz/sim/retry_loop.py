@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import linecache
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
@@ -129,9 +129,42 @@ def _place_is_told(code: CodeType, instruction: int, callee: str) -> bool:
     functions = [each for each in ast.walk(tree) if _begins_at(each) == code.co_firstlineno]
     loops = [loop for function in functions for loop in _loops_around(function, position[0] or 0)]
     calls = [call for function in functions for call in _calls_of_their_own(function)]
+    line = position[0] or 0
+    if any(_holds_a_value(node, line) for function in functions for node in ast.walk(function)):
+        return False
     return all(map(_tells_its_place, loops)) and any(
         _position_of(call) == position and _name_of(call.func) == callee for call in calls
     )
+
+
+def _holds_a_value(node: ast.AST, line: int) -> bool:
+    """Whether a block around a line keeps a value that is in no variable: a ``finally`` what is to
+    be returned or raised, an ``except`` its exception, a ``with`` what leaves it.
+
+    A ``with`` of a lock keeps the lock, of which all is known: ``with self.lock``, ``with
+    self.lock.read()``.
+    """
+    if isinstance(node, ast.Try | ast.TryStar):
+        late: list[ast.stmt | ast.ExceptHandler] = [*node.finalbody, *node.handlers]
+        return any(_around(each, line) for each in late)
+    if isinstance(node, ast.With):
+        inside = any(_around(each, line) for each in node.body)
+        return inside and not all(_is_lock(item.context_expr) for item in node.items)
+    return isinstance(node, ast.AsyncWith)
+
+
+def _around(node: ast.stmt | ast.ExceptHandler, line: int) -> bool:
+    return node.lineno <= line <= (node.end_lineno or 0)
+
+
+def _is_lock(expression: ast.expr) -> bool:
+    """Whether an expression is an attribute of the design, or its ``read()`` or ``write()``."""
+    match expression:
+        case ast.Call(func=ast.Attribute(value=ast.expr() as lock, attr="read" | "write"), args=[]):
+            return _is_lock(lock)
+        case ast.Attribute(value=ast.Name(id="self")):
+            return True
+    return False
 
 
 def _position_of(node: ast.expr) -> tuple[int | None, int | None, int | None, int | None]:
@@ -194,6 +227,7 @@ def _tells_its_place(loop: ast.For | ast.comprehension) -> bool:
         isinstance(made, ast.Call)
         and isinstance(made.func, ast.Name)
         and made.func.id == "range"
+        and all(_stays(argument, body) for argument in made.args)
         and isinstance(name, ast.Name)
         and not any(
             isinstance(node, ast.Name) and node.id == name.id and isinstance(node.ctx, ast.Store)
@@ -201,6 +235,24 @@ def _tells_its_place(loop: ast.For | ast.comprehension) -> bool:
             for node in ast.walk(statement)
         )
     )
+
+
+def _stays(expression: ast.expr, body: Sequence[ast.stmt]) -> bool:
+    """Whether the end of a range is known while its loop runs: it is a number, an attribute of the
+    design, or a variable to which the loop assigns nothing.
+    """
+    match expression:
+        case ast.Constant() | ast.Attribute(value=ast.Name(id="self")):
+            return True
+        case ast.UnaryOp(operand=operand):
+            return _stays(operand, body)
+        case ast.Name(id=name):
+            stored = (node for statement in body for node in ast.walk(statement))
+            return not any(
+                isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+                for node in stored
+            )
+    return False
 
 
 @cache

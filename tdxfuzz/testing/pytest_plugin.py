@@ -128,7 +128,7 @@ class ReproducerItem(pytest.Item):
         from tdxfuzz.repro.replay import ReplayResult, replay
 
         reproducer = read(self.path)
-        design = None
+        design, options = None, ("", "")
         if reproducer.design_file is not None:
             argument = self.config.getoption("--tdx-design")
             user = reproducer.design_file
@@ -138,15 +138,18 @@ class ReproducerItem(pytest.Item):
                     f"--tdx-design {user.file}:{user.class_name}"
                 )
             design = class_in(*split(argument))
+            options = f" --design {argument}", f" --tdx-design {argument}"
         replayed = replay(reproducer, design)
         if replayed.result is ReplayResult.FIXED:
             return ""
         regressions = f"pytest -p tdxfuzz.pytest_plugin --tdx-regressions {self.path.parent}"
+        cut_off = replayed.run.cut_off
+        shown = columns(replayed.run) if cut_off is None else f"{cut_off.message}\n"
         return (
             f"{replayed.result.value}: this reproducer shows {reproducer.expect.bucket}\n\n"
-            f"{columns(replayed.run)}\n"
-            f"Reproduce with: tdxfuzz replay {self.path}\n"
-            f"            or: {regressions} -k {self.name}"
+            f"{shown}\n"
+            f"Reproduce with: tdxfuzz replay {self.path}{options[0]}\n"
+            f"            or: {regressions} -k {self.name}{options[1]}"
         )
 
     def repr_failure(

@@ -34,7 +34,8 @@ class Ground:
 
     def here(self) -> str:
         """Where the request was made, as ``file.c:12``."""
-        return self.image.where(machine().words[PC])
+        pc = machine().words[PC]
+        return self.image.where(pc) if pc else self.image.path.name
 
     def lock(self, address: int, how: int = SPIN) -> Spinlock | Mutex | Rwlock:
         """The lock at an address, made when it is first asked for."""

@@ -40,7 +40,8 @@ class Ground:
 
     def here(self) -> str:
         """Where the request was made, as ``file.c:12``."""
-        return self.image.where(machine().words[PC])
+        pc = machine().words[PC]
+        return self.image.where(pc) if pc else self.image.path.name
 
     def wrong(self, what: str, text: str, hangs: bool = False) -> CodeError:
         """The error that code made where the request was made; ``what`` is a word for it."""

@@ -13,6 +13,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.sim import Schedule
 from tdxfuzz.verify.search import verify
@@ -79,6 +80,18 @@ def test_a_hunt_makes_the_runs_of_its_twin(name: str) -> None:
         plan = HuntPlan(name, Budget(cases=150), design=design, seed=3)
         statistics = hunt(plan, ()).statistics
         counts.append((statistics.steps, statistics.distinct_schedules, statistics.table()))
+    assert counts[0] == counts[1]
+
+
+@slow
+@pytest.mark.parametrize("huge", [Huge.FEW, Huge.REAL])
+@pytest.mark.parametrize("name", ["v5", "v6"])
+def test_a_hunt_with_2mb_pages_makes_the_runs_of_its_twin(name: str, huge: Huge) -> None:
+    counts = []
+    for design in (None, twin(name)):
+        plan = HuntPlan(name, Budget(cases=60), design=design, seed=11, huge=huge)
+        result = hunt(plan, ())
+        counts.append((result.statistics.steps, sorted(result.findings), result.statistics.calls))
     assert counts[0] == counts[1]
 
 

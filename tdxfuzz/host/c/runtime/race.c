@@ -9,7 +9,7 @@
  */
 
 #define WORDS (1u << 15)	/* of 8 bytes that one run may touch */
-#define OBJECTS (1u << 12)	/* locks, atomics and tokens that one run may order by */
+#define OBJECTS (1u << 15)	/* locks, atomics and tokens (of all pages) that a run may order by */
 
 typedef struct {
 	u32 at[THREADS];

@@ -13,7 +13,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
-from tdxfuzz.generate.huge_programs import Huge
+from tdxfuzz.generate.huge_programs import EVERY, EVERY_REAL, Huge
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.sim import Schedule
 from tdxfuzz.verify.search import verify
@@ -84,7 +84,7 @@ def test_a_hunt_makes_the_runs_of_its_twin(name: str) -> None:
 
 
 @slow
-@pytest.mark.parametrize("huge", [Huge.FEW, Huge.REAL])
+@pytest.mark.parametrize("huge", [EVERY, EVERY_REAL], ids=["few", "real"])
 @pytest.mark.parametrize("name", ["v5", "v6"])
 def test_a_hunt_with_2mb_pages_makes_the_runs_of_its_twin(name: str, huge: Huge) -> None:
     counts = []

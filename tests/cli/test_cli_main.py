@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -99,13 +100,23 @@ def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) 
     assert "internal error, please report it: ZeroDivisionError: oh" in answer.err
 
 
-@pytest.mark.parametrize("command", [["list", "leaves"], ["hunt", "merged", "--cases", "5"]])
-def test_a_reader_that_has_gone_is_not_a_finding(command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list", "leaves"],
+        ["hunt", "merged", "--cases", "5"],
+        ["hunt", "mine.py", "--cases", "5"],
+    ],
+)
+def test_a_reader_that_has_gone_is_not_a_finding(command: list[str], tmp_path: Path) -> None:
+    mine = "from tdxfuzz.host.designs.merged import Merged\nclass Mine(Merged): pass\n"
+    (tmp_path / "mine.py").write_text(mine, encoding="utf-8")
     reading, writing = os.pipe()
     os.close(reading)
     start = "from tdxfuzz.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", start, *command],
+        cwd=tmp_path,
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,

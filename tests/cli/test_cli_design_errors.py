@@ -144,6 +144,7 @@ def test_what_a_design_prints_is_no_part_of_the_output_and_bounded(tmp_path: Pat
     assert len(done.stderr) < 25_000
 
 
+@slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_runs_that_do_not_end_are_a_file_and_no_clean_exit(command: str, tmp_path: Path) -> None:
     arguments = [*COMMANDS[command], "--format", "json"]

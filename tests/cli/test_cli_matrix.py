@@ -17,6 +17,7 @@ from tiers import slow
 QUICK = ("--scenario", "zap-remap", "--time", "4s")
 
 
+@slow
 def test_a_page_with_links_to_reproducers(invoke: Invoke) -> None:
     answer = invoke("matrix", "v4", *QUICK, "--markdown", "page.md", "--out", "cases")
     assert answer.code == 1

@@ -13,6 +13,7 @@ from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.session import UnknownDesignError
 from tdxfuzz.testing.designs import Named, design_of, named
 from tdxfuzz.testing.strategies import cases, programs
+from tiers import slow
 
 SOURCE = "from tdxfuzz.host.designs.merged import Merged\n\n\nclass Mine(Merged):\n    pass\n"
 
@@ -86,5 +87,6 @@ def test_a_mistake_is_told_where_the_strategy_is_made(
         strategy(int)
 
 
+@slow
 def test_cases_of_a_class_carry_its_name() -> None:
     assert find(cases(OfThisFile), lambda case: True).design == named(OfThisFile).name

@@ -50,6 +50,7 @@ def test_a_schedule_has_no_more_preemptions_than_asked_for(
     assert run(base.run.case.with_schedule(schedule)).preemptions <= 2
 
 
+@slow
 @given(bases("hint"), st.data())
 def test_an_example_has_room_for_many_schedules(base: BaseRun, data: st.DataObject) -> None:
     """Hypothesis cuts off an example that draws more than 8 kB."""

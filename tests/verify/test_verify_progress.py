@@ -432,6 +432,7 @@ class RelaxesInAnExpression(RelaxesBelowC):
         return super().get(pfn, cache)
 
 
+@slow
 @pytest.mark.parametrize("design", [RelaxesBelowC, RelaxesInAnExpression])
 def test_rounds_that_no_variable_tells_are_no_loop(design: type[Merged]) -> None:
     verified = verify(scenario("map-zap", design), design)

@@ -58,6 +58,7 @@ def test_exact_counts_of_small_scenarios(
     assert counts(verified) == expected
 
 
+@slow
 def test_exact_counts_of_a_small_scenario_with_retry_loops() -> None:
     verified = verify(scenario("map-map", "hint"))
     assert verified.loop is LoopKind.STARVATION

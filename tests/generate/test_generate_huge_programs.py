@@ -44,7 +44,7 @@ def test_a_case_survives_bytes() -> None:
 def test_of_two_hunts_with_one_seed_both_do_the_same() -> None:
     seen = []
     for _ in range(2):
-        result = hunt(HuntPlan("v6", Budget(cases=500), seed=4, huge=EVERY))
+        result = hunt(HuntPlan("v6", Budget(cases=2_000), seed=4, huge=EVERY))
         seen.append((result.statistics.steps, result.statistics.table()))
     assert seen[0] == seen[1]
     assert {"TDH.MEM.PAGE.DEMOTE", "TDH.MEM.PAGE.PROMOTE"} <= set(seen[0][1])

@@ -79,7 +79,7 @@ def test_the_concurrent_machine_finds_the_hint_race(
     machine = seed(number)(concurrent_machine("hint"))
     bucket = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
     with pytest.raises(Broken, match=bucket):
-        run_state_machine_as_test(machine, settings=settings(CI, max_examples=50))
+        run_state_machine_as_test(machine, settings=settings(CI, max_examples=150))
 
 
 @pytest.mark.parametrize("cpus", first_quick(1, [2, 3]))

@@ -60,8 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The trace is the last thing printed: leave out Hypothesis's section, which says how to draw
-    the same case again.
+    """The trace is the last thing printed, and printed once. Leave out Hypothesis's section, which
+    says how to draw the same case again. The summary of pytest gets the first line only, because
+    on a CI machine pytest does not cut it off.
     """
     report = yield
     if call.excinfo is None or isinstance(call.excinfo.value, Exception):
@@ -70,6 +71,9 @@ def pytest_runtest_makereport(
 
     if isinstance(call.excinfo.value, BrokenAtOnce):
         report.sections = [section for section in report.sections if section[0] != "Hypothesis"]
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is not None:
+            crash.message = crash.message.partition("\n")[0]
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from tiers import slow
 CI_VARIABLES = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE")
 """Some of those by which Hypothesis recognises a CI machine."""
 
+DESK: dict[str, str] = {}
+CI_MACHINE = {"CI": "true"}
+
 PRINT_PROFILES = """
 from hypothesis import settings
 import tdxfuzz.pytest_plugin
@@ -25,13 +29,12 @@ for name in ("dev", "ci", "nightly"):
 """
 
 
-@pytest.mark.parametrize("machine", [{}, {"CI": "true"}], ids=["desk", "ci-machine"])
-def test_profiles_are_the_same_on_every_machine(machine: dict[str, str]) -> None:
+@pytest.mark.parametrize("machine", [DESK, CI_MACHINE], ids=["desk", "ci-machine"])
+def test_profiles_are_the_same_on_every_machine(machine: Mapping[str, str]) -> None:
     # Hypothesis reads the environment when it is imported, hence a fresh interpreter.
-    environment = {k: v for k, v in os.environ.items() if k not in CI_VARIABLES}
     printed = subprocess.run(
         [sys.executable, "-c", PRINT_PROFILES],
-        env=environment | machine,
+        env=on(machine),
         capture_output=True,
         text=True,
         check=True,
@@ -72,8 +75,20 @@ class MyLayer(Hint):
 MOST_LINES = 60
 
 
+def on(machine: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a machine on which nothing but ``machine`` tells Hypothesis and pytest
+    that it is one for CI.
+    """
+    return {k: v for k, v in os.environ.items() if k not in CI_VARIABLES} | dict(machine)
+
+
 def run_users_test(
-    folder: Path, design: str, *options: str, source: str = USERS_TEST, decorators: str = ""
+    folder: Path,
+    design: str,
+    *options: str,
+    source: str = USERS_TEST,
+    decorators: str = "",
+    machine: Mapping[str, str] = DESK,
 ) -> str:
     """What pytest prints for the five-line test of the tutorial."""
     (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
@@ -81,7 +96,7 @@ def run_users_test(
     (folder / "test_mine.py").write_text(text, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *options, "test_mine.py"],
-        env={**os.environ, "TDXFUZZ_OUT": "found"},
+        env=on(machine) | {"TDXFUZZ_OUT": "found"},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -97,28 +112,33 @@ def last_of_the_failure(printed: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("options", "decorators"),
+    ("options", "decorators", "machine"),
     [
-        ((), ""),
-        pytest.param(("--hypothesis-profile=ci",), "", marks=slow),
-        pytest.param(("--hypothesis-profile=nightly",), "", marks=slow),
-        pytest.param((), "import hypothesis\n@hypothesis.settings(max_examples=300)", marks=slow),
+        ((), "", DESK),
+        ((), "", CI_MACHINE),
+        pytest.param(("--hypothesis-profile=ci",), "", DESK, marks=slow),
+        pytest.param(("--hypothesis-profile=nightly",), "", DESK, marks=slow),
+        pytest.param(
+            (), "import hypothesis\n@hypothesis.settings(max_examples=300)", DESK, marks=slow
+        ),
         pytest.param(
             ("-p", "no:cacheprovider"),
             "from hypothesis import Phase, settings\n@settings(phases=list(Phase))",
+            DESK,
             marks=slow,
         ),
     ],
 )
 def test_a_failing_test_ends_in_its_trace(
-    tmp_path: Path, options: tuple[str, ...], decorators: str
+    tmp_path: Path, options: tuple[str, ...], decorators: str, machine: Mapping[str, str]
 ) -> None:
-    printed = run_users_test(tmp_path, "'hint'", *options, decorators=decorators)
+    printed = run_users_test(tmp_path, "'hint'", *options, decorators=decorators, machine=machine)
     (reproducer,) = (tmp_path / "found").iterdir()
     assert read(reproducer).expect.check == "pamt-in-use"
     assert "1 failed" in printed
     assert f"Reproduce with: tdxfuzz replay found/{reproducer.name}\n" in printed
     assert last_of_the_failure(printed).startswith("E       2MB ranges: A = ")
+    assert printed.count("2MB ranges: A = ") == 1
     assert len(printed.splitlines()) <= MOST_LINES
     for ours in ("assertions.py", "shrink.py", "Failing test case", "Falsifying", "Explanation"):
         assert ours not in printed
@@ -180,14 +200,21 @@ def test_it():
 
 
 @pytest.mark.parametrize(
-    ("options", "examples"), [((), 50), (("--hypothesis-profile=ci",), 200), (("-p", "own"), 7)]
+    ("machine", "options", "examples"),
+    [
+        (DESK, (), 50),
+        (CI_MACHINE, (), 200),
+        (DESK, ("--hypothesis-profile=ci",), 200),
+        (DESK, ("-p", "own"), 7),
+        (CI_MACHINE, ("-p", "own"), 7),
+    ],
 )
-def test_dev_is_used_where_nobody_has_chosen_a_profile(
-    tmp_path: Path, options: tuple[str, ...], examples: int
+def test_dev_is_used_on_a_desk_and_ci_on_a_ci_machine_where_nobody_has_chosen_a_profile(
+    tmp_path: Path, machine: Mapping[str, str], options: tuple[str, ...], examples: int
 ) -> None:
     own = "from hypothesis import settings\nsettings.register_profile('own', max_examples=7)\n"
     (tmp_path / "own.py").write_text(own + "settings.load_profile('own')\n", encoding="utf-8")
-    printed = run_users_test(tmp_path, "", "-s", *options, source=PRINTS)
+    printed = run_users_test(tmp_path, "", "-s", *options, source=PRINTS, machine=machine)
     assert f"examples: {examples}\n" in printed
 
 

@@ -28,7 +28,6 @@ class Candidate:
     ``search_everywhere``: an operation or a fault is gone, so the old preemptions may mean
     nothing. Preemptions are searched everywhere, not only near their old points.
     ``speculative``: nothing says that the case shows the bug, so few orders are tried.
-    ``cpu_0_first``: only those that begin with CPU 0, because other candidates stand for the rest.
     """
 
     case: Case
@@ -36,7 +35,6 @@ class Candidate:
     cpu_now: Callable[[int], int | None] = field(default=_same_cpu)
     search_everywhere: bool = False
     speculative: bool = False
-    cpu_0_first: bool = False
 
 
 Pass = Callable[[Case], Iterator[Candidate]]

@@ -19,7 +19,7 @@ MAX_REPLAYS = 400
 MAX_SPECULATIVE_REPLAYS = 300
 """Schedules tried for a candidate, and for a speculative one."""
 
-ENOUGH = 8_000
+ENOUGH = 10_000
 """Runs after which the shrinker stops with what it has: a count, because a clock would make the
 result depend on what else the machine does."""
 
@@ -94,8 +94,7 @@ class OrderSearch:
                 return hit
             if (candidate.case, max_preemptions) in self._in_vain:
                 return None
-            first = 1 if candidate.cpu_0_first else None
-            hit = self._everywhere(candidate.case, max_preemptions, max_replays, first)
+            hit = self._everywhere(candidate.case, max_preemptions, max_replays)
         except SetupError:
             return None
         if hit is None:
@@ -195,21 +194,16 @@ class OrderSearch:
                 switches.append(Switch(step, cpu))
         return switches
 
-    def _everywhere(
-        self, case: Case, max_preemptions: int, max_replays: int, first: int | None = None
-    ) -> Run | None:
+    def _everywhere(self, case: Case, max_preemptions: int, max_replays: int) -> Run | None:
         """Try no preemption, then one, then two …, one in each window.
 
-        Each CPU that has a program, or the ``first`` of them, goes first once: by default, or by
-        a switch at step 0.
+        Each CPU that has a program goes first once: by default, or by a switch at step 0.
         """
         at_work = [cpu for cpu, program in enumerate(case.programs) if program]
-        starts = [
-            Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work[:first])
-        ]
+        starts = [Schedule((Switch(0, cpu),)) if i else EMPTY for i, cpu in enumerate(at_work)]
         limit = self.replays + max_replays
         for count in range(max_preemptions + 1):
-            for start in starts[:first]:
+            for start in starts:
                 for found in self._orders(case, start, count):
                     self._count()
                     if found.finding is not None and found.finding.bucket == self._bucket:

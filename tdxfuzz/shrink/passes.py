@@ -16,6 +16,7 @@ from tdxfuzz.shrink.simplify import (
     simpler_operations,
     simpler_worlds,
     smaller_arguments,
+    sorted_programs,
     sorted_setup,
     zero_registers,
 )
@@ -33,6 +34,7 @@ PASSES: tuple[Pass, ...] = (
     simpler_worlds,
     smaller_arguments,
     zero_registers,
+    sorted_programs,
     sorted_setup,
 )
 """In the order in which they are tried."""

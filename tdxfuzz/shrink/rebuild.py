@@ -8,8 +8,9 @@ from itertools import combinations_with_replacement, product
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
+from tdxfuzz.generate.huge_programs import FEW
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas
 from tdxfuzz.shrink.program_point import ProgramPoint
@@ -24,11 +25,23 @@ _NEEDED = {
     "vcpu": ("create",),
     "create": (),
     "destroy": ("create",),
+    "map2m": ("create",),
+    "accept4k": ("create", "map2m"),
+    "zap2m": ("create", "map2m"),
+    "promote": ("create", "map2m", "accept4k"),
 }
 """By operation: the set-up that its TD needs, so that the operation has something to do."""
 
-_SINGLE = (*_NEEDED.items(), ("destroy", ("create", "map")))
+_SMALL = tuple(name for name in _NEEDED if name not in AREA_OPERATIONS)
+
+_SINGLE = (*((name, _NEEDED[name]) for name in _SMALL), ("destroy", ("create", "map")))
 """Operations to try alone, with their set-up. A TD is also destroyed with a page in it."""
+
+_PAIRED = tuple(name for name in _SMALL if name != "convert")
+"""Operations to try beside another one: to convert a mapped page is to zap it."""
+
+_BESIDE_AREAS = ("map", "zap", *AREA_OPERATIONS)
+"""Operations to try beside one on a 2MB page."""
 
 _ALLOCATIONS = 16
 """Of one operation, about: a fault is tried at each of them."""
@@ -63,18 +76,32 @@ def one_operation(case: Case) -> Iterator[Candidate]:
 
 def two_operations(case: Case) -> Iterator[Candidate]:
     """One operation on each of two CPUs, on two TDs, in the ranges of the case or in the usual
-    ones. The simplest pairs come first. Each CPU goes first once. There are many pairs, so the
-    kernel shares ranges with the guests only where it does so in the case.
+    ones: without 2MB pages, and then, if the case has some, with them. The simplest pairs come
+    first. There are many pairs, so the kernel shares ranges with the guests only where it does so
+    in the case.
+
+    Which operation is on which CPU matters, because each CPU has a list of free pages of its own.
     """
     programs = [program for program in case.programs if program]
     if len(programs) < 2 or any(op.is_seamcall for op in every_op(case)):
         return
+    yield from _pairs(case, _PAIRED, _worlds(case, cpus=2, tds=2, apart=True))
+    if case.world.areas:
+        yield from _pairs(case, _BESIDE_AREAS, _worlds_with_areas(case))
+
+
+def _pairs(case: Case, names: tuple[str, ...], worlds: tuple[World, ...]) -> Iterator[Candidate]:
+    """Two of these operations in each of the worlds; where there are 2MB pages, one is about
+    them.
+    """
     together = sorted(
-        combinations_with_replacement(_NEEDED, 2),
-        key=lambda pair: sum(map(complexity_of, pair)),
+        combinations_with_replacement(names, 2), key=lambda pair: sum(map(complexity_of, pair))
     )
-    worlds = _worlds(case, cpus=2, tds=2, apart=True)
     for pair, mirrored, world in product(together, (False, True), worlds):
+        if (mirrored and pair[0] == pair[1]) or (
+            world.areas and not set(pair) & set(AREA_OPERATIONS)
+        ):
+            continue
         ops = [_on_td(name, td) for td, name in enumerate(pair)]
         setup = [_on_td(each, op.args[0]) for op in ops for each in _NEEDED[op.name]]
         if mirrored:
@@ -86,9 +113,7 @@ def two_operations(case: Case) -> Iterator[Candidate]:
             programs=tuple((op,) for op in ops),
             faults=(),
         )
-        yield Candidate(
-            smaller, _point_gone, search_everywhere=True, speculative=True, cpu_0_first=True
-        )
+        yield Candidate(smaller, _point_gone, search_everywhere=True, speculative=True)
 
 
 def _worlds(case: Case, cpus: int, tds: int, apart: bool = False) -> tuple[World, ...]:
@@ -103,9 +128,16 @@ def _worlds(case: Case, cpus: int, tds: int, apart: bool = False) -> tuple[World
     return tuple(dict.fromkeys((*usual_ranges(usual, apart), here)))
 
 
+def _worlds_with_areas(case: Case) -> tuple[World, ...]:
+    """The same for two CPUs with one 2MB page each: in memory that was used before, or not."""
+    entries = min(case.world.entries, FEW)
+    used = evolve(_worlds(case, cpus=2, tds=2, apart=True)[0], areas=1, entries=entries)
+    return used, evolve(used, fresh_ranges=(3, 4))
+
+
 def _on_td(name: str, td: int) -> Op:
-    """An operation on a TD, and on its first page if it takes one."""
-    values = {"td": td, "slot": 0}
+    """An operation on a TD, and on its first page or area if it takes one."""
+    values = {"td": td, "slot": 0, "area": 0}
     return Op(name, tuple(values[what] for what in OPERATIONS[name]))
 
 

@@ -59,8 +59,9 @@ def size(found: Run) -> CaseSize:
 
 def size_of(case: Case, preemptions: int, switches: int, told_by_setup: bool = False) -> CaseSize:
     """Whether the set-up alone tells the bug, CPUs with a program, operations and faults,
-    preemptions, switches, faults, complexity of the operations, set-up, world, unusual ranges,
-    arguments, disorder of the set-up, arguments in their order, all operations in their order.
+    preemptions, switches, faults, whether there are 2MB pages, whether there are fresh ranges,
+    complexity of the operations, set-up, world, unusual ranges, arguments, disorder of the set-up,
+    arguments in their order, all operations in their order.
 
     A fault counts as an operation, and then once more, because it is rarer: a case with one more
     operation is smaller than a case in which memory must run out instead.
@@ -76,6 +77,8 @@ def size_of(case: Case, preemptions: int, switches: int, told_by_setup: bool = F
         preemptions,
         switches,
         len(case.faults),
+        world.areas > 0,
+        len(world.fresh_ranges) > 0,
         sum(map(complexity, in_programs)),
         len(case.setup),
         world.cpus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from attrs import evolve
 
@@ -126,6 +127,23 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
         setup=tuple(map(rename, case.setup)),
         programs=tuple(tuple(map(rename, program)) for program in case.programs),
     )
+
+
+def sorted_programs(case: Case) -> Iterator[Candidate]:
+    """Exchange two operations of a program that follow each other."""
+    for cpu, program in enumerate(case.programs):
+        for i, (first, second) in enumerate(pairwise(program)):
+            if first == second:
+                continue
+            exchanged = (*program[:i], second, first, *program[i + 2 :])
+
+            def point_now(point: ProgramPoint, cpu: int = cpu, i: int = i) -> ProgramPoint:
+                if point.cpu != cpu or point.op not in (i, i + 1):
+                    return point
+                return evolve(point, op=2 * i + 1 - point.op)
+
+            smaller = evolve(case, programs=with_program(case, cpu, exchanged))
+            yield Candidate(smaller, point_now, search_everywhere=True)
 
 
 def zero_registers(case: Case) -> Iterator[Candidate]:

@@ -115,14 +115,8 @@ def file_of(found: Run, folder: Path) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
 
 
-TWO_FILES = ("v4", "per-range-lock")
-"""Designs with a bucket that shrinks to two files; to be mended."""
-
-
 @pytest.mark.parametrize("design", only_quick(["rfc", "v3-base", "per-range-rwlock"], FOUND))
 def test_each_bucket_of_a_design_is_one_file(design: str, tmp_path: Path) -> None:
-    if design in TWO_FILES:
-        pytest.xfail("one bucket shrinks to two files over six seeds; the cause is not known")
     files = defaultdict(set)
     for seed in range(1, 7):
         found = first_of(design, seed)

@@ -104,9 +104,6 @@ def test_the_only_switch_is_left_out_too() -> None:
 
 
 @slow
-@pytest.mark.xfail(
-    reason="the shrinker ends with two preemptions; which of two changes did it is open"
-)
 def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> None:
     """Heavy reading, but the pages that come and go need two preemptions."""
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))
@@ -118,6 +115,53 @@ def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> Non
     tds = shrink(pages).run
     assert (tds.case.operations, tds.preemptions) == (2, 1)
     assert {op.name for program in tds.case.programs for op in program} == {"create", "destroy"}
+
+
+def test_a_bug_that_shows_in_used_memory_is_shown_there() -> None:
+    """Two maps in memory that nobody has used come to the same as two TDs in the usual ranges."""
+    fresh = Case(
+        "per-range-lock",
+        World(slots=1, kernel_ranges=(2,), fresh_ranges=(3, 4)),
+        tuple(map(Op.parse, ("create 0", "create 1"))),
+        ((Op.parse("map 0 0"),), (Op.parse("map 1 0"),)),
+        Schedule.of([(12, 1)]),
+    )
+    usual = Case(
+        "per-range-lock",
+        World(slots=1),
+        programs=((Op.parse("create 0"),), (Op.parse("create 1"),)),
+        schedule=Schedule.of([(11, 1)]),
+    )
+    shrunk = shrink(run(fresh)).run.case
+    assert shrunk == shrink(run(usual)).run.case
+    assert not shrunk.world.fresh_ranges
+
+
+AREAS = World(slots=1, kernel_ranges=(2,), areas=1, fresh_ranges=(3, 4), entries=4)
+SPLITS = tuple(map(Op.parse, ("create 0", "create 1", "map2m 0 0", "map2m 1 0")))
+
+
+@slow
+@pytest.mark.parametrize("beside", ["accept4k 1 0", "map2m 1 0", "map 1 0"])
+def test_a_bug_of_2mb_pages_ends_in_the_simplest_pair(beside: str) -> None:
+    case = Case("v4", AREAS, SPLITS[:3], ((Op.parse("accept4k 0 0"),), (Op.parse(beside),)))
+    found = run(case.with_schedule(Schedule.of([(73, 1)])))
+    assert bucket(found) == "pamt-in-use/TDH.PHYMEM.PAMT.ADD/OPERAND_BUSY/range"
+    programs = shrink(found).run.case.programs
+    assert programs == ((Op.parse("accept4k 0 0"),), (Op.parse("map 1 0"),))
+
+
+@slow
+def test_operations_of_a_program_are_put_in_order_where_that_does_not_matter() -> None:
+    warm, splits = Op.parse("map 0 0"), Op.parse("accept4k 0 0")
+    other = (Op.parse("accept4k 1 0"),)
+    ends = []
+    for program, step in (((splits, warm), 129), ((warm, splits), 156)):
+        case = Case("v5-irqsave", AREAS, SPLITS, (program, other), Schedule.of([(step, 1)]))
+        found = run(case)
+        assert bucket(found) == "unexpected-status/TDH.MEM.PAGE.DEMOTE/OPERAND_BUSY/-"
+        ends.append(shrink(found).run.case)
+    assert ends[0] == ends[1]
 
 
 def test_an_operation_more_is_less_than_memory_that_runs_out() -> None:

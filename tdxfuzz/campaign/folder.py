@@ -110,6 +110,14 @@ class Folder:
         return target
 
 
+def is_corpus_entry(path: Path) -> bool:
+    """Whether a file is a case in the corpus of a campaign, which expects no bucket."""
+    corpora = (Folder(parent.parent) for parent in path.resolve().parents)
+    return any(
+        folder.corpus in path.resolve().parents and folder.store.is_file() for folder in corpora
+    )
+
+
 def finding_name(design: str, bucket: str) -> str:
     """A file name for a bucket under a design, readable and unmistakable."""
     digest = hashlib.sha256(f"{design}\n{bucket}".encode()).hexdigest()[:8]

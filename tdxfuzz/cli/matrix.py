@@ -95,6 +95,9 @@ def matrix_command(
     The column `livelock` says whether every order ends; "declared" means that some do not, and
     that the design accepts it.
 
+    "?" is unknown: nothing was found, but a search did not end, or the situation that a check
+    needs never occurred. Below the table the reasons are named.
+
     Ctrl-C ends the command. The table has the designs that were begun; what was left out there
     is unknown.
 
@@ -126,6 +129,7 @@ def matrix_command(
     signs = {(entry.design, entry.check): SIGNS[entry.cell] for entry in entries}
     rows = [(name, *(signs.get((name, column), "") for column in columns)) for name in done]
     output.table(("design", *columns), rows)
+    _explain_unknown(entries, output)
     not_begun = [design.name for design in chosen if design.name not in done]
     if not_begun:
         output.line(f"interrupted; not begun: {', '.join(not_begun)}")
@@ -170,6 +174,20 @@ def _save(case: Case, design: Chosen, out: Path, stop: Callable[[], bool]) -> st
 
 def _ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _explain_unknown(entries: list[MatrixEntry], output: Output) -> None:
+    """Below the table, what each ``?`` stands for."""
+    checks_of: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry.cell is MatrixCell.UNKNOWN:
+            checks_of.setdefault((entry.design, entry.why), []).append(entry.check)
+    if not checks_of:
+        return
+    output.line()
+    output.line(f"{SIGNS[MatrixCell.UNKNOWN]}: unknown. Nothing was found, but")
+    for (design, why), checks in checks_of.items():
+        output.line(f"  {design}, {', '.join(checks)}: {why}")
 
 
 def _summary(cells: list[MatrixEntry]) -> str:

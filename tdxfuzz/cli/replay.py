@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tdxfuzz.campaign.folder import is_corpus_entry
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
@@ -42,8 +43,9 @@ def replay_command(
 ) -> int:
     """Run reproducer files again, and say whether their bug still shows.
 
-    Use it after a fix, and in CI. PATHS are reproducers or folders of them. The files are
-    never changed. With --source the trace of each finding is printed too, with the lines of the
+    Use it after a fix, and in CI. PATHS are reproducers or folders of them; of the folder
+    of a campaign the corpus is left out, because its cases expect nothing. The files are never
+    changed. With --source the trace of each finding is printed too, with the lines of the
     design's code.
 
     The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
@@ -102,7 +104,7 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.rglob(f"*{SUFFIX}"))
+            inside = sorted(file for file in path.rglob(f"*{SUFFIX}") if not is_corpus_entry(file))
             if not inside:
                 raise UsageProblem(
                     f"{path}: no reproducers (*{SUFFIX}) in this folder; `tdxfuzz hunt` writes them"

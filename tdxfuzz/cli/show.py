@@ -12,10 +12,12 @@ from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, source_option
 from tdxfuzz.cli.replay import design_for
+from tdxfuzz.host.design_file import names_file, split
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import read
+from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.svg import svg
 from tdxfuzz.run.result import Run
@@ -58,13 +60,14 @@ def show_command(
     Choose a view with --as. columns: a table with one column for each CPU and one line for
     each SEAMCALL; with --width 72 it fits into a mail. steps: every atomic step and the cell
     that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram for Markdown.
-    pytest: a test that passes when the bug no longer shows. json: the records of the trace.
+    pytest: a test that passes when the bug no longer shows; the file of your own design is looked
+    for beside the test and in the folders above. json: the records of the trace.
     """
     if source and view != COLUMNS:
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
     reproducer = read(path)
     if view == "pytest":
-        click.echo(as_pytest(reproducer), file=our_stdout(), nl=False)
+        click.echo(_as_pytest(reproducer, design_argument), file=our_stdout(), nl=False)
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
@@ -72,3 +75,14 @@ def show_command(
     text = columns(traced, width, source) if view == COLUMNS else RENDER[view](traced)
     click.echo(text, file=our_stdout(), nl=False)
     return 0
+
+
+def _as_pytest(reproducer: Reproducer, design_argument: str | None) -> str:
+    """The test; a design that was named is looked for where it was named from."""
+    if design_argument is None or not names_file(design_argument):
+        return as_pytest(reproducer)
+    path, class_name = split(design_argument)
+    here = Path.cwd()
+    below = path.resolve().is_relative_to(here)
+    file = str(path.resolve().relative_to(here) if below else path.resolve())
+    return as_pytest(reproducer, file, class_name)

@@ -17,6 +17,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, checks_of, run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import (
+    LOOK_FOR,
     HarnessError,
     Nondeterminism,
     OutOfTime,
@@ -26,11 +27,6 @@ from tdxfuzz.sim import (
 )
 
 CHECK_HARNESS_EVERY = 997
-
-LOOK_FOR = (
-    "Look for random numbers, the time, threads, the order of a set, or state outside of cells."
-)
-"""What makes a design's runs differ."""
 
 
 @frozen

@@ -154,6 +154,19 @@ def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:
     return classes[class_name]
 
 
+def file_above(start: Path, name: str) -> Path:
+    """The file of this name, or relative path, in the folder of ``start`` or the nearest one above.
+
+    Raises:
+        DesignFileError: no folder has it.
+    """
+    folders = start.resolve().parents
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise DesignFileError(f"no design file '{name}' in {folders[0]} or a folder above it")
+
+
 def names_file(argument: str) -> bool:
     """Whether what was named as a design is a file, and not a built-in one."""
     return ":" in argument or argument.endswith((".py", ".c"))

@@ -8,8 +8,18 @@ from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.repro.write import to_toml
 
 
-def as_pytest(reproducer: Reproducer) -> str:
-    """The source of a test that passes when the bug no longer shows."""
+def as_pytest(reproducer: Reproducer, file: str = "", class_name: str = "") -> str:
+    """The source of a test that passes when the bug no longer shows.
+
+    The test of a user's design looks for the design's file beside itself and in the folders above,
+    so it does not matter where pytest is started.
+
+    Args:
+        reproducer: what the test runs.
+        file: where the user's design is, seen from one of these folders; by default the name that
+            the reproducer has.
+        class_name: the design in that file; by default as the reproducer says.
+    """
     text = to_toml(reproducer)
     quotes = "'" * 3
     # What a file says must stay a string, whatever it says.
@@ -19,10 +29,10 @@ def as_pytest(reproducer: Reproducer) -> str:
     user = reproducer.design_file
     imports, argument = [], ""
     if user is not None:
-        class_name = re.sub(r"\W", "_", user.class_name)
-        file = re.sub(r"[^\w.-]", "_", user.file)
-        imports = ["from tdxfuzz.host.design_file import class_in"]
-        argument = f", class_in(Path({file!r}), {class_name!r})"
+        class_name = class_name or re.sub(r"\W", "_", user.class_name)
+        file = file or re.sub(r"[^\w.-]", "_", user.file)
+        imports = ["from tdxfuzz.host.design_file import class_in, file_above"]
+        argument = f", class_in(file_above(Path(__file__), {file!r}), {class_name!r})"
     return "\n".join(
         [
             '"""Written by `tdxfuzz show --as pytest`: passes when the bug no longer shows."""',

@@ -9,7 +9,7 @@ from attrs import frozen
 from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
-from tdxfuzz.sim import Nondeterminism
+from tdxfuzz.sim import LOOK_FOR, Nondeterminism
 
 
 class ReplayResult(Enum):
@@ -53,7 +53,9 @@ def replay(reproducer: Reproducer, design: Design = None, sources: bool = False)
         second = run(reproducer.case, design, traced=True).trace
         if second is None or second.hash() != again.trace.hash():
             name = reproducer.case.design
-            raise Nondeterminism(f"design {name} is not deterministic: two replays differ")
+            raise Nondeterminism(
+                f"design {name} is not deterministic: two replays differ. {LOOK_FOR}"
+            )
     if again.finding is None and again.cut_off is not None:
         result = ReplayResult.CUT_OFF
     elif again.finding is None:

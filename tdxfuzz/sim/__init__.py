@@ -12,7 +12,7 @@ from tdxfuzz.sim.contents import GUARDED, STATE, STATE_AND_MEMORY, Contents, Num
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.declared import Declared, roles_of
-from tdxfuzz.sim.determinism import Nondeterminism, check_determinism
+from tdxfuzz.sim.determinism import LOOK_FOR, Nondeterminism, check_determinism
 from tdxfuzz.sim.errors import (
     CodePlace,
     Hang,
@@ -42,6 +42,7 @@ __all__ = [
     "EMPTY",
     "EVENT",
     "GUARDED",
+    "LOOK_FOR",
     "MORE",
     "MOST_ROUNDS",
     "NEVER",

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from tdxfuzz.sim.errors import HarnessError
 from tdxfuzz.sim.trace import Trace
 
+LOOK_FOR = (
+    "Look for random numbers, the time, threads, the order of a set, or state outside of cells."
+)
+"""What makes a design's runs differ."""
+
 
 class Nondeterminism(HarnessError):
     """Two runs of one case differed: something besides the case decided."""

@@ -52,6 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for folder in config.getoption("--tdx-regressions"):
         if not Path(folder).is_dir():
             raise pytest.UsageError(f"--tdx-regressions {folder}: no such folder")
+        if next(Path(folder).rglob("*.tdx.toml"), None) is None:
+            raise pytest.UsageError(
+                f"--tdx-regressions {folder}: no reproducers (*.tdx.toml) in this folder; "
+                "`tdxfuzz hunt` writes them"
+            )
         if folder not in config.args:
             config.args.append(folder)
 

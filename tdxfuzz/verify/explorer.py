@@ -12,6 +12,7 @@ from tdxfuzz.run.observer import Observer, digest_of
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session
 from tdxfuzz.sim import (
+    LOOK_FOR,
     Cell,
     Cpu,
     Nondeterminism,
@@ -27,10 +28,7 @@ from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Work
 
 UNLIMITED = 1 << 30
 
-DIFFERS = (
-    "the same order leads to another state: the design is not deterministic. Look for random "
-    "numbers, the time, threads, the order of a set, or state outside of cells."
-)
+DIFFERS = f"the same order leads to another state: the design is not deterministic. {LOOK_FOR}"
 
 
 class Diverged(StopRun):

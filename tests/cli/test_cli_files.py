@@ -115,6 +115,30 @@ def test_a_folder_without_reproducers_is_an_error(invoke: Invoke) -> None:
     assert (answer.code, "no reproducers" in answer.err) == (2, True)
 
 
+def test_of_a_campaign_s_folder_the_corpus_is_left_out(invoke: Invoke) -> None:
+    """Its cases expect nothing."""
+    for name in ("kept/findings/a", "kept/originals/a", "kept/corpus/b", "kept/corpus/more/c"):
+        path = Path(f"{name}.tdx.toml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(TEXT, encoding="utf-8")
+    assert invoke("replay", "kept").out.count("FAILED") == 4, "a folder like any other"
+    Path("kept/store.sqlite").touch()
+    answer = invoke("replay", "kept")
+    assert (answer.code, answer.out.count("FAILED"), answer.err) == (1, 2, "")
+    assert "no reproducers" in invoke("replay", "kept/corpus").err
+
+
+def test_a_test_of_a_design_that_was_named_finds_it_from_there(invoke: Invoke) -> None:
+    Path("lib").mkdir()
+    source = Path(__file__).parents[2] / "tdxfuzz/host/designs/hint.py"
+    Path("lib/mine.py").write_text(source.read_text("utf-8"), encoding="utf-8")
+    assert invoke("hunt", "lib/mine.py:Hint", "--cases", "500", "--seed", "1").code == 1
+    (found,) = Path("reproducers").iterdir()
+    assert "file_above(Path(__file__), 'mine.py')" in invoke("show", found, "--as", "pytest").out
+    named = invoke("show", found, "--as", "pytest", "--design", "lib/mine.py:Hint").out
+    assert "file_above(Path(__file__), 'lib/mine.py'), 'Hint')" in named
+
+
 @pytest.mark.parametrize("view", ["columns", "steps"])
 def test_show_prints_a_view(invoke: Invoke, view: str) -> None:
     answer = invoke("show", FIRST, "--as", view)

@@ -93,3 +93,11 @@ def test_wrong_usage_is_one_line(invoke: Invoke, arguments: tuple[str, ...], mes
     assert answer.code == 2
     assert message in answer.err
     assert answer.err.count("\n") == 1
+
+
+@slow
+def test_below_the_table_stands_what_is_unknown_and_why(invoke: Invoke) -> None:
+    answer = invoke("matrix", "merged", "--scenario", "zap-zap", "--time", "1s")
+    assert "?: unknown. Nothing was found, but\n" in answer.out
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("  merged, 2MB pages")]
+    assert line.endswith(": it never happened that a 2MB page was split")

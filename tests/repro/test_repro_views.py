@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
+from tdxfuzz.host.design_file import DesignFileError
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.mermaid import mermaid
@@ -75,13 +76,20 @@ def test_an_exported_test_of_a_user_s_design_loads_it(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "tdxfuzz/host/designs/hint.py"
     (tmp_path / "mine.py").write_text(source.read_text("utf-8"))
     reproducer = evolve(read(HINT_RACE), design_file=DesignFile("mine.py", "Hint", "0" * 64))
-    text = as_pytest(reproducer)
-    assert "class_in(Path('mine.py'), 'Hint')" in text
-    path = tmp_path / "test_race.py"
-    path.write_text(text.replace("Path('mine.py')", f"Path({str(tmp_path / 'mine.py')!r})"))
-    with pytest.raises(AssertionError, match="pamt-in-use"):
-        runpy.run_path(str(path))["test_hint_pamt_in_use"]()
+    for folder, text in (
+        (tmp_path, as_pytest(reproducer)),
+        (tmp_path / "tests" / "races", as_pytest(reproducer)),
+        (tmp_path.parent, as_pytest(reproducer, f"{tmp_path.name}/mine.py", "Hint")),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "test_race.py"
+        path.write_text(text)
+        with pytest.raises(AssertionError, match="pamt-in-use"):
+            runpy.run_path(str(path))["test_hint_pamt_in_use"]()
     assert DESIGNS["hint"].__name__ == "Hint"
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(DesignFileError, match=r"no design file 'mine.py' in .* or a folder above"):
+        runpy.run_path(str(tmp_path / "test_race.py"))["test_hint_pamt_in_use"]()
 
 
 def test_what_a_file_says_stays_a_string_in_an_exported_test(tmp_path: Path) -> None:

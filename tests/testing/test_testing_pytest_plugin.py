@@ -271,6 +271,10 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     ended = run_pytest(tmp_path, "--tdx-regressions", "nowhere")
     assert ended.returncode == 4
     assert "--tdx-regressions nowhere: no such folder" in ended.stderr
+    (tmp_path / "nowhere").mkdir()
+    ended = run_pytest(tmp_path, "--tdx-regressions", "nowhere")
+    assert ended.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--tdx-regressions nowhere: no reproducers (*.tdx.toml) in this folder" in ended.stderr
 
 
 @slow

@@ -68,7 +68,21 @@ mapped."""
 WARM = 30
 """Percent of TDs that have a page of 4KB mapped before, and so the S-EPT pages for another one."""
 
-STATES = ("map2m", "accept4k", "none")
+WHOLE, SPLIT, SMALL, NONE = "whole", "split", "small", "none"
+STATES = (WHOLE, SPLIT, NONE)
+"""Of an area: mapped at 2MB; split, so that it can be merged again; not mapped. In the fourth state
+it was mapped at 4KB from the start, and only its first page is."""
+
+MADE_BY = {WHOLE: ("map2m",), SPLIT: ("map2m", "accept4k"), NONE: ()}
+"""The set-up of an area in each state."""
+
+FITTING_NEXT = {
+    WHOLE: ("accept4k", "zap2m"),
+    SPLIT: ("zap2m", "promote"),
+    SMALL: ("zap2m", "map2m"),
+    NONE: ("map2m", "accept4k"),
+}
+"""The operations that fit, the more frequent one first."""
 
 
 def draw_huge_case(choices: Choices, design: str, huge: Huge = EVERY, cpus: int = 2) -> Case:
@@ -91,13 +105,12 @@ def draw_huge_case(choices: Choices, design: str, huge: Huge = EVERY, cpus: int 
     splitter = choices.below(cpus) if choices.percent(SPLITS) else None
     state = [choices.pick(STATES, (3, 2, 3)) for _ in range(2)]
     if splitter is not None:
-        state[splitter % 2] = "map2m"
+        state[splitter % 2] = WHOLE
     mapped = {td for td in range(2) if choices.percent(WARM)}
     for td in range(2):
         if td in mapped:
             setup.append(Op("map", (td, 0)))
-        if state[td] != "none":
-            setup.append(Op(state[td], (td, 0)))
+        setup += [Op(name, (td, 0)) for name in MADE_BY[state[td]]]
     programs: list[tuple[Op, ...]] = []
     for cpu in range(cpus):
         ops = [_draw_op(choices, cpu % 2, state, mapped) for _ in range(choices.pick(*LENGTHS))]
@@ -118,11 +131,17 @@ def _draw_op(choices: Choices, own: int, state: list[str], mapped: set[int]) -> 
         return Op(name, (td, 0) if name in ("map", "zap", "convert") else (td,))
     name = choices.pick(AREA_OPERATIONS, AREA_WEIGHTS)
     if choices.percent(FITTING):
-        fitting = {
-            "map2m": ("accept4k", "zap2m"),
-            "accept4k": ("zap2m", "promote"),
-            "none": ("map2m", "accept4k"),
-        }[state[td]]
-        name = choices.pick(fitting, (3, 1))
-    state[td] = {"zap2m": "none", "promote": "map2m"}.get(name, name)
+        name = choices.pick(FITTING_NEXT[state[td]], (3, 1))
+    state[td] = _state_after(name, state[td])
     return Op(name, (td, 0))
+
+
+def _state_after(name: str, before: str) -> str:
+    """The state of an area that an operation leaves, if nothing else comes between."""
+    if name == "zap2m":
+        return NONE
+    if name == "map2m":
+        return WHOLE if before == NONE else before
+    if name == "accept4k":
+        return {WHOLE: SPLIT, NONE: SMALL}.get(before, before)
+    return WHOLE if before == SPLIT else before

@@ -33,7 +33,7 @@ from tdxfuzz.run.steered import LiveRun
 from tdxfuzz.testing.assertions import DesignMistakes, assert_clean, assert_same
 from tdxfuzz.testing.designs import AnyDesign, named
 from tdxfuzz.testing.profiles import most_orders
-from tdxfuzz.testing.strategies import programs_of, seamcalls, setups
+from tdxfuzz.testing.strategies import seamcalls, setups, short_programs_of
 
 CPU = st.integers(0, MAX_CPUS - 1)
 TD = st.integers(0, MAX_TDS - 1)
@@ -63,7 +63,7 @@ class ConcurrentMachine(RuleBasedStateMachine):
         """A world with some TDs, and some of their pages mapped."""
         __tracebackhide__ = True
         layer = named(self.design)
-        start = data.draw(programs_of(layer.name, self.cpus))
+        start = data.draw(short_programs_of(layer.name, self.cpus))
         self.world = start.world
         self._layer = layer.design
         self._alive = {op.args[0] for op in start.setup if op.name == "create"}

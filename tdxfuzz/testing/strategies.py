@@ -18,7 +18,7 @@ the next ones, and half of the programs would come again.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, cycle, islice
 from typing import TypeVar
 
@@ -30,7 +30,9 @@ from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.choices import Choices
+from tdxfuzz.generate.histories import draw_history
 from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
+from tdxfuzz.generate.huge_programs import draw_huge_case
 from tdxfuzz.generate.programs import LAYOUTS, draw_case
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
@@ -44,7 +46,8 @@ MAX_PREEMPTIONS = 3
 
 CHOICE = 3
 MOST_CHOICES = 160
-"""Bytes of a choice, and how many choices a case has, about."""
+"""Bytes of a choice, and how many choices a case has, about. A long history has more; it begins
+again with the first."""
 
 PARTS = 5
 """One preemption in so many comes anywhere, the others before a step that another CPU can
@@ -78,6 +81,10 @@ def _choices(count: int) -> st.SearchStrategy[_ByteChoices]:
 
 CHOICES = _choices(MOST_CHOICES)
 """Enough for a case."""
+
+KINDS: tuple[Callable[..., Case], ...] = (draw_case, draw_huge_case, draw_history)
+SHARES = (65, 20, 15)
+"""Kinds of programs, each about as often as in a hunt. Zeros make short ones of 4KB pages."""
 
 OF_PREEMPTION = 3
 """Choices that a preemption takes: which cell, anywhere or not, which place."""
@@ -130,8 +137,8 @@ def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
 
 
 def programs(design: AnyDesign = "merged", cpus: int = 2) -> st.SearchStrategy[Case]:
-    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU;
-    for "hostile" a set-up, and raw SEAMCALLs.
+    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU, some of
+    them with 2MB pages or a long history; for "hostile" a set-up, and raw SEAMCALLs.
 
     Args:
         design: a built-in one by name, a class, or ``"FILE.py:Class"``.
@@ -148,10 +155,15 @@ def programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
     return CHOICES.map(lambda choices: _draw_programs(choices, name, cpus))
 
 
+def short_programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
+    """The same without 2MB pages and histories."""
+    return CHOICES.map(lambda choices: draw_case(choices, name, cpus))
+
+
 def _draw_programs(choices: Choices, name: str, cpus: int) -> Case:
     if name == HOSTILE:
         return draw_hostile(choices, cpus)
-    return draw_case(choices, name, cpus)
+    return choices.pick(KINDS, SHARES)(choices, name, cpus=cpus)
 
 
 def setups() -> st.SearchStrategy[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from tdxfuzz.abi import Status
 from tdxfuzz.assertions import assert_clean
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.operation import Op
+from tdxfuzz.case.operation import AREA_OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
@@ -16,6 +16,7 @@ from tdxfuzz.strategies import (
     bases,
     cases,
     operations,
+    programs,
     schedules,
     seamcalls,
     setups,
@@ -23,6 +24,24 @@ from tdxfuzz.strategies import (
     worlds,
 )
 from tiers import slow
+
+
+def test_programs_are_of_all_kinds_that_a_hunt_draws() -> None:
+    drawn: list[Case] = []
+
+    @seed(1)
+    @settings(max_examples=100, database=None, derandomize=False, deadline=None)
+    @given(programs("merged"))
+    def draw(case: Case) -> None:
+        drawn.append(case)
+
+    draw()
+    huge = [case for case in drawn if case.world.areas]
+    long = [case for case in drawn if len(case.setup) + case.operations > 12]
+    assert len(huge) >= 8
+    assert {op.name for case in huge for ops in case.programs for op in ops} >= set(AREA_OPERATIONS)
+    assert len(long) >= 8
+    assert len(drawn) - len(huge) - len(long) >= 40
 
 
 @given(cases("merged"))

@@ -24,6 +24,7 @@ COMMANDS = {
     "campaign": "campaign",
     "conform": "conform",
     "decode": "decode",
+    "diff": "diff",
     "hunt": "hunt",
     "init": "init",
     "list": "listing",
@@ -37,7 +38,7 @@ COMMANDS = {
 """The module of each command in ``tdxfuzz/cli``."""
 
 
-SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "list"}
+SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "diff", "list", "record"}
 """Commands that run designs in their own process. A campaign's workers have their own limit."""
 
 

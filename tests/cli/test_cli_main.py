@@ -24,6 +24,7 @@ COMMANDS = (
     "show",
     "shrink",
     "conform",
+    "diff",
     "decode",
     "memory",
     "list",

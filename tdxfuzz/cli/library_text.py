@@ -8,11 +8,16 @@ from typing import TypeVar
 
 import click
 
+from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS
+from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
+from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.count import event_text
-from tdxfuzz.targets.library.process import Caps
+from tdxfuzz.targets.library.files import read
+from tdxfuzz.targets.library.process import Caps, Library
+from tdxfuzz.targets.library.replay import is_same, replay
 from tdxfuzz.targets.library.trial import Outcome, Trial
-from tdxfuzz.targets.recording import CallResult, RecordedCall
+from tdxfuzz.targets.recording import CallResult, RecordedCall, RecordingError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -76,3 +81,26 @@ def _call_line(call: RecordedCall, result: CallResult | None) -> str:
     interrupted = ", with an interrupt pending" if call.interrupted else ""
     lp = f" on LP {call.cpu}" if call.cpu else ""
     return f"{call}{lp}{interrupted} = {'(did not return)' if result is None else result.status}"
+
+
+def replay_divergence(
+    path: Path, library: Library | None, output: Output
+) -> tuple[dict[str, object], int]:
+    """Run a divergence's file again; a row of the results, and an exit code."""
+    row: dict[str, object] = {"path": str(path)}
+    try:
+        reproducer = read(path)
+        found = replay(reproducer, library)
+    except (RecordingError, HarnessError) as error:
+        print_error(str(error))
+        output.line(f"ERROR    {path}", style="magenta")
+        return {**row, "result": "ERROR", "error": str(error)}, BROKEN
+    row |= {"check": "divergence", "bucket": f"{reproducer.leaf}/{reproducer.field}"}
+    if found is None:
+        output.line(f"FIXED    {path}", style="green")
+        return {**row, "result": "FIXED"}, PASS
+    result = "FAILED" if is_same(reproducer, found) else "CHANGED"
+    output.line(f"{result:8} {path}  {found.leaf}, {found.field}", style="red")
+    output.line(f"         model {found.model}; library {found.library}")
+    shown = {"model": found.model, "library": found.library}
+    return {**row, "result": result, "shown": f"{found.leaf}/{found.field}", **shown}, FINDING

@@ -30,6 +30,7 @@ COMMANDS = {
     "list": "listing",
     "matrix": "matrix",
     "memory": "memory",
+    "record": "record",
     "replay": "replay",
     "show": "show",
     "shrink": "shrink",

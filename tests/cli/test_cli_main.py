@@ -25,6 +25,7 @@ COMMANDS = (
     "shrink",
     "conform",
     "diff",
+    "record",
     "decode",
     "memory",
     "list",

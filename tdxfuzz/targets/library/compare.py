@@ -29,7 +29,7 @@ class Divergence:
 
     Args:
         leaf: the call's, e.g. ``TDH.MNG.CREATE``; ``reset`` for what differs before any call;
-            all leaves of programs, joined by " + ", for the state behind them.
+            ``programs`` for the state behind these.
         field: ``status``, a register, ``event``, ``state.`` and a part of the snapshot, or how one
             side ended: ``fatal``, ``crash``, ``hang``, ``raised``.
         model: the model's value, as a text.
@@ -214,10 +214,7 @@ def _state_at(trial: Trial, place: int, model: Outcome, library: Outcome) -> Div
         return None
     leaf = leaf_name(trial.calls[place - 1]) if place > 0 else "reset"
     if place == AT_END:
-        place = IN_PROGRAMS
-        leaf = " + ".join(
-            sorted({leaf_name(call) for calls in trial.programs.values() for call in calls})
-        )
+        place, leaf = IN_PROGRAMS, "programs"
     field, (one, other) = f"state.{part}", _only(left, right, part)
     return Divergence(leaf, field, one, other, (leaf, field, "", ""), place)
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from tdxfuzz.targets import interleaved, sequential
 from tdxfuzz.targets.json_values import mapping, sequence
 from tdxfuzz.targets.library.compare import Divergence
-from tdxfuzz.targets.library.trial import AT_END, Outcome, Trial
+from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial
 from tdxfuzz.targets.recording import (
     COMPARED,
     CallResult,
@@ -19,7 +19,10 @@ from tdxfuzz.targets.recording import (
     RecordedCall,
     RecordingError,
     cpu_of,
+    event_of,
+    fatal_of,
     lines_of,
+    order_of,
     read_params,
 )
 from tdxfuzz.targets.world import AtReset, World
@@ -31,6 +34,7 @@ SUFFIX = ".jsonl"
 class Reproducer:
     """A divergence, or a finding, in a file.
 
+    ``recorded`` is what the library did when it was written, as far as the file has it.
     ``before`` are trials that the same process has to run before, because the library keeps
     something over a reset.
     """
@@ -40,6 +44,7 @@ class Reproducer:
     field: str
     model: str
     library: str
+    recorded: Outcome
     before: tuple[Trial, ...] = ()
 
 
@@ -92,6 +97,8 @@ def trial_object(trial: Trial, outcome: Outcome) -> dict[str, object]:
     fatal = outcome.stop if outcome.stop is not None and outcome.stop.kind == "fatal" else None
     ending = None if fatal is None else {"cpu": fatal.lp, "id": int(fatal.text)}
     calls = _objects(trial.calls, outcome.results)
+    for call, events in zip(calls, outcome.of_calls, strict=False):
+        call["events"] = [list(event) for event in events]
     if not trial.programs:
         final = outcome.states.get(len(trial.calls))
         data: dict[str, object] = {"config": config_of(trial.world), "calls": calls, "final": final}
@@ -163,13 +170,45 @@ def read(path: Path) -> Reproducer:
         leaf, name, model, library = (
             str(expect[each]) for each in ("leaf", "field", "model", "library")
         )
-        return Reproducer(trial_of(data, params), leaf, name, model, library, before)
+        trial = trial_of(data, params)
+        recorded = _recorded(data, trial, name, library)
+        return Reproducer(trial, leaf, name, model, library, recorded, before)
     except json.JSONDecodeError as error:
         raise RecordingError(path, 1, f"not JSON: {error}") from None
     except KeyError as error:
         raise RecordingError(path, 1, f"field {error.args[0]!r} is missing") from None
     except (TypeError, ValueError) as error:
         raise RecordingError(path, 1, f"not a divergence: {error}") from None
+
+
+def _recorded(data: Mapping[str, object], trial: Trial, field: str, library: str) -> Outcome:
+    """What the library did: how it ended is what was expected, if that was no answer."""
+    objects = [mapping(item) for item in sequence(data["setup" if trial.programs else "calls"])]
+    results = tuple(call.result for call in trial.calls if call.status is not None)
+    states: dict[int, State] = {}
+    if data["final"] is not None:
+        states[AT_END if trial.programs else len(trial.calls)] = mapping(data["final"])
+    fatal = fatal_of(data.get("fatal"))
+    stop = None if fatal is None else Stop("fatal", str(fatal[1]), fatal[0])
+    if field in ("crash", "hang"):
+        stop = Stop(field, library.removeprefix(f"{field}: "), 0)
+    return Outcome(
+        results,
+        states,
+        order_of(data["order"]) if trial.programs else (),
+        {
+            (lp, i): call.result
+            for lp, calls in trial.programs.items()
+            for i, call in enumerate(calls)
+            if call.status is not None
+        },
+        stop,
+        of_calls=tuple(
+            tuple(event_of(each) for each in sequence(item["events"]))
+            for item in objects
+            if "events" in item
+        ),
+    )
 
 
 def trial_of(data: Mapping[str, object], params: Mapping[str, bytes]) -> Trial:

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from tdxfuzz.abi import BY_NAME, KeyIdBits
 from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
+from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.td_params import DEFAULT as TD_PARAMS
 from tdxfuzz.module.tdmr_config import PAMT_ENTRY_SIZE
@@ -17,11 +18,8 @@ from tdxfuzz.targets.recording import RecordedCall
 from tdxfuzz.targets.world import AtReset, Piece
 
 TDMR_BASE = 1 << 31
-CONFIG_HPA = 1 << 24
-"""The list of TDMR_INFOs, and behind it these."""
-
-PARAMS_HPA = CONFIG_HPA + 16 * SIZE_4K
-"""TD_PARAMS of all TDs."""
+CONFIG_HPA = 1 << 25
+"""The list of TDMR_INFOs, and behind it these. TD_PARAMS are where the host has them."""
 
 _PAMT_HPA = 1 << 29
 _PAMT_STEP = 16 << 20
@@ -77,6 +75,14 @@ def draw_plan(rng: Random, cpus: int) -> BootPlan:
     memory = (*config_pages(tdmrs), (PARAMS_HPA, TD_PARAMS.to_bytes()))
     hkid = platform.private_hkid_min + rng.choice((0, 0, 1))
     return BootPlan(AtReset(platform, packages, memory), tuple(tdmrs), dynamic, hkid)
+
+
+def plain_plan(platform: Platform, lps: int, base: int) -> BootPlan:
+    """One package, and one gigabyte with dynamic PAMT."""
+    tdmr = TdmrPlan(base, SIZE_1G)
+    memory = (*config_pages([tdmr]), (PARAMS_HPA, TD_PARAMS.to_bytes()))
+    world = AtReset(platform, (0,) * lps, memory)
+    return BootPlan(world, (tdmr,), dynamic=True, hkid=platform.global_hkid)
 
 
 def config_pages(tdmrs: list[TdmrPlan]) -> tuple[Piece, ...]:

@@ -95,8 +95,7 @@ def _programs(
     trial: Trial, model: Outcome, library: Outcome, passed: Callable[[Divergence], bool]
 ) -> Divergence | None:
     if library.stop is not None and library.stop.kind in ("crash", "hang"):
-        lp = library.stop.lp
-        call = trial.programs.get(lp, next(iter(trial.programs.values())))[0]
+        call = call_at(trial, library.stop)
         return _ends(call, IN_PROGRAMS, model, library, None, None)
     at = first_difference(model.events, library.events)
     if at < max(len(model.events), len(library.events)):
@@ -115,6 +114,12 @@ def _programs(
         call = next(iter(trial.programs.values()))[0]
         return _ends(call, IN_PROGRAMS, model, library, None, None)
     return _state_at(trial, AT_END, model, library)
+
+
+def call_at(trial: Trial, stop: Stop) -> RecordedCall:
+    """The call of a program in which a side stopped."""
+    calls = trial.programs.get(stop.lp) or next(iter(trial.programs.values()))
+    return calls[min(stop.place, len(calls) - 1)]
 
 
 def _event(trial: Trial, model: Outcome, library: Outcome, at: int) -> Divergence:

@@ -119,9 +119,7 @@ class Drawer:
             else:
                 leaf = self._leaf(rng) if rng.random() < SAME_LEAF else None
                 programs = {lp: self._program(rng, pools, lp, leaf) for lp in range(cpus)}
-            order = _in_pieces(rng, cpus)
-            if rng.random() < 0.5:
-                order = tuple(rng.randrange(cpus) for _ in range(rng.choice((10, 40, 120))))
+            order = draw_order(rng, cpus)
         outcome = side.end(programs, order)
         return Drawn(Trial(plan.world, tuple(calls), programs, order), outcome)
 
@@ -198,7 +196,10 @@ class Drawer:
         return tuple(evolve(call, cpu=lp) for call in calls)
 
 
-def _in_pieces(rng: Random, cpus: int) -> tuple[int, ...]:
+def draw_order(rng: Random, cpus: int) -> tuple[int, ...]:
+    """Whose turn it is, event by event: at random, or in a few pieces, which reach deeper."""
+    if rng.random() < 0.5:
+        return tuple(rng.randrange(cpus) for _ in range(rng.choice((10, 40, 120))))
     order: list[int] = []
     for _ in range(rng.randint(1, 5)):
         order += [rng.randrange(cpus)] * rng.randint(1, 12)

@@ -11,6 +11,7 @@ from attrs import frozen
 from tdxfuzz.targets import interleaved, sequential
 from tdxfuzz.targets.json_values import mapping, sequence
 from tdxfuzz.targets.library.compare import Divergence
+from tdxfuzz.targets.library.judge import ONE_SIDE
 from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial
 from tdxfuzz.targets.recording import (
     COMPARED,
@@ -46,6 +47,11 @@ class Reproducer:
     library: str
     recorded: Outcome
     before: tuple[Trial, ...] = ()
+
+    @property
+    def of_one_side(self) -> bool:
+        """Whether it is about the library alone, as what ``hunt`` and ``verify`` find."""
+        return self.model == ONE_SIDE
 
 
 def config_of(world: AtReset) -> dict[str, object]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from random import Random
 
 from tdxfuzz.abi.address import SIZE_1G, SIZE_2M, SIZE_4K
+from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.snapshot import used_pages
-from tdxfuzz.targets.library.boot import PARAMS_HPA, BootPlan
+from tdxfuzz.targets.library.boot import BootPlan
 
 _RANGES = (0, 1, 2, 3, 4, 511)
 _INDICES = (0, 1, 2, 255, 256, 300, 511)

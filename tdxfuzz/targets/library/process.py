@@ -54,10 +54,12 @@ class Caps:
 class _Stopped(Exception):
     """The library crashed or hangs; the process is gone."""
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: str, lp: int = 0, place: int = 0) -> None:
         super().__init__()
         self.kind = kind
         self.text = text
+        self.lp = lp
+        self.place = place
 
 
 class Library:
@@ -124,7 +126,8 @@ class Library:
             done = Outcome(tuple(results), states, of_calls=tuple(of_calls))
             return self._play_programs(trial, done) if trial.programs else done
         except _Stopped as stopped:
-            stop = Stop(stopped.kind, stopped.text, lp)
+            lp = stopped.lp if len(results) == len(trial.calls) else lp
+            stop = Stop(stopped.kind, stopped.text, lp, stopped.place)
             return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
 
     def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
@@ -238,15 +241,15 @@ class Library:
                 why = self._answers.text() or "an error without a text"
                 self.close()
                 raise LibraryError(f"{self.path.name}: {why}")
-            number = self._answers.number()
+            number, lp, place = (self._answers.number() for _ in range(3))
             where = in_source(self._answers.text(), self.path)
         except EndOfAnswers as end:
             raise self._ended(end) from None
         self.close()
         at = f" in {where}" if where else ""
         if kind == Answer.CRASHED:
-            raise _Stopped("crash", f"{signal.Signals(number).name}{at}")
-        raise _Stopped("hang", f"it does not end{at}")
+            raise _Stopped("crash", f"{signal.Signals(number).name}{at}", lp, place)
+        raise _Stopped("hang", f"it does not end{at}", lp, place)
 
     def _ended(self, end: EndOfAnswers) -> _Stopped:
         """It went without a word, or was ended because it was silent."""

@@ -6,18 +6,25 @@ from attrs import evolve
 
 from tdxfuzz.targets.library.compare import Divergence, compare
 from tdxfuzz.targets.library.files import Reproducer
+from tdxfuzz.targets.library.judge import LINEARIZABLE, judge, judge_serial, serial_outcomes
 from tdxfuzz.targets.library.model import play
 from tdxfuzz.targets.library.process import Library
 
 
 def replay(reproducer: Reproducer, library: Library | None) -> Divergence | None:
     """The first thing in which both sides differ now: the model, and the library; without one, what
-    the file says that it did.
+    the file says that it did. A finding of ``hunt`` and ``verify`` is about one side: the library,
+    or without one the model.
 
     Raises:
         LibraryError: the library refuses what it is asked.
     """
     trial = evolve(reproducer.trial, closely=True)
+    player = play if library is None else library.play
+    if reproducer.field == LINEARIZABLE:
+        return judge_serial(trial, player(trial), serial_outcomes(trial, player))
+    if reproducer.of_one_side:
+        return judge(trial, player(trial))
     if library is None:
         return compare(trial, play(trial), reproducer.recorded, lambda _: False)
     library.close()

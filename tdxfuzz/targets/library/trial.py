@@ -55,11 +55,15 @@ class Trial:
 
 @frozen
 class Stop:
-    """Why nothing more was run: ``fatal``, ``crash``, ``hang``, or ``raised`` (by the model)."""
+    """Why nothing more was run: ``fatal``, ``crash``, ``hang``, or ``raised`` (by the model).
+
+    ``place`` is that of the call in its LP's program, if it is known.
+    """
 
     kind: str
     text: str
     lp: int
+    place: int = 0
 
 
 @frozen

@@ -457,6 +457,8 @@ static void last_words(enum answer answer, uint64_t signal, void *pc, int overfl
 	}
 	put_word(answer);
 	put_word(signal);
+	put_word(running ? (uint64_t)(running - lps) : 0);
+	put_word(running ? running->next : 0);
 	put_text(text, (size_t)size);
 	flush();
 	_exit(0);

@@ -7,18 +7,26 @@ from pathlib import Path
 
 import click
 
+from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.conform import Conformance, conform
 from tdxfuzz.targets.recording import find_datasets
+from tdxfuzz.targets.versions import changes_between
 
 DEFAULT = Path("corpus/conformance")
 
 
 @click.command("conform", epilog="Example: tdxfuzz conform corpus/conformance/locks.jsonl.gz")
 @click.argument("datasets", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Compare one recording with this one, of the same calls, and not with the model.",
+)
 @format_option
-def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
+def conform_command(datasets: tuple[Path, ...], against: Path | None, as_json: bool) -> int:
     """Compare the model of the module with recordings of the real module.
 
     Use it after a change of the model. DATASETS are recordings (*.jsonl.gz), or folders:
@@ -30,9 +38,16 @@ def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
     switches. interleaved: several CPUs in a recorded order. The module is up when a recording
     starts, or at reset. Guests of the vCPUs that it enters may act.
 
+    --against FILE says what changed between two versions of a module (`tdxfuzz record`): each
+    change of a status, a register or a lock, with the number of traces in which it occurs.
+
     Exit codes: 0 everything agrees; 1 a divergence; 2 a file cannot be read.
     """
     output = Output(as_json)
+    if against is not None:
+        if len(datasets) != 1:
+            raise UsageProblem("--against compares one recording with another one")
+        return _compare_versions(datasets[0], against, output)
     given = list(datasets) or [DEFAULT]
     results = []
     for path in find_datasets(given):
@@ -42,6 +57,26 @@ def conform_command(datasets: tuple[Path, ...], as_json: bool) -> int:
         _report(name, result, output)
     output.json({"datasets": [_document(result) for result in results]})
     return 0 if all(result.agree == result.items for result in results) else 1
+
+
+def _compare_versions(path: Path, against: Path, output: Output) -> int:
+    found = changes_between(against, path)
+    rows = [(*change, number) for change, number in sorted(found.changes.items())]
+    if rows:
+        output.table(("leaf", "what", against.name, path.name, "traces"), rows)
+        output.line()
+    total = f"{counted(found.traces, 'trace')}, {counted(len(rows), 'change')}"
+    alone = f"; {found.only_in_one} are in one file only" if found.only_in_one else ""
+    output.line(f"{path.name} against {against.name}: {total}{alone}", "red" if rows else "")
+    fields = ("leaf", "what", "before", "now", "traces")
+    output.json(
+        {
+            "traces": found.traces,
+            "only_in_one": found.only_in_one,
+            "changes": [dict(zip(fields, row, strict=True)) for row in rows],
+        }
+    )
+    return 1 if rows else 0
 
 
 def _name(path: Path, given: list[Path]) -> str:

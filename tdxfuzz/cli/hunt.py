@@ -18,6 +18,7 @@ from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
+from tdxfuzz.cli.library_hostile import hunt_library, only_hostile
 from tdxfuzz.cli.options import (
     c_options,
     format_option,
@@ -84,6 +85,11 @@ DEFAULT_SECONDS = 60.0
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
 @module_variant_option
+@click.option(
+    "--library",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="hostile only: on this shared library in place of the model (docs/targets.md).",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed [default: random].")
 @click.option(
     "--out",
@@ -108,6 +114,7 @@ def hunt_command(
     faults: tuple[str, ...],
     cpus: int | None,
     variant: str,
+    library: Path | None,
     seed: int | None,
     out: Path,
     expect_finding: bool,
@@ -143,6 +150,9 @@ def hunt_command(
         seconds = DEFAULT_SECONDS
     if seed is None:
         seed = secrets.randbelow(1 << 32)
+    if library is not None:
+        only_hostile(designs)
+        return hunt_library(library, seed, cases, seconds, out, Output(as_json))
     chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
     with plan_problems():
         plans = [

@@ -24,11 +24,13 @@ COMMANDS = {
     "campaign": "campaign",
     "conform": "conform",
     "decode": "decode",
+    "diff": "diff",
     "hunt": "hunt",
     "init": "init",
     "list": "listing",
     "matrix": "matrix",
     "memory": "memory",
+    "record": "record",
     "replay": "replay",
     "show": "show",
     "shrink": "shrink",
@@ -37,7 +39,7 @@ COMMANDS = {
 """The module of each command in ``tdxfuzz/cli``."""
 
 
-SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "list"}
+SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "diff", "list", "record"}
 """Commands that run designs in their own process. A campaign's workers have their own limit."""
 
 

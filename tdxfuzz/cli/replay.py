@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
+from tdxfuzz.cli.library_text import replay_divergence
 from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
@@ -20,6 +22,8 @@ from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, ReplayResult, replay
 from tdxfuzz.repro.reproducer import SUFFIX, Reproducer
 from tdxfuzz.sim import HarnessError
+from tdxfuzz.targets.library.files import SUFFIX as LINES
+from tdxfuzz.targets.library.process import Library
 
 CODES = {
     ReplayResult.FIXED: PASS,
@@ -37,9 +41,18 @@ STYLES = {ReplayResult.FIXED: "green", ReplayResult.CUT_OFF: "yellow"}
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @source_option
 @design_option
+@click.option(
+    "--library",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Run divergences (*.jsonl) on this shared library, not beside what they recorded.",
+)
 @format_option
 def replay_command(
-    paths: tuple[Path, ...], source: bool, design_argument: str | None, as_json: bool
+    paths: tuple[Path, ...],
+    source: bool,
+    design_argument: str | None,
+    library: Path | None,
+    as_json: bool,
 ) -> int:
     """Run reproducer files again, and say whether their bug still shows.
 
@@ -47,6 +60,9 @@ def replay_command(
     of a campaign the corpus is left out, because its cases expect nothing. The files are never
     changed. With --source the trace of each finding is printed too, with the lines of the
     design's code.
+
+    A divergence of `tdxfuzz diff` (*.jsonl) is FAILED if the model still differs from what the
+    library did; with --library, if the library still differs from the model.
 
     The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
     finding in another bucket), CUT-OFF (the run does not end) or ERROR (the file cannot be
@@ -60,10 +76,15 @@ def replay_command(
     output = Output(as_json)
     rows: list[dict[str, object]] = []
     worst = 0
-    for path in _files(paths):
-        row, code = _replay_one(path, chosen, output, source)
-        rows.append(row)
-        worst = worse(worst, code)
+    with ExitStack() as stack:
+        target = None if library is None else stack.enter_context(Library(library))
+        for path in _files(paths):
+            if path.suffix == LINES:
+                row, code = replay_divergence(path, target, output)
+            else:
+                row, code = _replay_one(path, chosen, output, source)
+            rows.append(row)
+            worst = worse(worst, code)
     output.json({"results": rows})
     return worst
 
@@ -104,7 +125,11 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob(f"*{SUFFIX}") if not is_corpus_entry(file))
+            inside = sorted(
+                file
+                for file in path.rglob("*")
+                if file.name.endswith((SUFFIX, LINES)) and not is_corpus_entry(file)
+            )
             if not inside:
                 raise UsageProblem(
                     f"{path}: no reproducers (*{SUFFIX}) in this folder; `tdxfuzz hunt` writes them"

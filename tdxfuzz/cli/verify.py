@@ -13,6 +13,7 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.library_hostile import only_hostile, verify_library
 from tdxfuzz.cli.options import (
     c_options,
     format_option,
@@ -66,6 +67,11 @@ ENOUGH = 120.0
     help="Stop the whole command after this time: 60s, 2m, 1h [default: 2m for each scenario if "
     "no bound is given].",
 )
+@click.option(
+    "--library",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="hostile only: on this shared library in place of the model (docs/targets.md).",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first finding.")
 @click.option(
     "--checkpoint",
@@ -91,6 +97,7 @@ def verify_command(
     variant: str,
     states: int,
     seconds: float | None,
+    library: Path | None,
     fail_fast: bool,
     checkpoint: Path | None,
     out: Path,
@@ -123,6 +130,9 @@ def verify_command(
     """
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other; give one of them")
+    if library is not None:
+        only_hostile(designs)
+        return verify_library(library, names, cpus, seconds, out, Output(as_json))
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
     jobs: list[Job] = []

@@ -60,11 +60,15 @@ class Interleaved:
 
 @frozen
 class Driven:
-    """What the model did when it was driven."""
+    """What the model did when it was driven.
+
+    ``within`` has, of each event, the place of its call in its CPU's program.
+    """
 
     events: list[tuple[int, LockEvent]]
     results: Mapping[tuple[int, int], CallResult]
     fatal: Fatal | None
+    within: list[int]
 
 
 class _StopAtFatal(ModuleWatch):
@@ -121,14 +125,19 @@ def drive(
     sim = bench.sim
     events: list[tuple[int, LockEvent]] = []
     results: dict[tuple[int, int], CallResult] = {}
+    within: list[int] = []
+    place = [0] * len(sim.cpus)
     watch = _StopAtFatal()
 
     def log(op: str, mode: str, what: str, ok: bool) -> None:
-        events.append((sim.current.id, (op, mode, what, ok)))
+        cpu = sim.current.id
+        events.append((cpu, (op, mode, what, ok)))
+        within.append(place[cpu])
 
     def body(cpu: int) -> Callable[[], None]:
         def main() -> None:
             for i, call in enumerate(programs.get(cpu, ())):
+                place[cpu] = i
                 results[cpu, i] = call.on(bench)
 
         return main
@@ -138,7 +147,7 @@ def drive(
     bench.module.watch = watch
     sim.run([body(cpu.id) for cpu in sim.cpus])
     sim.log = None
-    return Driven(events, results, watch.fatal_on)
+    return Driven(events, results, watch.fatal_on, within)
 
 
 def compare(run: Interleaved, count: Count) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping
+from errno import ENOENT
 from pathlib import Path
 
 from attrs import frozen
@@ -164,9 +166,22 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise RecordingError(path, 0, f"cannot be read: {error}") from None
 
 
+class _NoParams(dict[str, bytes]):
+    """No file is there: that is an error for a recording that names a page of it."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def __missing__(self, key: str) -> bytes:
+        raise RecordingError(self._file, 0, f"cannot be read: {os.strerror(ENOENT)}")
+
+
 def read_params(path: Path) -> dict[str, bytes]:
     """TD_PARAMS pages by key, from the file beside the recordings."""
     beside = path.parent / PARAMS_FILE
+    if not beside.exists():
+        return _NoParams(beside)
     try:
         entries = mapping(json.loads(beside.read_text(encoding="utf-8")))
         return {key: bytes.fromhex(str(mapping(entries[key])["hex"])) for key in entries}

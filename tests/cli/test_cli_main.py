@@ -24,6 +24,8 @@ COMMANDS = (
     "show",
     "shrink",
     "conform",
+    "diff",
+    "record",
     "decode",
     "memory",
     "list",

@@ -1,0 +1,147 @@
+"""``hunt hostile --library`` and ``verify hostile --library``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tdxfuzz.case.hostile import SETUPS
+from tdxfuzz.cli.clock import Clock
+from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
+from tdxfuzz.cli.library_text import trial_text
+from tdxfuzz.cli.output import Output
+from tdxfuzz.repro.words import counted
+from tdxfuzz.targets.library.diff import Found
+from tdxfuzz.targets.library.files import SUFFIX, write
+from tdxfuzz.targets.library.hostile import LibraryHunter, possible_setups
+from tdxfuzz.targets.library.judge import CHECKS
+from tdxfuzz.targets.library.process import Library
+
+Json = dict[str, object]
+
+
+def only_hostile(designs: Sequence[str]) -> None:
+    """A library takes the place of the module, and there is no host layer.
+
+    Raises:
+        UsageProblem: another design is named.
+    """
+    if list(designs) != ["hostile"]:
+        raise UsageProblem("--library takes raw SEAMCALLs only: name the design hostile")
+
+
+def hunt_library(
+    path: Path, seed: int, cases: int | None, seconds: float | None, out: Path, output: Output
+) -> int:
+    """Random programs in random orders; the exit code."""
+    rows: list[Json] = []
+    interrupted = False
+    with Library(path) as library:
+        hunter = LibraryHunter(library)
+        output.line(f"hunting hostile on {path.name} ({library.caps.version}), seed {seed}")
+
+        def told(found: Found) -> None:
+            rows.append(_report(found, len(rows) + 1, out, output))
+
+        try:
+            hunter.hunt(seed, cases, seconds, told)
+        except KeyboardInterrupt:
+            interrupted = True
+            output.line("interrupted")
+    tally = hunter.tally
+    verdict = "fail" if rows else "unknown" if interrupted or not tally.events else "pass"
+    output.line(
+        f"hostile on {path.name}: {counted(len(rows), 'bucket')} in "
+        f"{counted(tally.cases, 'case')}, {tally.runs:,} orders, {tally.events:,} events, "
+        f"{tally.seconds:.1f} s"
+    )
+    output.line(f"  checks: {', '.join(CHECKS[:-1])}; not checked: {CHECKS[-1]}, what calls answer")
+    output.json(
+        {
+            "verdict": verdict,
+            "seed": seed,
+            "library": library.caps.version,
+            "stats": {"cases": tally.cases, "runs": tally.runs, "events": tally.events},
+            "findings": rows,
+        }
+    )
+    return _code(verdict)
+
+
+def verify_library(
+    path: Path,
+    names: Sequence[str],
+    lps: int,
+    seconds: float | None,
+    out: Path,
+    output: Output,
+) -> int:
+    """Pairs of calls in all orders of few switches, set-up by set-up; the exit code."""
+    for name in names:
+        if name not in SETUPS:
+            raise unknown("set-up", name, SETUPS)
+    if lps > 3:
+        raise UsageProblem("hostile combines two or 3 calls, one on each CPU; use --cpus 2 or 3")
+    results: list[Json] = []
+    rows: list[Json] = []
+    clock = Clock(seconds)
+    with Library(path) as library:
+        possible = list(possible_setups(library))
+
+        def told(found: Found) -> None:
+            rows.append(_report(found, len(rows) + 1, out, output))
+
+        wanted = [name for name in names or SETUPS if name in possible]
+        for number, name in enumerate(wanted):
+            hunter = LibraryHunter(library)
+            before = len(rows)
+            whole = hunter.sweep(name, lps, clock.share(len(wanted) - number), told)
+            found = rows[before:]
+            verdict = "fail" if found else "pass" if whole and hunter.tally.cases else "unknown"
+            tally = hunter.tally
+            output.line(
+                f"hostile {name} on {path.name}: {verdict}: {counted(tally.cases, 'case')}, "
+                f"{tally.runs:,} orders, {tally.seconds:.1f} s"
+            )
+            results.append(
+                {
+                    "design": "hostile",
+                    "scenario": name,
+                    "verdict": verdict,
+                    "cases": tally.cases,
+                    "runs": tally.runs,
+                    "findings": found,
+                }
+            )
+        left_out = [name for name in names or SETUPS if name not in possible]
+    if left_out:
+        output.line(f"not run, because the library lacks leaves: {', '.join(left_out)}")
+    verdicts = {str(result["verdict"]) for result in results}
+    verdict = next((each for each in ("fail", "unknown") if each in verdicts), "pass")
+    verdict = verdict if results else "unknown"
+    output.json({"verdict": verdict, "results": results, "not_run": left_out})
+    return _code(verdict)
+
+
+def _code(verdict: str) -> int:
+    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN}[verdict]
+
+
+def _report(found: Found, number: int, out: Path, output: Output) -> Json:
+    finding = found.divergence
+    words = re.sub(r"[^a-z0-9]+", "-", f"{finding.field} {finding.leaf}".lower())
+    path = out / f"{number:02}-{words}{SUFFIX}"
+    write(path, finding, found.trial, found.library)
+    output.line(f"{finding.field}: {finding.leaf}: {finding.library}", style="red")
+    output.block(trial_text(found.trial, found.library))
+    output.line(f"  found after {found.seconds:.1f} s; {path}")
+    return {
+        "reproducer": str(path),
+        "check": finding.field,
+        "leaf": finding.leaf,
+        "message": finding.library,
+        "calls": found.trial.size,
+        "seconds": round(found.seconds, 3),
+    }

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A TDX module as a shared library: what tdxfuzz calls, version 1.
+ *
+ * A library implements these functions and exports them by name. tdxfuzz loads it into a process
+ * of its own, one library in a process, in one thread. docs/targets.md says how to begin.
+ *
+ * Rules for all functions:
+ *  - A number is 64 bits, little-endian. Addresses are physical addresses as the module sees them,
+ *    HKID bits included. A pointer is valid during the call only: nothing changes owner, and
+ *    neither side keeps what the other one passed.
+ *  - A negative return value is an error of the library as a test object (a world that it cannot
+ *    do, an address that it does not have), never an answer of the module. tdxt_error() says why,
+ *    and tdxfuzz ends.
+ *  - Nothing may depend on time, on random numbers, on addresses of the process, on threads, or on
+ *    what happened before the last tdxt_reset(). The same calls after a reset give the same answers.
+ *  - Standard input and output belong to tdxfuzz. What the library prints goes to standard error.
+ *  - The library may not fork, may not install handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+ *    SIGABRT, SIGVTALRM, and may not exit. abort() is fine: it is a finding.
+ */
+#ifndef TDXFUZZ_TARGET_H
+#define TDXFUZZ_TARGET_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TDXT_ABI 1
+
+/* Always needed. The version of this header that the library was built with: return TDXT_ABI. */
+uint64_t tdxt_abi(void);
+
+/* Always needed. A name and a version for people, one line; the same in each call. */
+const char *tdxt_version(void);
+
+/* Always needed. Why the last function returned a negative number; one line. */
+const char *tdxt_error(void);
+
+/*
+ * Always needed. What the library has. tdxfuzz skips the rest, and names it.
+ *
+ * flags: which of the optional functions can be called, TDXT_HAS_...
+ * leaves: bit N % 64 of leaves[N / 64] is set for each SEAMCALL leaf N that is implemented as the
+ * module has it. A leaf that is not implemented is never called; numbers that no module knows are.
+ */
+#define TDXT_HAS_HOOK		(1ull << 0)
+#define TDXT_HAS_SNAPSHOT	(1ull << 1)
+#define TDXT_HAS_INTERRUPT	(1ull << 2)
+#define TDXT_HAS_TSC		(1ull << 3)
+
+struct tdxt_caps {
+	uint64_t flags;
+	uint64_t leaves[4];
+};
+int64_t tdxt_caps(struct tdxt_caps *caps);
+
+#define TDXT_MAX_LPS		64
+#define TDXT_MAX_CMRS		32
+
+/*
+ * The machine. LPs are numbered from 0. An address has its HKID in bits hkid_low_bit to
+ * hkid_low_bit + hkid_width - 1. Convertible memory is as MCHECK lists it, and may be wrong: that
+ * is for TDH.SYS.INIT to find out.
+ */
+struct tdxt_world {
+	uint64_t lps;
+	uint64_t package[TDXT_MAX_LPS];		/* of each LP */
+	uint64_t max_pa;			/* bits of an address */
+	uint64_t hkid_low_bit, hkid_width;
+	uint64_t private_hkid_min, private_hkid_max;	/* both included */
+	uint64_t cache_sub_blocks;		/* parts of TDH.PHYMEM.CACHE.WB */
+	uint64_t tsc_hz;			/* frequency of the time-stamp counters */
+	uint64_t tsc;				/* where all of them stand; they do not run */
+	uint64_t cmrs;
+	struct { uint64_t base, size; } cmr[TDXT_MAX_CMRS];
+};
+
+/*
+ * Always needed. A machine that was just switched on: the module is loaded, and no SEAMCALL was made
+ * yet, TDH.SYS.INIT included. All memory is zero. No interrupt is pending. It may be called at any
+ * time but from the hook, also after a fatal error, and while LPs are suspended in the hook: those
+ * calls are over, and do not return.
+ *
+ * May not keep anything: static and thread-local variables, keyhole mappings, caches, what LPs
+ * remember. It is called thousands of times in a process. Clear what was used, not all there is.
+ */
+int64_t tdxt_reset(const struct tdxt_world *world);
+
+/* Registers in the order of regs[]. */
+enum { TDXT_RCX, TDXT_RDX, TDXT_R8, TDXT_R9, TDXT_R10, TDXT_R11, TDXT_R12, TDXT_R13, TDXT_RBX,
+       TDXT_RDI, TDXT_RSI, TDXT_REGS };
+
+/*
+ * Always needed. One SEAMCALL on an LP. RAX holds leaf and version, and the status afterwards. All
+ * eleven registers go in and come out, also those that the leaf does not use, as the host sees them
+ * after SEAMRET.
+ *
+ * Returns 0 if the module returned; else the number of the fatal error (FATAL_ERROR_ID, above 0) with
+ * which the module shut itself down. It is then not called again before the next tdxt_reset().
+ *
+ * Called on the LP's own stack (1MB, with a hole below). With TDXT_HAS_HOOK the calls of several LPs
+ * can be under way at once, each suspended in the hook: what a call remembers must lie on its stack
+ * or belong to its LP. A static variable of a call, one local-data block for all LPs, or a keyhole
+ * that is not the LP's own is a fault that tdxfuzz will find, and not one of the module.
+ */
+int64_t tdxt_seamcall(uint64_t lp, uint64_t *rax, uint64_t regs[TDXT_REGS]);
+
+/*
+ * Always needed. The host's view of memory: SIZE bytes within one 4KB page, of a page that the module
+ * does not use (TDMR_INFO, TD_PARAMS). What was never written is zero. Neither is an event, and
+ * neither may call the hook.
+ */
+int64_t tdxt_mem_read(uint64_t hpa, void *buffer, uint64_t size);
+int64_t tdxt_mem_write(uint64_t hpa, const void *buffer, uint64_t size);
+
+/*
+ * TDXT_HAS_INTERRUPT. Whether an external interrupt is pending for an LP: leaves that can be
+ * interrupted give up when they look. It stays so until the next call of this function.
+ */
+int64_t tdxt_interrupt(uint64_t lp, uint64_t on);
+
+/* TDXT_HAS_TSC. The time-stamp counter of an LP; it stands still otherwise. */
+int64_t tdxt_tsc(uint64_t lp, uint64_t value);
+
+/*
+ * TDXT_HAS_SNAPSHOT. The module's state as a text in JSON without spaces at its ends: the "snapshot
+ * object" of corpus/conformance/README.md, section 1. Parts that the library cannot give are left
+ * out, and are not compared. Returns how long the text is; it is written, without a zero at its end,
+ * only if that is SIZE at most. No call is under way. May change nothing, and may not call the hook.
+ */
+int64_t tdxt_snapshot(char *buffer, uint64_t size);
+
+/*
+ * TDXT_HAS_HOOK. Events are: each operation on a lock that LPs share, and each locked
+ * read-modify-write outside of the lock code. Plain loads and stores are none.
+ */
+enum tdxt_op { TDXT_ACQUIRE, TDXT_RELEASE, TDXT_PROMOTE, TDXT_BIT_SET, TDXT_BIT_RESET, TDXT_ADD,
+	       TDXT_COMPARE_EXCHANGE };
+enum tdxt_mode { TDXT_NO_MODE, TDXT_SHARED, TDXT_EXCLUSIVE, TDXT_MUTEX };
+
+/* What an event is about; behind each the indices that name it. */
+enum tdxt_kind {
+	TDXT_GLOBAL,		/* the lock of the whole module */
+	TDXT_NUM_INIT_LPS,
+	TDXT_PAMT_1G,		/* address of the 1GB */
+	TDXT_PAMT_2M,		/* address of the 2MB */
+	TDXT_PAMT_4K,		/* address of the page */
+	TDXT_PAGE_COUNT,	/* address of the 2MB */
+	TDXT_BITMAP,		/* address of the page */
+	TDXT_TDMR,		/* index of the TDMR */
+	TDXT_KOT,
+	TDXT_WBT,		/* package */
+	TDXT_CHLDCNT,		/* TDR */
+	TDXT_TD_BUILD_COUNT,
+	TDXT_OP_STATE,		/* TDR */
+	TDXT_SEPT_TREE,		/* TDR */
+	TDXT_SEPTE,		/* TDR, GPA, level */
+	TDXT_TD_EPOCH,		/* TDR */
+	TDXT_REFCOUNT,		/* TDR */
+	TDXT_ASSOC_LPID,	/* TDVPR */
+	TDXT_KINDS
+};
+
+struct tdxt_event {
+	uint64_t lp;
+	uint64_t op;		/* enum tdxt_op */
+	uint64_t mode;		/* enum tdxt_mode: of locks */
+	int64_t delta;		/* of TDXT_ADD: what is added */
+	uint64_t kind;		/* enum tdxt_kind */
+	uint64_t index[3];	/* those that the kind has; else 0 */
+	uint64_t done;		/* 0: about to happen; 1: it has just happened */
+	uint64_t ok;		/* with done: the lock was obtained; the bit was clear (BIT_SET), or set
+				   (BIT_RESET); the value was exchanged; else 1 */
+};
+
+/*
+ * From now on FN is called twice for each event, on the stack of the call in which it happens: just
+ * before (done = 0), and just after (done = 1), with nothing that another LP can see between the
+ * event and the second call. In the first call tdxfuzz may run other LPs for as long as it likes,
+ * and it may never return. FN may be NULL: then nothing is called.
+ *
+ * The operation itself must be as atomic as it is in the module. A lock that fails is one event with
+ * ok = 0. May not call the hook from anywhere but inside tdxt_seamcall().
+ */
+typedef void (*tdxt_hook_fn)(void *context, const struct tdxt_event *event);
+int64_t tdxt_hook(tdxt_hook_fn fn, void *context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,250 @@
+"""The model against a library: trials at random, and each divergence once, shrunk."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+from random import Random
+
+from attrs import define, evolve, field, frozen
+
+from tdxfuzz.targets.library.compare import IN_PROGRAMS, Divergence, Key, compare, leaf_name
+from tdxfuzz.targets.library.draw import Drawer
+from tdxfuzz.targets.library.held import held_after
+from tdxfuzz.targets.library.known import Known
+from tdxfuzz.targets.library.model import play
+from tdxfuzz.targets.library.process import TICK, Library
+from tdxfuzz.targets.library.shrink import SECONDS, shrink
+from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
+
+HISTORY = 30
+"""Trials that are remembered, in case the library keeps something over a reset."""
+
+SHORT_TICK = TICK // 20
+"""The same while a hang is shrunk, because each try would take seconds."""
+
+MOST = 20
+"""Divergences after which it ends: with so many, one cause is behind most of them."""
+
+
+@frozen
+class Found:
+    """A divergence, the trial that shows it, and what the library did there."""
+
+    divergence: Divergence
+    trial: Trial
+    library: Outcome
+    before: tuple[Trial, ...] = ()
+    seconds: float = 0.0
+    """From the beginning until it was seen, without shrinking."""
+
+
+@define
+class Tally:
+    """What was done. Times are in seconds."""
+
+    trials: int = 0
+    interleaved: int = 0
+    calls: int = 0
+    interleaved_calls: int = 0
+    events: int = 0
+    model_seconds: float = 0.0
+    library_seconds: float = 0.0
+    interleaved_seconds: float = 0.0
+    seconds: float = 0.0
+    statuses: Counter[tuple[str, str]] = field(factory=Counter)
+
+
+class Diff:
+    """Runs trials on both sides.
+
+    ``found`` are the divergences so far.
+    """
+
+    def __init__(self, library: Library, known: Known, seed: int) -> None:
+        self.library = library
+        self.known = known
+        self.found: list[Found] = []
+        self._old: set[Key] = set()
+        self.tally = Tally()
+        self._seed = seed
+        self._next = 0
+        self._drawer = Drawer(library.caps)
+        self._neutral: dict[Key, bool] = {}
+        self._history: list[Trial] = []
+        self._until: float | None = None
+
+    def run(
+        self,
+        cases: int | None,
+        seconds: float | None,
+        told: Callable[[Found], None],
+        progress: Callable[[Tally], None],
+    ) -> None:
+        """Run trials, or go on, until a bound is reached, or there are too many divergences.
+
+        Raises:
+            LibraryError: the library refuses what it is asked.
+        """
+        began = time.monotonic()
+        self._until = None if seconds is None else began + seconds
+        begin = self._next
+        while (cases is None or self._next - begin < cases) and len(self.found) < MOST:
+            if self._until is not None and time.monotonic() >= self._until:
+                break
+            # A trial of its own generator is the same whatever was found before it.
+            found = self._one(Random(f"{self._seed} {self._next}"), began)
+            self.tally.seconds = time.monotonic() - began
+            self._next += 1
+            if found is not None:
+                told(found)
+            progress(self.tally)
+        self.tally.seconds = time.monotonic() - began
+
+    def _one(self, rng: Random, began: float) -> Found | None:
+        start = time.monotonic()
+        drawn = self._drawer.draw(rng)
+        middle = time.monotonic()
+        library = self.library.play(drawn.trial)
+        end = time.monotonic()
+        self._count(drawn.trial, drawn.model, middle - start, end - middle)
+        first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
+        before, trial = tuple(self._history), drawn.trial
+        self._history = [*self._history[1 - HISTORY :], trial]
+        if first is None or self._is_old(first):
+            return None
+        trial, divergence, before = self._in_a_fresh_process(trial, first, before)
+        is_old = self._is_old(divergence)
+        self._old |= {first.key, divergence.key}
+        if is_old:
+            return None
+        found = evolve(self._shrunk(trial, divergence, before), seconds=end - began)
+        self.found.append(found)
+        return found
+
+    def _is_old(self, divergence: Divergence) -> bool:
+        return divergence.key in self._old or self.known.covers(divergence)
+
+    def _passed(self, trial: Trial) -> Callable[[Divergence], bool]:
+        """Old divergences are passed over if both sides stand in the same state behind them, with
+        the same locks held.
+        """
+
+        def passed(divergence: Divergence) -> bool:
+            if not self._is_old(divergence):
+                return False
+            if divergence.place == IN_PROGRAMS:
+                return True
+            if divergence.key not in self._neutral:
+                short = Trial(trial.world, trial.calls[: divergence.place + 1], closely=True)
+                left, right = _rest(play(short)), _rest(self.library.play(short))
+                self._neutral[divergence.key] = self.library.caps.snapshot and left == right
+            return self._neutral[divergence.key]
+
+        return passed
+
+    def _in_a_fresh_process(
+        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
+    ) -> tuple[Trial, Divergence, tuple[Trial, ...]]:
+        """Look closely, so that the cause is seen and not what follows from it; in a process that
+        has run nothing else, or as little as is needed.
+        """
+        closely = evolve(trial, closely=True)
+        passed = self._passed(closely)
+        seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
+        if seen is not None:
+            return closely, seen, ()
+        starts = [[each] for each in before[::-1]] + [[*before]] if before else []
+        for some in starts:
+            if self._first_after(some, trial) is not None:
+                leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
+                return trial, leak, tuple(some)
+        # Not seen again, whatever was run before: it does not depend on what it is asked alone.
+        return trial, evolve(first, field="repeat", key=(first.leaf, "repeat", "", "")), ()
+
+    def _first_after(
+        self,
+        before: Sequence[Trial],
+        trial: Trial,
+        passed: Callable[[Divergence], bool] | None = None,
+    ) -> Divergence | None:
+        """What a trial shows in a fresh process, and behind others."""
+        self.library.close()
+        for each in before:
+            self.library.play(each)
+        outcome = self.library.play(trial)
+        return compare(trial, play(trial), outcome, passed or self._passed(trial))
+
+    def _shrunk(self, trial: Trial, found: Divergence, before: tuple[Trial, ...]) -> Found:
+        if found.field == "hang":
+            self.library.tick = SHORT_TICK
+        try:
+            if found.field == "reset":
+                return self._shrunk_leak(trial, found, before)
+            if found.field == "repeat":
+                return Found(found, trial, self.library.play(trial))
+            self.library.close()
+            small = self._shrink(trial, lambda each: self._sees(each, found.key) is not None)
+            seen = self._sees(small, found.key)
+            assert seen is not None
+            return Found(seen[0], small, seen[1], before)
+        finally:
+            self.library.tick = TICK
+            self.library.close()
+
+    def _shrunk_leak(self, trial: Trial, found: Divergence, before: tuple[Trial, ...]) -> Found:
+        """The library keeps something over a reset: any divergence will do."""
+        small = self._shrink(trial, lambda each: self._first_after(before, each) is not None)
+        if len(before) == 1:
+            first = self._shrink(
+                before[0], lambda each: self._first_after((each,), small) is not None
+            )
+            before = (first,)
+        seen = self._first_after(before, small)
+        assert seen is not None
+        named = evolve(seen, leaf=found.leaf, field=found.field, key=found.key)
+        return Found(named, small, self.library.play(small), before)
+
+    def _sees(self, trial: Trial, key: Key) -> tuple[Divergence, Outcome] | None:
+        """The divergence of a key, if it is the first one that a trial shows."""
+        library = self.library.play(trial)
+        found = compare(trial, play(trial), library, lambda other: other.key != key)
+        return None if found is None or found.key != key else (found, library)
+
+    def _shrink(self, trial: Trial, shows: Callable[[Trial], bool]) -> Trial:
+        """Within the time that is left, but for a second at least."""
+        left = SECONDS if self._until is None else self._until - time.monotonic()
+        return shrink(trial, shows, min(SECONDS, max(1.0, left)))
+
+    def _count(self, trial: Trial, model: Outcome, drawing: float, playing: float) -> None:
+        tally = self.tally
+        tally.trials += 1
+        tally.calls += trial.size
+        tally.model_seconds += drawing
+        tally.library_seconds += playing
+        if trial.programs:
+            tally.interleaved += 1
+            tally.interleaved_calls += trial.size
+            tally.events += len(model.events)
+            tally.interleaved_seconds += drawing + playing
+        for call, result in zip(trial.calls, model.results, strict=False):
+            tally.statuses[leaf_name(call), str(result.status.name)] += 1
+        for (lp, i), result in model.ran.items():
+            tally.statuses[leaf_name(trial.programs[lp][i]), str(result.status.name)] += 1
+
+
+def _is_before(one: Divergence, other: Divergence) -> bool:
+    """Whether one can be no cause of the other: it lies before it, and more calls before it than
+    there are between two snapshots.
+    """
+    if IN_PROGRAMS in (one.place, other.place):
+        return one.place != IN_PROGRAMS
+    return one.place < other.place - (EVERY if other.field.startswith("state.") else 0)
+
+
+def _rest(outcome: Outcome) -> tuple[object, ...]:
+    """What stays behind the last call: the state, locks that are held, the end of the module."""
+    events = chain.from_iterable(outcome.of_calls)
+    return outcome.states.get(len(outcome.results)), held_after(events), outcome.stop

@@ -1,0 +1,206 @@
+"""Trials at random: a boot, then calls whose operands fit, nearly fit, or are garbage.
+
+The model is called while a trial is drawn, so that what comes next fits where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from attrs import evolve, frozen
+
+from tdxfuzz.abi import BY_NUMBER, Leaf
+from tdxfuzz.abi.registers import L2_PAGES
+from tdxfuzz.generate.hostile_calls import kind_of
+from tdxfuzz.targets.library.boot import BOOT_LEAVES, boot_calls, draw_plan, seamcall, spoiled
+from tdxfuzz.targets.library.errors import LibraryError
+from tdxfuzz.targets.library.model import ModelSide
+from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
+from tdxfuzz.targets.library.process import Caps
+from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
+from tdxfuzz.targets.recording import COMPARED, RecordedCall
+
+LENGTHS = (40, 200)
+"""Calls of a trial behind its boot."""
+
+LENGTHS_BEFORE_PROGRAMS = (3, 60)
+"""The same if programs on several LPs follow: there are free pages then."""
+
+WITHIN_BOOT = 0.1
+"""Share of these in which the LPs go on with the boot."""
+
+SPOILED = 0.12
+"""Share of the trials whose machine or TDMRs are not as they should be."""
+
+INTERLEAVED = 0.3
+"""Share of the trials that end with programs on several LPs."""
+
+SAME_LEAF = 0.5
+"""Share of these in which all LPs begin with the same leaf."""
+
+_WEIGHTS = {
+    "TDH.PHYMEM.PAMT.ADD": 10,
+    "TDH.PHYMEM.PAMT.REMOVE": 5,
+    "TDH.PHYMEM.PAGE.RDMD": 5,
+    "TDH.PHYMEM.PAGE.RECLAIM": 6,
+    "TDH.MNG.CREATE": 8,
+    "TDH.MNG.KEY.CONFIG": 6,
+    "TDH.MNG.ADDCX": 12,
+    "TDH.MNG.INIT": 4,
+    "TDH.MNG.VPFLUSHDONE": 2,
+    "TDH.MNG.KEY.FREEID": 3,
+    "TDH.PHYMEM.CACHE.WB": 3,
+    "TDH.MEM.SEPT.ADD": 6,
+    "TDH.MEM.PAGE.AUG": 6,
+}
+_RARE = ("TDH.SYS.", "TDH.MNG.RD", "TDH.MNG.WR")
+_NO_LEAVES = (200, 255, 61, 300, 0xFFFF)
+
+
+@frozen
+class Drawn:
+    """A trial, and what the model did."""
+
+    trial: Trial
+    model: Outcome
+
+
+class Drawer:
+    """Draws trials for a library: of leaves that both sides have.
+
+    Raises:
+        LibraryError: the library lacks a leaf without which no module comes up.
+    """
+
+    def __init__(self, caps: Caps, interleaved: float = INTERLEAVED) -> None:
+        self._caps = caps
+        self._interleaved = interleaved if caps.hook else 0.0
+        self._leaves = [leaf for number, leaf in BY_NUMBER.items() if number in caps.leaves]
+        names = {leaf.name for leaf in self._leaves}
+        for name in BOOT_LEAVES:
+            if f"TDH.{name}" not in names:
+                raise LibraryError(
+                    f"the library lacks TDH.{name}, without which no module comes up"
+                )
+        # TDH.SYS.SHUTDOWN ends everything that could still be learnt.
+        self._leaves = [leaf for leaf in self._leaves if leaf.name != "TDH.SYS.SHUTDOWN"]
+        self._weights = [
+            1 if leaf.name.startswith(_RARE) else 2 * _WEIGHTS.get(leaf.name, 2)
+            for leaf in self._leaves
+        ]
+
+    def draw(self, rng: Random) -> Drawn:
+        """A trial."""
+        is_interleaved = rng.random() < self._interleaved
+        cpus = rng.choice((2, 2, 3, 4)) if is_interleaved else rng.choice((1, 2))
+        plan = draw_plan(rng, cpus)
+        is_spoiled = not is_interleaved and rng.random() < SPOILED
+        if is_spoiled:
+            plan = spoiled(rng, plan)
+        side = ModelSide(plan.world, cpus if is_interleaved else 1)
+        pools = Pools(rng, plan)
+        calls: list[RecordedCall] = []
+        boot = list(boot_calls(plan, version=int(rng.random() < 0.1)))
+        is_within_boot = is_interleaved and rng.random() < WITHIN_BOOT
+        at = rng.randrange(2, 8) if is_within_boot else len(boot)
+        self._boot(rng, side, calls, boot[:at], pools)
+        lengths = LENGTHS_BEFORE_PROGRAMS if is_interleaved else LENGTHS
+        for _ in range(0 if is_within_boot else 8 if is_spoiled else rng.randint(*lengths)):
+            if self._make(side, calls, self.call(rng, pools, len(plan.world.packages))):
+                pools.look(side.bench.module)
+        programs: dict[int, tuple[RecordedCall, ...]] = {}
+        order: tuple[int, ...] = ()
+        if is_interleaved and side.stop is None:
+            pools.fit = FIT_TOGETHER
+            if is_within_boot:
+                near = boot[at : at + 6]
+                programs = {lp: (evolve(rng.choice(near), cpu=lp),) for lp in range(cpus)}
+            else:
+                leaf = self._leaf(rng) if rng.random() < SAME_LEAF else None
+                programs = {lp: self._program(rng, pools, lp, leaf) for lp in range(cpus)}
+            order = draw_order(rng, cpus)
+        outcome = side.end(programs, order)
+        return Drawn(Trial(plan.world, tuple(calls), programs, order), outcome)
+
+    def _boot(
+        self,
+        rng: Random,
+        side: ModelSide,
+        calls: list[RecordedCall],
+        boot: list[RecordedCall],
+        pools: Pools,
+    ) -> None:
+        """Bring the module up, with other calls in between."""
+        pools.look(side.bench.module)
+        for call in boot:
+            while rng.random() < 0.02:
+                self._make(side, calls, self.call(rng, pools, len(side.bench.lps)))
+            if not self._make(side, calls, call) and call.name != "SYS_TDMR_INIT":
+                break  # the rest would be refused for the same reason
+        pools.look(side.bench.module)
+
+    def call(self, rng: Random, pools: Pools, lps: int, leaf: Leaf | None = None) -> RecordedCall:
+        """Any call, or any of a leaf."""
+        if rng.random() < 0.01:
+            number = rng.choice(_NO_LEAVES)
+            return RecordedCall(number, f"LEAF_{number}", 0, {}, False, None, {}, 0)
+        leaf = leaf or self._leaf(rng)
+        call = seamcall(leaf.name.removeprefix("TDH."), rng.randrange(lps))
+        return evolve(
+            call,
+            inputs=self._inputs(rng, pools, leaf),
+            version=self._version(rng, leaf),
+            interrupted=self._caps.interrupt and rng.random() < 0.05,
+        )
+
+    def _leaf(self, rng: Random) -> Leaf:
+        return rng.choices(self._leaves, self._weights)[0]
+
+    def _make(self, side: ModelSide, calls: list[RecordedCall], call: RecordedCall) -> bool:
+        """Make a call on the model; whether it succeeded."""
+        if side.stop is not None:
+            return False
+        if len(calls) % EVERY == 0:
+            side.look()
+        calls.append(call)
+        result = side.call(call)
+        return result is not None and result.status.ok
+
+    def _inputs(self, rng: Random, pools: Pools, leaf: Leaf) -> Mapping[str, int]:
+        inputs: dict[str, int] = {}
+        for register, meaning in leaf.inputs.items():
+            if meaning.startswith("TD_PARAMS"):
+                inputs[register] = pools.fitting("params")
+            elif register in L2_PAGES and meaning.startswith("L2"):
+                continue
+            elif (kind := kind_of(leaf, register)) is not None:
+                inputs[register] = pools.fitting(kind)
+            else:
+                inputs[register] = rng.choice((0, 0, 0, 1, 2, pools.garbage(0)))
+        if rng.random() < 0.05:  # registers that nobody reads come back as they were
+            inputs |= {name: rng.getrandbits(64) for name in COMPARED if name not in inputs}
+        return inputs
+
+    def _version(self, rng: Random, leaf: Leaf) -> int:
+        if rng.random() < 0.02:
+            return rng.choice((1, 2, 255))
+        return rng.choice(leaf.versions)
+
+    def _program(
+        self, rng: Random, pools: Pools, lp: int, leaf: Leaf | None
+    ) -> tuple[RecordedCall, ...]:
+        """One to three calls; the first is of a leaf that all LPs have, if one is given."""
+        calls = [self.call(rng, pools, lp + 1, leaf)]
+        calls += [self.call(rng, pools, lp + 1) for _ in range(rng.choice((0, 0, 1, 2)))]
+        return tuple(evolve(call, cpu=lp) for call in calls)
+
+
+def draw_order(rng: Random, cpus: int) -> tuple[int, ...]:
+    """Whose turn it is, event by event: at random, or in a few pieces, which reach deeper."""
+    if rng.random() < 0.5:
+        return tuple(rng.randrange(cpus) for _ in range(rng.choice((10, 40, 120))))
+    order: list[int] = []
+    for _ in range(rng.randint(1, 5)):
+        order += [rng.randrange(cpus)] * rng.randint(1, 12)
+    return tuple(order)

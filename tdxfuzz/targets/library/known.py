@@ -1,0 +1,95 @@
+"""Divergences that the user knows of (``--ignore FILE``), each with a reason."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from tdxfuzz.targets.library.compare import Divergence
+from tdxfuzz.targets.library.errors import LibraryError
+
+_FIELDS = ("leaf", "field", "model", "library")
+
+
+@frozen
+class KnownDivergence:
+    """What it looks like; an empty text stands for anything."""
+
+    reason: str
+    leaf: str = ""
+    field: str = ""
+    model: str = ""
+    library: str = ""
+
+    def covers(self, found: Divergence) -> bool:
+        """Whether a divergence is this one: by its values, or by their classes."""
+        values = (found.leaf, found.field, found.model, found.library)
+        wanted = (self.leaf, self.field, self.model, self.library)
+        return all(
+            not want or want in (value, value_class)
+            for want, value, value_class in zip(wanted, values, found.key, strict=True)
+        )
+
+
+@define
+class Known:
+    """All of them, and how often each was met."""
+
+    entries: tuple[KnownDivergence, ...] = ()
+    met: dict[KnownDivergence, int] = field(factory=dict)
+
+    def covers(self, found: Divergence) -> bool:
+        """Whether a divergence is known; it is counted."""
+        entry = next((entry for entry in self.entries if entry.covers(found)), None)
+        if entry is None:
+            return False
+        self.met[entry] = self.met.get(entry, 0) + 1
+        return True
+
+
+def read_known(path: Path) -> Known:
+    """Read a file of ``[[known]]`` tables.
+
+    Raises:
+        LibraryError: it is not one.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LibraryError(f"{path}: {error}") from None
+    tables = data.pop("known", [])
+    if data or not isinstance(tables, list):
+        raise LibraryError(f"{path}: must have [[known]] tables, and nothing else")
+    return Known(tuple(_entry(path, number, table) for number, table in enumerate(tables, start=1)))
+
+
+def _entry(path: Path, number: int, table: object) -> KnownDivergence:
+    where = f"{path}: known {number}"
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise LibraryError(f"{where}: must be a table of texts")
+    strange = table.keys() - {"reason", *_FIELDS}
+    if strange:
+        raise LibraryError(
+            f"{where}: {min(strange)!r} is not a field; fields: reason, {', '.join(_FIELDS)}"
+        )
+    if not table.get("reason", "").strip():
+        raise LibraryError(f"{where}: needs a 'reason', so that others know why it is left out")
+    if not table.get("leaf"):
+        raise LibraryError(f"{where}: needs a 'leaf', so that it does not cover everything")
+    return KnownDivergence(**table)
+
+
+def as_known(found: Divergence) -> str:
+    """A divergence as it would stand in such a file, by the classes of its values."""
+    lines = [
+        f"{name} = {_quoted(value)}"
+        for name, value in zip(_FIELDS, found.key, strict=True)
+        if value
+    ]
+    return "\n".join(["[[known]]", *lines, 'reason = ""'])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,264 @@
+"""A library in a process of its own: trials in, outcomes out. It may crash, and it may hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from tdxfuzz.abi import status
+from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.targets.json_values import mapping
+from tdxfuzz.targets.library.build import runner
+from tdxfuzz.targets.library.errors import LibraryError
+from tdxfuzz.targets.library.names import EVENT, event_of
+from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial, tidy
+from tdxfuzz.targets.library.where import in_source
+from tdxfuzz.targets.library.wire import (
+    RESULT,
+    Answer,
+    Answers,
+    Command,
+    EndOfAnswers,
+    call_words,
+    word,
+    world_words,
+    write_words,
+)
+from tdxfuzz.targets.recording import COMPARED, CallResult, LockEvent, RecordedCall
+from tdxfuzz.targets.world import AtReset, within_pages
+
+TICK = 1_000_000
+"""Microseconds of CPU time: a call that takes two to three of them hangs."""
+
+_HOOK, _SNAPSHOT, _INTERRUPT, _TSC = 1, 2, 4, 8
+
+
+@frozen
+class Caps:
+    """What a library has. ``leaves`` are those of its leaves that the model has too."""
+
+    version: str
+    leaves: frozenset[int]
+    hook: bool = True
+    snapshot: bool = True
+    interrupt: bool = True
+    tsc: bool = True
+
+
+class _Stopped(Exception):
+    """The library crashed or hangs; the process is gone."""
+
+    def __init__(self, kind: str, text: str, lp: int = 0, place: int = 0) -> None:
+        super().__init__()
+        self.kind = kind
+        self.text = text
+        self.lp = lp
+        self.place = place
+
+
+class Library:
+    """A library. The process is started when it is needed, and again after a crash.
+
+    Use it as a context manager, or :meth:`close` it.
+
+    Raises:
+        LibraryError: it cannot be loaded.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.tick = TICK
+        if not path.is_file():
+            raise LibraryError(f"{path}: no such file")
+        self.path = path
+        self._process: subprocess.Popen[bytes] | None = None
+        self.caps = self._hello()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def play(self, trial: Trial) -> Outcome:
+        """Run a trial.
+
+        Raises:
+            LibraryError: the library refuses what it is asked.
+        """
+        results: list[CallResult] = []
+        states: dict[int, State] = {}
+        of_calls: list[tuple[LockEvent, ...]] = []
+        lp = 0
+        try:
+            self._reset(trial.world)
+            start = 0
+            for place in trial.places:
+                self._send_calls(trial.calls[start:place], trial.closely)
+                stop = None
+                for call in trial.calls[start:place]:
+                    lp = call.cpu
+                    self._await()
+                    fatal, result = self._one_result()
+                    if trial.closely and self.caps.hook:
+                        of_calls.append(tuple(event for _, event in self._events()))
+                    if not fatal:
+                        results.append(result)
+                    elif stop is None:
+                        stop = Stop("fatal", str(fatal), lp)
+                if stop is not None:
+                    return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
+                start = place
+                if self.caps.snapshot:
+                    states[place] = self._state()
+            done = Outcome(tuple(results), states, of_calls=tuple(of_calls))
+            return self._play_programs(trial, done) if trial.programs else done
+        except _Stopped as stopped:
+            lp = stopped.lp if len(results) == len(trial.calls) else lp
+            stop = Stop(stopped.kind, stopped.text, lp, stopped.place)
+            return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
+
+    def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
+        programs = dict(sorted(trial.programs.items()))
+        self._send(
+            word(Command.PROGRAMS) + word(len(programs)),
+            *(
+                word(lp) + word(len(calls)) + b"".join(map(call_words, calls))
+                for lp, calls in programs.items()
+            ),
+            word(len(trial.order)) + b"".join(map(word, trial.order)),
+        )
+        self._await()
+        answers = self._answers
+        fatal, fatal_lp = answers.number(), answers.number()
+        events = self._events()
+        ran: dict[tuple[int, int], CallResult] = {}
+        for lp in programs:
+            for i in range(answers.number()):
+                ran[lp, i] = self._one_result()[1]
+        stop = Stop("fatal", str(fatal), fatal_lp) if fatal else None
+        states = dict(done.states)
+        if stop is None and self.caps.snapshot:
+            states[AT_END] = self._state()
+        return evolve(done, states=states, events=events, ran=ran, stop=stop)
+
+    def _events(self) -> tuple[tuple[int, LockEvent], ...]:
+        data = self._answers.take(self._answers.number() * EVENT.size)
+        try:
+            return tuple(
+                event_of(data[at : at + EVENT.size]) for at in range(0, len(data), EVENT.size)
+            )
+        except ValueError as error:
+            raise LibraryError(f"the library has told of {error}") from None
+
+    def _hello(self) -> Caps:
+        try:
+            self._send(word(Command.HELLO))
+            self._await()
+        except _Stopped as stopped:
+            raise LibraryError(f"{self.path.name}: loading it: {stopped.text}") from None
+        answers = self._answers
+        answers.number()  # the version of the ABI, which the other process has compared
+        flags = answers.number()
+        bits = int.from_bytes(answers.take(32), "little")
+        leaves = {number for number in range(256) if bits >> number & 1}
+        return Caps(
+            answers.text(),
+            frozenset(leaves & HANDLERS.keys()),
+            hook=bool(flags & _HOOK),
+            snapshot=bool(flags & _SNAPSHOT),
+            interrupt=bool(flags & _INTERRUPT),
+            tsc=bool(flags & _TSC),
+        )
+
+    def _reset(self, world: AtReset) -> None:
+        pieces = [part for piece in world.memory for part in within_pages(*piece)]
+        self._send(word(Command.RESET), world_words(world), *(write_words(*p) for p in pieces))
+        for _ in range(1 + len(pieces)):
+            self._await()
+
+    def _send_calls(self, calls: Sequence[RecordedCall], closely: bool) -> None:
+        command = word(Command.CALL_CLOSELY if closely and self.caps.hook else Command.CALL)
+        self._send(*(command + call_words(call) for call in calls))
+
+    def _one_result(self) -> tuple[int, CallResult]:
+        fatal, rax, *registers = RESULT.unpack(self._answers.take(RESULT.size))
+        return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)))
+
+    def _state(self) -> State:
+        self._send(word(Command.SNAPSHOT))
+        self._await()
+        text = self._answers.text()
+        try:
+            return tidy(mapping(json.loads(text)))
+        except (ValueError, TypeError) as error:
+            raise LibraryError(f"tdxt_snapshot gives no JSON object: {error}") from None
+
+    def _send(self, *parts: bytes) -> None:
+        """Never more at a time than a pipe holds: neither side waits for the other to read."""
+        process = self._start()
+        assert process.stdin is not None
+        try:
+            os.write(process.stdin.fileno(), b"".join(parts))
+        except BrokenPipeError:
+            return  # the answers say why
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [str(runner()), str(self.path.absolute()), str(self.tick)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+            )
+            assert self._process.stdout is not None
+            self._answers = Answers(self._process.stdout.fileno())
+        return self._process
+
+    def _await(self) -> None:
+        """The beginning of an answer.
+
+        Raises:
+            _Stopped: it is the last one.
+        """
+        try:
+            kind = self._answers.number()
+            if kind == Answer.OK:
+                return
+            if kind == Answer.REFUSED:
+                why = self._answers.text() or "an error without a text"
+                self.close()
+                raise LibraryError(f"{self.path.name}: {why}")
+            number, lp, place = (self._answers.number() for _ in range(3))
+            where = in_source(self._answers.text(), self.path)
+        except EndOfAnswers as end:
+            raise self._ended(end) from None
+        self.close()
+        at = f" in {where}" if where else ""
+        if kind == Answer.CRASHED:
+            raise _Stopped("crash", f"{signal.Signals(number).name}{at}", lp, place)
+        raise _Stopped("hang", f"it does not end{at}", lp, place)
+
+    def _ended(self, end: EndOfAnswers) -> _Stopped:
+        """It went without a word, or was ended because it was silent."""
+        assert self._process is not None
+        if end.silent:
+            self.close()
+            return _Stopped("hang", "it waits")
+        code = self._process.wait()
+        self.close()
+        if code < 0:
+            return _Stopped("crash", signal.Signals(-code).name)
+        return _Stopped("crash", f"it ended the process with exit code {code}")

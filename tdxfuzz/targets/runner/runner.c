@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs a library that implements tdxfuzz_target.h, in a process of its own.
+ *
+ * It reads commands from standard input and answers on standard output, both in 64-bit words
+ * (tdxfuzz/targets/library/wire.py has the other end). Each LP makes its calls on a stack of its
+ * own, so that the hook can go on with another LP. A crash, or code that does not end, is an answer
+ * too: the last one.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <tdxfuzz_target.h>
+
+#define MOST_CALLS	64	/* of an LP's program */
+#define MOST_ORDER	4096
+#define MOST_LPS	8
+#define MOST_EVENTS	(1 << 16)
+#define STACK		(1ull << 20)
+#define PAGE		4096ull
+#define TICKS		2	/* of CPU time in one call without an event: it hangs */
+
+enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY };
+enum answer { OK = 1, REFUSED, CRASHED, HANGS };
+
+static struct {
+	uint64_t (*abi)(void);
+	const char *(*version)(void);
+	const char *(*error)(void);
+	int64_t (*caps)(struct tdxt_caps *caps);
+	int64_t (*reset)(const struct tdxt_world *world);
+	int64_t (*seamcall)(uint64_t lp, uint64_t *rax, uint64_t *regs);
+	int64_t (*mem_read)(uint64_t hpa, void *buffer, uint64_t size);
+	int64_t (*mem_write)(uint64_t hpa, const void *buffer, uint64_t size);
+	int64_t (*interrupt)(uint64_t lp, uint64_t on);
+	int64_t (*tsc)(uint64_t lp, uint64_t value);
+	int64_t (*snapshot)(char *buffer, uint64_t size);
+	int64_t (*hook)(tdxt_hook_fn fn, void *context);
+} lib;
+static struct tdxt_caps caps;
+
+/* Input and output. What is written is kept until the next command is awaited. */
+
+static int in, out;
+static char pending[1 << 16];
+static size_t filled;
+
+static void flush(void)
+{
+	size_t done = 0;
+
+	while (done < filled) {
+		ssize_t n = write(out, pending + done, filled - done);
+
+		if (n < 0)
+			_exit(1);
+		done += (size_t)n;
+	}
+	filled = 0;
+}
+
+static void put(const void *data, size_t size)
+{
+	const char *from = data;
+
+	while (size) {
+		size_t n = sizeof(pending) - filled;
+
+		if (!n) {
+			flush();
+			continue;
+		}
+		if (n > size)
+			n = size;
+		memcpy(pending + filled, from, n);
+		filled += n;
+		from += n;
+		size -= n;
+	}
+}
+
+static void put_word(uint64_t word)
+{
+	put(&word, sizeof(word));
+}
+
+static void put_text(const char *text, size_t size)
+{
+	static const char zeroes[8];
+
+	put_word(size);
+	put(text, size);
+	put(zeroes, -size % 8);
+}
+
+static void get(void *data, size_t size)
+{
+	static char ahead[1 << 16];
+	static size_t begin, end;
+	char *to = data;
+
+	while (size) {
+		size_t n = end - begin;
+
+		if (!n) {
+			ssize_t got;
+
+			flush();
+			got = read(in, ahead, sizeof(ahead));
+			if (got <= 0)
+				_exit(0);
+			begin = 0;
+			end = (size_t)got;
+			continue;
+		}
+		if (n > size)
+			n = size;
+		memcpy(to, ahead + begin, n);
+		begin += n;
+		to += n;
+		size -= n;
+	}
+}
+
+static uint64_t get_word(void)
+{
+	uint64_t word;
+
+	get(&word, sizeof(word));
+	return word;
+}
+
+/* 1: the library did it; else the answer is given already. */
+static int accepted(int64_t result)
+{
+	const char *why;
+
+	if (result >= 0)
+		return 1;
+	why = lib.error();
+	put_word(REFUSED);
+	put_text(why ? why : "", why ? strlen(why) : 0);
+	return 0;
+}
+
+/* LPs: each has a stack, and a program of calls. */
+
+struct call {
+	uint64_t lp, interrupted, has_tsc, tsc, rax, regs[TDXT_REGS];
+};
+struct lp {
+	ucontext_t context;
+	char *stack;
+	struct call calls[MOST_CALLS];
+	uint64_t number;	/* of calls */
+	uint64_t next;		/* the call that it is in, or comes to */
+	int64_t result;		/* of the last call */
+	int begun, over;
+};
+static struct lp lps[MOST_LPS];
+static struct lp *running;
+static ucontext_t loop;
+static int early;		/* LPs stop before each event */
+static int logs;
+static int64_t dead;			/* the fatal error after which nothing is called until a reset */
+static volatile sig_atomic_t progress;
+
+static struct tdxt_event events[MOST_EVENTS];
+static uint64_t entered, too_many;
+
+static int before_call(struct call *call)
+{
+	if ((caps.flags & TDXT_HAS_INTERRUPT) && lib.interrupt(call->lp, call->interrupted) < 0)
+		return 0;
+	if (call->has_tsc && (caps.flags & TDXT_HAS_TSC) && lib.tsc(call->lp, call->tsc) < 0)
+		return 0;
+	return 1;
+}
+
+static void on_event(void *context, const struct tdxt_event *event)
+{
+	(void)context;
+	progress++;
+	if (!event->done && early)
+		swapcontext(&running->context, &loop);
+	if (event->done && logs) {
+		if (entered == MOST_EVENTS)
+			too_many = 1;
+		else
+			events[entered++] = *event;
+	}
+}
+
+static void run_program(void)
+{
+	for (;;) {
+		struct lp *me = running;
+
+		while (me->next < me->number) {
+			struct call *call = &me->calls[me->next];
+
+			if (!before_call(call))
+				me->result = -1;
+			else
+				me->result = lib.seamcall(call->lp, &call->rax, call->regs);
+			me->next++;
+			progress++;
+			if (me->result)
+				break;
+		}
+		me->over = 1;
+		swapcontext(&me->context, &loop);
+	}
+}
+
+static void begin(struct lp *lp)
+{
+	getcontext(&lp->context);
+	lp->context.uc_stack.ss_sp = lp->stack;
+	lp->context.uc_stack.ss_size = STACK;
+	lp->context.uc_link = NULL;
+	makecontext(&lp->context, run_program, 0);
+	lp->begun = 1;
+}
+
+/* Go on with an LP until it stops before an event, or has made all its calls. */
+static void go_on(struct lp *lp)
+{
+	if (!lp->begun)
+		begin(lp);
+	running = lp;
+	swapcontext(&loop, &lp->context);
+	running = NULL;
+}
+
+static int prepare_stacks(void)
+{
+	for (int i = 0; i < MOST_LPS; i++) {
+		char *room = mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (room == MAP_FAILED || mprotect(room, PAGE, PROT_NONE))
+			return 0;
+		lps[i].stack = room + PAGE;
+	}
+	return 1;
+}
+
+static void put_result(const struct call *call, int64_t result)
+{
+	put_word((uint64_t)result);
+	put_word(call->rax);
+	put(call->regs, sizeof(call->regs));
+}
+
+static int get_call(struct call *call)
+{
+	get(call, sizeof(*call));
+	return call->lp < MOST_LPS;
+}
+
+/* A call alone; its events are told if the library has them and CLOSELY is set. */
+static void do_call(int closely)
+{
+	struct call call;
+	struct lp *lp;
+
+	if (!get_call(&call))
+		_exit(1);
+	lp = &lps[call.lp];
+	lp->calls[0] = call;
+	lp->number = 1;
+	lp->next = 0;
+	lp->over = 0;
+	lp->result = dead;
+	early = 0;
+	logs = closely;
+	entered = too_many = 0;
+	if (!dead)
+		go_on(lp);
+	if (accepted(lp->result)) {
+		dead = lp->result;
+		put_word(OK);
+		put_result(&lp->calls[0], dead);
+		if (closely) {
+			put_word(entered);
+			put(events, entered * sizeof(events[0]));
+		}
+	}
+}
+
+/* An LP that has something left to do, or NULL. */
+static struct lp *ready(uint64_t number)
+{
+	return number < MOST_LPS && lps[number].number && !lps[number].over ? &lps[number] : NULL;
+}
+
+/* Programs of several LPs, event by event. An entry of the order lets an LP perform the event that it
+ * stands before and go on to its next one; behind the order LPs go on one after the other. */
+static void do_programs(void)
+{
+	static uint64_t order[MOST_ORDER];
+	uint64_t programs = get_word(), used[MOST_LPS], number, fatal_lp = 0;
+	int64_t fatal = 0;
+
+	if (programs > MOST_LPS)
+		_exit(1);
+	for (uint64_t i = 0; i < programs; i++) {
+		struct lp *lp;
+
+		used[i] = get_word();
+		number = get_word();
+		if (used[i] >= MOST_LPS || number > MOST_CALLS)
+			_exit(1);
+		lp = &lps[used[i]];
+		for (uint64_t k = 0; k < number; k++)
+			if (!get_call(&lp->calls[k]))
+				_exit(1);
+		lp->number = number;
+		lp->next = 0;
+		lp->result = 0;
+		lp->over = 0;
+	}
+	number = get_word();
+	if (number > MOST_ORDER)
+		_exit(1);
+	get(order, number * sizeof(order[0]));
+
+	early = logs = 1;
+	entered = too_many = 0;
+	for (uint64_t i = 0; i < programs && !fatal; i++) {
+		go_on(&lps[used[i]]);
+		fatal = lps[used[i]].result;
+		fatal_lp = used[i];
+	}
+	for (uint64_t at = 0; !fatal;) {
+		struct lp *lp = NULL;
+
+		while (at < number && !lp)
+			lp = ready(order[at++]);
+		for (uint64_t i = 0; i < programs && !lp; i++)
+			lp = ready(used[i]);
+		if (!lp)
+			break;
+		go_on(lp);
+		fatal = lp->result;
+		fatal_lp = (uint64_t)(lp - lps);
+	}
+	early = logs = 0;
+	for (uint64_t i = 0; i < programs; i++)
+		if (!lps[used[i]].over)
+			lps[used[i]].begun = 0;		/* its call does not return */
+	if (fatal < 0 || too_many) {
+		accepted(-1);
+		return;
+	}
+	dead = fatal;
+	put_word(OK);
+	put_word((uint64_t)fatal);
+	put_word(fatal_lp);
+	put_word(entered);
+	put(events, entered * sizeof(events[0]));
+	for (uint64_t i = 0; i < programs; i++) {
+		struct lp *lp = &lps[used[i]];
+		uint64_t made = lp->next - (lp->result > 0);
+
+		put_word(made);
+		for (uint64_t k = 0; k < made; k++)
+			put_result(&lp->calls[k], 0);
+	}
+}
+
+static void do_snapshot(void)
+{
+	static char *text;
+	static uint64_t room = 1 << 16;
+	int64_t size;
+
+	for (;;) {
+		if (!text)
+			text = malloc(room);
+		if (!text)
+			_exit(1);
+		size = lib.snapshot(text, room);
+		if (size < 0 || (uint64_t)size <= room)
+			break;
+		free(text);
+		text = NULL;
+		room = (uint64_t)size;
+	}
+	if (accepted(size)) {
+		put_word(OK);
+		put_text(text, (size_t)size);
+	}
+}
+
+static void do_write(void)
+{
+	static char buffer[PAGE];
+	uint64_t hpa = get_word(), size = get_word();
+
+	if (size > PAGE)
+		_exit(1);
+	get(buffer, (size + 7) & ~7ull);
+	if (accepted(lib.mem_write(hpa, buffer, size)))
+		put_word(OK);
+}
+
+static void do_reset(void)
+{
+	static struct tdxt_world world;
+
+	get(&world, sizeof(world));
+	dead = 0;
+	for (int i = 0; i < MOST_LPS; i++)
+		lps[i].number = 0;
+	if (accepted(lib.reset(&world)))
+		put_word(OK);
+}
+
+static void do_hello(void)
+{
+	const char *version = lib.version();
+
+	put_word(OK);
+	put_word(lib.abi());
+	put(&caps, sizeof(caps));
+	put_text(version, strlen(version));
+}
+
+/* What goes wrong */
+
+static void last_words(enum answer answer, uint64_t signal, void *pc, int overflow)
+{
+	Dl_info info;
+	char text[512];
+	int size = 0;
+
+	if (overflow) {
+		size = snprintf(text, sizeof(text), "stack overflow");
+	} else if (pc && dladdr(pc, &info) && info.dli_fname) {
+		const char *file = strrchr(info.dli_fname, '/');
+
+		file = file ? file + 1 : info.dli_fname;
+		size = snprintf(text, sizeof(text), "%s at %s+0x%zx", info.dli_sname ? info.dli_sname : "code",
+				file, (size_t)((char *)pc - (char *)info.dli_fbase));
+	}
+	put_word(answer);
+	put_word(signal);
+	put_word(running ? (uint64_t)(running - lps) : 0);
+	put_word(running ? running->next : 0);
+	put_text(text, (size_t)size);
+	flush();
+	_exit(0);
+}
+
+static void *pc_of(const ucontext_t *at)
+{
+#if defined(__x86_64__)
+	return (void *)at->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return (void *)at->uc_mcontext.pc;
+#else
+	(void)at;
+	return NULL;
+#endif
+}
+
+static void on_crash(int signal, siginfo_t *info, void *at)
+{
+	char *touched = info->si_addr;
+	int overflow = 0;
+
+	for (int i = 0; i < MOST_LPS; i++)
+		overflow |= signal == SIGSEGV && touched >= lps[i].stack - PAGE && touched < lps[i].stack;
+	last_words(CRASHED, (uint64_t)signal, signal == SIGABRT ? NULL : pc_of(at), overflow);
+}
+
+static void on_tick(int signal, siginfo_t *info, void *at)
+{
+	static int before = -1, ticks;
+
+	(void)info;
+	if (!running || progress != before)
+		ticks = 0;
+	before = progress;
+	if (running && ++ticks > TICKS)
+		last_words(HANGS, (uint64_t)signal, pc_of(at), 0);
+}
+
+/* TICK: microseconds of CPU time. */
+static void listen(long tick)
+{
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT };
+	static char room[64 << 10];
+	stack_t alternative = { .ss_sp = room, .ss_size = sizeof(room) };
+	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
+	struct timeval each = { tick / 1000000, tick % 1000000 };
+	struct itimerval ticks = { each, each };
+
+	sigaltstack(&alternative, NULL);
+	action.sa_sigaction = on_crash;
+	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		sigaction(crashes[i], &action, NULL);
+	action.sa_sigaction = on_tick;
+	sigaction(SIGVTALRM, &action, NULL);
+	setitimer(ITIMER_VIRTUAL, &ticks, NULL);
+}
+
+/* The library cannot be used: say so, and end. */
+static void give_up(const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	int size;
+
+	va_start(list, format);
+	size = vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	if (size >= (int)sizeof(text))
+		size = sizeof(text) - 1;
+	put_word(REFUSED);
+	put_text(text, (size_t)size);
+	flush();
+	_exit(0);
+}
+
+static void *needed(void *library, const char *name)
+{
+	void *function = dlsym(library, name);
+
+	if (!function)
+		give_up("it has no function %s", name);
+	return function;
+}
+
+static void load(const char *path)
+{
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+
+	if (!library)
+		give_up("it cannot be loaded: %s", dlerror());
+#define TAKE(name) (*(void **)&lib.name = needed(library, "tdxt_" #name))
+	TAKE(abi);
+	TAKE(version);
+	TAKE(error);
+	TAKE(caps);
+	TAKE(reset);
+	TAKE(seamcall);
+	TAKE(mem_read);
+	TAKE(mem_write);
+	if (lib.abi() != TDXT_ABI)
+		give_up("it has version %llu of the ABI, and this is version %d",
+			(unsigned long long)lib.abi(), TDXT_ABI);
+	if (lib.caps(&caps) < 0)
+		give_up("tdxt_caps: %s", lib.error());
+	if (caps.flags & TDXT_HAS_INTERRUPT)
+		TAKE(interrupt);
+	if (caps.flags & TDXT_HAS_TSC)
+		TAKE(tsc);
+	if (caps.flags & TDXT_HAS_SNAPSHOT)
+		TAKE(snapshot);
+	if (caps.flags & TDXT_HAS_HOOK) {
+		TAKE(hook);
+		lib.hook(on_event, NULL);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	in = dup(0);
+	out = dup(1);
+	dup2(open("/dev/null", O_RDONLY), 0);
+	dup2(2, 1);
+	if (in < 0 || out < 0 || !prepare_stacks())
+		return 2;
+	listen(atol(argv[2]));
+	load(argv[1]);
+	for (;;) {
+		switch (get_word()) {
+		case HELLO:
+			do_hello();
+			break;
+		case RESET:
+			do_reset();
+			break;
+		case WRITE:
+			do_write();
+			break;
+		case CALL:
+			do_call(0);
+			break;
+		case CALL_CLOSELY:
+			do_call(1);
+			break;
+		case SNAPSHOT:
+			do_snapshot();
+			break;
+		case PROGRAMS:
+			do_programs();
+			break;
+		default:
+			return 1;
+		}
+	}
+}

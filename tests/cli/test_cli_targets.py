@@ -1,0 +1,117 @@
+"""``tdxfuzz diff``, ``record``, ``conform --against`` and ``replay --library``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from c_layers import needs_compiler
+from commands import Invoke
+from target_libraries import ERROR, SOURCES, build, build_text
+
+pytestmark = needs_compiler
+
+
+def test_a_library_that_agrees_passes(invoke: Invoke) -> None:
+    answer = invoke("diff", "--library", build("reference"), "--cases", "20", "--seed", "1")
+    assert answer.code == 0
+    last = answer.out.splitlines()[-1]
+    assert last.startswith("pass: no divergence in ")
+    assert "not compared: leaves that the library lacks (TDH.VP.ENTER, " in answer.out
+
+
+def test_a_divergence_is_told_written_and_replayed(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = build("reference")
+    monkeypatch.setenv(ERROR, "status")
+    arguments = ("--library", library, "--cases", "3", "--seed", "1", "--format", "json")
+    answer = invoke("diff", *arguments)
+    assert answer.code == 1
+    document = answer.json
+    assert document["verdict"] == "fail"
+    rows = document["divergences"]
+    assert isinstance(rows, list)
+    assert [(row["leaf"], row["field"], row["model"], row["library"]) for row in rows] == [
+        ("TDH.MNG.CREATE", "status", "HKID_NOT_FREE", "OPERAND_INVALID|RDX")
+    ]
+    path = rows[0]["reproducer"]
+    assert invoke("replay", path).code == 1
+    assert invoke("replay", path, "--library", library).code == 1
+    assert invoke("conform", path).code == 1
+    monkeypatch.delenv(ERROR)
+    fixed = invoke("replay", path, "--library", library, "--format", "json")
+    assert fixed.code == 0
+    assert fixed.json["results"] == [
+        {"path": path, "check": "divergence", "bucket": "TDH.MNG.CREATE/status", "result": "FIXED"}
+    ]
+
+
+def test_what_is_known_is_left_out_with_its_reason(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ERROR, "status")
+    known = Path("known.toml")
+    known.write_text('[[known]]\nleaf = "TDH.MNG.CREATE"\nreason = "fixed in the next build"\n')
+    arguments = ("--library", build("reference"), "--cases", "3", "--seed", "1")
+    answer = invoke("diff", *arguments, "--ignore", known)
+    assert answer.code == 0
+    assert "(fixed in the next build)" in answer.out
+    known.write_text('[[known]]\nleaf = "TDH.MNG.CREATE"\n')
+    refused = invoke("diff", *arguments, "--ignore", known)
+    assert refused.code == 2
+    assert "known 1: needs a 'reason'" in refused.err
+
+
+def test_a_recording_agrees_with_the_model_and_two_versions_are_told_apart(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--library", build("reference"), "--kind", "locks", "--seed", "1")
+    assert invoke("record", *arguments, "--out", "one.jsonl.gz", "--cases", "40").code == 0
+    assert "40 of 40 agree" in invoke("conform", "one.jsonl.gz").out
+    monkeypatch.setenv(ERROR, "lock-kind")
+    assert invoke("record", *arguments, "--out", "two.jsonl.gz", "--cases", "40").code == 0
+    answer = invoke("conform", "two.jsonl.gz", "--against", "one.jsonl.gz", "--format", "json")
+    assert answer.code == 1
+    changes = answer.json["changes"]
+    assert isinstance(changes, list)
+    for change in changes:
+        assert {key: change[key] for key in ("leaf", "what", "before", "now")} == {
+            "leaf": "MNG_CREATE",
+            "what": "locks",
+            "before": "acq EX KOT",
+            "now": "acq SH KOT",
+        }
+    assert invoke("conform", "one.jsonl.gz", "--against", "one.jsonl.gz").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("int nothing;", "it has no function tdxt_abi"),
+        (
+            (SOURCES / "reference.c").read_text().replace("return TDXT_ABI;", "return 77;"),
+            "it has version 77 of the ABI, and this is version 1",
+        ),
+    ],
+    ids=["empty", "another version"],
+)
+def test_what_is_no_library_is_named(invoke: Invoke, tmp_path: Path, text: str, why: str) -> None:
+    answer = invoke("diff", "--library", build_text(tmp_path, text), "--cases", "1")
+    assert answer.code == 2
+    assert answer.err == f"tdxfuzz: library.so: {why}\n"
+
+
+def test_a_library_that_is_not_there(invoke: Invoke) -> None:
+    answer = invoke("diff", "--library", "none.so", "--cases", "1")
+    assert answer.code == 2
+    assert answer.err == "tdxfuzz: none.so: no such file\n"
+
+
+def test_a_file_that_is_no_divergence(invoke: Invoke) -> None:
+    Path("some.jsonl").write_text(json.dumps({"id": "x"}) + "\n")
+    answer = invoke("replay", "some.jsonl")
+    assert answer.code == 2
+    assert "field 'expect' is missing" in answer.err

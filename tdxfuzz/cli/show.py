@@ -15,6 +15,7 @@ from tdxfuzz.cli.replay import design_for
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.mermaid import mermaid
+from tdxfuzz.repro.page import page
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.svg import svg
@@ -28,7 +29,8 @@ RENDER: dict[str, Callable[[Run], str]] = {
     "json": lambda run: as_json(run) + "\n",
 }
 COLUMNS = "columns"
-VIEWS = (COLUMNS, *RENDER, "pytest")
+PAGE = "page"
+VIEWS = (COLUMNS, PAGE, *RENDER, "pytest")
 
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
@@ -56,9 +58,11 @@ def show_command(
     """Show what happens in a reproducer.
 
     Choose a view with --as. columns: a table with one column for each CPU and one line for
-    each SEAMCALL; with --width 72 it fits into a mail. steps: every atomic step and the cell
-    that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram for Markdown.
-    pytest: a test that passes when the bug no longer shows. json: the records of the trace.
+    each SEAMCALL; with --width 72 it fits into a mail. page: an HTML file to step through, with
+    the state after each line and the nearest orders in which nothing shows. steps: every atomic
+    step and the cell that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram
+    for Markdown. pytest: a test that passes when the bug no longer shows. json: the records of
+    the trace.
     """
     if source and view != COLUMNS:
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
@@ -68,6 +72,11 @@ def show_command(
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
+    if view == PAGE:
+        option = "" if design_argument is None else f" --design {design_argument}"
+        command = f"tdxfuzz replay {path}{option}"
+        click.echo(page(reproducer, design, command), file=our_stdout(), nl=False)
+        return 0
     traced = run(reproducer.case, design, traced=True, sources=source)
     text = columns(traced, width, source) if view == COLUMNS else RENDER[view](traced)
     click.echo(text, file=our_stdout(), nl=False)

@@ -13,9 +13,13 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, source_option
 from tdxfuzz.cli.replay import design_for
 from tdxfuzz.host.design_file import names_file, split
+from tdxfuzz.repro.as_c import as_c
 from tdxfuzz.repro.as_pytest import as_pytest
 from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.mail import mail
 from tdxfuzz.repro.mermaid import mermaid
+from tdxfuzz.repro.page import page
+from tdxfuzz.repro.page.frames import run_to_tell
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.repro.steps import as_json, steps
@@ -25,12 +29,14 @@ from tdxfuzz.run.session import run
 
 RENDER: dict[str, Callable[[Run], str]] = {
     "steps": steps,
+    "c": as_c,
     "mermaid": mermaid,
     "svg": svg,
     "json": lambda run: as_json(run) + "\n",
 }
 COLUMNS = "columns"
-VIEWS = (COLUMNS, *RENDER, "pytest")
+PAGE, MAIL = "page", "mail"
+VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest")
 
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
@@ -58,10 +64,12 @@ def show_command(
     """Show what happens in a reproducer.
 
     Choose a view with --as. columns: a table with one column for each CPU and one line for
-    each SEAMCALL; with --width 72 it fits into a mail. steps: every atomic step and the cell
-    that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram for Markdown.
-    pytest: a test that passes when the bug no longer shows; the file of your own design is looked
-    for beside the test and in the folders above. json: the records of the trace.
+    each SEAMCALL. page: an HTML file to step through, with the state after each line and the
+    nearest orders in which nothing shows. mail: 72 columns, with a paragraph in front. c: a C
+    program whose threads make the same SEAMCALLs in the same order. steps: every atomic step
+    and the cell that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram
+    for Markdown. pytest: a test that passes when the bug no longer shows; the file of your own
+    design is looked for beside the test and in the folders above. json: the records of the trace.
     """
     if source and view != COLUMNS:
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
@@ -71,8 +79,19 @@ def show_command(
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, path).design
-    traced = run(reproducer.case, design, traced=True, sources=source)
-    text = columns(traced, width, source) if view == COLUMNS else RENDER[view](traced)
+    option = "" if design_argument is None else f" --design {design_argument}"
+    if view == PAGE:
+        text = page(reproducer, design, f"tdxfuzz replay {path}{option}")
+    elif view == MAIL:
+        text = mail(
+            reproducer,
+            run_to_tell(reproducer.case, design),
+            f"tdxfuzz replay race.tdx.toml{option}",
+        )
+    elif view == COLUMNS:
+        text = columns(run(reproducer.case, design, traced=True, sources=source), width, source)
+    else:
+        text = RENDER[view](run_to_tell(reproducer.case, design))
     click.echo(text, file=our_stdout(), nl=False)
     return 0
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from tdxfuzz.abi import BY_NUMBER, Status, status
 from tdxfuzz.abi.address import hpa_of
@@ -28,6 +28,7 @@ class Line:
     ``fold`` or ``mark``. ``calls`` is how many SEAMCALLs, gets and puts it names;
     ``ranges`` are the 2MB ranges that it is about. ``answer`` is how a SEAMCALL went, a word of
     :mod:`tdxfuzz.repro.answers`. ``source`` is the line of the design's code, if it is known.
+    ``record`` is the record of the trace that it ends with.
     """
 
     step: int | None
@@ -38,6 +39,7 @@ class Line:
     ranges: frozenset[str] = frozenset()
     answer: str = ""
     source: str = ""
+    record: Record | None = field(default=None, eq=False, repr=False)
 
 
 class _Cpu:
@@ -63,7 +65,7 @@ def _read(layout: Layout, records: Sequence[Record], answers: Answers) -> Iterat
         cpu = cpus.setdefault(record.cpu, _Cpu())
         for line in _lines_of_record(layout, records, i, cpu, answers):
             ranges = ranges_in(line.text) or frozenset(cpu.inside[-1:])
-            yield evolve(line, source=record.source, ranges=ranges)
+            yield evolve(line, source=record.source, ranges=ranges, record=record)
 
 
 def _lines_of_record(
@@ -224,8 +226,9 @@ def _without_repeats(lines: Iterator[Line]) -> Iterator[Line]:
             and line.ranges == pending.ranges
             and _shape(line.text) == _shape(pending.text)
         )
-        if same:
+        if same and pending is not None:
             count += 1
+            pending = evolve(pending, record=line.record)
             continue
         if pending is not None:
             yield _repeated(pending, count)

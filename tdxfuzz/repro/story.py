@@ -133,4 +133,5 @@ def _folded(lines: Sequence[Line], involved: frozenset[str]) -> Iterator[Line]:
             continue
         calls = sum(line.calls for line in some)
         what = counted(calls, "call") if calls else counted(len(some), "line")
-        yield Line(some[0].step, cpu, "fold", f"… {what} on other ranges")
+        text = f"… {what} on other ranges"
+        yield Line(some[0].step, cpu, "fold", text, record=some[-1].record)

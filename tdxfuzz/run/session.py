@@ -29,7 +29,7 @@ from tdxfuzz.run.observer import Observer
 from tdxfuzz.run.outside_watch import OutsideWatch
 from tdxfuzz.run.repeats import Repeats, once_more
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.sources import Sources
+from tdxfuzz.run.sources import Look, Looking, Sources
 from tdxfuzz.run.tally import Tally
 from tdxfuzz.sim import (
     MORE,
@@ -81,6 +81,7 @@ class Session:
         careful: compare the module's tables after every call, not only at rest.
         every_check: go on after a finding, until each check has found what it can.
         sources: the trace names lines of the design's code.
+        look: is shown the host before each record of a trace, those of the set-up included.
 
     Raises:
         UnknownDesignError: ``case.design`` is not built in and ``design`` is not given.
@@ -97,6 +98,7 @@ class Session:
         careful: bool = False,
         every_check: bool = False,
         sources: bool = False,
+        look: Look | None = None,
     ) -> None:
         layer_class = layer_class_of(case, design)
         self.case = case
@@ -120,7 +122,8 @@ class Session:
                 self.host = Host(self.sim, case, self.layer)
             except (Livelock, StepBound) as endless:
                 raise without_end(self.layer, self.sim.current, endless) from None
-        self._where = Sources(self.layer, self.sim) if sources else None
+        where = Sources(self.layer, self.sim) if sources else None
+        self._where = where if look is None else Looking(look, self.host, where)
         self._outside = OutsideWatch(self.layer)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
@@ -305,9 +308,11 @@ def run(
     policy: Policy | None = None,
     careful: bool = False,
     sources: bool = False,
+    look: Look | None = None,
 ) -> Run:
     """Run a case under all checks. Arguments and errors are those of :class:`Session`."""
-    return Session(case, design, traced, policy, careful, sources=sources).run_programs()
+    session = Session(case, design, traced, policy, careful, sources=sources, look=look)
+    return session.run_programs()
 
 
 def checks_of(design: str, layer: Design = None) -> Mapping[str, type[Check]]:

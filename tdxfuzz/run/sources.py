@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from inspect import isfunction, unwrap
 from pathlib import Path
 from types import CodeType, FrameType
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.host import Host
 from tdxfuzz.sim import Simulator
 
 _METHODS = {"get": "get", "put": "put", "enter": "get"}
@@ -49,6 +51,30 @@ class Sources:
                 return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
             frame = frame.f_back
         return self._methods.get(kind, "")
+
+
+Look = Callable[[Host], None]
+"""Is shown a host, and changes nothing."""
+
+
+class Looking:
+    """Shows the host to somebody before each record of a trace.
+
+    Args:
+        look: is shown the host.
+        host: the host.
+        sources: knows the line of code, if records are to name it.
+    """
+
+    def __init__(self, look: Look, host: Host, sources: Sources | None) -> None:
+        self._look = look
+        self._host = host
+        self._sources = sources
+
+    def __call__(self, kind: str) -> str:
+        """As :class:`Sources`."""
+        self._look(self._host)
+        return "" if self._sources is None else self._sources(kind)
 
 
 def _codes(layer_class: type) -> list[CodeType]:

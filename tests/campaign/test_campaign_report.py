@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +13,7 @@ import jsonschema
 import pytest
 from attrs import evolve
 
+from browser import CONTRAST, Browser, browser_on
 from campaigns import SMALL, Campaign
 from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.report import REPORTS, write_reports
@@ -29,7 +29,6 @@ from tdxfuzz.run.cut_off import CUT_OFF
 from tiers import slow
 
 SUBJECTS = tuple(map(Subject, ("hint", "v3-base", "merged", "hostile")))
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -256,68 +255,10 @@ def test_a_chart_has_its_axes() -> None:
     ElementTree.fromstring(drawn)
 
 
-class Browser:
-    """A headless browser on one page."""
-
-    def __init__(self, page: Path) -> None:
-        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
-
-        options = ChromeOptions()
-        options.binary_location = CHROMIUM or ""
-        for flag in (
-            "headless=new",
-            "no-sandbox",
-            "disable-gpu",
-            "disable-quic",
-            "no-first-run",
-            "disable-background-networking",
-            "disable-component-update",
-            "disable-sync",
-            "hide-scrollbars",
-        ):
-            options.add_argument(f"--{flag}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = Chrome(options, ChromeService(shutil.which("chromedriver")))
-        self.page = page
-
-    def open(self, width: int, height: int, scheme: str) -> None:
-        """Open the page in a window of this size, light or dark."""
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-        )
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-        )
-        self.driver.get(self.page.as_uri())
-
-    def ask(self, script: str) -> object:
-        """The value of an expression."""
-        return self.driver.execute_script(f"return {script}")
-
-
 @pytest.fixture(scope="module")
 def browser(folder: Path) -> Iterator[Browser]:
-    if CHROMIUM is None or shutil.which("chromedriver") is None:
-        pytest.skip("no chromium and chromedriver here")
-    opened = Browser(folder / "report.html")
-    yield opened
-    opened.driver.quit()
-
-
-CONTRAST = """(() => {
-  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
-    v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b };
-  const behind = e => { for (; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor;
-    if (!c.startsWith('rgba(') || c.endsWith(', 1)')) return c }
-    return 'rgb(255, 255, 255)' };
-  return [...document.querySelectorAll('h1,h2,h3,p,th,td.found,td.clean,td.never,dt,dd,a,pre')].map(
-    e => { const a = light(getComputedStyle(e).color), b = light(behind(e));
-    return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), e.textContent.slice(0, 40)] }).sort(
-    (a, b) => a[0] - b[0])[0] })()"""
+    with browser_on(folder / "report.html") as opened:
+        yield opened
 
 
 @slow
@@ -330,8 +271,7 @@ def test_the_page_in_a_browser(
     shot = tmp_path / "shot.png"
     assert browser.driver.save_screenshot(str(shot))
     assert shot.stat().st_size > 10_000
-    # Selenium has types, but for this.
-    assert browser.driver.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert browser.errors == []
     # Nothing sticks out: what is wide scrolls in a frame of its own.
     assert browser.ask("document.documentElement.scrollWidth") == width
     size = browser.ask("parseFloat(getComputedStyle(document.body).fontSize)")

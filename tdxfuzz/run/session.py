@@ -121,7 +121,7 @@ class Session:
             except (Livelock, StepBound) as endless:
                 raise without_end(self.layer, self.sim.current, endless) from None
         self._where = Sources(self.layer, self.sim) if sources else None
-        self._outside = OutsideWatch(self.layer)
+        self._outside = OutsideWatch(self.layer, self.host.kvm)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [

@@ -89,6 +89,12 @@ class Vcpu:
         self.pamt_cache = PageCache(host.pages, "PAMT page", not host.layer.cache_made_by_vcpu_init)
         self.sept_cache = PageCache(host.pages, "S-EPT page")
 
+    @property
+    def tdvpr(self) -> int:
+        """HPA of the TDVPR."""
+        assert self.tdvpr_page is not None
+        return self.tdvpr_page << 12
+
 
 class Vm:
     """``struct kvm_tdx``. Exists, empty, from the start; ``create`` makes it a TD.

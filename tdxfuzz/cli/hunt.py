@@ -14,13 +14,14 @@ from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
 from tdxfuzz.cli.options import (
     c_options,
     format_option,
+    kvm_option,
     module_variant_option,
     source_option,
 )
@@ -84,6 +85,7 @@ DEFAULT_SECONDS = 60.0
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
 @module_variant_option
+@kvm_option
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed [default: random].")
 @click.option(
     "--out",
@@ -108,6 +110,7 @@ def hunt_command(
     faults: tuple[str, ...],
     cpus: int | None,
     variant: str,
+    kvm: ChosenKvm | None,
     seed: int | None,
     out: Path,
     expect_finding: bool,
@@ -143,7 +146,7 @@ def hunt_command(
         seconds = DEFAULT_SECONDS
     if seed is None:
         seed = secrets.randbelow(1 << 32)
-    chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
+    chosen = [choose(argument, hostile=True, kvm=kvm) for argument in designs or DESIGNS]
     with plan_problems():
         plans = [
             HuntPlan(

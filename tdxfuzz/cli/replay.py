@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
 from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
@@ -38,7 +40,11 @@ STYLES = {ReplayResult.FIXED: "green", ReplayResult.CUT_OFF: "yellow"}
 @design_option
 @format_option
 def replay_command(
-    paths: tuple[Path, ...], source: bool, design_argument: str | None, as_json: bool
+    paths: tuple[Path, ...],
+    source: bool,
+    design_argument: str | None,
+    kvm: ChosenKvm | None,
+    as_json: bool,
 ) -> int:
     """Run reproducer files again, and say whether their bug still shows.
 
@@ -59,7 +65,7 @@ def replay_command(
     rows: list[dict[str, object]] = []
     worst = 0
     for path in _files(paths):
-        row, code = _replay_one(path, chosen, output, source)
+        row, code = _replay_one(path, (chosen, kvm), output, source)
         rows.append(row)
         worst = worse(worst, code)
     output.json({"results": rows})
@@ -67,13 +73,13 @@ def replay_command(
 
 
 def _replay_one(
-    path: Path, chosen: Chosen | None, output: Output, source: bool
+    path: Path, given: tuple[Chosen | None, ChosenKvm | None], output: Output, source: bool
 ) -> tuple[dict[str, object], int]:
     row: dict[str, object] = {"path": str(path)}
     try:
         reproducer = read(path)
         row |= {"check": reproducer.expect.check, "bucket": reproducer.expect.bucket}
-        replayed = replay(reproducer, design_for(reproducer, chosen, path).design, source)
+        replayed = replay(reproducer, design_for(reproducer, *given, path).design, source)
     except (ReproducerError, UsageProblem, HarnessError) as error:
         print_error(str(error), getattr(error, "details", ""))
         row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
@@ -113,13 +119,27 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     return files
 
 
-def design_for(reproducer: Reproducer, chosen: Chosen | None, path: Path) -> Chosen:
-    """The design to run a reproducer under.
+def design_for(
+    reproducer: Reproducer, chosen: Chosen | None, kvm: ChosenKvm | None, path: Path
+) -> Chosen:
+    """The design to run a reproducer under, and under which KVM.
 
     Raises:
-        UsageProblem: the reproducer needs a design that was not given.
+        UsageProblem: the reproducer needs a design or a KVM that was not given.
     """
-    name = reproducer.case.design
+    name, plus, kvm_name = reproducer.case.design.partition("+")
+    if kvm is None and (plus or reproducer.kvm_file is not None):
+        user = reproducer.kvm_file
+        where = f"FILE.py:{kvm_name}" if user is None else f"{user.file}:{user.class_name}"
+        raise UsageProblem(f"{path}: kvm: this is a run under a user's KVM; add --kvm {where}")
+    design = _design_for(reproducer, name, chosen, path)
+    if kvm is None:
+        return design
+    layer = under(design.design or DESIGNS[design.name], kvm.kvm)
+    return evolve(design, design=layer, kvm=kvm)
+
+
+def _design_for(reproducer: Reproducer, name: str, chosen: Chosen | None, path: Path) -> Chosen:
     if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
         return chosen
     if reproducer.design_file is None and name in (*DESIGNS, HOSTILE):

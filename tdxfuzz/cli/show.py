@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, source_option
@@ -51,7 +51,12 @@ VIEWS = (COLUMNS, *RENDER, "pytest")
 @source_option
 @design_option
 def show_command(
-    path: Path, view: str, width: int, source: bool, design_argument: str | None
+    path: Path,
+    view: str,
+    width: int,
+    source: bool,
+    design_argument: str | None,
+    kvm: ChosenKvm | None,
 ) -> int:
     """Show what happens in a reproducer.
 
@@ -67,7 +72,7 @@ def show_command(
         click.echo(as_pytest(reproducer), file=our_stdout(), nl=False)
         return 0
     chosen = None if design_argument is None else choose(design_argument)
-    design = design_for(reproducer, chosen, path).design
+    design = design_for(reproducer, chosen, kvm, path).design
     traced = run(reproducer.case, design, traced=True, sources=source)
     text = columns(traced, width, source) if view == COLUMNS else RENDER[view](traced)
     click.echo(text, file=our_stdout(), nl=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tdxfuzz.repro.reproducer import Reproducer
+from tdxfuzz.repro.reproducer import DesignFile, Reproducer
 from tdxfuzz.repro.write import to_toml
 
 
@@ -16,18 +16,21 @@ def as_pytest(reproducer: Reproducer) -> str:
     literal = repr(text) if quotes in text else f"r{quotes}\n{text}{quotes}"
     expect, design = reproducer.expect, reproducer.case.design
     name = re.sub(r"\W+", "_", f"{design}_{expect.check}".lower(), flags=re.ASCII).strip("_")
-    user = reproducer.design_file
-    imports, argument = [], ""
-    if user is not None:
-        class_name = re.sub(r"\W", "_", user.class_name)
-        file = re.sub(r"[^\w.-]", "_", user.file)
-        imports = ["from tdxfuzz.host.design_file import class_in"]
-        argument = f", class_in(Path({file!r}), {class_name!r})"
+    user, kvm = reproducer.design_file, reproducer.kvm_file
+    loaders = [name for name, used in (("class_in", user), ("kvm_in", kvm)) if used is not None]
+    imports = [f"from tdxfuzz.host.design_file import {', '.join(loaders)}"] if loaders else []
+    argument = "" if user is None else f"class_in({_named(user)})"
+    if kvm is not None:
+        if user is None:
+            imports.append("from tdxfuzz.host.designs import DESIGNS")
+            argument = f"DESIGNS[{_word(design.partition('+')[0])!r}]"
+        imports.append("from tdxfuzz.host.kvm.under import under")
+        argument = f"under({argument}, kvm_in({_named(kvm)}))"
     return "\n".join(
         [
             '"""Written by `tdxfuzz show --as pytest`: passes when the bug no longer shows."""',
             "",
-            *(["from pathlib import Path", ""] if user is not None else []),
+            *(["from pathlib import Path", ""] if loaders else []),
             "from tdxfuzz.repro.columns import columns",
             *imports,
             "from tdxfuzz.repro.read import parse",
@@ -37,8 +40,18 @@ def as_pytest(reproducer: Reproducer) -> str:
             "",
             "",
             f"def test_{name}() -> None:",
-            f"    replayed = replay(parse(REPRODUCER){argument})",
+            f"    replayed = replay(parse(REPRODUCER){argument and ', '}{argument})",
             "    assert replayed.result is ReplayResult.FIXED, columns(replayed.run)",
             "",
         ]
     )
+
+
+def _named(user: DesignFile) -> str:
+    """The arguments that load a user's class: what a file says must not become code."""
+    file = re.sub(r"[^\w.-]", "_", user.file)
+    return f"Path({file!r}), {_word(user.class_name, '_')!r}"
+
+
+def _word(text: str, other: str = "-") -> str:
+    return re.sub(rf"[^\w{re.escape(other)}]", other, text)

@@ -61,10 +61,13 @@ class OutsideWatch(ModuleWatch):
         places = list(self._changed)
         if not places:
             return
-        name = type(self._layer).__name__
+        is_own_kvm = not type(self._kvm).__module__.startswith(OURS_BY_NAME)
+        name = f"design {type(self._layer).__name__}"
+        if is_own_kvm and type(self._layer).__module__.startswith(OURS_BY_NAME):
+            name = f"KVM {type(self._kvm).__name__}"
         more = f" and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
         raise DesignError(
-            f"design {name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
+            f"{name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
             "changed after setup(). CPUs share it without a step, and no run starts afresh. "
             'Keep it in self.atomic("name"), in self.page_list("name") or in a local variable.',
             "",

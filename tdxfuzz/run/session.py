@@ -381,6 +381,11 @@ def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:
     """
     layer_class = design or _BUILT_IN.get(case.design)
     if layer_class is None:
+        base, plus, kvm = case.design.partition("+")
+        if plus and base in _BUILT_IN:
+            raise UnknownDesignError(
+                f"{case.design!r} is {base} under a KVM of the user's, {kvm}; pass the class"
+            )
         raise UnknownDesignError(
             f"unknown design {case.design!r}; see `tdxfuzz list designs`, or pass the class"
         )

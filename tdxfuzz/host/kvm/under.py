@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm.paths import Kvm
 
+_made: dict[tuple[type, type], type[RefcountLayer]] = {}
 
-@cache
+
 def under(layer: type[RefcountLayer], kvm: type[Kvm]) -> type[RefcountLayer]:
     """The same design, run under ``kvm``: a class of its own, with the name of the design."""
-    own = {"kvm": kvm, "__module__": layer.__module__, "__doc__": layer.__doc__}
-    return type(layer.__name__, (layer,), own)
+    made = _made.get((layer, kvm))
+    if made is None:
+        own = {"kvm": kvm, "__module__": layer.__module__, "__doc__": layer.__doc__}
+        made = _made[layer, kvm] = type(layer.__name__, (layer,), own)
+    return made
 
 
 def name_under(design: str, kvm: type[Kvm]) -> str:

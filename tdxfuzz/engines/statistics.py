@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
-from tdxfuzz.case.operation import OPERATIONS
+from tdxfuzz.case.operation import HOST_OPERATIONS
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
@@ -15,7 +15,7 @@ from tdxfuzz.sim import End
 BUSY = CODES["OPERAND_BUSY"]
 
 
-_NUMBER = {name: i for i, name in enumerate((*OPERATIONS, *BY_NAME))}
+_NUMBER = {name: i for i, name in enumerate((*HOST_OPERATIONS, *BY_NAME))}
 """Numbers for names: the hash of a string differs from process to process."""
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.kvm.guest import GuestProgram
 from tdxfuzz.host.kvm.paths import Kvm
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.tdx_core import TdxCore
@@ -28,4 +29,6 @@ class Host(TdxCore):
         kind = layer.kvm or Kvm
         assert issubclass(kind, Kvm), f"{kind} is not derived from kvm.Kvm"
         self.kvm = kind(self)
+        for lp in dict.fromkeys(self.lps):
+            lp.guest = GuestProgram(self, lp.id)
         sim.softirq_handler = self.kvm.run_callbacks

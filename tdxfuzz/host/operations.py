@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import BY_NAME, Status
-from tdxfuzz.case.operation import OPERATIONS, Op
-from tdxfuzz.host.kernel.errno import EBUSY, ENOENT, errno_name
+from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.case.operation import HOST_OPERATIONS, Op
+from tdxfuzz.host.kernel.errno import EFAULT, ENOENT, errno_name
 from tdxfuzz.host.kvm.vm import Vcpu, Vm
 
 if TYPE_CHECKING:
@@ -55,7 +56,13 @@ def seamcall(host: Host, op: Op) -> Status:
     """A SEAMCALL with no host layer around it: what it answers is for nobody to handle."""
     registers = dict(op.arguments)
     version = registers.pop("version", 0)
+    mode = host.guests[host.sim.current.on]
+    enters = op.name == "TDH.VP.ENTER" and host.case.design != HOSTILE
+    if enters:
+        mode.enter(registers["rcx"])
     status, _ = host.seamcall(BY_NAME[op.name].number, version, **registers)
+    if enters:
+        mode.leave()
     return status
 
 
@@ -71,7 +78,8 @@ def destroy(host: Host, td: int) -> int:
 
 def map_slot(host: Host, td: int, slot: int) -> int:
     """A guest touches a page: fault until it is mapped, or cannot be."""
-    return _in_guest(host, td, lambda vm, this: host.kvm.fault(vm, this, slot))
+    result = _in_guest(host, td, lambda vm, this: host.kvm.fault(vm, this, slot))
+    return 0 if result == -EFAULT else result
 
 
 def zap_slot(host: Host, td: int, slot: int) -> int:
@@ -138,6 +146,33 @@ def promote_area(host: Host, td: int, area: int) -> int:
     return _on_vm(host, td, promote)
 
 
+def finalize(host: Host, td: int) -> int:
+    """Close a TD's measurement, so that it may run (``KVM_TDX_FINALIZE_VM``)."""
+
+    def close(vm: Vm) -> int:
+        with vm.state_locks():
+            return host.kvm.td_finalize(vm)
+
+    return _on_vm(host, td, close)
+
+
+def enter(host: Host, td: int, number: int, script: int) -> int:
+    """Run a vCPU on this CPU until its guest has done what a script says."""
+    return _on_vm(host, td, lambda vm: host.kvm.run_script(vm, vm.vcpus[number], script))
+
+
+def migrate(host: Host, td: int, number: int, cpu: int) -> int:
+    """The thread of a vCPU goes to a CPU."""
+
+    def move(vm: Vm) -> int:
+        this = vm.vcpus[number]
+        with this.mutex:
+            host.kvm.vcpu_load(this, cpu)
+        return 0
+
+    return _on_vm(host, td, move)
+
+
 def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> int:
     """What this CPU's vCPU of a VM exits for, until it is not -EBUSY any more."""
     vm = host.vms[td]
@@ -145,27 +180,8 @@ def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> i
         return -ENOENT
     this = vm.vcpus[host.sim.current.id]
     with this.mutex:
-        result = _until_not_busy(host, lambda: exit_handler(vm, this))
+        result = host.kvm.until_not_busy(lambda: exit_handler(vm, this))
     host.kvm.put_vm(vm)
-    return result
-
-
-def _until_not_busy(host: Host, attempt: Callable[[], int]) -> int:
-    """Make attempts, each like the first, until one ends otherwise than with -EBUSY; its
-    result. Of those in vain, and of how the last one went, the CPU knows nothing any more.
-    """
-    local, cpu = host.sim.local, host.sim.current.id
-    while True:
-        if local is not None:
-            local.enter(cpu)
-        result = attempt()
-        if result != -EBUSY:
-            break
-        if local is not None:
-            local.drop(cpu)
-        host.cpu_relax()
-    if local is not None:
-        local.leave(cpu, result)
     return result
 
 
@@ -190,6 +206,9 @@ _TABLE: dict[str, Callable[..., int]] = {
     "accept4k": accept_area,
     "zap2m": zap_area,
     "promote": promote_area,
+    "finalize": finalize,
+    "enter": enter,
+    "migrate": migrate,
 }
 
-assert set(_TABLE) == set(OPERATIONS)
+assert set(_TABLE) == set(HOST_OPERATIONS)

@@ -69,6 +69,9 @@ class HostWatch(ModuleWatch):
     def refcount_changed(self, range_pfn: int, value: int) -> None:
         """A range's reference count was written."""
 
+    def kicked(self) -> None:
+        """The current CPU has made a vCPU on another CPU leave the guest."""
+
     def slept_in_atomic(self, what: str) -> None:
         """Something that may sleep was called where nothing may."""
 

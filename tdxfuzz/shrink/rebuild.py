@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement, product
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.operation import HOST_OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas
@@ -106,7 +106,7 @@ def _worlds(case: Case, cpus: int, tds: int, apart: bool = False) -> tuple[World
 def _on_td(name: str, td: int) -> Op:
     """An operation on a TD, and on its first page if it takes one."""
     values = {"td": td, "slot": 0}
-    return Op(name, tuple(values[what] for what in OPERATIONS[name]))
+    return Op(name, tuple(values[what] for what in HOST_OPERATIONS[name]))
 
 
 def _point_gone(point: ProgramPoint) -> None:

@@ -136,8 +136,8 @@ class HugePaths(MmuPaths):
         status = host.demote(pfn, pamt_cache, demote)
         if status is not None and status.busy:
             # tdh_do_no_vcpus runs the whole wrapper once more: it draws a fresh pair.
-            self.kick_vcpus(vm)
-            status = host.demote(pfn, pamt_cache, demote)
+            with self.no_vcpus(vm):
+                status = host.demote(pfn, pamt_cache, demote)
         if status is None or not status.ok:
             host.put(sept_pfn, SEPT_PAGE)
             sept_cache.pages.append(sept_pfn)

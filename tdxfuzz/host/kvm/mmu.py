@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from tdxfuzz.abi.address import LEVEL_4K
-from tdxfuzz.host.kernel.errno import EBUSY, EIO
+from tdxfuzz.host.kernel.errno import EBUSY, EFAULT, EIO
 from tdxfuzz.host.kvm import seamcalls as leaf
 from tdxfuzz.host.kvm.rcu import RcuPaths
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
@@ -24,14 +24,16 @@ class MmuPaths(RcuPaths):
     """4KB pages of a guest, and the S-EPT pages above them."""
 
     def fault(self, vm: Vm, vcpu: Vcpu, slot: int) -> int:
-        """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error."""
+        """``kvm_mmu_do_page_fault`` on a private page: 0, -EBUSY to try again, or an error; -EFAULT
+        if the slot is shared (KVM_EXIT_MEMORY_FAULT).
+        """
         result = self.topup(vcpu)
         if result:
             return result
         gpa = self.host.layout.gpa(slot)
         with vm.mmu_lock.read():
             if slot in vm.shared_slots:
-                return 0
+                return -EFAULT
             for level in range(TOP_LEVEL, LEVEL_4K, -1):
                 result = self.link_sept_page(vm, vcpu, gpa, level)
                 if result:

@@ -16,12 +16,11 @@
 from __future__ import annotations
 
 from tdxfuzz.host.kernel.errno import EEXIST, ENOENT
-from tdxfuzz.host.kvm.huge import HugePaths
-from tdxfuzz.host.kvm.vcpu import VcpuPaths
+from tdxfuzz.host.kvm.run import RunPaths
 from tdxfuzz.host.kvm.vm import Vm, VmState
 
 
-class Kvm(HugePaths, VcpuPaths):
+class Kvm(RunPaths):
     """KVM as in mainline, with dynamic PAMT as in v6 and 2MB pages as posted.
 
     Each SEAMCALL is a method named after its leaf, e.g. ``range_block``; it returns the status
@@ -73,6 +72,7 @@ class Kvm(HugePaths, VcpuPaths):
             vcpu.sept_cache.drain()
         vm.split_pamt_cache.drain()
         vm.split_sept_cache.drain()
+        vm.finalized = False
         vm.sptes.clear()
         vm.shared_slots.clear()
         vm.small_areas.clear()

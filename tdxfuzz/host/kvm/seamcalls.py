@@ -35,6 +35,8 @@ VP_CREATE = find("TDH.VP.CREATE").number
 VP_ADDCX = find("TDH.VP.ADDCX").number
 VP_INIT = find("TDH.VP.INIT").number
 VP_FLUSH = find("TDH.VP.FLUSH").number
+VP_ENTER = find("TDH.VP.ENTER").number
+MR_FINALIZE = find("TDH.MR.FINALIZE").number
 SEPT_ADD = find("TDH.MEM.SEPT.ADD").number
 PAGE_AUG = find("TDH.MEM.PAGE.AUG").number
 RANGE_BLOCK = find("TDH.MEM.RANGE.BLOCK").number
@@ -114,6 +116,10 @@ class Seamcalls:
         with_key = self.host.module.platform.key_bits.assign(hpa_of(pfn), hkid)
         return self.host.seamcall(PAGE_WBINVD, rcx=with_key)
 
+    def mr_finalize(self, vm: Vm) -> Answer:
+        """Close the measurement: the TD may run."""
+        return self.host.seamcall(MR_FINALIZE, rcx=vm.tdr)
+
     # A vCPU.
 
     def vp_create(self, vm: Vm, pfn: int) -> Answer:
@@ -131,6 +137,10 @@ class Seamcalls:
     def vp_flush(self, vcpu: Vcpu) -> Answer:
         """Take a vCPU off the CPU it is associated with, by IPI there."""
         return self.host.seamcall(VP_FLUSH, on_cpu=vcpu.cpu, rcx=vcpu.tdvpr)
+
+    def vp_enter(self, vcpu: Vcpu) -> Answer:
+        """Run a vCPU on this CPU until it leaves the guest; RAX has the exit reason."""
+        return self.host.seamcall(VP_ENTER, rcx=vcpu.tdvpr)
 
     # Its memory.
 

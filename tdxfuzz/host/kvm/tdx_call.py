@@ -5,7 +5,8 @@ Source: arch/x86/kvm/vmx/tdx.c (v6.19): ``tdh_do_no_vcpus``, ``TDX_BUG_ON``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,17 +65,35 @@ class TdxCalls(Seamcalls):
         return status
 
     def do_no_vcpus(self, vm: Vm, make: Make) -> Answer:
-        """``tdh_do_no_vcpus``: on BUSY kick this VM's vCPUs out and call exactly once more."""
+        """``tdh_do_no_vcpus``: on BUSY kick this VM's vCPUs out, keep them out, and call exactly
+        once more.
+        """
         status, regs = self.call(make)
         if status.busy:
-            self.kick_vcpus(vm)
-            status, regs = make()
+            with self.no_vcpus(vm):
+                status, regs = make()
         return status, regs
 
+    @contextmanager
+    def no_vcpus(self, vm: Vm) -> Iterator[None]:
+        """No vCPU is in the guest: ``wait_for_sept_zap`` keeps those out that come."""
+        has_vcpus = vm.has_vcpus
+        if has_vcpus:
+            vm.wait_for_sept_zap.write(True)
+        self.kick_vcpus(vm)
+        yield
+        if has_vcpus:
+            vm.wait_for_sept_zap.write(False)
+
     def kick_vcpus(self, vm: Vm) -> None:
-        """``kvm_make_all_cpus_request(KVM_REQ_OUTSIDE_GUEST_MODE)``. Without effect: no vCPU of
-        these hosts runs.
+        """``kvm_make_all_cpus_request(KVM_REQ_OUTSIDE_GUEST_MODE)``: send an IPI to each CPU that
+        runs a vCPU of this VM, and wait until it has left the guest.
         """
+        host = self.host
+        tdvprs = [vcpu.tdvpr for vcpu in vm.vcpus if vcpu.tdvpr_page is not None]
+        for mode in host.guests if tdvprs else ():
+            if mode is not host.guests[host.sim.current.on] and mode.kick(tdvprs):
+                host.watch.kicked()
 
     def bug_on(self, leaf: int, status: Status) -> bool:
         """``TDX_BUG_ON`` / ``KVM_BUG_ON``: report a status that the path cannot handle."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tdxfuzz.host.kernel.errno import EEXIST, EIO, ENOMEM
+from tdxfuzz.host.kernel.errno import EEXIST, EINVAL, EIO, ENOMEM
 from tdxfuzz.host.kvm import seamcalls as leaf
 from tdxfuzz.host.kvm.control import ControlPaths
 from tdxfuzz.host.kvm.vm import Vcpu, Vm
@@ -67,6 +67,21 @@ class VcpuPaths(ControlPaths):
             self.free_control_page(page, "TDCX")
         self.free_control_page(tdvpr_page, "TDVPR")
         return -ENOMEM
+
+    def td_finalize(self, vm: Vm) -> int:
+        """``tdx_td_finalize``: 0 or a negative errno. The caller holds all locks."""
+        if vm.finalized or not vm.has_vcpus:
+            return -EINVAL
+        status, _ = self.call(partial(self.mr_finalize, vm))
+        if self.bug_on(leaf.MR_FINALIZE, status):
+            return -EIO
+        vm.finalized = True
+        return 0
+
+    def vcpu_load(self, vcpu: Vcpu, cpu: int) -> None:
+        """``tdx_vcpu_load``: the vCPU's thread is on ``cpu`` now."""
+        if vcpu.cpu != cpu:
+            self.flush_vp_on_cpu(vcpu)
 
     def flush_vp_on_cpu(self, vcpu: Vcpu) -> None:
         """``tdx_flush_vp_on_cpu``: VP.FLUSH by IPI on the CPU the vCPU is associated with."""

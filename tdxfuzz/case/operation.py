@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from attrs import field, frozen
 
 from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.abi.leaf import BY_NAME
-from tdxfuzz.case.guest_script import Action, parse_script, script_of, script_text
+from tdxfuzz.case.guest_script import Action, number_of, parse_script, script_of, script_text
 from tdxfuzz.case.names import name_of_operand, operand_of
 
 MAX_TDS = 4
@@ -130,6 +131,38 @@ class Op:
     def arguments(self) -> tuple[tuple[str, int], ...]:
         """The arguments with their names."""
         return tuple(zip(arguments_of(self.name), self.args, strict=True))
+
+    @property
+    def numbers(self) -> Iterator[tuple[str, int]]:
+        """The arguments, and what the actions of a script are about: ``slot``, ``area`` and so on."""
+        for what, value in self.arguments:
+            if what != "script":
+                yield what, value
+        for action in self.script:
+            if action.slot is not None:
+                yield "slot", action.slot
+            if action.area is not None:
+                yield "area", action.area
+
+    def renumbered(self, what: str, names: Mapping[int, int]) -> Op:
+        """The operation with other numbers for some TDs, slots or areas."""
+
+        def new(name: str, value: int) -> int:
+            return names.get(value, value) if name == what else value
+
+        def act(action: Action) -> Action:
+            slot, area = action.slot, action.area
+            return Action(
+                action.act,
+                None if slot is None else new("slot", slot),
+                None if area is None else new("area", area),
+            )
+
+        script = number_of(tuple(map(act, self.script)))
+        args = tuple(
+            script if name == "script" else new(name, value) for name, value in self.arguments
+        )
+        return Op(self.name, args)
 
     def __str__(self) -> str:
         if not self.is_seamcall:

@@ -8,7 +8,7 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.case.case import Case
+from tdxfuzz.case.case import MAX_OPERATIONS, Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.engines.engine import Engine
@@ -18,6 +18,7 @@ from tdxfuzz.generate.histories import draw_history
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
+from tdxfuzz.generate.running import SHARE, with_running_tds
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.run.session import SetupError
@@ -103,10 +104,18 @@ def orders_of(base: BaseRun) -> int:
 
 
 def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
-    """Programs, the kinds of them in turn, so that few programs have them all."""
+    """Cases in the default order, the TDs of some of them running."""
     if plan.is_hostile:
         while True:
             yield draw_hostile(choices, plan.world_cpus)
+    runs = _turns(SHARE)
+    for case in _programs(plan, choices):
+        fits = len(case.setup) + 2 * case.world.tds <= MAX_OPERATIONS
+        yield with_running_tds(choices, case) if next(runs) and fits else case
+
+
+def _programs(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
+    """Programs, the kinds of them in turn, so that few programs have them all."""
     design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
     with_2mb, long = _turns(huge.share), _turns(HISTORIES)
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}

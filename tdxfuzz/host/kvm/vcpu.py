@@ -26,6 +26,8 @@ class VcpuPaths(ControlPaths):
         Pages not handed over yet are freed on failure, the others when the TD goes.
         """
         host = self.host
+        if vm.finalized:
+            return -EINVAL
         if vcpu.tdvpr_page is not None:
             return -EEXIST
         vcpu.pamt_cache.has_head = True

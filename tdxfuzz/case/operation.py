@@ -134,7 +134,7 @@ class Op:
 
     @property
     def numbers(self) -> Iterator[tuple[str, int]]:
-        """The arguments, and what the actions of a script are about: ``slot``, ``area`` and so on."""
+        """The arguments, and what the actions of a script are about."""
         for what, value in self.arguments:
             if what != "script":
                 yield what, value

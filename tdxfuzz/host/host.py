@@ -30,5 +30,5 @@ class Host(TdxCore):
         assert issubclass(kind, Kvm), f"{kind} is not derived from kvm.Kvm"
         self.kvm = kind(self)
         for lp in dict.fromkeys(self.lps):
-            lp.guest = GuestProgram(self, lp.id)
+            lp.guest = GuestProgram(self, self.vms, lp.id)
         sim.softirq_handler = self.kvm.run_callbacks

@@ -63,6 +63,9 @@ class HostWatch(ModuleWatch):
     def page_freed(self, pfn: int, was: str | None) -> None:
         """A page goes back to the allocator; ``was`` is None if it was not allocated."""
 
+    def page_scrubbed(self, pfn: int) -> None:
+        """A page was overwritten by the host, with its own key."""
+
     def page_used(self, pfn: int, kind: str) -> None:
         """A page is about to be handed to the module as ``kind``."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import Registers
 from tdxfuzz.abi.address import LEVEL_2M, LEVEL_4K
 from tdxfuzz.abi.guest_leaf import GUEST_LEAVES
 from tdxfuzz.case.guest_script import Act, Action, script_of
 from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT, TDCALL
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
-    from tdxfuzz.host.host import Host
-    from tdxfuzz.host.kvm.vm import Vcpu
+    from collections.abc import Sequence
+
+    from tdxfuzz.host.kvm.vm import Vcpu, Vm
+    from tdxfuzz.host.machine import Machine
     from tdxfuzz.module.leaves.td_call import Guest
 
 _NUMBER = {leaf.name: leaf.number for leaf in GUEST_LEAVES}
@@ -29,8 +32,11 @@ class GuestProgram:
     leaves for the host is done once more after the next entry, but for what asks the host.
     """
 
-    def __init__(self, host: Host, cpu: int) -> None:
+    STATE: ClassVar = Declared(fixed="_host _mode _vms")
+
+    def __init__(self, host: Machine, vms: Sequence[Vm], cpu: int) -> None:
         self._host = host
+        self._vms = vms
         self._mode = host.guests[cpu]
 
     def __call__(self, guest: Guest) -> int:
@@ -49,7 +55,7 @@ class GuestProgram:
         return EXTERNAL_INTERRUPT
 
     def _vcpu(self) -> Vcpu | None:
-        for vm in self._host.vms:
+        for vm in self._vms:
             for vcpu in vm.vcpus:
                 if vcpu.tdvpr_page is not None and vcpu.tdvpr == self._mode.tdvpr:
                     return vcpu

@@ -188,6 +188,7 @@ class HugePaths(MmuPaths):
             status, _ = self.do_no_vcpus(vm, partial(self.page_wbinvd, vm, page))
             if self.bug_on(leaf.PAGE_WBINVD, status):
                 return
+            self.host.pages.scrub(page)
 
     def promote_area(self, vm: Vm, area: int) -> int:
         """The 4KB pages of an area are merged, if all are mapped; the S-EPT page and the pair

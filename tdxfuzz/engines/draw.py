@@ -8,7 +8,7 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.case.case import MAX_OPERATIONS, Case
+from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.engines.engine import Engine
@@ -104,20 +104,12 @@ def orders_of(base: BaseRun) -> int:
 
 
 def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
-    """Cases in the default order, the TDs of some of them running."""
+    """Programs, the kinds of them in turn, so that few programs have them all."""
     if plan.is_hostile:
         while True:
             yield draw_hostile(choices, plan.world_cpus)
-    runs = _turns(SHARE)
-    for case in _programs(plan, choices):
-        fits = len(case.setup) + 2 * case.world.tds <= MAX_OPERATIONS
-        yield with_running_tds(choices, case) if next(runs) and fits else case
-
-
-def _programs(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
-    """Programs, the kinds of them in turn, so that few programs have them all."""
     design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
-    with_2mb, long = _turns(huge.share), _turns(HISTORIES)
+    with_2mb, long, running = _turns(huge.share), _turns(HISTORIES), _turns(SHARE)
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)
@@ -127,10 +119,13 @@ def _programs(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
         known = next(standard[areas])
         if known is not None:
             yield huge.resize(known) if areas else known
-        elif areas:
-            yield draw_huge_case(choices, design, huge, cpus)
-        else:
-            yield draw_case(choices, design, cpus)
+            continue
+        case = (
+            draw_huge_case(choices, design, huge, cpus)
+            if areas
+            else draw_case(choices, design, cpus)
+        )
+        yield with_running_tds(choices, case) if next(running) else case
 
 
 def _standard(design: str, cpus: int, areas: bool) -> Iterator[Case | None]:

@@ -9,15 +9,17 @@ from tdxfuzz.case.guest_script import Act, Action, number_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.choices import Choices
 
-SHARE = 0.2
-"""Share of a hunt's programs."""
+SHARE = 0.3
+"""Share of a hunt's programs, long histories and standard scenarios left aside."""
 
 ENTERS = 60
 """Percent of CPUs whose program has an entry of a vCPU in the place of another operation. One CPU
 has one in any case."""
 
-OWN_TD = 70
-"""Percent of entries that are of the CPU's own TD."""
+MEETS = 75
+"""Percent of entries that are of a TD whose pages another CPU takes away, if there is one."""
+
+TAKES_PAGES_AWAY = ("zap", "convert", "zap2m", "accept4k", "promote", "destroy")
 
 MIGRATES = 10
 """Percent of entries before which the vCPU's thread goes to another CPU."""
@@ -49,7 +51,11 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
     for cpu, program in enumerate(programs):
         if cpu != must and not choices.percent(ENTERS):
             continue
-        td = alive[cpu % len(alive) if choices.percent(OWN_TD) else choices.below(len(alive))]
+        others = (op for at, each in enumerate(case.programs) if at != cpu for op in each)
+        taken = [op.args[0] for op in others if op.name in TAKES_PAGES_AWAY]
+        meets = [td for td in taken if td in alive] if choices.percent(MEETS) else []
+        tds = meets or alive
+        td = tds[choices.below(len(tds))]
         entry = [Op("enter", (td, VCPU, _script(choices, case)))]
         if choices.percent(MIGRATES):
             entry.insert(0, Op("migrate", (td, VCPU, choices.below(len(programs)))))

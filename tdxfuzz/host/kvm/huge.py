@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 RESTARTABLE = "INTERRUPTED_RESTARTABLE"
 
+NOT_ALIKE = "EPT_INVALID_PROMOTE_CONDITIONS"
+"""The guest has accepted some of the 4KB pages, and not the others."""
+
 GUEST_PAGE = "guest page"
 SEPT_PAGE = "S-EPT page"
 
@@ -220,6 +223,8 @@ class HugePaths(MmuPaths):
                 return status, tuple(pair)
 
             status = host.promote(pfn, promote)
+            if status.name == NOT_ALIKE:
+                return self.unblock(vm, gpa, 0)
             if self.bug_on(leaf.PAGE_PROMOTE, status):
                 return self.unblock(vm, gpa, -EIO)
             sept_pfn = spte.pfn

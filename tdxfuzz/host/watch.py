@@ -72,6 +72,9 @@ class HostWatch(ModuleWatch):
     def refcount_changed(self, range_pfn: int, value: int) -> None:
         """A range's reference count was written."""
 
+    def path_busy(self) -> None:
+        """A path of the current CPU that cannot fail met BUSY: it kicks, and calls once more."""
+
     def kicked(self) -> None:
         """The current CPU has made a vCPU on another CPU leave the guest."""
 

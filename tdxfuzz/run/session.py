@@ -128,7 +128,7 @@ class Session:
             check(self.host, self._in_flight, self.findings)
             for check in _listening(case, careful, layer_class)
         ]
-        self._tally = Tally(self.sim)
+        self._tally = Tally(self.sim, self.host.guests)
         self.overhear()
         self._stuck: Livelock | None = None
         self.watches_itself = True
@@ -195,6 +195,7 @@ class Session:
         self._rewind()
         self._setup_steps = 0
         self._tally.calls.clear()
+        self._tally.met.clear()
         self.case = self.host.case = case
         self.host.expect(case.faults)
         self.traced = traced
@@ -278,6 +279,7 @@ class Session:
             setup_steps=self._setup_steps,
             waits=self.sim.waits,
             adds_met=self._in_flight.adds_met,
+            met=frozenset(self._tally.met),
             contention=self._tally.contention(),
             longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),

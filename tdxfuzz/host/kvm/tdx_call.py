@@ -77,6 +77,7 @@ class TdxCalls(Seamcalls):
     @contextmanager
     def no_vcpus(self, vm: Vm) -> Iterator[None]:
         """No vCPU is in the guest: ``wait_for_sept_zap`` keeps those out that come."""
+        self.host.watch.path_busy()
         has_vcpus = vm.has_vcpus
         if has_vcpus:
             vm.wait_for_sept_zap.write(True)

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import cattrs
 from attrs import asdict, fields, frozen
 
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, split
+from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, kvm_in, split
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
 from tdxfuzz.sim import HarnessError
 
+T = TypeVar("T")
+
 
 @frozen
 class Subject:
-    """A design of the campaign: its name, and for a user's its file, class and version."""
+    """A design of the campaign: its name, and for a user's its file, class and version. ``kvm`` is
+    ``FILE.py:Class`` of the user's KVM that it runs under, if any.
+    """
 
     name: str
     file: str = ""
     class_name: str = ""
     sha256: str = ""
+    kvm: str = ""
+    kvm_sha256: str = ""
 
     @property
     def argument(self) -> str:
         """As on the command line."""
-        return f"{self.file}:{self.class_name}" if self.file else self.name
+        return f"{self.file}:{self.class_name}" if self.file else self.base
+
+    @property
+    def options(self) -> str:
+        """What `tdxfuzz replay` needs beside a reproducer."""
+        design = f" --design {self.argument}" if self.file else ""
+        return f"{design} --kvm {self.kvm}" if self.kvm else design
+
+    @property
+    def base(self) -> str:
+        """The name of the design, without that of a KVM."""
+        return self.name.partition("+")[0]
 
     @property
     def design_file(self) -> DesignFile | None:
@@ -91,16 +110,24 @@ def load(subject: Subject) -> Design:
         HarnessError: the file cannot be used.
         OSError: it cannot be read.
     """
-    if not subject.file:
-        return None
-    path, class_name = split(subject.argument)
+    design = None
+    if subject.file:
+        design = _loaded(class_in, subject.argument, subject.sha256)
+    if not subject.kvm:
+        return design
+    kvm = _loaded(kvm_in, subject.kvm, subject.kvm_sha256)
+    return under(design or DESIGNS[subject.base], kvm)
+
+
+def _loaded(load_class: Callable[[Path, str], type[T]], argument: str, sha256: str) -> type[T]:
+    path, class_name = split(argument)
     try:
-        design = class_in(path, class_name)
+        loaded = load_class(path, class_name)
         digest = digest_of(path)
     except DesignFileError as error:
         raise HarnessError(str(error)) from None
-    if digest != subject.sha256:
+    if digest != sha256:
         raise ChangedDesignError(
-            f"{subject.file} was changed after the campaign started; start another in a new folder"
+            f"{path} was changed after the campaign started; start another in a new folder"
         )
-    return design
+    return loaded

@@ -34,6 +34,7 @@ from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.repro.read import parse, parse_case
 from tdxfuzz.repro.replay import ReplayResult, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
+from tdxfuzz.repro.save import kvm_file_of
 from tdxfuzz.repro.write import case_to_toml, to_toml
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.footprint import Conflicts
@@ -176,7 +177,8 @@ class _HuntCounts:
         if fresh:
             self.known.update(fresh)
             comment = "Reached something new; an entry of a campaign's corpus."
-            text = case_to_toml(again.case, self._subject.design_file, comment)
+            kvm_file = kvm_file_of(self._worlds.design)
+            text = case_to_toml(again.case, self._subject.design_file, comment, kvm_file)
             self._interesting.append(CorpusEntry(text, fresh))
 
     def _sighting(self, bucket: str) -> Sighting:
@@ -188,6 +190,7 @@ class _HuntCounts:
             Expect(bucket, message, case.checks),
             Origin(case.operations, found.preemptions, self._engine(), self._task.seed),
             self._subject.design_file,
+            kvm_file_of(self._worlds.design),
         )
         return Sighting(
             bucket=bucket,
@@ -227,6 +230,7 @@ def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
         best.case,
         Expect(best.finding.bucket, best.finding.message, best.case.checks),
         design_file=subject.design_file,
+        kvm_file=kvm_file_of(design),
     )
     text = to_toml(after)
     again = [replay(parse(text), design) for _ in range(REPLAYS)]

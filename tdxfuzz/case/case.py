@@ -87,6 +87,11 @@ class Case:
             most = self.world.most(what)
             if value >= most:
                 raise CaseError(part, index, f"{op}: the world has only {most} {what}s")
+        for action in op.script:
+            for what, number in (("slot", action.slot), ("area", action.area)):
+                if number is not None and number >= self.world.most(what):
+                    most = self.world.most(what)
+                    raise CaseError(part, index, f"{op}: the world has only {most} {what}s")
 
     @property
     def operations(self) -> int:

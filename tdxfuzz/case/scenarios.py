@@ -74,6 +74,9 @@ _SPLIT_WARM = World(
     entries=FEW,
 )
 
+_RUNS = "vcpu 0; finalize 0"
+"""What a TD needs before its vCPU 0 can be entered."""
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -194,6 +197,60 @@ SCENARIOS: dict[str, Scenario] = {
             "create 0; create 1; map 0 0; map 0 1; map 1 1",
             "zap 0 0; zap 0 1",
             "map 1 0; zap 1 1",
+        ),
+        _scenario(
+            "zap-run",
+            "a page is zapped that a running vCPU accepts, and another TD's page of that 2MB range",
+            _WARM,
+            f"create 0; create 1; {_RUNS}; map 0 1; map 0 0; map 1 1; map 1 0",
+            "enter 0 0 accept:0,touch:0",
+            "zap 0 0; zap 1 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "split-run",
+            "a running vCPU accepts 4KB of a 2MB page, which is split; another TD maps a page",
+            _SPLIT,
+            f"create 0; create 1; {_RUNS}; map2m 0 0",
+            "enter 0 0 accept4k:a0",
+            "map 1 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "kick-run",
+            "a 2MB page is split under a running vCPU, which faults where another TD maps a page",
+            _SPLIT,
+            f"create 0; create 1; {_RUNS}; map2m 0 0",
+            "enter 0 0 touch:a0,accept:0",
+            "accept4k 0 0; map 1 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "convert-run",
+            "a running vCPU makes a page shared while another TD maps a page of its 2MB range",
+            _WARM,
+            f"create 0; create 1; {_RUNS}; map 0 1; map 0 0; map 1 1",
+            "enter 0 0 accept:0,convert:0",
+            "map 1 0",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "reclaim-run",
+            "a TD is destroyed while a running vCPU of another faults in the same 2MB range",
+            _TOGETHER,
+            f"create 0; create 1; {_RUNS}; map 1 0",
+            "enter 0 0 accept:0",
+            "destroy 1",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "create-run",
+            "a TD is created while a running vCPU of another faults in the same 2MB range",
+            _TOGETHER,
+            f"create 0; {_RUNS}",
+            "enter 0 0 accept:0",
+            "create 1",
+            preemptions=HEAVY,
         ),
     )
 }

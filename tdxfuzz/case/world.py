@@ -98,4 +98,6 @@ class World:
 
     def most(self, what: str) -> int:
         """How many there are of what an operation's argument numbers; no bound: 2 ** 64."""
-        return {"td": self.tds, "slot": self.slots, "area": self.areas}.get(what, 1 << 64)
+        numbered = {"td": self.tds, "slot": self.slots, "area": self.areas}
+        numbered |= {"vcpu": self.cpus, "cpu": self.cpus}
+        return numbered.get(what, 1 << 64)

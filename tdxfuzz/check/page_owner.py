@@ -2,20 +2,87 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
+from tdxfuzz.abi import Registers, Status, find
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.check.base import Check
+from tdxfuzz.module.codes import REMOVAL_HINT
 from tdxfuzz.module.pamt import PT
+from tdxfuzz.sim import Declared
+
+if TYPE_CHECKING:
+    from tdxfuzz.case.operation import Op
+    from tdxfuzz.check.finding import Finding
+    from tdxfuzz.check.in_flight import InFlight
+    from tdxfuzz.host.host import Host
+
+PAGE_REMOVE = find("TDH.MEM.PAGE.REMOVE").number
+PAGE_RECLAIM = find("TDH.PHYMEM.PAGE.RECLAIM").number
+PAGE_WBINVD = find("TDH.PHYMEM.PAGE.WBINVD").number
+
+NO_WBINVD = "PAGE.WBINVD since"
+NO_RESET = "reset after PAGE.WBINVD"
 
 
 class PageOwner(Check):
-    """A page is freed twice, freed while the module uses it, freed before its put, used after
-    its free, or freed as an unscrubbed PAMT page; or the module writes to a PAMT page that it
-    has given back.
+    """A page is freed twice, freed while the module uses it, freed before its put, used after its
+    free, or freed unscrubbed; or the module writes to a PAMT page that it has given back; or a
+    guest page or a TDR leaves the module, and the operation that took it out ends before WBINVD
+    has written back what the caches have of it under the TD's key, and it was reset after that.
+
+    What has left the module is known for each CPU on its own: until its operation has ended, nobody
+    else can have the page.
     """
+
+    STATE: ClassVar = Declared(memory="_left", derived="_operands")
 
     id = "page-owner"
     source = "tdx_free_control_page puts, then frees; unscrubbed pages: review of v2, 2025-06-27"
     witness = "the module gave back a pair"
+
+    def __init__(self, host: Host, in_flight: InFlight, findings: list[Finding]) -> None:
+        super().__init__(host, in_flight, findings)
+        contexts = len(host.sim.cpus)
+        self._left: list[dict[int, str]] = [{} for _ in range(contexts)]
+        self._operands = [0] * contexts
+
+    def calling(self, leaf: int, version: int, regs: Registers) -> None:
+        cpu = self.host.sim.current.id
+        self._operands[cpu] = regs.rcx
+        if leaf == PAGE_RECLAIM and self._use_by_module(regs.rcx >> 12) == PT.TDR.name:
+            self._left[cpu][regs.rcx >> 12] = NO_WBINVD
+
+    def called(self, leaf: int, regs: Registers, status: Status) -> None:
+        cpu = self.host.sim.current.id
+        left = self._left[cpu]
+        if leaf == PAGE_REMOVE and status.ok:
+            first = (regs.rcx & ~REMOVAL_HINT) >> 12
+            indices = self.host.layout.split_indices if self._operands[cpu] & 7 else (0,)
+            left.update((first + i, NO_WBINVD) for i in indices)
+        elif leaf == PAGE_WBINVD and status.ok and left:
+            pfn = self.host.module.platform.key_bits.strip(self._operands[cpu]) >> 12
+            if pfn in left:
+                left[pfn] = NO_RESET
+
+    def page_scrubbed(self, pfn: int) -> None:
+        left = self._left[self.host.sim.current.id]
+        if left.get(pfn) == NO_RESET:
+            del left[pfn]
+
+    def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
+        # Pages that a failing path leaks are given out to nobody.
+        self._left[self.host.sim.current.id].clear()
+
+    def op_ended(self, op: Op) -> None:
+        left = self._left[self.host.sim.current.id]
+        if left and not op.is_seamcall:
+            pfn, missing = next(iter(left.items()))
+            self.report(
+                f"{self._name(pfn)} has left the module and is given out dirty: no {missing}",
+                objects="dirty page",
+            )
+        left.clear()
 
     def page_freed(self, pfn: int, was: str | None) -> None:
         if was is None:
@@ -29,11 +96,8 @@ class PageOwner(Check):
             self.report(
                 f"{was} {self._name(pfn)} is freed while the module uses it as {use}", objects=use
             )
-        elif was == "PAMT page" and self.host.module.memory.is_dirty(pfn):
-            self.report(
-                f"PAMT page {self._name(pfn)} is freed unscrubbed",
-                objects="unscrubbed PAMT page",
-            )
+        elif self.host.module.memory.is_dirty(pfn):
+            self.report(f"{was} {self._name(pfn)} is freed unscrubbed", objects=f"unscrubbed {was}")
         elif holders is not None and pfn in holders.pages:
             self.report(
                 f"{was} {self._name(pfn)} is freed before its put",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
@@ -23,12 +24,12 @@ from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import c_options, format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, kvm_option, module_variant_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.host.design_file import split
+from tdxfuzz.host.design_file import digest_of, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
@@ -97,6 +98,7 @@ def campaign_command() -> None:
     "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases per task."
 )
 @module_variant_option
+@kvm_option
 @patience_option
 @memory_option
 @c_options
@@ -113,6 +115,7 @@ def run_command(
     seed: int | None,
     batch: int,
     variant: str,
+    kvm: ChosenKvm | None,
     patience: float,
     memory: int,
     as_json: bool,
@@ -135,7 +138,7 @@ def run_command(
     folder = Folder(directory)
     with _problems(), folder.taken():
         store = Store(folder.store)
-        settings = _settings(store, designs, cpu_counts, seed, batch, variant)
+        settings = _settings(store, designs, cpu_counts, seed, batch, variant, kvm)
         team = _team(settings, workers, scheduler, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
@@ -270,6 +273,7 @@ def _settings(
     seed: int | None,
     batch: int,
     variant: str,
+    kvm: ChosenKvm | None,
 ) -> Settings:
     """The settings of a campaign: stored ones if it was started before, else new ones.
 
@@ -278,14 +282,18 @@ def _settings(
     """
     begun = store.settings()
     subjects = []
-    for argument in designs or (*DESIGNS, HOSTILE):
-        chosen = choose(argument, hostile=True)
+    for argument in designs or (*DESIGNS, *(() if kvm is not None else (HOSTILE,))):
+        chosen = choose(argument, hostile=True, kvm=kvm)
         user = chosen.file
-        if user is None:
-            subjects.append(Subject(chosen.name))
-            continue
-        path = str(split(argument)[0].absolute())
-        subjects.append(Subject(chosen.name, path, user.class_name, user.sha256))
+        subject = Subject(chosen.name)
+        if user is not None:
+            path = str(split(argument)[0].absolute())
+            subject = Subject(chosen.name, path, user.class_name, user.sha256)
+        if kvm is not None:
+            file, class_name = split(kvm.argument)
+            own = f"{file.absolute()}:{class_name}"
+            subject = evolve(subject, kvm=own, kvm_sha256=digest_of(file))
+        subjects.append(subject)
     if seed is None:
         seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
     settings = Settings(tuple(subjects), tuple(cpus), seed, batch, variant)

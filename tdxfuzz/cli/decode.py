@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import c_options, format_option
+from tdxfuzz.cli.options import c_options, format_option, kvm_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.generate.codec import decode
@@ -33,9 +33,12 @@ MAX_BYTES = 1 << 20
     show_default=True,
     help="Folder for the reproducer file.",
 )
+@kvm_option
 @c_options
 @format_option
-def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -> int:
+def decode_command(
+    path: Path, design_argument: str, kvm: ChosenKvm | None, out: Path, as_json: bool
+) -> int:
     """Turn a crash file of an atheris fuzz target into a shrunk reproducer.
 
     Use it for crashes of the targets host_ops and hostile (docs/fuzzing.md).
@@ -47,7 +50,7 @@ def decode_command(path: Path, design_argument: str, out: Path, as_json: bool) -
         raise UsageProblem(
             f"{path}: larger than {MAX_BYTES} bytes, so it is not a crash file of a fuzz target"
         )
-    design = choose(design_argument, hostile=True)
+    design = choose(design_argument, hostile=True, kvm=kvm)
     output = Output(as_json)
     try:
         found = run(decode(path.read_bytes(), design.name), design.design)

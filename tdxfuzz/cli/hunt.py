@@ -14,7 +14,7 @@ from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
@@ -22,6 +22,7 @@ from tdxfuzz.cli.library_hostile import hunt_library, only_hostile
 from tdxfuzz.cli.options import (
     c_options,
     format_option,
+    kvm_option,
     module_variant_option,
     source_option,
 )
@@ -85,6 +86,7 @@ DEFAULT_SECONDS = 60.0
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
 @module_variant_option
+@kvm_option
 @click.option(
     "--library",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -114,6 +116,7 @@ def hunt_command(
     faults: tuple[str, ...],
     cpus: int | None,
     variant: str,
+    kvm: ChosenKvm | None,
     library: Path | None,
     seed: int | None,
     out: Path,
@@ -153,7 +156,7 @@ def hunt_command(
     if library is not None:
         only_hostile(designs)
         return hunt_library(library, seed, cases, seconds, out, Output(as_json))
-    chosen = [choose(argument, hostile=True) for argument in designs or DESIGNS]
+    chosen = [choose(argument, hostile=True, kvm=kvm) for argument in designs or DESIGNS]
     with plan_problems():
         plans = [
             HuntPlan(

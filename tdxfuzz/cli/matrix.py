@@ -14,10 +14,10 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.cli.compare import run_comparison
 from tdxfuzz.cli.ctrl_c import noted
-from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import c_options, format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, format_option, kvm_option, module_variant_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
@@ -51,6 +51,7 @@ ASK_AGAIN = 0.2
 )
 @click.option("--scenario", "names", multiple=True, help="Only this one; repeat for several.")
 @module_variant_option
+@kvm_option
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--compare",
@@ -72,6 +73,7 @@ def matrix_command(
     seconds: float,
     names: tuple[str, ...],
     variant: str,
+    kvm: ChosenKvm | None,
     workers: int,
     compare: bool,
     page: Path | None,
@@ -109,7 +111,7 @@ def matrix_command(
             raise unknown("scenario", name, SCENARIOS)
     effort = Effort(seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=variant)
     output = Output(as_json)
-    chosen = [choose(argument) for argument in designs or DESIGNS]
+    chosen = [choose(argument, kvm=kvm) for argument in designs or DESIGNS]
     if compare:
         if names or page is not None:
             raise UsageProblem("--compare takes neither --scenario nor --markdown; leave them out")

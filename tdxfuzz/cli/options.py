@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from tdxfuzz.cli.design_arg import ChosenKvm, choose_kvm
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.host.c.compiler import FLAGS, user_flags
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
@@ -61,8 +62,28 @@ def source_option(command: F) -> F:
     )(command)
 
 
+def kvm_option(command: F) -> F:
+    """``--kvm FILE.py:Class`` as the argument ``kvm``, a :class:`ChosenKvm` or None."""
+
+    def chosen(
+        context: click.Context, parameter: click.Parameter, value: str | None
+    ) -> ChosenKvm | None:
+        return None if value is None else choose_kvm(value)
+
+    return click.option(
+        "--kvm",
+        "kvm",
+        metavar="FILE.py:Class",
+        callback=chosen,
+        help="Run the designs under your own KVM: a class derived from tdxfuzz.host.kvm.Kvm.",
+    )(command)
+
+
 def design_option(command: F) -> F:
-    """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design."""
+    """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design, and
+    ``--kvm``.
+    """
+    command = kvm_option(command)
     return click.option(
         "--design",
         "design_argument",

@@ -6,16 +6,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from tdxfuzz.campaign.folder import is_corpus_entry
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.cli.design_arg import Chosen, choose
+from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
 from tdxfuzz.cli.library_text import replay_divergence
 from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
@@ -51,6 +53,7 @@ def replay_command(
     paths: tuple[Path, ...],
     source: bool,
     design_argument: str | None,
+    kvm: ChosenKvm | None,
     library: Path | None,
     as_json: bool,
 ) -> int:
@@ -82,7 +85,7 @@ def replay_command(
             if path.suffix == LINES:
                 row, code = replay_divergence(path, target, output)
             else:
-                row, code = _replay_one(path, chosen, output, source)
+                row, code = _replay_one(path, (chosen, kvm), output, source)
             rows.append(row)
             worst = worse(worst, code)
     output.json({"results": rows})
@@ -90,13 +93,13 @@ def replay_command(
 
 
 def _replay_one(
-    path: Path, chosen: Chosen | None, output: Output, source: bool
+    path: Path, given: tuple[Chosen | None, ChosenKvm | None], output: Output, source: bool
 ) -> tuple[dict[str, object], int]:
     row: dict[str, object] = {"path": str(path)}
     try:
         reproducer = read(path)
         row |= {"check": reproducer.expect.check, "bucket": reproducer.expect.bucket}
-        replayed = replay(reproducer, design_for(reproducer, chosen, path).design, source)
+        replayed = replay(reproducer, design_for(reproducer, *given, path).design, source)
     except (ReproducerError, UsageProblem, HarnessError) as error:
         print_error(str(error), getattr(error, "details", ""))
         row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
@@ -140,13 +143,27 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
     return files
 
 
-def design_for(reproducer: Reproducer, chosen: Chosen | None, path: Path) -> Chosen:
-    """The design to run a reproducer under.
+def design_for(
+    reproducer: Reproducer, chosen: Chosen | None, kvm: ChosenKvm | None, path: Path
+) -> Chosen:
+    """The design to run a reproducer under, and under which KVM.
 
     Raises:
-        UsageProblem: the reproducer needs a design that was not given.
+        UsageProblem: the reproducer needs a design or a KVM that was not given.
     """
-    name = reproducer.case.design
+    name, plus, kvm_name = reproducer.case.design.partition("+")
+    if kvm is None and (plus or reproducer.kvm_file is not None):
+        user = reproducer.kvm_file
+        where = f"FILE.py:{kvm_name}" if user is None else f"{user.file}:{user.class_name}"
+        raise UsageProblem(f"{path}: kvm: this is a run under a user's KVM; add --kvm {where}")
+    design = _design_for(reproducer, name, chosen, path)
+    if kvm is None:
+        return design
+    layer = under(design.design or DESIGNS[design.name], kvm.kvm)
+    return evolve(design, design=layer, kvm=kvm)
+
+
+def _design_for(reproducer: Reproducer, name: str, chosen: Chosen | None, path: Path) -> Chosen:
     if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
         return chosen
     if reproducer.design_file is None and name in (*DESIGNS, HOSTILE):

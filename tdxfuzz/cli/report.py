@@ -96,8 +96,7 @@ def write_design_error(
 
 def _tell_file(saved: Saved, design: Chosen, output: Output) -> None:
     output.line(f"reproducer: {saved.path}")
-    option = "" if design.file is None else f" --design {design.argument}"
-    output.line(f"Reproduce with: tdxfuzz replay {saved.path}{option}")
+    output.line(f"Reproduce with: tdxfuzz replay {saved.path}{design.options}")
 
 
 def error_document(error: DesignError, saved: Saved | None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, source_option
@@ -59,7 +59,12 @@ VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest")
 @source_option
 @design_option
 def show_command(
-    path: Path, view: str, width: int, source: bool, design_argument: str | None
+    path: Path,
+    view: str,
+    width: int,
+    source: bool,
+    design_argument: str | None,
+    kvm: ChosenKvm | None,
 ) -> int:
     """Show what happens in a reproducer.
 
@@ -75,11 +80,13 @@ def show_command(
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
     reproducer = read(path)
     if view == "pytest":
-        click.echo(_as_pytest(reproducer, design_argument), file=our_stdout(), nl=False)
+        click.echo(_as_pytest(reproducer, design_argument, kvm), file=our_stdout(), nl=False)
         return 0
     chosen = None if design_argument is None else choose(design_argument)
-    design = design_for(reproducer, chosen, path).design
+    design = design_for(reproducer, chosen, kvm, path).design
     option = "" if design_argument is None else f" --design {design_argument}"
+    if kvm is not None:
+        option += f" --kvm {kvm.argument}"
     if view == PAGE:
         text = page(reproducer, design, f"tdxfuzz replay {path}{option}")
     elif view == MAIL:
@@ -96,12 +103,18 @@ def show_command(
     return 0
 
 
-def _as_pytest(reproducer: Reproducer, design_argument: str | None) -> str:
-    """The test; a design that was named is looked for where it was named from."""
-    if design_argument is None or not names_file(design_argument):
-        return as_pytest(reproducer)
-    path, class_name = split(design_argument)
-    here = Path.cwd()
-    below = path.resolve().is_relative_to(here)
-    file = str(path.resolve().relative_to(here) if below else path.resolve())
-    return as_pytest(reproducer, file, class_name)
+def _as_pytest(reproducer: Reproducer, design_argument: str | None, kvm: ChosenKvm | None) -> str:
+    """The test; a file that was named is looked for where it was named from."""
+    file, class_name, kvm_file = "", "", ""
+    if design_argument is not None and names_file(design_argument):
+        path, class_name = split(design_argument)
+        file = _from_here(path)
+    if kvm is not None:
+        kvm_file = _from_here(split(kvm.argument)[0])
+    return as_pytest(reproducer, file, class_name, kvm_file)
+
+
+def _from_here(path: Path) -> str:
+    """A path relative to the current folder if it is below it, else absolute."""
+    here, whole = Path.cwd(), path.resolve()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.output import Output
@@ -29,7 +29,13 @@ from tdxfuzz.shrink.shrink import shrink
 )
 @design_option
 @format_option
-def shrink_command(path: Path, out: Path | None, design_argument: str | None, as_json: bool) -> int:
+def shrink_command(
+    path: Path,
+    out: Path | None,
+    design_argument: str | None,
+    kvm: ChosenKvm | None,
+    as_json: bool,
+) -> int:
     """Make a reproducer smaller: fewer CPUs, operations and preemptions, a simpler world.
 
     Use it for a reproducer that was written by hand or by an older version; hunt and verify
@@ -40,7 +46,7 @@ def shrink_command(path: Path, out: Path | None, design_argument: str | None, as
     """
     reproducer = read(path)
     chosen = None if design_argument is None else choose(design_argument)
-    design = design_for(reproducer, chosen, path).design
+    design = design_for(reproducer, chosen, kvm, path).design
     found = run(reproducer.case, design)
     if found.finding is None or found.finding.bucket != reproducer.expect.bucket:
         shown = "nothing" if found.finding is None else found.finding.bucket

@@ -10,13 +10,14 @@ import click
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.cli.clock import Clock
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.library_hostile import only_hostile, verify_library
 from tdxfuzz.cli.options import (
     c_options,
     format_option,
+    kvm_option,
     module_variant_option,
     source_option,
 )
@@ -53,6 +54,7 @@ ENOUGH = 120.0
 )
 @click.option("--full", is_flag=True, help="Try all orders, without a bound on preemptions.")
 @module_variant_option
+@kvm_option
 @click.option(
     "--states",
     type=click.IntRange(min=1),
@@ -95,6 +97,7 @@ def verify_command(
     preemptions: int | None,
     full: bool,
     variant: str,
+    kvm: ChosenKvm | None,
     states: int,
     seconds: float | None,
     library: Path | None,
@@ -136,7 +139,7 @@ def verify_command(
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     output = Output(as_json)
     jobs: list[Job] = []
-    for design in [choose(argument, hostile=True) for argument in designs]:
+    for design in [choose(argument, hostile=True, kvm=kvm) for argument in designs]:
         if design.name == HOSTILE:
             if variant != DEFAULT.name or checkpoint is not None:
                 raise UsageProblem(

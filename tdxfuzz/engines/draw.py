@@ -18,6 +18,7 @@ from tdxfuzz.generate.histories import draw_history
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
+from tdxfuzz.generate.running import SHARE, with_running_tds
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.run.session import SetupError
@@ -108,7 +109,7 @@ def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
         while True:
             yield draw_hostile(choices, plan.world_cpus)
     design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
-    with_2mb, long = _turns(huge.share), _turns(HISTORIES)
+    with_2mb, long, running = _turns(huge.share), _turns(HISTORIES), _turns(SHARE)
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)
@@ -118,10 +119,13 @@ def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
         known = next(standard[areas])
         if known is not None:
             yield huge.resize(known) if areas else known
-        elif areas:
-            yield draw_huge_case(choices, design, huge, cpus)
-        else:
-            yield draw_case(choices, design, cpus)
+            continue
+        case = (
+            draw_huge_case(choices, design, huge, cpus)
+            if areas
+            else draw_case(choices, design, cpus)
+        )
+        yield with_running_tds(choices, case) if next(running) else case
 
 
 def _standard(design: str, cpus: int, areas: bool) -> Iterator[Case | None]:

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tdxfuzz.abi import BY_NAME, BY_NUMBER, CODES, status
-from tdxfuzz.case.operation import OPERATIONS
+from tdxfuzz.case.operation import HOST_OPERATIONS
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
+from tdxfuzz.run.tally import RUNNING
 from tdxfuzz.sim import End
 
 BUSY = CODES["OPERAND_BUSY"]
 
 
-_NUMBER = {name: i for i, name in enumerate((*OPERATIONS, *BY_NAME))}
+_NUMBER = {name: i for i, name in enumerate((*HOST_OPERATIONS, *BY_NAME))}
 """Numbers for names: the hash of a string differs from process to process."""
 
 
@@ -46,6 +47,7 @@ class Statistics:
         self.waited = 0
         self.adds_met = 0
         self.busy = 0
+        self.met: Counter[str] = Counter()
         self.tried = Tried()
         self._schedules: set[int] = set()
 
@@ -60,6 +62,7 @@ class Statistics:
         self.seen.update(run.seen)
         self.waited += run.waits > 0
         self.adds_met += run.adds_met
+        self.met.update(run.met)
         self.busy += any(code == BUSY for _, code in run.calls)
         self._schedules.add(_fingerprint(run))
 
@@ -86,6 +89,7 @@ class Statistics:
             "pair added while another CPU used its range": self.adds_met,
             "pair removed while another CPU used its range": self.seen["pamt-in-use"],
             "SEAMCALLs of two CPUs overlapped": self.seen["module-fatal"],
+            **{what: self.met[what] for what in RUNNING},
         }
 
     def table(self) -> dict[str, dict[str, int]]:

@@ -113,12 +113,14 @@ class RefcountLayer:
     one would end; empty if it is not."""
 
     frees_sept_from_rcu: ClassVar[bool] = False
-    """A TD's S-EPT pages are put and freed by an RCU callback, in softirq context (v5), not at
-    once."""
+    """A TD's S-EPT pages are put and freed by an RCU callback (v5), not at once."""
 
     cache_made_by_vcpu_init: ClassVar[bool] = False
     """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
     created (v3): a vCPU that goes without ever having been initialised has none."""
+
+    kvm: ClassVar[type | None] = None
+    """The subclass of ``tdxfuzz.host.kvm.Kvm`` that it runs under; None: that class itself."""
 
     message_id: ClassVar[str] = ""
     """The mail that posted the design, if any."""

@@ -10,9 +10,13 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.sim import Simulator, watched
+
+T = TypeVar("T")
 
 
 class DesignFileError(Exception):
@@ -29,13 +33,22 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
     Raises:
         DesignFileError: there is no such file, it is not Python, or it raised.
     """
-    if not path.is_file():
-        raise DesignFileError(f"no design file '{path}'")
-    if path.suffix == ".c":
+    if path.suffix == ".c" and path.is_file():
         return _class_in_c(path)
+    return _derived_in(path, RefcountLayer, "design")
+
+
+def _derived_in(path: Path, base: type[T], what: str) -> dict[str, type[T]]:
+    """The classes derived from ``base`` that a Python file defines; it is executed.
+
+    Raises:
+        DesignFileError: as for :func:`classes_in`.
+    """
+    if not path.is_file():
+        raise DesignFileError(f"no {what} file '{path}'")
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
+        raise DesignFileError(f"{path}: not a Python file; a {what} file ends in .py")
     module = importlib.util.module_from_spec(spec)
     _make_neighbours_importable(path.resolve().parent)
     try:
@@ -52,7 +65,7 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         name: thing
         for name, thing in vars(module).items()
         if inspect.isclass(thing)
-        and issubclass(thing, RefcountLayer)
+        and issubclass(thing, base)
         and thing.__module__ == module.__name__
     }
 
@@ -142,13 +155,28 @@ def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:
     Raises:
         DesignFileError: as for :func:`classes_in`, or there is no such class.
     """
-    classes = classes_in(path)
+    return _chosen(classes_in(path), path, class_name, RefcountLayer, "design")
+
+
+def kvm_in(path: Path, class_name: str = "") -> type[Kvm]:
+    """The class derived from ``Kvm`` of a name, or the only one there is.
+
+    Raises:
+        DesignFileError: as for :func:`class_in`.
+    """
+    return _chosen(_derived_in(path, Kvm, "KVM"), path, class_name, Kvm, "KVM")
+
+
+def _chosen(
+    classes: dict[str, type[T]], path: Path, class_name: str, base: type[T], what: str
+) -> type[T]:
     if not class_name and len(classes) == 1:
         return next(iter(classes.values()))
     if class_name not in classes:
-        have = ", ".join(classes) or "no class derived from tdxfuzz.host.design.RefcountLayer"
+        public = base.__module__.removesuffix(".paths")
+        have = ", ".join(classes) or f"no class derived from {public}.{base.__name__}"
         problem = (
-            f"no design class {class_name!r}" if class_name else "name a class (FILE.py:Class)"
+            f"no {what} class {class_name!r}" if class_name else "name a class (FILE.py:Class)"
         )
         raise DesignFileError(f"{path}: {problem}; it has: {have}")
     return classes[class_name]
@@ -165,6 +193,18 @@ def file_above(start: Path, name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise DesignFileError(f"no design file '{name}' in {folders[0]} or a folder above it")
+
+
+def file_of_kvm(kvm: type | None) -> Path | None:
+    """The file that a user's KVM was written in; None for the one that is built in, and for a
+    class that is not at the top level of its file.
+    """
+    if kvm is None or kvm is Kvm:
+        return None
+    for thing in vars(kvm).values():
+        if inspect.isfunction(thing) and thing.__globals__.get(kvm.__name__) is kvm:
+            return Path(thing.__code__.co_filename).absolute()
+    return None
 
 
 def names_file(argument: str) -> bool:

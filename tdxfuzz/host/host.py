@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.host.kvm.rcu import run_callbacks
+from tdxfuzz.host.kvm.guest import GuestProgram
+from tdxfuzz.host.kvm.paths import Kvm
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.tdx_core import TdxCore
 from tdxfuzz.host.watch import HostWatch
@@ -19,11 +19,16 @@ class Host(TdxCore):
     :class:`~tdxfuzz.host.tdx_core.TdxCore`.
     """
 
-    STATE: ClassVar = Declared(parts="vms")
+    STATE: ClassVar = Declared(parts="vms", fixed="kvm")
 
     def __init__(
         self, sim: Simulator, case: Case, layer: RefcountLayer, watch: HostWatch | None = None
     ) -> None:
         super().__init__(sim, case, layer, watch)
         self.vms = [Vm(self, i) for i in range(case.world.tds)]
-        sim.softirq_handler = partial(run_callbacks, self)
+        kind = layer.kvm or Kvm
+        assert issubclass(kind, Kvm), f"{kind} is not derived from kvm.Kvm"
+        self.kvm = kind(self)
+        for lp in dict.fromkeys(self.lps):
+            lp.guest = GuestProgram(self, self.vms, lp.id)
+        sim.softirq_handler = self.kvm.run_callbacks

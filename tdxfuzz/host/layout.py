@@ -73,6 +73,11 @@ class Layout:
         """Guest address of an area."""
         return (FIRST_AREA_TABLE + area) * SIZE_2M
 
+    def area_of(self, gpa: int) -> int | None:
+        """The area at a guest address, None if a slot is there."""
+        area = gpa // SIZE_2M - FIRST_AREA_TABLE
+        return area if area >= 0 else None
+
     def pfn_of(self, td: int, gpa: int) -> int:
         """The physical page behind a guest address."""
         area, offset = divmod(gpa - self.area_gpa(0), SIZE_2M)

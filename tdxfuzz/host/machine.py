@@ -15,6 +15,7 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.world import MAX_RANGES
 from tdxfuzz.host.cells import CallEdges, RelaxPoint
 from tdxfuzz.host.faults import SeamcallFaults
+from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.page import PageAllocator, PageList
@@ -50,7 +51,7 @@ class Machine:
     """
 
     STATE: ClassVar = Declared(
-        parts="_edges _named _relax faults lps module pages rcu refcounts",
+        parts="_edges _named _relax faults guests lps module pages rcu refcounts",
         memory="held_locks",
         derived="_refused retried sim watch",
         fixed="case has_faults layout pair_pages world",
@@ -75,6 +76,7 @@ class Machine:
         contexts = len(sim.cpus)
         lps = [LogicalProcessor(i) for i in range(world.cpus)]
         self.lps = [lps[cpu.on] for cpu in sim.cpus]
+        self.guests = [GuestMode(sim, f"cpu{i}.guest") for i in range(world.cpus)]
         self.held_locks = HeldLocks(sim, contexts, self.watch)
         self.pages = PageAllocator(
             sim,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tdxfuzz.abi import BY_NAME, Status
-from tdxfuzz.case.operation import OPERATIONS, Op
-from tdxfuzz.host.kernel.errno import EBUSY, EEXIST, ENOENT, errno_name
-from tdxfuzz.host.kvm import control, huge, mmu, vcpu
-from tdxfuzz.host.kvm.vm import Vcpu, Vm, VmState
+from tdxfuzz.case.hostile import HOSTILE
+from tdxfuzz.case.operation import HOST_OPERATIONS, Op
+from tdxfuzz.host.kernel.errno import EFAULT, ENOENT, errno_name
+from tdxfuzz.host.kvm.vm import Vcpu, Vm
 
 if TYPE_CHECKING:
     from tdxfuzz.host.host import Host
@@ -56,61 +56,30 @@ def seamcall(host: Host, op: Op) -> Status:
     """A SEAMCALL with no host layer around it: what it answers is for nobody to handle."""
     registers = dict(op.arguments)
     version = registers.pop("version", 0)
+    mode = host.guests[host.sim.current.on]
+    enters = op.name == "TDH.VP.ENTER" and host.case.design != HOSTILE
+    if enters:
+        mode.enter(registers["rcx"])
     status, _ = host.seamcall(BY_NAME[op.name].number, version, **registers)
+    if enters:
+        mode.leave()
     return status
 
 
 def create(host: Host, td: int) -> int:
     """Make a VM a TD (``KVM_TDX_INIT_VM``)."""
-    vm = host.vms[td]
-    with vm.kvm_lock:
-        if vm.state.read() is not VmState.EMPTY:
-            return -EEXIST
-        result = control.td_init(host, vm)
-        if result == 0:
-            vm.users.set(1)
-        return result
+    return host.kvm.create(host.vms[td])
 
 
 def destroy(host: Host, td: int) -> int:
     """Close the VM: the TD goes once the last operation on it has ended."""
-    vm = host.vms[td]
-    with vm.kvm_lock:
-        if vm.state.read() is not VmState.INITIALIZED:
-            return -ENOENT
-        vm.state.write(VmState.DYING)
-    put_vm(host, vm)
-    return 0
-
-
-def destroy_vm(host: Host, vm: Vm) -> None:
-    """Teardown in KVM's order: guest pages, HKID, vCPUs, S-EPT pages, control pages, caches."""
-    for area in range(host.world.areas):
-        huge.zap(host, vm, area)
-    mmu.zap_all(host, vm)
-    for each in vm.vcpus:
-        vcpu.flush_on_cpu(host, each)
-    control.release_hkid(host, vm)
-    if not vm.hkid:
-        for each in vm.vcpus:
-            vcpu.vcpu_free(host, each)
-        mmu.free_sept_pages(host, vm)
-    control.reclaim_control_pages(host, vm)
-    for each in vm.vcpus:
-        each.pamt_cache.drain()
-        each.pamt_cache.has_head = not host.layer.cache_made_by_vcpu_init
-        each.sept_cache.drain()
-    vm.split_pamt_cache.drain()
-    vm.split_sept_cache.drain()
-    vm.sptes.clear()
-    vm.shared_slots.clear()
-    vm.small_areas.clear()
-    vm.state.write(VmState.EMPTY)
+    return host.kvm.destroy(host.vms[td])
 
 
 def map_slot(host: Host, td: int, slot: int) -> int:
     """A guest touches a page: fault until it is mapped, or cannot be."""
-    return _in_guest(host, td, lambda vm, this: mmu.fault(host, vm, this, slot))
+    result = _in_guest(host, td, lambda vm, this: host.kvm.fault(vm, this, slot))
+    return 0 if result == -EFAULT else result
 
 
 def zap_slot(host: Host, td: int, slot: int) -> int:
@@ -118,7 +87,7 @@ def zap_slot(host: Host, td: int, slot: int) -> int:
 
     def zap(vm: Vm) -> int:
         with vm.slots_lock:
-            return mmu.zap(host, vm, slot)
+            return host.kvm.zap(vm, slot)
 
     return _on_vm(host, td, zap)
 
@@ -128,7 +97,7 @@ def convert_slot(host: Host, td: int, slot: int) -> int:
 
     def convert(vm: Vm) -> int:
         with vm.slots_lock:
-            return mmu.convert(host, vm, slot)
+            return host.kvm.convert(vm, slot)
 
     return _on_vm(host, td, convert)
 
@@ -138,21 +107,21 @@ def add_vcpu(host: Host, td: int) -> int:
 
     def init(vm: Vm) -> int:
         with vm.state_locks():
-            return vcpu.vcpu_init(host, vm, vm.vcpus[host.sim.current.id])
+            return host.kvm.vcpu_init(vm, vm.vcpus[host.sim.current.id])
 
     return _on_vm(host, td, init)
 
 
 def map_area(host: Host, td: int, area: int) -> int:
     """A guest touches a 2MB area: fault until it is mapped, at 2MB where that can be."""
-    return _in_guest(host, td, lambda vm, this: huge.fault(host, vm, this, area))
+    return _in_guest(host, td, lambda vm, this: host.kvm.fault_area(vm, this, area))
 
 
 def accept_area(host: Host, td: int, area: int) -> int:
     """A guest accepts a 2MB area page by page: it is split if need be, or mapped at 4KB."""
 
     def accept(vm: Vm, this: Vcpu) -> int:
-        return huge.accept_small(host, vm, this, area) or huge.fault(host, vm, this, area)
+        return host.kvm.accept_small(vm, this, area) or host.kvm.fault_area(vm, this, area)
 
     return _in_guest(host, td, accept)
 
@@ -162,7 +131,7 @@ def zap_area(host: Host, td: int, area: int) -> int:
 
     def zap(vm: Vm) -> int:
         with vm.slots_lock:
-            return huge.zap(host, vm, area)
+            return host.kvm.zap_area(vm, area)
 
     return _on_vm(host, td, zap)
 
@@ -172,9 +141,36 @@ def promote_area(host: Host, td: int, area: int) -> int:
 
     def promote(vm: Vm) -> int:
         with vm.slots_lock:
-            return huge.promote(host, vm, area)
+            return host.kvm.promote_area(vm, area)
 
     return _on_vm(host, td, promote)
+
+
+def finalize(host: Host, td: int) -> int:
+    """Close a TD's measurement, so that it may run (``KVM_TDX_FINALIZE_VM``)."""
+
+    def close(vm: Vm) -> int:
+        with vm.state_locks():
+            return host.kvm.td_finalize(vm)
+
+    return _on_vm(host, td, close)
+
+
+def enter(host: Host, td: int, number: int, script: int) -> int:
+    """Run a vCPU on this CPU until its guest has done what a script says."""
+    return _on_vm(host, td, lambda vm: host.kvm.run_script(vm, vm.vcpus[number], script))
+
+
+def migrate(host: Host, td: int, number: int, cpu: int) -> int:
+    """The thread of a vCPU goes to a CPU."""
+
+    def move(vm: Vm) -> int:
+        this = vm.vcpus[number]
+        with this.mutex:
+            host.kvm.vcpu_load(this, cpu)
+        return 0
+
+    return _on_vm(host, td, move)
 
 
 def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> int:
@@ -184,27 +180,8 @@ def _in_guest(host: Host, td: int, exit_handler: Callable[[Vm, Vcpu], int]) -> i
         return -ENOENT
     this = vm.vcpus[host.sim.current.id]
     with this.mutex:
-        result = _until_not_busy(host, lambda: exit_handler(vm, this))
-    put_vm(host, vm)
-    return result
-
-
-def _until_not_busy(host: Host, attempt: Callable[[], int]) -> int:
-    """Make attempts, each like the first, until one ends otherwise than with -EBUSY; its
-    result. Of those in vain, and of how the last one went, the CPU knows nothing any more.
-    """
-    local, cpu = host.sim.local, host.sim.current.id
-    while True:
-        if local is not None:
-            local.enter(cpu)
-        result = attempt()
-        if result != -EBUSY:
-            break
-        if local is not None:
-            local.drop(cpu)
-        host.cpu_relax()
-    if local is not None:
-        local.leave(cpu, result)
+        result = host.kvm.until_not_busy(lambda: exit_handler(vm, this))
+    host.kvm.put_vm(vm)
     return result
 
 
@@ -214,14 +191,8 @@ def _on_vm(host: Host, td: int, operation: Callable[[Vm], int]) -> int:
     if not vm.users.inc_not_zero():
         return -ENOENT
     result = operation(vm)
-    put_vm(host, vm)
+    host.kvm.put_vm(vm)
     return result
-
-
-def put_vm(host: Host, vm: Vm) -> None:
-    """``kvm_put_kvm`` of an operation."""
-    if vm.users.dec_and_test():
-        destroy_vm(host, vm)
 
 
 _TABLE: dict[str, Callable[..., int]] = {
@@ -235,6 +206,9 @@ _TABLE: dict[str, Callable[..., int]] = {
     "accept4k": accept_area,
     "zap2m": zap_area,
     "promote": promote_area,
+    "finalize": finalize,
+    "enter": enter,
+    "migrate": migrate,
 }
 
-assert set(_TABLE) == set(OPERATIONS)
+assert set(_TABLE) == set(HOST_OPERATIONS)

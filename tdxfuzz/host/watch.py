@@ -63,11 +63,20 @@ class HostWatch(ModuleWatch):
     def page_freed(self, pfn: int, was: str | None) -> None:
         """A page goes back to the allocator; ``was`` is None if it was not allocated."""
 
+    def page_scrubbed(self, pfn: int) -> None:
+        """A page was overwritten by the host, with its own key."""
+
     def page_used(self, pfn: int, kind: str) -> None:
         """A page is about to be handed to the module as ``kind``."""
 
     def refcount_changed(self, range_pfn: int, value: int) -> None:
         """A range's reference count was written."""
+
+    def path_busy(self) -> None:
+        """A path of the current CPU that cannot fail met BUSY: it kicks, and calls once more."""
+
+    def kicked(self) -> None:
+        """The current CPU has made a vCPU on another CPU leave the guest."""
 
     def slept_in_atomic(self, what: str) -> None:
         """Something that may sleep was called where nothing may."""

@@ -55,10 +55,11 @@ class VcpuState(IntEnum):
 
 
 class LastExit(IntEnum):
-    """TDVPS.LAST_TD_EXIT; TDG.VP.VMCALL is not modelled."""
+    """TDVPS.LAST_TD_EXIT."""
 
     ASYNC_FAULT = 0
     ASYNC_TRAP = 1
+    TDVMCALL = 2
 
 
 class TdEpoch(Variable[int]):

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 EXTERNAL_INTERRUPT = 1
 TRIPLE_FAULT = 2
 EPT_VIOLATION = 48
+TDCALL = 77
 """Basic exit reasons, as in VMX."""
 
-PROGRAM_MAY_EXIT_WITH = frozenset({EXTERNAL_INTERRUPT, TRIPLE_FAULT})
-"""What a guest's program may return; an EPT violation comes of what it does."""
+PROGRAM_MAY_EXIT_WITH = frozenset({EXTERNAL_INTERRUPT, TRIPLE_FAULT, TDCALL})
+"""What a guest's program may return; an EPT violation comes of what it does. With TDCALL it asks
+the host for something by TDG.VP.VMCALL; of what it asks the model knows nothing."""
 
 DATA_READ = 1 << 0
 DATA_WRITE = 1 << 1

@@ -24,5 +24,8 @@ class ModuleWatch:
     def page_gone(self, hpa: int) -> None:
         """A page was freed, and its call will not touch the range's page pair any more."""
 
+    def guest_gave_way(self) -> None:
+        """A guest was told BUSY, because a host waits for the lock with priority."""
+
     def touched(self, backing_page: int, entry: str) -> None:
         """The module wrote to ``entry``, in a page it has given back."""

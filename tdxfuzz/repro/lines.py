@@ -10,7 +10,8 @@ from attrs import evolve, field, frozen
 
 from tdxfuzz.abi import BY_NUMBER, Status, status
 from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.case.operation import Op
+from tdxfuzz.case.guest_script import script_text
+from tdxfuzz.case.operation import RUN_OPERATIONS, Op
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.module.codes import REMOVAL_HINT
 from tdxfuzz.repro.answers import ANSWER, OPEN, Answers
@@ -132,6 +133,10 @@ def describe_op(layout: Layout, op: Op) -> str:
         return str(op)
     if len(op.args) == 1:
         return f"{op.name} TD{op.args[0]}"
+    if op.name in RUN_OPERATIONS:
+        _, vcpu, last = op.args
+        what = script_text(last) if op.name == "enter" else f"to CPU {last}"
+        return f"{op.name} TD{op.args[0]} vCPU {vcpu}: {what}"
     td, number = op.args
     if op.arguments[1][0] == "area":
         area = layout.name_of_range(hpa_of(layout.area_pfn(td, number)))

@@ -35,6 +35,13 @@ class _Design:
 
 
 @frozen
+class _KvmTable:
+    file: str | None = None
+    class_name: str | None = None
+    sha256: str | None = None
+
+
+@frozen
 class _Operations:
     operations: tuple[Op, ...] = ()
 
@@ -55,6 +62,7 @@ class _CaseFile:
     model: str
     design: _Design
     cpu: tuple[_Operations, ...]
+    kvm: _KvmTable | None = None
     world: World = field(factory=World)
     setup: _Operations = _Operations()
     schedule: _Schedule = _Schedule()
@@ -160,7 +168,13 @@ def parse(text: str, path: Path | str = "<text>") -> Reproducer:
                 f"expect.checks[{i}]",
                 f"unknown check {check!r}; known: {known} (see `tdxfuzz list checks`)",
             )
-    return Reproducer(case, file.expect, file.origin, _design_file(file.design, path, text))
+    return Reproducer(
+        case,
+        file.expect,
+        file.origin,
+        _user_file(file.design, "design", path, text),
+        None if file.kvm is None else _user_file(file.kvm, "kvm", path, text),
+    )
 
 
 def parse_case(text: str, path: Path | str = "<text>") -> Case:
@@ -173,7 +187,9 @@ def parse_case(text: str, path: Path | str = "<text>") -> Case:
     tables.pop("expect", None)
     tables.pop("origin", None)
     file = _structured(tables, _CaseFile, path, text)
-    _design_file(file.design, path, text)
+    _user_file(file.design, "design", path, text)
+    if file.kvm is not None:
+        _user_file(file.kvm, "kvm", path, text)
     return _case(file, (), path, text)
 
 
@@ -240,22 +256,25 @@ def _case(file: _CaseFile, checks: tuple[str, ...], path: Path | str, text: str)
         raise _error(path, text, where, problem) from None
 
 
-def _design_file(design: _Design, path: Path | str, text: str) -> DesignFile | None:
-    given = {"file": design.file, "class_name": design.class_name, "sha256": design.sha256}
-    if all(value is None for value in given.values()):
+def _user_file(
+    table: _Design | _KvmTable, name_of_table: str, path: Path | str, text: str
+) -> DesignFile | None:
+    given = {"file": table.file, "class_name": table.class_name, "sha256": table.sha256}
+    if name_of_table == "design" and all(value is None for value in given.values()):
         return None
+    whose = "a user's design" if name_of_table == "design" else "a user's KVM"
     for name, value in given.items():
         if value is None:
             raise _error(
                 path,
                 text,
-                f"design.{name}",
-                "missing; a user's design needs file, class_name and sha256",
+                f"{name_of_table}.{name}",
+                f"missing; {whose} needs file, class_name and sha256",
             )
     try:
-        return DesignFile(str(design.file), str(design.class_name), str(design.sha256))
+        return DesignFile(str(table.file), str(table.class_name), str(table.sha256))
     except ValueError:
-        raise _error(path, text, "design.sha256", "must be 64 hex digits") from None
+        raise _error(path, text, f"{name_of_table}.sha256", "must be 64 hex digits") from None
 
 
 def _first_problem(error: BaseException, where: str = "") -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Expect:
 
 @frozen
 class DesignFile:
-    """A user's design: its file, its class, and the hash of the file.
+    """A user's design, or a user's KVM: its file, its class, and the hash of the file.
 
     A replay never loads this file by itself. The user names it again on the command line.
     """
@@ -67,3 +67,4 @@ class Reproducer:
     expect: Expect
     origin: Origin | None = None
     design_file: DesignFile | None = None
+    kvm_file: DesignFile | None = None

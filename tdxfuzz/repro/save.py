@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from tdxfuzz.host.design_file import digest_of, file_of_kvm
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
 from tdxfuzz.repro.write import file_name, write
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
@@ -52,10 +53,20 @@ def save(
         case=best.case,
         expect=Expect(shown.bucket, shown.message, best.case.checks),
         design_file=design_file,
+        kvm_file=kvm_file_of(design),
     )
     path = out / file_name(reproducer, _digest(traced, design_file))
     write(reproducer, path)
     return Saved(traced, original, path)
+
+
+def kvm_file_of(design: Design) -> DesignFile | None:
+    """What a reproducer says of the KVM that a design runs under, if that is a user's."""
+    kvm = None if design is None else design.kvm
+    path = file_of_kvm(kvm)
+    if kvm is None or path is None:
+        return None
+    return DesignFile(path.name, kvm.__name__, digest_of(path))
 
 
 def _again(best: Run, design: Design, sources: bool) -> Run:

@@ -33,15 +33,24 @@ def to_toml(reproducer: Reproducer) -> str:
         _comment(f"{expect.check}: {expect.message}"),
         "# Replay it with `tdxfuzz replay FILE`, read it with `tdxfuzz show FILE`.",
     ]
-    return _text(heading, case, reproducer.design_file, shows)
+    files = reproducer.design_file, reproducer.kvm_file
+    return _text(heading, case, files, shows)
 
 
-def case_to_toml(case: Case, design_file: DesignFile | None, comment: str) -> str:
+def case_to_toml(
+    case: Case, design_file: DesignFile | None, comment: str, kvm_file: DesignFile | None = None
+) -> str:
     """The text of a case without a finding: an entry of a corpus."""
-    return _text([_comment(comment)], case, design_file, [])
+    return _text([_comment(comment)], case, (design_file, kvm_file), [])
 
 
-def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows: list[str]) -> str:
+def _text(
+    heading: list[str],
+    case: Case,
+    files: tuple[DesignFile | None, DesignFile | None],
+    shows: list[str],
+) -> str:
+    design_file, kvm_file = files
     lines = [
         *heading,
         f"format = {FORMAT}",
@@ -51,11 +60,9 @@ def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows:
         f"name = {_value(case.design)}",
     ]
     if design_file is not None:
-        lines += [
-            f"file = {_value(design_file.file)}",
-            f"class_name = {_value(design_file.class_name)}",
-            f"sha256 = {_value(design_file.sha256)}",
-        ]
+        lines += _file(design_file)
+    if kvm_file is not None:
+        lines += ["", "[kvm]", *_file(kvm_file)]
     lines += [
         "",
         *shows,
@@ -76,6 +83,14 @@ def _text(heading: list[str], case: Case, design_file: DesignFile | None, shows:
         f"steps = {case.steps}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _file(user: DesignFile) -> list[str]:
+    return [
+        f"file = {_value(user.file)}",
+        f"class_name = {_value(user.class_name)}",
+        f"sha256 = {_value(user.sha256)}",
+    ]
 
 
 def _origin(origin: Origin) -> list[str]:

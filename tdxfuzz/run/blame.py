@@ -103,7 +103,7 @@ def _hang(
     # Of C a traceback shows nothing.
     details = traceback.format_exception(error) if layer_class.c_file is None else ()
     return DesignError(
-        f"design {layer_class.__name__} hangs{at}: {how}",
+        f"{_name_of(layer_class, place)} hangs{at}: {how}",
         "".join(details),
         HANG,
         NOBODY,
@@ -118,7 +118,8 @@ def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignErro
         name, text = text, "it would end the CPU in silence"
     kind = f"{name}: {text}"
     if own:
-        message = f"design {layer_class.__name__} raised {kind} ({own[0].file}:{own[0].line})"
+        name_of_own = _name_of(layer_class, own[0])
+        message = f"{name_of_own} raised {kind} ({own[0].file}:{own[0].line})"
     else:
         message = f"internal error under design {layer_class.__name__}, please report it: {kind}"
     details = "".join(traceback.format_tb(error.__traceback__)) + kind
@@ -139,13 +140,33 @@ def _text_of(error: BaseException) -> str:
         return "(its text cannot be made)"
 
 
+def _name_of(layer_class: type[RefcountLayer], place: CodePlace | None) -> str:
+    """Whose code is at a place: the design's, or that of the KVM it runs under."""
+    kvm = layer_class.kvm
+    if kvm is not None and place is not None and place.file in _files_with(kvm):
+        return f"KVM {kvm.__name__}"
+    return f"design {layer_class.__name__}"
+
+
 def _files_of(layer_class: type[RefcountLayer]) -> set[str]:
-    """The files that a design's own methods are in, those of its bases too but for ours."""
-    own = {thing.__code__.co_filename for thing in vars(layer_class).values() if isfunction(thing)}
-    inherited = {
+    """The files that the methods of a design, and of the KVM that it brings, are in; those of
+    their bases too but for ours.
+    """
+    # The class that puts a design under a KVM has no methods.
+    written = next(
+        each for each in layer_class.__mro__ if any(map(isfunction, vars(each).values()))
+    )
+    own = {thing.__code__.co_filename for thing in vars(written).values() if isfunction(thing)}
+    kvm = set() if layer_class.kvm is None else _files_with(layer_class.kvm)
+    return own | _files_with(layer_class) | kvm
+
+
+def _files_with(kind: type) -> set[str]:
+    """The files with methods of a class and of its bases, but for ours."""
+    files = {
         thing.__code__.co_filename
-        for base in layer_class.__mro__
+        for base in kind.__mro__
         for thing in vars(base).values()
         if isfunction(thing)
     }
-    return own | {file for file in inherited if OURS not in Path(file).parents}
+    return {file for file in files if OURS not in Path(file).parents}

@@ -17,6 +17,7 @@ from functools import singledispatch
 from tdxfuzz.host.c.cells import MemoryCell
 from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.faults import CallCounter
+from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
@@ -158,6 +159,11 @@ def _sept_entry(cell: SeptEntry, access: int, contents: SharedState) -> object:
 @_look.register
 def _wait_lock(cell: WaitLock, access: int, contents: SharedState) -> object:
     return contents.protected_by(cell)
+
+
+@_look.register
+def _guest_mode(cell: GuestMode, access: int, contents: SharedState) -> object:
+    return cell.tdvpr, cell.kicked
 
 
 @_look.register

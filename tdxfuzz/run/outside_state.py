@@ -3,7 +3,7 @@
 Races on such state are not seen, and no world puts it back: what one run leaves there, the next
 run meets. So nothing of it may change after ``setup``. Looked at are
 
-* the attributes of the design's object;
+* the attributes of the design's object, and of a KVM of the user's;
 * the attributes of its class, and of each class that its code names;
 * the module globals that its code names, the variables around each function, its default values
   and its attributes.
@@ -37,6 +37,7 @@ from types import (
 from attrs import define, field, frozen
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.kvm import Kvm
 
 Outside = Mapping[str, object]
 """For each place, in words, a value that equals that of a later look if nothing changed there."""
@@ -49,11 +50,11 @@ _MOST_DEPTH = 50
 """Objects inside of objects are looked into this deep."""
 
 
-def outside_state(layer: RefcountLayer) -> Outside:
-    """What a design keeps outside of cells now: to be asked once its ``setup`` has run, and
-    again when a run has ended. :func:`changed` compares two such looks.
+def outside_state(layer: RefcountLayer, kvm: Kvm | None = None) -> Outside:
+    """What a design, and the KVM it runs under, keep outside of cells now: to be asked once its
+    ``setup`` has run, and again when a run has ended. :func:`changed` compares two such looks.
     """
-    return _Look(layer).seen
+    return _Look(layer, kvm).seen
 
 
 def changed(before: Outside, after: Outside) -> list[str]:
@@ -87,20 +88,21 @@ class _Look:
     """One look: ``seen`` grows while functions and classes that turn up are looked at in turn."""
 
     layer: RefcountLayer
+    kvm: Kvm | None
     seen: dict[str, object] = field(factory=dict)
     _todo: list[FunctionType | type] = field(factory=list)
     _reached: set[int] = field(factory=set)
     _own: str = ""
 
     def __attrs_post_init__(self) -> None:
-        kind = type(self.layer)
-        self._own = "" if _is_ours(kind) else kind.__module__.partition(".")[0]
-        base = RefcountLayer.__annotations__
-        for name, value in _attributes(self.layer):
-            if name not in base:
-                self._note(f"self.{name} of {kind.__name__}", value)
-        if not _is_ours(kind):
-            self._todo += kind.__mro__[:-1]
+        for owner, base in ((self.layer, RefcountLayer.__annotations__), (self.kvm, ("host",))):
+            kind = type(owner)
+            for name, value in _attributes(owner):
+                if name not in base:
+                    self._note(f"self.{name} of {kind.__name__}", value)
+            if owner is not None and not _is_ours(kind):
+                self._own = self._own or kind.__module__.partition(".")[0]
+                self._todo += [each for each in kind.__mro__[:-1] if each not in self._todo]
         self._reached |= set(map(id, self._todo))
         while self._todo:
             thing = self._todo.pop(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdxfuzz.abi import Registers
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.run.blame import OURS_BY_NAME, DesignError
 from tdxfuzz.run.outside_state import changed, outside_state
@@ -20,12 +21,14 @@ class OutsideWatch(ModuleWatch):
 
     Args:
         layer: has run its ``setup``.
+        kvm: what it runs under.
     """
 
-    def __init__(self, layer: RefcountLayer) -> None:
+    def __init__(self, layer: RefcountLayer, kvm: Kvm) -> None:
         self._layer = layer
-        built_in = type(layer).__module__.startswith(OURS_BY_NAME)
-        self._first = None if built_in else outside_state(layer)
+        self._kvm = kvm
+        built_in = all(type(each).__module__.startswith(OURS_BY_NAME) for each in (layer, kvm))
+        self._first = None if built_in else outside_state(layer, kvm)
         self._runs = 0
         self._changed: dict[str, None] = {}
 
@@ -58,10 +61,13 @@ class OutsideWatch(ModuleWatch):
         places = list(self._changed)
         if not places:
             return
-        name = type(self._layer).__name__
+        is_own_kvm = not type(self._kvm).__module__.startswith(OURS_BY_NAME)
+        name = f"design {type(self._layer).__name__}"
+        if is_own_kvm and type(self._layer).__module__.startswith(OURS_BY_NAME):
+            name = f"KVM {type(self._kvm).__name__}"
         more = f" and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
         raise DesignError(
-            f"design {name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
+            f"{name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
             "changed after setup(). CPUs share it without a step, and no run starts afresh. "
             'Keep it in self.atomic("name"), in self.page_list("name") or in a local variable.',
             "",
@@ -70,4 +76,6 @@ class OutsideWatch(ModuleWatch):
 
     def _note(self) -> None:
         if self._first is not None:
-            self._changed |= dict.fromkeys(changed(self._first, outside_state(self._layer)))
+            self._changed |= dict.fromkeys(
+                changed(self._first, outside_state(self._layer, self._kvm))
+            )

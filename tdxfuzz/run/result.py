@@ -33,7 +33,8 @@ class Run:
     counts SEAMCALLs by leaf number and status code, and ``setup_steps`` the steps of the set-up,
     neither of a set-up that was put back; ``seen`` are the ids of the checks whose witness
     occurred; ``waits`` how often a CPU waited for a lock; ``adds_met`` whether a pair came while
-    another CPU used its range; ``contention`` whether the programs met at all; ``longest`` the most
+    another CPU used its range; ``met`` has situations of :data:`tdxfuzz.run.tally.RUNNING`;
+    ``contention`` whether the programs met at all; ``longest`` the most
     steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there are to
     switch to, CPUs and their softirqs; ``in_setup`` whether the set-up did not get to its end, so
     that no program ran; ``tolerates`` are the statuses that the design expects; ``setup_trace`` and
@@ -52,6 +53,7 @@ class Run:
     setup_steps: int
     waits: int
     adds_met: bool
+    met: frozenset[str]
     contention: Contention
     longest: int
     contexts: int

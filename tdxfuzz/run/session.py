@@ -124,14 +124,14 @@ class Session:
                 raise without_end(self.layer, self.sim.current, endless) from None
         where = Sources(self.layer, self.sim) if sources else None
         self._where = where if look is None else Looking(look, self.host, where)
-        self._outside = OutsideWatch(self.layer)
+        self._outside = OutsideWatch(self.layer, self.host.kvm)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [
             check(self.host, self._in_flight, self.findings)
             for check in _listening(case, careful, layer_class)
         ]
-        self._tally = Tally(self.sim)
+        self._tally = Tally(self.sim, self.host.guests)
         self.overhear()
         self._stuck: Livelock | None = None
         self.watches_itself = True
@@ -198,6 +198,7 @@ class Session:
         self._rewind()
         self._setup_steps = 0
         self._tally.calls.clear()
+        self._tally.met.clear()
         self.case = self.host.case = case
         self.host.expect(case.faults)
         self.traced = traced
@@ -281,6 +282,7 @@ class Session:
             setup_steps=self._setup_steps,
             waits=self.sim.waits,
             adds_met=self._in_flight.adds_met,
+            met=frozenset(self._tally.met),
             contention=self._tally.contention(),
             longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
@@ -386,6 +388,11 @@ def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:
     """
     layer_class = design or _BUILT_IN.get(case.design)
     if layer_class is None:
+        base, plus, kvm = case.design.partition("+")
+        if plus and base in _BUILT_IN:
+            raise UnknownDesignError(
+                f"{case.design!r} is {base} under a KVM of the user's, {kvm}; pass the class"
+            )
         raise UnknownDesignError(
             f"unknown design {case.design!r}; see `tdxfuzz list designs`, or pass the class"
         )

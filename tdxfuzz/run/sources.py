@@ -10,6 +10,7 @@ from types import CodeType, FrameType
 
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.sim import Simulator
 
 _METHODS = {"get": "get", "put": "put", "enter": "get"}
@@ -20,7 +21,8 @@ class Sources:
     """Finds the line of a design that the current CPU is in.
 
     Args:
-        layer: the design. What it inherits from another design counts as its own.
+        layer: the design. What it inherits from another design counts as its own, and so does
+            a KVM of the user's.
         sim: knows the current CPU.
     """
 
@@ -30,6 +32,8 @@ class Sources:
         self._sim = sim
         written = layer_class.__mro__ if layer_class.c_file is None else ()
         own = [each for each in written if each not in RefcountLayer.__mro__]
+        if layer_class.kvm is not None:
+            own += [each for each in layer_class.kvm.__mro__ if each not in Kvm.__mro__]
         self._files = {code.co_filename for each in own for code in _codes(each)}
         self._methods = {
             kind: f"{Path(code.co_filename).name}:{code.co_firstlineno}"

@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
+from tdxfuzz.abi import find
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.run.result import Contention
 from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tdxfuzz.abi import Registers, Status
+    from tdxfuzz.host.guest_mode import GuestMode
     from tdxfuzz.sim import Simulator
+
+
+PAMT_LEAVES = tuple(find(f"TDH.PHYMEM.PAMT.{name}").number for name in ("ADD", "REMOVE"))
+
+KICKED = "a vCPU was kicked out of the guest"
+HOST_PRIORITY = "a guest gave way to the host (BUSY_HOST_PRIORITY)"
+NOT_KICKED = "BUSY from a TD that was not kicked"
+TDVPR = "BUSY from the range of a running vCPU's TDVPR"
+RUNNING = (KICKED, HOST_PRIORITY, NOT_KICKED, TDVPR)
+"""Situations that need a vCPU which runs, or a path that cannot fail."""
 
 
 class Visits:
@@ -35,18 +49,38 @@ class Tally(HostWatch):
     """Counts SEAMCALLs by leaf number and status code, and the programs' visits to ranges.
 
     ``calls`` has the SEAMCALLs of the set-up too; ``visits`` is by the number of the range
-    (HPA >> 21).
+    (HPA >> 21). ``met`` has what happened of :data:`RUNNING`.
     """
 
-    STATE: ClassVar = Declared(tally="calls visits", fixed="_sim")
+    STATE: ClassVar = Declared(tally="_busy calls met visits", fixed="_guests _sim")
 
-    def __init__(self, sim: Simulator) -> None:
+    def __init__(self, sim: Simulator, guests: Sequence[GuestMode] = ()) -> None:
         self._sim = sim
+        self._guests = guests
+        self._busy: set[int] = set()
+        self.met: set[str] = set()
         self.calls: Counter[tuple[int, int]] = Counter()
         self.visits: dict[int, Visits] = {}
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         self.calls[leaf, status >> 32] += 1
+        if self._busy and self._sim.current.id in self._busy:
+            self._busy.discard(self._sim.current.id)
+            self.met.add(NOT_KICKED)
+        if status.busy and leaf in PAMT_LEAVES:
+            of_range = [mode.tdvpr for mode in self._guests if mode.tdvpr >> 21 == regs.rcx >> 21]
+            if any(of_range):
+                self.met.add(TDVPR)
+
+    def path_busy(self) -> None:
+        self._busy.add(self._sim.current.id)
+
+    def kicked(self) -> None:
+        self._busy.discard(self._sim.current.id)
+        self.met.add(KICKED)
+
+    def guest_gave_way(self) -> None:
+        self.met.add(HOST_PRIORITY)
 
     def entered(self, what: str, pfn: int, holders: int, cached: bool) -> None:
         sim = self._sim

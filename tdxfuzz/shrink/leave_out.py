@@ -8,6 +8,7 @@ from itertools import combinations
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import with_program
 from tdxfuzz.shrink.program_point import ProgramPoint
@@ -40,8 +41,19 @@ def without_cpus(case: Case) -> Iterator[Candidate]:
             cpu = cpu_now(point.cpu, gone)
             return None if cpu is None else evolve(point, cpu=cpu)
 
-        programs = case.programs[:gone] + case.programs[gone + 1 :]
-        smaller = evolve(case, world=world, programs=programs)
+        # A vCPU belongs to a CPU by number only; the CPU that is gone is CPU 0 from now on.
+        names = {at: max(at - 1, 0) for at in range(gone or 1, case.world.cpus)}
+
+        def renumbered(program: tuple[Op, ...], names: dict[int, int] = names) -> tuple[Op, ...]:
+            return tuple(op.renumbered("cpu", names).renumbered("vcpu", names) for op in program)
+
+        left = case.programs[:gone] + case.programs[gone + 1 :]
+        smaller = evolve(
+            case,
+            world=world,
+            setup=renumbered(case.setup),
+            programs=tuple(map(renumbered, left)),
+        )
         yield Candidate(smaller, point_now, cpu_now, search_everywhere=True)
 
 

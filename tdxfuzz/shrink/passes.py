@@ -13,6 +13,7 @@ from tdxfuzz.shrink.leave_out import (
 from tdxfuzz.shrink.rebuild import one_operation, two_operations
 from tdxfuzz.shrink.simplify import (
     exchanged_cpus,
+    shorter_scripts,
     simpler_operations,
     simpler_worlds,
     smaller_arguments,
@@ -26,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     exchanged_cpus,
     without_operations,
     into_setup,
+    shorter_scripts,
     without_faults,
     one_operation,
     two_operations,

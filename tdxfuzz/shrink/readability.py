@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.operation import HOST_OPERATIONS, Op
 
 _COMPLEXITY = {
     "convert": 1,
@@ -15,7 +15,7 @@ _COMPLEXITY = {
     "destroy": 3,
 }
 """By name of the operation; 0 if it is not here."""
-_PLACES = {name: place for place, name in enumerate(OPERATIONS)}
+_PLACES = {name: place for place, name in enumerate(HOST_OPERATIONS)}
 
 
 def complexity(op: Op) -> int:

@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement, product
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
+from tdxfuzz.case.operation import AREA_OPERATIONS, HOST_OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.huge_programs import FEW
 from tdxfuzz.shrink.candidate import Candidate
@@ -138,7 +138,7 @@ def _worlds_with_areas(case: Case) -> tuple[World, ...]:
 def _on_td(name: str, td: int) -> Op:
     """An operation on a TD, and on its first page or area if it takes one."""
     values = {"td": td, "slot": 0, "area": 0}
-    return Op(name, tuple(values[what] for what in OPERATIONS[name]))
+    return Op(name, tuple(values[what] for what in HOST_OPERATIONS[name]))
 
 
 def _point_gone(point: ProgramPoint) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.guest_script import number_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas, with_program
@@ -76,7 +77,7 @@ def simpler_worlds(case: Case) -> Iterator[Candidate]:
     world = case.world
     highest = {"td": 0, "slot": 0, "area": -1}
     for op in every_op(case):
-        for what, value in op.arguments:
+        for what, value in op.numbers:
             highest[what] = max(highest.get(what, 0), value)
     for smaller in (
         evolve(world, tds=min(world.tds, highest["td"] + 1)),
@@ -98,7 +99,7 @@ def smaller_arguments(case: Case) -> Iterator[Candidate]:
     """
     for what in ("td", "slot", "area"):
         values = sorted(
-            {value for op in every_op(case) for name, value in op.arguments if name == what}
+            {value for op in every_op(case) for name, value in op.numbers if name == what}
         )
         for value in values:
             for other in range(value):
@@ -115,12 +116,7 @@ def _renamed(case: Case, what: str, names: dict[int, int]) -> Case:
     """A case in which other numbers stand for its TDs, slots or areas."""
 
     def rename(op: Op) -> Op:
-        return Op(
-            op.name,
-            tuple(
-                names.get(value, value) if name == what else value for name, value in op.arguments
-            ),
-        )
+        return op.renumbered(what, names)
 
     return evolve(
         case,
@@ -144,6 +140,20 @@ def sorted_programs(case: Case) -> Iterator[Candidate]:
 
             smaller = evolve(case, programs=with_program(case, cpu, exchanged))
             yield Candidate(smaller, point_now, search_everywhere=True)
+
+
+def shorter_scripts(case: Case) -> Iterator[Candidate]:
+    """Leave out one action of a guest's script."""
+    for cpu, program in enumerate(case.programs):
+        for i, op in enumerate(program):
+            script = op.script
+            for at in range(len(script)):
+                left = number_of(script[:at] + script[at + 1 :])
+                shorter = Op(op.name, (*op.args[:2], left))
+                smaller = (*program[:i], shorter, *program[i + 1 :])
+                yield Candidate(
+                    evolve(case, programs=with_program(case, cpu, smaller)), search_everywhere=True
+                )
 
 
 def zero_registers(case: Case) -> Iterator[Candidate]:

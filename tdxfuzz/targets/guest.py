@@ -11,7 +11,7 @@ from attrs import frozen
 
 from tdxfuzz.abi import Registers, Status, status
 from tdxfuzz.module.leaves.td_call import Guest
-from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT, PROGRAM_MAY_EXIT_WITH
+from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT, PROGRAM_MAY_EXIT_WITH, TDCALL
 from tdxfuzz.targets.json_values import hex_of, mapping, number, sequence
 
 COMPARED = ("rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13")
@@ -130,7 +130,7 @@ def _operation(data: Mapping[str, object]) -> Touch | Tdcall | Leave:
         return _tdcall(data)
     if op == "exit":
         reason = number(data["reason"], "reason", 0, 0xFFFF)
-        if reason not in PROGRAM_MAY_EXIT_WITH:
+        if reason not in PROGRAM_MAY_EXIT_WITH - {TDCALL}:
             raise ValueError(f"a guest cannot leave with exit reason {reason}")
         return Leave(reason)
     raise ValueError(f"a guest's operation must be touch, tdcall or exit, not {op!r}")

@@ -15,6 +15,7 @@ from tdxfuzz.engines.draw import ORDERS, orders_of
 from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
+from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
@@ -162,8 +163,16 @@ def _text(saved: Saved, named: Named) -> str:
 
 def _how_to_replay(path: Path, named: Named) -> tuple[str, str]:
     replay = f"tdxfuzz replay {path}"
-    if named.design is not None and not named.argument:
+    kvm = named.kvm_argument
+    is_users = named.design is not None and named.name.partition("+")[0] not in DESIGNS
+    if named.design is not None and (kvm == "" or (is_users and not named.argument)):
         name = named.design.__name__
+        if kvm == "" and named.design.kvm is not None:
+            name = named.design.kvm.__name__
+            return (
+                f"Reproducer: {path}. To replay it, put {name} at the top level of a file:",
+                f"{replay} --kvm FILE.py:{name}",
+            )
         return (
             f"Reproducer: {path}. To replay it, put {name} at the top level of a file:",
             f"{replay} --design FILE.py:{name}",
@@ -173,6 +182,9 @@ def _how_to_replay(path: Path, named: Named) -> tuple[str, str]:
     if named.argument:
         replay += f" --design {named.argument}"
         pytest += f" --tdx-design {named.argument}"
+    if kvm:
+        replay += f" --kvm {kvm}"
+        pytest += f" --tdx-kvm {kvm}"
     return f"Reproduce with: {replay}", f"            or: {pytest}"
 
 

@@ -13,14 +13,19 @@ from attrs import frozen
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.host.design_file import class_in, digest_of, names_file, split
+from tdxfuzz.host.design_file import class_in, digest_of, file_of_kvm, kvm_in, names_file, split
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.under import name_under, under
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design, UnknownDesignError
 
 AnyDesign = str | type[RefcountLayer]
 """What a test may name: ``"merged"``, ``"mylayer.py:MyLayer"``, ``"mylayer.c"`` or a class. A
 relative path starts at the current folder."""
+
+AnyKvm = str | type[Kvm]
+"""A KVM that a test may name: ``"mykvm.py:NoTrack"`` or a class derived from ``Kvm``."""
 
 _BUILT_IN = {layer: name for name, layer in DESIGNS.items()}
 
@@ -49,23 +54,53 @@ class Named:
         """
         if self.design is None or self.path is None:
             return ""
-        here = Path.cwd()
-        shown = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
-        return shlex.quote(f"{shown}:{self.design.__name__}")
+        return shlex.quote(f"{_shown(self.path)}:{self.design.__name__}")
+
+    @property
+    def kvm_argument(self) -> str | None:
+        """``FILE.py:Class`` of the user's KVM, quoted for a shell; "" if no file has it at its top
+        level, None if the design runs under KVM as it is built in.
+        """
+        kvm = None if self.design is None else self.design.kvm
+        if kvm is None or kvm is Kvm:
+            return None
+        path = file_of_kvm(kvm)
+        return "" if path is None else shlex.quote(f"{_shown(path)}:{kvm.__name__}")
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 _users: dict[str, Named] = {}
 """Users' designs by their name in cases."""
 
 
-def named(design: AnyDesign) -> Named:
-    """The design that a test names. From now on :func:`design_of` knows it.
+def named(design: AnyDesign, kvm: AnyKvm | None = None) -> Named:
+    """The design that a test names, under a KVM of the user's if one is named. From now on
+    :func:`design_of` knows it.
 
     Raises:
         UnknownDesignError: no built-in design has this name.
         DesignFileError: there is no such file or class, or the file raised.
-        TypeError: it is neither text nor a design class.
+        TypeError: it is neither text nor a design class, or not a KVM class.
     """
+    chosen = _named(design)
+    if kvm is None:
+        return chosen
+    if isinstance(kvm, str):
+        path, class_name = split(kvm)
+        kvm = _loaded_kvm(path.absolute(), class_name)
+    if not (inspect.isclass(kvm) and issubclass(kvm, Kvm)):
+        raise TypeError(f"not a KVM: {kvm!r}; a KVM is a subclass of tdxfuzz.host.kvm.Kvm")
+    if chosen.name == HOSTILE:
+        raise TypeError(f"{HOSTILE} takes no KVM, because raw SEAMCALLs have no KVM around them")
+    layer = under(chosen.design or DESIGNS[chosen.name], kvm)
+    return _known(name_under(chosen.name, kvm), layer, chosen.path)
+
+
+def _named(design: AnyDesign) -> Named:
     if not isinstance(design, str):
         if not (inspect.isclass(design) and issubclass(design, RefcountLayer)):
             raise TypeError(f"not a design: {design!r}; a design is a subclass of RefcountLayer")
@@ -93,8 +128,12 @@ def _user(layer: type[RefcountLayer], path: Path | None) -> Named:
     """A user's class under its name; under another one if that is taken, because a case has
     nothing but the name.
     """
+    return _known(layer.__name__, layer, path)
+
+
+def _known(first: str, layer: type[RefcountLayer], path: Path | None) -> Named:
     for number in count(1):
-        name = layer.__name__ if number == 1 else f"{layer.__name__}-{number}"
+        name = first if number == 1 else f"{first}-{number}"
         if name not in (*DESIGNS, HOSTILE):
             user = _users.setdefault(name, Named(name, layer, path))
             if user.design is layer:
@@ -116,3 +155,8 @@ def _file_of(layer: type[RefcountLayer]) -> Path | None:
 def _loaded(path: Path, class_name: str) -> type[RefcountLayer]:
     """A class of a file, which is executed once."""
     return class_in(path, class_name)
+
+
+@cache
+def _loaded_kvm(path: Path, class_name: str) -> type[Kvm]:
+    return kvm_in(path, class_name)

@@ -10,7 +10,8 @@ with the same examples each time. ``nightly``: many examples, kept in a database
 
 ``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
 ``tdxfuzz``. The test passes when no bug shows any more. ``--tdx-design FILE.py:Class`` names
-the design of reproducers of a user's design. Without it their tests fail and say so.
+the design of reproducers of a user's design, ``--tdx-kvm FILE.py:Class`` the KVM of those under a
+user's KVM. Without it their tests fail and say so.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tdx-design",
         metavar="FILE.py:Class",
         help="the design class for reproducers of your own design",
+    )
+    group.addoption(
+        "--tdx-kvm",
+        metavar="FILE.py:Class",
+        help="the KVM class for reproducers of runs under your own KVM",
     )
 
 
@@ -131,13 +137,15 @@ class ReproducerItem(pytest.Item):
             raise StillShows(problem)
 
     def _problem(self) -> str:
-        from tdxfuzz.host.design_file import class_in, split
+        from tdxfuzz.host.design_file import class_in, kvm_in, split
+        from tdxfuzz.host.designs import DESIGNS
+        from tdxfuzz.host.kvm.under import under
         from tdxfuzz.repro.columns import columns
         from tdxfuzz.repro.read import read
         from tdxfuzz.repro.replay import ReplayResult, replay
 
         reproducer = read(self.path)
-        design, options = None, ("", "")
+        design, options = None, ["", ""]
         if reproducer.design_file is not None:
             argument = self.config.getoption("--tdx-design")
             user = reproducer.design_file
@@ -147,7 +155,23 @@ class ReproducerItem(pytest.Item):
                     f"--tdx-design {user.file}:{user.class_name}"
                 )
             design = class_in(*split(argument))
-            options = f" --design {argument}", f" --tdx-design {argument}"
+            options = [f" --design {argument}", f" --tdx-design {argument}"]
+        if reproducer.kvm_file is not None:
+            argument = self.config.getoption("--tdx-kvm")
+            user = reproducer.kvm_file
+            if argument is None:
+                return (
+                    f"{self.path}: kvm: this is a run under a user's KVM; add "
+                    f"--tdx-kvm {user.file}:{user.class_name}"
+                )
+            base = design or DESIGNS.get(reproducer.case.design.partition("+")[0])
+            if base is None:
+                return (
+                    f"{self.path}: design.name: {reproducer.case.design} is not a built-in design"
+                )
+            design = under(base, kvm_in(*split(argument)))
+            options[0] += f" --kvm {argument}"
+            options[1] += f" --tdx-kvm {argument}"
         replayed = replay(reproducer, design)
         if replayed.result is ReplayResult.FIXED:
             return ""

@@ -7,7 +7,8 @@
         assert_clean(case)
 
 A design is named as on the command line, or it is the class itself: ``cases("merged")``,
-``cases("mylayer.py:MyLayer")``, ``cases(MyLayer)``.
+``cases("mylayer.py:MyLayer")``, ``cases(MyLayer)``. A KVM of your own is named in the same way:
+``cases("merged", kvm=NoTrack)``.
 
 Hypothesis chooses the programs and a few preemptions before the run. It does not choose at every
 step, because that would cost more than the run. It chooses one string of bytes, and the bytes make
@@ -37,7 +38,7 @@ from tdxfuzz.generate.programs import LAYOUTS, draw_case
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.sim import HarnessError, Schedule
-from tdxfuzz.testing.designs import AnyDesign, named
+from tdxfuzz.testing.designs import AnyDesign, AnyKvm, named
 from tdxfuzz.testing.run_cache import run_cache
 
 T = TypeVar("T")
@@ -136,18 +137,21 @@ def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
     return Schedule.of(pairs)
 
 
-def programs(design: AnyDesign = "merged", cpus: int = 2) -> st.SearchStrategy[Case]:
+def programs(
+    design: AnyDesign = "merged", cpus: int = 2, kvm: AnyKvm | None = None
+) -> st.SearchStrategy[Case]:
     """Cases without a schedule: a world, some TDs and pages, and a program for each CPU, some of
     them with 2MB pages or a long history; for "hostile" a set-up, and raw SEAMCALLs.
 
     Args:
         design: a built-in one by name, a class, or ``"FILE.py:Class"``.
         cpus: CPUs of each world.
+        kvm: what it runs under: a class derived from ``Kvm``, or ``"FILE.py:Class"``.
 
     Raises:
         UnknownDesignError, DesignFileError, TypeError: there is no such design.
     """
-    return programs_of(named(design).name, cpus)
+    return programs_of(named(design, kvm).name, cpus)
 
 
 def programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
@@ -206,14 +210,17 @@ def bases(
 
 
 def cases(
-    design: AnyDesign = "merged", cpus: int = 2, most: int = MAX_PREEMPTIONS
+    design: AnyDesign = "merged",
+    cpus: int = 2,
+    most: int = MAX_PREEMPTIONS,
+    kvm: AnyKvm | None = None,
 ) -> st.SearchStrategy[Case]:
     """Whole cases: programs, and one order of them with ``most`` preemptions at the most.
 
     :func:`tdxfuzz.assertions.assert_clean` tries more orders of the same programs. Arguments and
     errors are those of :func:`programs`.
     """
-    chosen = named(design)
+    chosen = named(design, kvm)
 
     def draw(choices: Choices) -> Case:
         case = _draw_programs(choices, chosen.name, cpus)

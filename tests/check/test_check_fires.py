@@ -28,8 +28,10 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
-from tdxfuzz.host.kvm import control
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
 
@@ -92,15 +94,16 @@ def test_a_reference_that_a_path_forgets_to_put_is_found(monkeypatch: pytest.Mon
     assert "guest page A0 is not in use any more" in finding.message
 
 
-def test_a_page_freed_before_its_put_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+class FreesThenPuts(Kvm):
     """A sketch in the review of the RFC: free the S-EPT page, then put its reference."""
 
-    def backwards(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
-        host.pages.free_page(pfn)
-        host.put(pfn, kind, hint)
+    def free_control_page(self, pfn: int, kind: str, hint: bool = False) -> None:
+        self.host.pages.free_page(pfn)
+        self.host.put(pfn, kind, hint)
 
-    monkeypatch.setattr(control, "free_control_page", backwards)
-    finding = run(evolve(LIFE, design="merged")).finding
+
+def test_a_page_freed_before_its_put_is_found() -> None:
+    finding = run(evolve(LIFE, design="merged"), under(Merged, FreesThenPuts)).finding
     assert finding is not None
     assert finding.bucket == "page-owner/-/-/freed before put"
 

@@ -26,7 +26,6 @@ def left_out(cases: int = 250, **options: object) -> list[str]:
 def test_a_default_hunt_leaves_out_what_nothing_draws() -> None:
     assert left_out() == [
         FEW,
-        "running vCPUs",
         "more than 2 CPUs",
         "faults: busy, refuse, entropy, interrupt",
         REORDERING,

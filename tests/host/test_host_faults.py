@@ -12,7 +12,7 @@ from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.faults import ENTROPY_RETRIES
-from tdxfuzz.host.kvm.mmu import PAGE_AUG
+from tdxfuzz.host.kvm.seamcalls import PAGE_AUG
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink

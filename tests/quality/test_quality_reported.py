@@ -19,8 +19,9 @@ from tdxfuzz.host.design import Pair, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v4 import V4
 from tdxfuzz.host.designs.v6 import V6
-from tdxfuzz.host.host import Host
-from tdxfuzz.host.kvm import control, mmu, tdx_call, vcpu
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.seamcalls import VP_FLUSH
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
@@ -99,20 +100,18 @@ def test_a_vcpu_that_ran_may_go() -> None:
     assert run(early, HeadMadeByInit).finding is not None
 
 
-@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
-def test_an_external_update_done_twice_for_one_entry_is_found(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class ZapsTwice(Kvm):
     """``handle_changed_spte`` told the TDX side twice (review of v5 08/45): two puts."""
-    once = mmu.remove_page
 
-    def twice(host: Host, vm: Vm, gpa: int, spte: Spte) -> None:
+    def remove_page(self, vm: Vm, gpa: int, spte: Spte) -> None:
         pfn = spte.pfn
-        once(host, vm, gpa, spte)
-        host.put(pfn, "guest page")
+        super().remove_page(vm, gpa, spte)
+        self.host.put(pfn, "guest page")
 
-    monkeypatch.setattr(mmu, "remove_page", twice)
-    check = first_bucket(Merged, seed).split("/")[0]
+
+@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
+def test_an_external_update_done_twice_for_one_entry_is_found(seed: int) -> None:
+    check = first_bucket(under(Merged, ZapsTwice), seed).split("/")[0]
     assert check in {"refcount", "unexpected-status", "pamt-in-use"}
 
 
@@ -130,62 +129,64 @@ def test_pages_in_the_wrong_registers_are_found(seed: int) -> None:
     assert first_bucket(WrongRegisters, seed) == "unexpected-status/WrongRegisters/WARN/-"
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_page_freed_before_it_is_put_is_found(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+class FreesThenPuts(Kvm):
     """A sketch in the review of the RFC: by then somebody else may hold the page (B17)."""
 
-    def free_then_put(host: Host, pfn: int, kind: str, hint: bool = False) -> None:
-        host.pages.free_page(pfn)
-        host.put(pfn, kind, hint)
+    def free_control_page(self, pfn: int, kind: str, hint: bool = False) -> None:
+        self.host.pages.free_page(pfn)
+        self.host.put(pfn, kind, hint)
 
-    monkeypatch.setattr(control, "free_control_page", free_then_put)
-    assert first_bucket(Merged, seed).startswith("page-owner/-/-/freed before put")
+
+@pytest.mark.parametrize("seed", [1])
+def test_a_page_freed_before_it_is_put_is_found(seed: int) -> None:
+    bucket = first_bucket(under(Merged, FreesThenPuts), seed)
+    assert bucket.startswith("page-owner/-/-/freed before put")
+
+
+class TakesFlushForAnError(Kvm):
+    """v3 02/16: the condition lost its "err &&" (B21)."""
+
+    def bug_on(self, leaf: int, status: Status) -> bool:
+        if leaf == VP_FLUSH:
+            self.host.warn("KVM", f"VP.FLUSH = {status}", leaf, status)
+            return True
+        return super().bug_on(leaf, status)
 
 
 @pytest.mark.parametrize("seed", [4])
-def test_a_flush_that_succeeded_reported_as_an_error_is_found(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """v3 02/16: the condition lost its "err &&" (B21)."""
-
-    def bug_on(host: Host, leaf: int, status: Status) -> bool:
-        if leaf == vcpu.VP_FLUSH:
-            host.warn("KVM", f"VP.FLUSH = {status}", leaf, status)
-            return True
-        return tdx_call.bug_on(host, leaf, status)
-
-    monkeypatch.setattr(vcpu, "bug_on", bug_on)
-    assert first_bucket(Merged, seed) == "unexpected-status/TDH.VP.FLUSH/SUCCESS/-"
+def test_a_flush_that_succeeded_reported_as_an_error_is_found(seed: int) -> None:
+    bucket = first_bucket(under(Merged, TakesFlushForAnError), seed)
+    assert bucket == "unexpected-status/TDH.VP.FLUSH/SUCCESS/-"
 
 
-def present_too_early(host: Host, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+class PresentTooEarly(Kvm):
     """``map_page`` that writes the mirror SPTE before it knows whether AUG succeeds (B19)."""
-    spte = vm.spte(host.sim, LEVEL_4K, gpa)
-    if spte.read() == Spte.PRESENT or not spte.try_freeze():
-        return 0
-    spte.write(Spte.PRESENT, pfn)
-    return mmu.page_aug(host, vm, vcpu, gpa, pfn)
+
+    def map_page(self, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+        spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
+        if spte.read() == Spte.PRESENT or not spte.try_freeze():
+            return 0
+        spte.write(Spte.PRESENT, pfn)
+        return self.mem_page_aug(vm, vcpu, gpa, pfn)
 
 
-def test_an_entry_written_before_its_call_succeeded_is_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_entry_written_before_its_call_succeeded_is_found() -> None:
     """AUG is refused once: the guest faults again, finds the entry there, and a zap of what
     was never mapped goes wrong.
     """
     programs = (tuple(map(Op.parse, ("create 0", "map 0 0", "zap 0 0"))),)
 
-    def zaps_gone_wrong() -> int:
+    def zaps_gone_wrong(layer: type[RefcountLayer]) -> int:
         cases = (
             Case("merged", World(cpus=1), programs=programs, faults=(Fault("refuse", index),))
             for index in range(60)
         )
-        buckets = [ran.finding.bucket for ran in map(run, cases) if ran.finding is not None]
+        runs = [run(case, layer) for case in cases]
+        buckets = [ran.finding.bucket for ran in runs if ran.finding is not None]
         return sum(bucket.startswith("unexpected-status/TDH.MEM.RANGE.BLOCK") for bucket in buckets)
 
-    assert zaps_gone_wrong() == 0
-    monkeypatch.setattr(mmu, "map_page", present_too_early)
-    assert zaps_gone_wrong() == 1
+    assert zaps_gone_wrong(Merged) == 0
+    assert zaps_gone_wrong(under(Merged, PresentTooEarly)) == 1
 
 
 def waits(design: str) -> int:

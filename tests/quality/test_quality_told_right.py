@@ -15,19 +15,19 @@ import pytest
 from attrs import evolve
 
 from lazy_designs import Batch2
-from tdxfuzz.abi import find
+from tdxfuzz.abi import Status, find
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.host import kvm
 from tdxfuzz.host.design import EIO, ENOMEM, PageCache, Pair, RefcountLayer, Rwlock, Spinlock
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v6 import V6
-from tdxfuzz.host.host import Host
-from tdxfuzz.host.kvm import huge, mmu
-from tdxfuzz.host.kvm.tdx_call import bug_on, call_no_vcpus
+from tdxfuzz.host.kvm.seamcalls import Answer
+from tdxfuzz.host.kvm.under import under
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.run.result import Run
@@ -260,20 +260,20 @@ def test_a_block_that_is_refused_once_is_made_again() -> None:
     assert again.calls[PAGE_DEMOTE, 0] == 1
 
 
-def test_a_split_that_goes_on_without_a_block_is_found_once_the_td_is_final(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class TakesBusyForDone(kvm.Kvm):
+    """Goes on although the block was refused."""
+
+    def range_block(self, vm: Vm, gpa: int, level: int) -> Answer:
+        status, registers = super().range_block(vm, gpa, level)
+        return (Status(0), registers) if status.busy else (status, registers)
+
+
+def test_a_split_that_goes_on_without_a_block_is_found_once_the_td_is_final() -> None:
     """Before a TD is final, the module does not ask whether the range is blocked."""
-
-    def takes_busy_for_done(host: Host, vm: Vm, gpa: int) -> bool:
-        host.seamcall(mmu.RANGE_BLOCK, rcx=gpa | 1, rdx=vm.tdr)
-        status, _ = call_no_vcpus(host, mmu.TRACK, rcx=vm.tdr)
-        return bug_on(host, mmu.TRACK, status)
-
-    monkeypatch.setattr(huge, "block_and_track", takes_busy_for_done)
-    final = run(split_after("create 0", "vcpu 0", FINALIZE, "map2m 0 0"))
+    goes_on = under(Merged, TakesBusyForDone)
+    final = run(split_after("create 0", "vcpu 0", FINALIZE, "map2m 0 0"), goes_on)
     assert bucket_of(final) == "unexpected-status/TDH.MEM.PAGE.DEMOTE/GPA_RANGE_NOT_BLOCKED/-"
-    assert run(split_after("create 0", "map2m 0 0")).finding is None
+    assert run(split_after("create 0", "map2m 0 0"), goes_on).finding is None
 
 
 RANDOM = (

@@ -115,8 +115,7 @@ def _calls(store: Store) -> dict[str, dict[str, int]]:
 def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFinding:
     subject = settings.subject(found.design)
     path = folder.finding(found.design, found.bucket).relative_to(folder.root)
-    option = f" --design {subject.argument}" if subject.file else ""
-    command = f"tdxfuzz replay {path}{option}"
+    command = f"tdxfuzz replay {path}{subject.options}"
     if found.kept_because is not None:
         # It was not shrunk, for a worker hung over it, say: it is not for us to run.
         return ShownFinding(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)

@@ -216,6 +216,7 @@ class PageAllocator(Cell):
     def scrub(self, pfn: int) -> None:
         """Overwrite a page with zeroes (MOVDIR64B): ``tdx_clear_page``, quirk reset."""
         self.memory.scrub(pfn)
+        self.watch.page_scrubbed(pfn)
 
     def _next_fresh(self, pcp: PcpList) -> int | None:
         place, turn = divmod(pcp.next, len(self.ranges))

@@ -7,32 +7,31 @@ be short, and which readers delay it is not modelled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tdxfuzz.host.kvm.control import free_control_page
+from tdxfuzz.host.kvm.control import ControlPaths
 from tdxfuzz.sim import RMW
 
-if TYPE_CHECKING:
-    from tdxfuzz.host.tdx_core import TdxCore
 
+class RcuPaths(ControlPaths):
+    """Pages that are freed later."""
 
-def call_rcu(host: TdxCore, pfn: int, kind: str, hint: bool) -> None:
-    """``call_rcu``: the page is freed later, in the softirq of the current CPU."""
-    queue = host.rcu[host.sim.current.on]
-    host.sim.step(queue, RMW)
-    queue.callbacks.append((pfn, kind, hint))
-    host.sim.raise_softirq()
-
-
-def run_callbacks(host: TdxCore) -> None:
-    """``rcu_do_batch``: all that wait on the current CPU."""
-    local, cpu = host.sim.local, host.sim.current
-    queue = host.rcu[cpu.on]
-    if local is not None:
-        local.enter(cpu.id)
-    host.sim.step(queue, RMW)
-    while queue.callbacks:
-        free_control_page(host, *queue.callbacks.pop(0))
+    def call_rcu(self, pfn: int, kind: str, hint: bool) -> None:
+        """``call_rcu``: the page is freed later, in the softirq of the current CPU."""
+        host = self.host
+        queue = host.rcu[host.sim.current.on]
         host.sim.step(queue, RMW)
-    if local is not None:
-        local.leave(cpu.id, 0)
+        queue.callbacks.append((pfn, kind, hint))
+        host.sim.raise_softirq()
+
+    def run_callbacks(self) -> None:
+        """``rcu_do_batch``: all that wait on the current CPU."""
+        host = self.host
+        local, cpu = host.sim.local, host.sim.current
+        queue = host.rcu[cpu.on]
+        if local is not None:
+            local.enter(cpu.id)
+        host.sim.step(queue, RMW)
+        while queue.callbacks:
+            self.free_control_page(*queue.callbacks.pop(0))
+            host.sim.step(queue, RMW)
+        if local is not None:
+            local.leave(cpu.id, 0)

@@ -6,96 +6,98 @@ Source: arch/x86/kvm/vmx/tdx.c: ``tdx_td_vcpu_init``, ``tdx_flush_vp_on_cpu``,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-from tdxfuzz.abi import find
-from tdxfuzz.abi.address import hpa_of
-from tdxfuzz.host.kernel.errno import EEXIST, EIO, ENOMEM
-from tdxfuzz.host.kvm.control import alloc_control_page, free_control_page, reclaim_control_page
-from tdxfuzz.host.kvm.tdx_call import bug_on, call, call_using
-
-if TYPE_CHECKING:
-    from tdxfuzz.host.kvm.vm import Vcpu, Vm
-    from tdxfuzz.host.tdx_core import TdxCore
-
-VP_CREATE = find("TDH.VP.CREATE").number
-VP_ADDCX = find("TDH.VP.ADDCX").number
-VP_INIT = find("TDH.VP.INIT").number
-VP_FLUSH = find("TDH.VP.FLUSH").number
+from tdxfuzz.host.kernel.errno import EEXIST, EINVAL, EIO, ENOMEM
+from tdxfuzz.host.kvm import seamcalls as leaf
+from tdxfuzz.host.kvm.control import ControlPaths
+from tdxfuzz.host.kvm.vm import Vcpu, Vm
 
 TDCX_PAGES = 5
 """Pages of a TDVPS besides its TDVPR."""
 
-WITH_X2APIC_ID = 1
-"""The version of VP.INIT that takes the x2APIC id in R8."""
 
+class VcpuPaths(ControlPaths):
+    """A vCPU comes and goes."""
 
-def vcpu_init(host: TdxCore, vm: Vm, vcpu: Vcpu) -> int:
-    """``tdx_td_vcpu_init``: 0 or a negative errno. The caller holds the VM's lock.
+    def vcpu_init(self, vm: Vm, vcpu: Vcpu) -> int:
+        """``tdx_td_vcpu_init``: 0 or a negative errno. The caller holds the VM's lock.
 
-    Pages not handed over yet are freed on failure, the others when the TD goes.
-    """
-    if vcpu.tdvpr_page is not None:
-        return -EEXIST
-    vcpu.pamt_cache.has_head = True
-    tdvpr_page = alloc_control_page(host, "TDVPR")
-    if tdvpr_page is None:
-        return -ENOMEM
-    tdcx_pages: list[int] = []
-    for _ in range(TDCX_PAGES):
-        page = alloc_control_page(host, "TDCX")
-        if page is None:
-            return _free_pages(host, tdvpr_page, tdcx_pages)
-        tdcx_pages.append(page)
+        Pages not handed over yet are freed on failure, the others when the TD goes.
+        """
+        host = self.host
+        if vm.finalized:
+            return -EINVAL
+        if vcpu.tdvpr_page is not None:
+            return -EEXIST
+        vcpu.pamt_cache.has_head = True
+        tdvpr_page = self.alloc_control_page("TDVPR")
+        if tdvpr_page is None:
+            return -ENOMEM
+        tdcx_pages: list[int] = []
+        for _ in range(TDCX_PAGES):
+            page = self.alloc_control_page("TDCX")
+            if page is None:
+                return self._free_vcpu_pages(tdvpr_page, tdcx_pages)
+            tdcx_pages.append(page)
 
-    host.watch.page_used(tdvpr_page, "TDVPR")
-    status = call_using(
-        host, tdvpr_page, "TDVPR", None, VP_CREATE, rcx=hpa_of(tdvpr_page), rdx=vm.tdr
-    )
-    if bug_on(host, VP_CREATE, status):
-        _free_pages(host, tdvpr_page, tdcx_pages)
-        return -EIO
-    vcpu.tdvpr_page = tdvpr_page
-
-    for i, page in enumerate(tdcx_pages):
-        host.watch.page_used(page, "TDCX")
-        status = call_using(
-            host, page, "TDCX", None, VP_ADDCX, rcx=hpa_of(page), rdx=hpa_of(tdvpr_page)
-        )
-        if bug_on(host, VP_ADDCX, status):
-            for left in tdcx_pages[i:]:
-                free_control_page(host, left, "TDCX")
+        host.watch.page_used(tdvpr_page, "TDVPR")
+        make = partial(self.vp_create, vm, tdvpr_page)
+        status = self.call_using(tdvpr_page, "TDVPR", None, make)
+        if self.bug_on(leaf.VP_CREATE, status):
+            self._free_vcpu_pages(tdvpr_page, tdcx_pages)
             return -EIO
-        vcpu.tdcx_pages.append(page)
+        vcpu.tdvpr_page = tdvpr_page
 
-    status, _ = call(host, VP_INIT, WITH_X2APIC_ID, rcx=hpa_of(tdvpr_page), rdx=0, r8=vcpu.id)
-    if bug_on(host, VP_INIT, status):
-        return -EIO
-    vcpu.cpu = host.sim.current.id
-    return 0
+        for i, page in enumerate(tdcx_pages):
+            host.watch.page_used(page, "TDCX")
+            status = self.call_using(page, "TDCX", None, partial(self.vp_addcx, vcpu, page))
+            if self.bug_on(leaf.VP_ADDCX, status):
+                for left in tdcx_pages[i:]:
+                    self.free_control_page(left, "TDCX")
+                return -EIO
+            vcpu.tdcx_pages.append(page)
 
+        status, _ = self.call(partial(self.vp_init, vcpu))
+        if self.bug_on(leaf.VP_INIT, status):
+            return -EIO
+        vcpu.cpu = host.sim.current.id
+        return 0
 
-def _free_pages(host: TdxCore, tdvpr_page: int, tdcx_pages: list[int]) -> int:
-    for page in tdcx_pages:
-        free_control_page(host, page, "TDCX")
-    free_control_page(host, tdvpr_page, "TDVPR")
-    return -ENOMEM
+    def _free_vcpu_pages(self, tdvpr_page: int, tdcx_pages: list[int]) -> int:
+        for page in tdcx_pages:
+            self.free_control_page(page, "TDCX")
+        self.free_control_page(tdvpr_page, "TDVPR")
+        return -ENOMEM
 
+    def td_finalize(self, vm: Vm) -> int:
+        """``tdx_td_finalize``: 0 or a negative errno. The caller holds all locks."""
+        if vm.finalized or not vm.has_vcpus:
+            return -EINVAL
+        status, _ = self.call(partial(self.mr_finalize, vm))
+        if self.bug_on(leaf.MR_FINALIZE, status):
+            return -EIO
+        vm.finalized = True
+        return 0
 
-def flush_on_cpu(host: TdxCore, vcpu: Vcpu) -> None:
-    """``tdx_flush_vp_on_cpu``: VP.FLUSH by IPI on the CPU the vCPU is associated with."""
-    if vcpu.cpu is None or vcpu.tdvpr_page is None:
-        return
-    status, _ = host.seamcall(VP_FLUSH, on_cpu=vcpu.cpu, rcx=hpa_of(vcpu.tdvpr_page))
-    bug_on(host, VP_FLUSH, status)
-    vcpu.cpu = None
+    def vcpu_load(self, vcpu: Vcpu, cpu: int) -> None:
+        """``tdx_vcpu_load``: the vCPU's thread is on ``cpu`` now."""
+        if vcpu.cpu != cpu:
+            self.flush_vp_on_cpu(vcpu)
 
+    def flush_vp_on_cpu(self, vcpu: Vcpu) -> None:
+        """``tdx_flush_vp_on_cpu``: VP.FLUSH by IPI on the CPU the vCPU is associated with."""
+        if vcpu.cpu is None or vcpu.tdvpr_page is None:
+            return
+        status, _ = self.vp_flush(vcpu)
+        self.bug_on(leaf.VP_FLUSH, status)
+        vcpu.cpu = None
 
-def vcpu_free(host: TdxCore, vcpu: Vcpu) -> None:
-    """``tdx_vcpu_free``, once the HKID is gone: reclaim the pages, give back the caches."""
-    for page in vcpu.tdcx_pages:
-        reclaim_control_page(host, page, "TDCX")
-    vcpu.tdcx_pages = []
-    if vcpu.tdvpr_page is not None:
-        reclaim_control_page(host, vcpu.tdvpr_page, "TDVPR")
-    vcpu.tdvpr_page = None
+    def vcpu_free(self, vcpu: Vcpu) -> None:
+        """``tdx_vcpu_free``, once the HKID is gone: reclaim the pages, give back the caches."""
+        for page in vcpu.tdcx_pages:
+            self.reclaim_control_page(page, "TDCX")
+        vcpu.tdcx_pages = []
+        if vcpu.tdvpr_page is not None:
+            self.reclaim_control_page(vcpu.tdvpr_page, "TDVPR")
+        vcpu.tdvpr_page = None

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TDCS_PAGES = 6
 
+NOTHING = -1
+"""No slot."""
+
 
 class VmState(Enum):
     """Life of a VM slot: empty, then a TD, then on its way out, then empty again."""
@@ -71,23 +74,48 @@ class Vcpu:
     """A vCPU: the caches that are topped up before the MMU lock and drawn under it, and
     its control pages once ``vcpu`` made it one of the TD.
 
-    ``cpu`` is the CPU that the module has associated it with.
+    ``cpu`` is the CPU that the module has associated it with. While it runs, ``script`` is what
+    its guest does, ``at`` how much of that is done, and ``asks`` a slot that the guest wants
+    converted, or -1.
     """
 
-    __slots__ = ("cpu", "id", "mutex", "pamt_cache", "sept_cache", "tdcx_pages", "tdvpr_page")
+    __slots__ = (
+        "asks",
+        "at",
+        "cpu",
+        "id",
+        "mutex",
+        "pamt_cache",
+        "script",
+        "sept_cache",
+        "tdcx_pages",
+        "tdvpr_page",
+    )
 
     STATE: ClassVar = Declared(
-        shared="cpu tdcx_pages tdvpr_page", parts="pamt_cache sept_cache", locks="mutex", fixed="id"
+        shared="asks at cpu script tdcx_pages tdvpr_page",
+        parts="pamt_cache sept_cache",
+        locks="mutex",
+        fixed="id",
     )
 
     def __init__(self, host: TdxCore, vm_id: int, vcpu_id: int) -> None:
         self.id = vcpu_id
         self.mutex = Mutex(host.sim, f"vm{vm_id}.vcpu{vcpu_id}.mutex", host.held_locks)
         self.cpu: int | None = None
+        self.script = 0
+        self.at = 0
+        self.asks = NOTHING
         self.tdvpr_page: int | None = None
         self.tdcx_pages: list[int] = []
         self.pamt_cache = PageCache(host.pages, "PAMT page", not host.layer.cache_made_by_vcpu_init)
         self.sept_cache = PageCache(host.pages, "S-EPT page")
+
+    @property
+    def tdvpr(self) -> int:
+        """HPA of the TDVPR."""
+        assert self.tdvpr_page is not None
+        return self.tdvpr_page << 12
 
 
 class Vm:
@@ -98,9 +126,11 @@ class Vm:
     slot serve a new VM: ``state`` is written by whoever creates or destroys.
     ``shared_slots`` were converted to shared, in ``small_areas`` the guest accepts 4KB pages;
     both change under the MMU lock. The split caches serve designs that have them per VM.
+    ``finalized``: its vCPUs may be entered. While ``wait_for_sept_zap`` is set they are not.
     """
 
     __slots__ = (
+        "finalized",
         "hkid",
         "id",
         "kvm_lock",
@@ -117,11 +147,12 @@ class Vm:
         "tdr_page",
         "users",
         "vcpus",
+        "wait_for_sept_zap",
     )
 
     STATE: ClassVar = Declared(
-        shared="hkid shared_slots small_areas tdcs_pages tdr_page",
-        parts="split_pamt_cache split_sept_cache sptes state users vcpus",
+        shared="finalized hkid shared_slots small_areas tdcs_pages tdr_page",
+        parts="split_pamt_cache split_sept_cache sptes state users vcpus wait_for_sept_zap",
         locks="kvm_lock mmu_lock slots_lock split_lock",
         fixed="id",
     )
@@ -130,6 +161,8 @@ class Vm:
         sim = host.sim
         self.id = vm_id
         self.state = Variable(sim, f"vm{vm_id}.state", VmState.EMPTY)
+        self.finalized = False
+        self.wait_for_sept_zap = Variable(sim, f"vm{vm_id}.wait_for_sept_zap", False)
         self.hkid = 0
         self.tdr_page: int | None = None
         self.tdcs_pages: list[int | None] = []
@@ -144,6 +177,11 @@ class Vm:
         self.slots_lock = Mutex(sim, f"vm{vm_id}.slots_lock", host.held_locks)
         self.mmu_lock = Rwlock(sim, f"vm{vm_id}.mmu_lock", host.held_locks)
         self.vcpus = [Vcpu(host, vm_id, i) for i in range(host.world.cpus)]
+
+    @property
+    def has_vcpus(self) -> bool:
+        """Whether it has any. Changes under the state locks."""
+        return any(vcpu.tdvpr_page is not None for vcpu in self.vcpus)
 
     @contextmanager
     def state_locks(self) -> Iterator[None]:

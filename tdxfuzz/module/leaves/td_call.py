@@ -131,6 +131,7 @@ class Guest:
         if word & ~_OPERAND != OPERAND_BUSY_HOST_PRIORITY:
             tdvps.hp_busy_since = None
             return word
+        self._m.watch.guest_gave_way()
         if tdvps.hp_busy_since is None:
             tdvps.hp_busy_since = self.lp.tsc
         elif self.lp.tsc - tdvps.hp_busy_since & _U64 >= self._tdr.tdcs.hp_lock_timeout.read():

@@ -31,6 +31,7 @@ from tdxfuzz.module.td_exit import (
     EPT_VIOLATION,
     EXTERNAL_INTERRUPT,
     PROGRAM_MAY_EXIT_WITH,
+    TDCALL,
     TRIPLE_FAULT,
     TdExit,
     exit_status,
@@ -57,7 +58,7 @@ def tdh_vp_enter(m: TdxModule, call: Call) -> int:
 
     Not modelled: L2 VMs and the state of the vCPU (registers, MSRs, XSAVE, events), with
     the checks on them: LIMIT_CPUID_MAXVAL_SET, INCONSISTENT_MSR, INCORRECT_MSR_VALUE; a TD
-    that became fatal; TDG.VP.VMCALL's exit; the #VE that notifies the guest of suspected
+    that became fatal; the registers of TDG.VP.VMCALL; the #VE that notifies the guest of suspected
     zero-stepping; interruption information in R9, and IMM_RESUME_HINT.
     """
     regs, handle = call.regs, call.regs.rcx
@@ -95,6 +96,8 @@ def tdh_vp_enter(m: TdxModule, call: Call) -> int:
     state = VcpuState.DISABLED if exit_.reason == TRIPLE_FAULT else VcpuState.READY
     if state is VcpuState.READY:
         tdvps.last_exit = LastExit.ASYNC_TRAP if exit_.is_trap else LastExit.ASYNC_FAULT
+        if exit_.reason == TDCALL:
+            tdvps.last_exit = LastExit.TDVMCALL
     tdvps.write_state(state)
     tdcs.td_epoch.leave(tdvps.epoch)
     return exit_status(exit_)

@@ -1,0 +1,76 @@
+"""Programs whose TDs run: finalised, with a vCPU that is entered beside what else is done."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.guest_script import Act, Action, number_of
+from tdxfuzz.case.operation import Op
+from tdxfuzz.generate.choices import Choices
+
+SHARE = 0.3
+"""Share of a hunt's programs, long histories and standard scenarios left aside."""
+
+ENTERS = 60
+"""Percent of CPUs whose program has an entry of a vCPU in the place of another operation. One CPU
+has one in any case."""
+
+MEETS = 75
+"""Percent of entries that are of a TD whose pages another CPU takes away, if there is one."""
+
+TAKES_PAGES_AWAY = ("zap", "convert", "zap2m", "accept4k", "promote", "destroy")
+
+MIGRATES = 10
+"""Percent of entries before which the vCPU's thread goes to another CPU."""
+
+LENGTHS = ((1, 2, 3), (3, 4, 2))
+"""How many actions a script has."""
+
+OF_SLOTS = ((Act.ACCEPT, Act.TOUCH, Act.CONVERT, Act.READ, Act.WRITE, Act.HLT), (8, 4, 2, 1, 1, 1))
+OF_AREAS = ((Act.ACCEPT, Act.ACCEPT4K, Act.TOUCH), (3, 4, 2))
+IN_AREA = 50
+"""Percent of actions that are about a 2MB area, if there are any."""
+
+VCPU = 0
+"""The vCPU that a set-up makes: that of the CPU which runs it."""
+
+
+def with_running_tds(choices: Choices, case: Case) -> Case:
+    """A case whose TDs are finalised once they are made, and in which vCPUs are entered."""
+    setup: list[Op] = []
+    for op in case.setup:
+        setup.append(op)
+        if op.name == "create":
+            setup += [Op("vcpu", op.args), Op("finalize", op.args)]
+    alive = list(dict.fromkeys(op.args[0] for op in case.setup if op.name == "create"))
+    if not alive or any(op.name in ("destroy", "vcpu") for op in case.setup):
+        return case
+    programs = [list(program) for program in case.programs]
+    must = choices.below(len(programs))
+    for cpu, program in enumerate(programs):
+        if cpu != must and not choices.percent(ENTERS):
+            continue
+        others = (op for at, each in enumerate(case.programs) if at != cpu for op in each)
+        taken = [op.args[0] for op in others if op.name in TAKES_PAGES_AWAY]
+        meets = [td for td in taken if td in alive] if choices.percent(MEETS) else []
+        tds = meets or alive
+        td = tds[choices.below(len(tds))]
+        entry = [Op("enter", (td, VCPU, _script(choices, case)))]
+        if choices.percent(MIGRATES):
+            entry.insert(0, Op("migrate", (td, VCPU, choices.below(len(programs)))))
+        at = choices.below(max(len(program), 1))
+        program[at : at + 1] = entry
+    return evolve(case, setup=tuple(setup), programs=tuple(map(tuple, programs)))
+
+
+def _script(choices: Choices, case: Case) -> int:
+    world = case.world
+    actions = []
+    for _ in range(choices.pick(*LENGTHS)):
+        if world.areas and choices.percent(IN_AREA):
+            actions.append(Action(choices.pick(*OF_AREAS), area=choices.below(world.areas)))
+            continue
+        act = choices.pick(*OF_SLOTS)
+        actions.append(Action(act, choices.below(world.slots) if act.takes_slot else None))
+    return number_of(tuple(actions))

@@ -1,0 +1,126 @@
+"""A KVM that leaves out a SEAMCALL, or whose kick does nothing, is found by a plain hunt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tdxfuzz.abi import Registers, Status
+from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.designs.v6 import V6
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.seamcalls import Answer, Make
+from tdxfuzz.host.kvm.under import name_under, under
+from tdxfuzz.host.kvm.vm import Vm
+from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
+from tiers import first_quick, slow
+
+BUDGET = Budget(cases=4_000)
+
+RUNNING = ("zap-run", "split-run", "kick-run", "convert-run", "reclaim-run", "create-run")
+
+
+def skips(leaf: str) -> type[Kvm]:
+    """KVM that takes a SEAMCALL for done without making it."""
+
+    def skipped(self: Kvm, *args: object, **named: object) -> Answer:
+        return Status(0), Registers()
+
+    return type(f"No_{leaf}", (Kvm,), {leaf: skipped, "__module__": __name__})
+
+
+class NoKick(Kvm):
+    """The IPI is forgotten."""
+
+    def kick_vcpus(self, vm: Vm) -> None:
+        pass
+
+
+class LetsVcpusBackIn(Kvm):
+    """The wait flag is forgotten: a kicked vCPU may come back before the call is repeated."""
+
+    @contextmanager
+    def no_vcpus(self, vm: Vm) -> Iterator[None]:
+        self.kick_vcpus(vm)
+        yield
+
+
+class BusyIsDone(Kvm):
+    """A call that was BUSY is taken for done."""
+
+    def do_no_vcpus(self, vm: Vm, make: Make) -> Answer:
+        status, regs = make()
+        return (Status(0), regs) if status.busy else (status, regs)
+
+
+MUTANTS = [
+    *map(
+        skips,
+        (
+            "track",
+            "range_block",
+            "page_remove",
+            "page_wbinvd",
+            "page_wbinvd_tdr",
+            "page_demote",
+            "page_aug",
+            "sept_add",
+            "vp_flush",
+            "mr_finalize",
+            "mng_vpflushdone",
+            "cache_wb",
+            "mng_key_freeid",
+            "page_reclaim",
+        ),
+    ),
+    NoKick,
+    BusyIsDone,
+]
+
+
+@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_hunt_finds_a_kvm_that_leaves_something_out(mutant: type[Kvm], seed: int) -> None:
+    name = name_under("merged", mutant)
+    found = hunt(HuntPlan(name, BUDGET, design=under(Merged, mutant), seed=seed)).found
+    assert found is not None
+
+
+@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize("design", ["merged", "v6"])
+def test_unchanged_paths_are_clean_with_running_vcpus(design: str, name: str) -> None:
+    result = verify(SCENARIOS[name].case(design), None, Bounds(1))
+    assert result.verdict is Verdict.PASS, result.why
+
+
+@slow
+@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize("design", ["merged", "v6"])
+def test_they_are_clean_within_the_bound_of_each_scenario(design: str, name: str) -> None:
+    scenario = SCENARIOS[name]
+    result = verify(scenario.case(design), None, Bounds(scenario.preemptions))
+    assert result.verdict is Verdict.PASS, result.why
+    assert result.ends is True
+
+
+def test_a_kicked_vcpu_that_may_come_back_too_early_is_found() -> None:
+    """Two CPUs must switch at just the right steps, which a hunt seldom does."""
+    result = verify(SCENARIOS["zap-run"].case("Mutant"), under(Merged, LetsVcpusBackIn), Bounds(2))
+    assert result.found is not None
+    bucket = result.found.findings[0].bucket
+    assert bucket == "unexpected-status/TDH.MEM.RANGE.BLOCK/OPERAND_BUSY/-"
+
+
+@pytest.mark.parametrize("layer", [Merged, V6])
+def test_track_is_missed_in_a_scenario_with_a_running_vcpu(layer: type[RefcountLayer]) -> None:
+    case = SCENARIOS["zap-run"].case("Mutant")
+    found = verify(case, under(layer, skips("track")), Bounds(1)).found
+    assert found is not None
+    assert found.findings[0].bucket.endswith("TLB_TRACKING_NOT_DONE/-")

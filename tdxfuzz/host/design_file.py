@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.sim import Simulator, watched
+from tdxfuzz.sim import Simulator, is_ctrl_c, watched
 
 
 class DesignFileError(Exception):
@@ -42,9 +42,9 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         # No step is made here, so code that loops or sleeps is ended as in a run.
         with watched(Simulator(1)):
             spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
         ) from None

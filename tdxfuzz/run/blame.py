@@ -24,6 +24,7 @@ from tdxfuzz.sim import (
     StepBound,
     StopRun,
     StrayExitError,
+    is_ctrl_c,
 )
 
 if TYPE_CHECKING:
@@ -75,9 +76,11 @@ def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
     except CodeError as error:
         kind = HANG if error.hangs else CRASH
         raise DesignError(str(error), "", kind, error.what or NOBODY, error.function) from None
-    except (HarnessError, StopRun, GreenletExit, KeyboardInterrupt):
+    except (HarnessError, StopRun, GreenletExit):
         raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise _crash(layer_class, error) from error
 
 

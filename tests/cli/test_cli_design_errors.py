@@ -29,6 +29,9 @@ IN_C = BASE + (
     '  re.match(r"(a+)+$", "a" * 64 + "b")\n'
 )
 EXITS = BASE + "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise SystemExit(0)\n"
+INTERRUPTS = BASE + (
+    "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise KeyboardInterrupt\n"
+)
 PRINTS = BASE + (
     "import sys\n"
     'print("loaded")\n'
@@ -109,10 +112,11 @@ def test_a_design_that_hangs_is_named_with_its_line(
     ("source", "error"),
     [
         (EXITS, "design Mine raised SystemExit: 0"),
+        (INTERRUPTS, "design Mine raised KeyboardInterrupt"),
         (GLOBAL, "design Mine keeps state outside of cells: module global SEEN of mine.py"),
         (RANDOM, "the design is not deterministic"),
     ],
-    ids=["exits", "global", "random"],
+    ids=["exits", "interrupts", "global", "random"],
 )
 def test_a_design_at_fault_ends_a_command_with_2(
     command: str, source: str, error: str, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
@@ -58,6 +59,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         BaseException("x"),
         SystemExit(0),
         GeneratorExit(),
+        KeyboardInterrupt(),
         GreenletExit(),
         asyncio.CancelledError(),
         StopIteration(),
@@ -83,9 +85,36 @@ def test_the_run_up_to_an_error_is_made_again_by_its_order() -> None:
     assert again.value.run == first.value.run
 
 
-def test_ctrl_c_is_no_error_of_a_design() -> None:
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def press_and_hand_on() -> None:
+    try:
+        press()
+    except KeyboardInterrupt as interrupt:
+        raise interrupt
+    finally:
+        [].clear()
+
+
+@pytest.mark.parametrize("case", [CASE, IN_SETUP], ids=["program", "set-up"])
+@pytest.mark.parametrize("body", [press, press_and_hand_on])
+def test_ctrl_c_is_no_error_of_a_design(case: Case, body: Callable[[], None]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(CASE, raising(KeyboardInterrupt()))
+        run(case, that(body))
+
+
+def test_a_handler_of_ctrl_c_may_raise() -> None:
+    def handler(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(CASE, that(press))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def spin() -> None:

@@ -11,15 +11,21 @@ with the same examples each time. ``nightly``: many examples, kept in a database
 ``--tdx-regressions FOLDER`` runs each reproducer file in a folder as a test, marked
 ``tdxfuzz``. The test passes when no bug shows any more. ``--tdx-design FILE.py:Class`` names
 the design of reproducers of a user's design. Without it their tests fail and say so.
+
+A run that hangs and that no exception can end, because it is in C code, ends the process of pytest
+with one line on standard error.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tdxfuzz.sim.watchdog import set_last_resort
+from tdxfuzz.testing.hang_guard import HangGuard
 from tdxfuzz.testing.profiles import load_default, register_profiles
 
 MARKER = "tdxfuzz"
@@ -48,12 +54,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load a profile if nobody has chosen one; collect the folders as well."""
     load_default()
+    _guard_against_hangs(config)
     config.addinivalue_line("markers", f"{MARKER}: a reproducer file, run again")
     for folder in config.getoption("--tdx-regressions"):
         if not Path(folder).is_dir():
             raise pytest.UsageError(f"--tdx-regressions {folder}: no such folder")
         if folder not in config.args:
             config.args.append(folder)
+
+
+def _guard_against_hangs(config: pytest.Config) -> None:
+    """A run that no exception can end ends the process. pytest captures nothing yet."""
+    guard = HangGuard(os.dup(2))
+    set_last_resort(guard)
+    config.add_cleanup(guard.close)
+    config.add_cleanup(lambda: set_last_resort(None))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import Invoke
 from tiers import slow
 
 BASE = "from tdxfuzz.host.designs.merged import Merged\n"
@@ -119,11 +120,13 @@ def test_a_design_that_hangs_is_named_with_its_line(
     ids=["exits", "interrupts", "global", "random"],
 )
 def test_a_design_at_fault_ends_a_command_with_2(
-    command: str, source: str, error: str, tmp_path: Path
+    command: str, source: str, error: str, invoke: Invoke
 ) -> None:
-    done = tdxfuzz(tmp_path, source, *COMMANDS[command])
-    assert done.returncode == 2
-    assert error.replace("the design is", "is") in done.stderr.replace("the design is", "is")
+    Path("mine.py").write_text(source, encoding="utf-8")
+    words = ["mine.py" if word == "DESIGN" else word for word in COMMANDS[command]]
+    answer = invoke(*words)
+    assert answer.code == 2
+    assert error.replace("the design is", "is") in answer.err.replace("the design is", "is")
 
 
 def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> None:

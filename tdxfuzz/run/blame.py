@@ -15,6 +15,7 @@ from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.tdx_core import ResultError
 from tdxfuzz.sim import (
     CodePlace,
     Cpu,
@@ -76,12 +77,33 @@ def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
     except CodeError as error:
         kind = HANG if error.hangs else CRASH
         raise DesignError(str(error), "", kind, error.what or NOBODY, error.function) from None
-    except (HarnessError, StopRun, GreenletExit):
+    except DesignError:
+        raise
+    except HarnessError as error:
+        place = _misused_at(layer_class, error)
+        if place is None:
+            raise
+        details = "".join(traceback.format_exception(error))
+        at = f"{error} ({place.file}:{place.line})"
+        what = type(error).__name__
+        raise DesignError(at, details, CRASH, what, place.function) from error
+    except (StopRun, GreenletExit):
         raise
     except BaseException as error:
         if is_ctrl_c(error):
             raise
         raise _crash(layer_class, error) from error
+
+
+def _misused_at(layer_class: type[RefcountLayer], error: HarnessError) -> CodePlace | None:
+    """Where a design has used the harness wrongly; None if it is not the design's code."""
+    if layer_class.c_file is not None:
+        return None
+    if isinstance(error, ResultError):
+        code = getattr(getattr(layer_class, error.function), "__code__", None)
+        return code and CodePlace(code.co_filename, code.co_firstlineno, error.function)
+    own_files = _files_of(layer_class)
+    return next((place for place in _places(error) if place.file in own_files), None)
 
 
 def own_place(places: Sequence[CodePlace], layer_class: type[RefcountLayer]) -> CodePlace | None:

@@ -14,7 +14,7 @@ from greenlet import GreenletExit
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.blame import HANG, DesignError
 from tdxfuzz.run.session import run
@@ -83,6 +83,33 @@ def test_the_run_up_to_an_error_is_made_again_by_its_order() -> None:
     with pytest.raises(DesignError) as again:
         run(first.value.run.case, raising(KeyError("x")))
     assert again.value.run == first.value.run
+
+
+class ReturnsNone(Merged):
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        super().get(pfn, cache)
+        return None  # type: ignore[return-value]
+
+
+class ReleasesWhatItDoesNotHold(Merged):
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.dpamt_lock.release()
+        return super().get(pfn, cache)
+
+
+@pytest.mark.parametrize("case", [CASE, IN_SETUP], ids=["program", "set-up"])
+@pytest.mark.parametrize(
+    ("layer", "what"), [(ReturnsNone, "ResultError"), (ReleasesWhatItDoesNotHold, "HarnessError")]
+)
+def test_a_wrong_use_of_the_harness_has_a_line_and_a_run(
+    case: Case, layer: type[RefcountLayer], what: str
+) -> None:
+    with pytest.raises(DesignError, match=r"\(.*test_run_blame\.py:\d+\)$") as caught:
+        run(case, layer)
+    up_to_there = caught.value.run
+    assert up_to_there is not None
+    assert up_to_there.finding is not None
+    assert up_to_there.finding.bucket == f"crash/{what}/get/-"
 
 
 def press() -> None:

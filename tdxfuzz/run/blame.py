@@ -9,6 +9,7 @@ from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from greenlet import GreenletExit
 
 from tdxfuzz.check.base import NOBODY
@@ -22,6 +23,7 @@ from tdxfuzz.sim import (
     Hang,
     HarnessError,
     Livelock,
+    Nondeterminism,
     StepBound,
     StopRun,
     StrayExitError,
@@ -60,6 +62,14 @@ class DesignError(HarnessError):
     def as_finding(self, step: int, cpu: int) -> Finding:
         """What a reproducer of it is to show."""
         return Finding(self.kind, self.what, self.function, NOBODY, step, cpu, str(self))
+
+
+class NotDeterministicError(DesignError, Nondeterminism):
+    """Something besides the case has decided in a run: ``run`` is one that another differs from."""
+
+    def __init__(self, message: str, one: Run) -> None:
+        super().__init__(message, what="Nondeterminism", details="")
+        self.run = evolve(one, findings=(self.as_finding(max(one.outcome.steps - 1, 0), 0),))
 
 
 @contextmanager

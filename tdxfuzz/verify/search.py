@@ -22,10 +22,11 @@ from attrs import evolve, field, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import End, Nondeterminism
+from tdxfuzz.sim import End
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
 from tdxfuzz.verify.progress import LoopKind
@@ -96,7 +97,9 @@ def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
     again = run(evolve(found.case, checks=checks), design)
     wanted = {finding.bucket for finding in found.findings}
     if again.finding is None or again.finding.bucket not in wanted:
-        raise Nondeterminism(f"a run that showed {sorted(wanted)} does not show it again")
+        raise NotDeterministicError(
+            f"a run that showed {sorted(wanted)} does not show it again", again
+        )
     return again
 
 

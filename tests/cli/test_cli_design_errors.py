@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import Invoke
+from tdxfuzz.repro.read import read
 from tiers import slow
 
 BASE = "from tdxfuzz.host.designs.merged import Merged\n"
@@ -142,6 +143,33 @@ def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> 
         tmp_path, BASE + "class Mine(Merged): pass\n", "replay", "reproducers", "--design", "DESIGN"
     )
     assert fixed.returncode == 0
+
+
+RETURNS_NONE = BASE + (
+    "class Mine(Merged):\n def get(self, pfn, cache=None):\n  super().get(pfn, cache)\n"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("source", "bucket"),
+    [
+        (RANDOM, "crash/Nondeterminism/-/-"),
+        (RETURNS_NONE, "crash/ResultError/get/-"),
+        (GLOBAL, "crash/OutsideState/-/-"),
+    ],
+    ids=["random", "returns none", "global"],
+)
+def test_each_error_of_a_design_is_kept_as_a_file(
+    command: str, source: str, bucket: str, invoke: Invoke
+) -> None:
+    Path("mine.py").write_text(source, encoding="utf-8")
+    words = ["mine.py" if word == "DESIGN" else word for word in COMMANDS[command]]
+    answer = invoke(*words, "--out", "kept", "--format", "json")
+    assert answer.code == 2
+    (kept,) = Path("kept").iterdir()
+    assert read(kept).expect.bucket == bucket
+    assert answer.json["reproducer"] == str(kept)
 
 
 def test_what_a_design_prints_is_no_part_of_the_output_and_bounded(tmp_path: Path) -> None:

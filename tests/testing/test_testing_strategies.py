@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdxfuzz.abi import Status
@@ -25,6 +25,7 @@ from tdxfuzz.strategies import (
 from tiers import slow
 
 
+@settings(max_examples=80)
 @given(cases("merged"))
 def test_the_merged_design_is_clean(case: Case) -> None:
     assert_clean(case)

@@ -172,6 +172,38 @@ def test_each_error_of_a_design_is_kept_as_a_file(
     assert answer.json["reproducer"] == str(kept)
 
 
+COUNTS = BASE + (
+    "class Mine(Merged):\n"
+    " def setup(self):\n"
+    "  super().setup()\n"
+    '  self.closed = self.atomic("closed")\n'
+    " def put(self, pfn, hint=False):\n"
+    "  self.closed.set(1)\n"
+    "  super().put(pfn, hint)\n"
+    " def get(self, pfn, cache=None):\n"
+    "  rounds = 0\n"
+    "  while self.closed.read():\n"
+    "   rounds += 1\n"
+    "   self.cpu_relax()\n"
+    "  return super().get(pfn, cache)\n"
+)
+
+
+@slow
+def test_a_run_without_end_that_takes_all_the_time_is_kept(invoke: Invoke) -> None:
+    Path("mine.py").write_text(COUNTS, encoding="utf-8")
+    words = ("verify", "mine.py", "--scenario", "map-zap", "--time", "1s", "--format", "json")
+    answer = invoke(*words)
+    assert answer.code == 3
+    results = answer.json["results"]
+    assert isinstance(results, list)
+    (row,) = results
+    assert row["why"] == "the time was over"
+    assert row["seconds"] >= 1
+    (kept,) = row["cut_off"]
+    assert invoke("replay", kept, "--design", "mine.py:Mine").code == 3
+
+
 def test_what_a_design_prints_is_no_part_of_the_output_and_bounded(tmp_path: Path) -> None:
     done = tdxfuzz(tmp_path, PRINTS, "hunt", "DESIGN", "--cases", "40", "--format", "json")
     assert json.loads(done.stdout)["stats"]["cases"] == 40

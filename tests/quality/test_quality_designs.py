@@ -50,6 +50,7 @@ REMOVED = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 NOT_CALLED = "pamt-in-use/TDH.PHYMEM.PAMT.ADD/not called/range"
 ADDED_LATE = "pamt-in-use/TDH.PHYMEM.PAMT.ADD/SUCCESS/range"
 IRQ = "irq-safety/-/-/pamt_lock"
+ADD_WARNS = "unexpected-status/PerRangeLock/WARN/PAMT.ADD failed: OPERAND_BUSY"
 ADDCX_BUSY = "unexpected-status/TDH.MNG.ADDCX/OPERAND_BUSY/-"
 
 MINIMA = {
@@ -75,7 +76,7 @@ MINIMA = {
     ("early-inc", NOT_CALLED): (2, 1),
     ("early-inc", ADDED_LATE): (2, 1),
     ("early-inc", ADDCX_BUSY): (2, 1),
-    ("per-range-lock", "unexpected-status/PerRangeLock/WARN/-"): (2, 1),
+    ("per-range-lock", ADD_WARNS): (2, 1),
     ("per-range-rwlock", "lock-order/-/-/pamt_rwlock"): (1, 0),
 }
 """(Operations, preemptions) that twenty seeds of every engine came to, all or nearly all:

@@ -78,8 +78,8 @@ def test_a_pair_still_in_place_must_not_fail_a_get() -> None:
     assert verified.found is not None
     assert verified.found.finding is not None
     finding = verified.found.finding
-    assert finding.bucket == "unexpected-status/TakesNotFreeForAnError/WARN/-"
-    assert "HPA_RANGE_NOT_FREE" in finding.message
+    what = "PAMT.ADD failed: HPA_RANGE_NOT_FREE"
+    assert finding.bucket == f"unexpected-status/TakesNotFreeForAnError/WARN/{what}"
 
 
 @pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
@@ -130,7 +130,8 @@ class WrongRegisters(Merged):
 
 @pytest.mark.parametrize("seed", [1])
 def test_pages_in_the_wrong_registers_are_found(seed: int) -> None:
-    assert first_bucket(WrongRegisters, seed) == "unexpected-status/WrongRegisters/WARN/-"
+    what = "PAMT.ADD failed: OPERAND_ADDR_RANGE_ERROR"
+    assert first_bucket(WrongRegisters, seed) == f"unexpected-status/WrongRegisters/WARN/{what}"
 
 
 @pytest.mark.parametrize("seed", [1])

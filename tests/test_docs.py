@@ -13,10 +13,12 @@ import pytest
 
 from commands import Invoke
 from golden_files import FOLDER, ROOT
+from tdxfuzz.cli import report
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.shrink.shrink import ShrinkResult
 from tiers import first_quick, slow
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
@@ -134,6 +136,11 @@ ELSEWHERE = ("SCHEDULER", "crash-")
 """Words in examples that need what a test of their own makes: a cluster, atheris."""
 
 
+def finds(arguments: list[str]) -> bool:
+    """Whether the examples after this one are about what it finds."""
+    return arguments[:2] == ["hunt", "hint"] and "--seed" in arguments
+
+
 def examples(path: Path) -> list[list[str]]:
     """The commands of a page, as arguments: capped in time, their comments gone, and with the
     files there that they speak of.
@@ -143,8 +150,7 @@ def examples(path: Path) -> list[list[str]]:
         if any(word in line for word in ELSEWHERE):
             continue
         arguments = line.partition(" #")[0].replace("FILE", str(REPRODUCER)).split()
-        finds = arguments[:2] == ["hunt", "hint"] and "--seed" in arguments
-        longest = UNTIL_FOUND if finds else LONGEST
+        longest = UNTIL_FOUND if finds(arguments) else LONGEST
         if "--time" in arguments:
             arguments[arguments.index("--time") + 1] = longest
         elif arguments[0] in SEARCHES and arguments[1] not in ("status", "report"):
@@ -181,12 +187,19 @@ each_page = pytest.mark.parametrize(
 
 
 @each_page
-def test_the_short_examples_of_a_page_run(path: Path, tmp_path: Path, invoke: Invoke) -> None:
-    """One after the other, in one folder; findings are fine, errors are not."""
+def test_the_short_examples_of_a_page_run(
+    path: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, in one folder; findings are fine, errors are not. What no later example
+    is about is not shrunk: that takes seconds each, and the slow tier does it.
+    """
     fill(tmp_path)
     for arguments in examples_to_run(path):
         if not is_long(arguments):
-            answer = invoke(*arguments)
+            with monkeypatch.context() as patch:
+                if not finds(arguments):
+                    patch.setattr(report, "shrink", lambda run, *_: ShrinkResult(run, 0))
+                answer = invoke(*arguments)
             assert answer.code in (0, 1, 3), f"{arguments}: {answer.err}"
 
 

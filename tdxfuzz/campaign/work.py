@@ -221,7 +221,7 @@ def _shrink(task: ShrinkTask, subject: Subject, design: Design) -> ShrinkAnswer:
     if before.expect.check == CUT_OFF:
         return ShrinkAnswer(error="a run that does not end is kept as it was found")
     found = run(before.case, design)
-    if found.finding is None or found.finding.bucket != task.bucket:
+    if found.finding is None or not found.finding.is_in(task.bucket):
         shown = "nothing" if found.finding is None else found.finding.bucket
         return ShrinkAnswer(error=f"a replay showed {shown}")
     best = shrink(found, design).run

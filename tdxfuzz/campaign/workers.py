@@ -12,7 +12,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,6 +28,7 @@ from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LEAVE_SECONDS = 5.0
+HASH_SEED = "PYTHONHASHSEED"
 
 PATIENCE = 3.0
 """Seconds that a run which hangs has to end by an exception."""
@@ -133,7 +135,8 @@ class LocalWorkers:
         # inherits that it is ignored, or its first second would end in a traceback.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            process.start()
+            with fixed_hash_seed():
+                process.start()
         finally:
             signal.signal(signal.SIGINT, before)
         theirs.close()
@@ -163,6 +166,21 @@ class LocalWorkers:
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
         return FinishedTask(task, None, problem)
+
+
+@contextmanager
+def fixed_hash_seed() -> Iterator[None]:
+    """Processes that start in this block have a fixed hash seed, unless the user has chosen one: a
+    set of strings has the same order in each of them, so a run is the same in any worker.
+    """
+    if HASH_SEED in os.environ:
+        yield
+        return
+    os.environ[HASH_SEED] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[HASH_SEED]
 
 
 def rss_of(pid: int | None) -> int:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from tdxfuzz.check.base import Check
+from tdxfuzz.check.base import NOBODY, Check
+from tdxfuzz.check.finding import WARN
 from tdxfuzz.host.design import PAMT_REMOVE
 from tdxfuzz.host.kernel.errno import EBUSY, ENOMEM, errno_name
 
 if TYPE_CHECKING:
     from tdxfuzz.abi import Status
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9][0-9a-f]{5,}\b|\d+", re.IGNORECASE)
+_OPERAND = re.compile(r"\|[A-Z][A-Z0-9]+\b")
+"""The operand that a status names: ``OPERAND_BUSY|RDX``."""
+
+MOST_LETTERS = 60
+
+
+def kind_of(message: str) -> str:
+    """What the messages of one WARN have in common, for a bucket: without numbers, addresses and
+    the operands of statuses.
+    """
+    words = _NUMBER.sub("N", _OPERAND.sub("", message)).replace("/", " ").split()
+    return " ".join(words)[:MOST_LETTERS].rstrip() or NOBODY
 
 
 class UnexpectedStatus(Check):
@@ -26,10 +42,16 @@ class UnexpectedStatus(Check):
             self.seen = True
 
     def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
+        if status is not None:
+            self.report(
+                f"{who}: {message}", leaf=leaf if leaf is not None else who, status=status.name
+            )
+            return
         self.report(
             f"{who}: {message}",
             leaf=leaf if leaf is not None else who,
-            status=status.name if status is not None else "WARN",
+            status=WARN,
+            objects=kind_of(message),
         )
 
     def remove_refused(self, pfn: int, status: Status) -> None:

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import re
 import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 from tdxfuzz.cli.exit_codes import BROKEN
 from tdxfuzz.cli.output import print_error
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
+from tdxfuzz.testing.hang_helper import place
 
 PATIENCE = 3.0
 """Seconds that a run which hangs has to end by the exception."""
@@ -37,8 +36,6 @@ WRITING = 0.5
 AWAITED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ALIVE, HANGS, DONE = b".", b"!", b"d"
-
-_LINE = re.compile(r'^ *File "(.*)", line (\d+) in (.*)$')
 
 
 def fix_hash_seed() -> None:
@@ -157,17 +154,7 @@ def _end(child: int, stack: int) -> int:
 
 def _place_in(stack: int) -> str:
     os.lseek(stack, 0, os.SEEK_SET)
-    return _place(os.read(stack, 1 << 16).decode(errors="replace"))
-
-
-def _place(stack: str) -> str:
-    """The innermost line of a stack that is not in this package or in Python's own library."""
-    ours, library = f"{Path(__file__).parents[1]}{os.sep}", f"{Path(os.__file__).parent}{os.sep}"
-    for line in stack.splitlines():
-        match = _LINE.match(line)
-        if match and not match[1].startswith((ours, library, "<")):
-            return f" in {match[3]} ({match[1]}:{match[2]})"
-    return ""
+    return place(os.read(stack, 1 << 16).decode(errors="replace"))
 
 
 def _exit_like(status: int) -> NoReturn:

@@ -14,11 +14,23 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.repro.words import counted
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import run
 from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.covers import Covers, covers
-from tdxfuzz.verify.search import INTERRUPTED, Verdict, VerifyResult, out_of_time, verify
+from tdxfuzz.verify.search import (
+    INTERRUPTED,
+    OutOfTimeInRun,
+    Verdict,
+    VerifyResult,
+    out_of_time,
+    verify,
+)
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+
+LONGER = 2.0
+"""Seconds for a run that the time was over in: most runs that do not end take one."""
 
 SLACK = 1.0
 """Seconds that a run may take when the time is over: it is stopped then, and the search is lost."""
@@ -127,9 +139,12 @@ class ScenarioJob:
                     self._counts,
                     stop=stop,
                 )
-        except OutOfTime:
+        except OutOfTime as over:
             self._is_whole = False
-            result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=OUT_OF_TIME)
+            cut_off = self._without_end(over.run) if isinstance(over, OutOfTimeInRun) else None
+            result = VerifyResult(
+                Verdict.UNKNOWN, bounds, self._counts, why=OUT_OF_TIME, cut_off=cut_off
+            )
         except KeyboardInterrupt:
             self._is_whole = False
             result = VerifyResult(Verdict.UNKNOWN, bounds, self._counts, why=INTERRUPTED)
@@ -185,6 +200,17 @@ class ScenarioJob:
             "findings": self._findings,
             "cut_off": self._cut_off,
         }
+
+    def _without_end(self, stopped: Run) -> Run | None:
+        """The run that the time was over in, if it does not end: then one order took the time.
+        Without a search around it a run costs little, so it may take so much more time.
+        """
+        try:
+            with time_limit(LONGER):
+                longer = run(stopped.case, self.design.design)
+        except OutOfTime:
+            return None
+        return longer if longer.cut_off is not None else None
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.path

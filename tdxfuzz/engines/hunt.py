@@ -13,6 +13,7 @@ from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.events import CaseRun, Found, HuntListener
 from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.engines.statistics import Statistics
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, checks_of, run
 from tdxfuzz.run.worlds import Worlds
@@ -146,15 +147,16 @@ def confirm(found: Run, design: Design) -> Run:
     """A run with a finding, made again by its order.
 
     Raises:
-        Nondeterminism: it shows something else.
+        NotDeterministicError: it shows something else.
     """
     again = run(found.case, design)
     before, now = found.finding, again.finding
     if before is None or now is None or now.bucket != before.bucket:
         shown = [finding.bucket if finding else "nothing" for finding in (before, now)]
-        raise Nondeterminism(
+        raise NotDeterministicError(
             f"design {found.case.design} is not deterministic: a run that showed {shown[0]} shows "
-            f"{shown[1]} when it is made again. {LOOK_FOR}"
+            f"{shown[1]} when it is made again. {LOOK_FOR}",
+            found,
         )
     return again
 
@@ -172,6 +174,6 @@ def _check_run(attempt: Run, design: Design) -> None:
     try:
         check_determinism(trace)
     except Nondeterminism as error:
-        raise Nondeterminism(
-            f"design {attempt.case.design} is not deterministic: {error}. {LOOK_FOR}"
+        raise NotDeterministicError(
+            f"design {attempt.case.design} is not deterministic: {error}. {LOOK_FOR}", attempt
         ) from None

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm import Kvm
-from tdxfuzz.sim import Simulator, watched
+from tdxfuzz.sim import Simulator, is_ctrl_c, watched
 
 T = TypeVar("T")
 
@@ -55,9 +55,9 @@ def _derived_in(path: Path, base: type[T], what: str) -> dict[str, type[T]]:
         # No step is made here, so code that loops or sleeps is ended as in a run.
         with watched(Simulator(1)):
             spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
         ) from None

@@ -23,6 +23,14 @@ from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.sim import RMW, Declared, HarnessError, Simulator
 
 
+class ResultError(HarnessError):
+    """A function of a design has returned what it must not."""
+
+    def __init__(self, function: str, message: str) -> None:
+        super().__init__(message)
+        self.function = function
+
+
 class TdxCore(Machine):
     """What KVM calls: a machine with a design, HKIDs, and the lock around their life.
 
@@ -63,9 +71,10 @@ class TdxCore(Machine):
             local.leave(cpu, result)
         self._leave("get", pfn)
         if not isinstance(result, int) or result > 0:
-            raise HarnessError(
+            raise ResultError(
+                "get",
                 f"{type(self.layer).__name__}.get() returned {result!r}; "
-                "it must return 0 or a negative errno"
+                "it must return 0 or a negative errno",
             )
         if result == 0:
             self.note("get", pfn, kind)

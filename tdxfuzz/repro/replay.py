@@ -60,7 +60,7 @@ def replay(reproducer: Reproducer, design: Design = None, sources: bool = False)
         result = ReplayResult.CUT_OFF
     elif again.finding is None:
         result = ReplayResult.FIXED
-    elif again.finding.bucket == reproducer.expect.bucket:
+    elif again.finding.is_in(reproducer.expect.bucket):
         result = ReplayResult.FAILED
     else:
         result = ReplayResult.CHANGED

@@ -9,21 +9,25 @@ from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
 from greenlet import GreenletExit
 
 from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.tdx_core import ResultError
 from tdxfuzz.sim import (
     CodePlace,
     Cpu,
     Hang,
     HarnessError,
     Livelock,
+    Nondeterminism,
     StepBound,
     StopRun,
     StrayExitError,
+    is_ctrl_c,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +64,14 @@ class DesignError(HarnessError):
         return Finding(self.kind, self.what, self.function, NOBODY, step, cpu, str(self))
 
 
+class NotDeterministicError(DesignError, Nondeterminism):
+    """Something besides the case has decided in a run: ``run`` is one that another differs from."""
+
+    def __init__(self, message: str, one: Run) -> None:
+        super().__init__(message, what="Nondeterminism", details="")
+        self.run = evolve(one, findings=(self.as_finding(max(one.outcome.steps - 1, 0), 0),))
+
+
 @contextmanager
 def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
     """Turn whatever a design raises into a :class:`DesignError` that says so.
@@ -75,10 +87,33 @@ def blaming(layer_class: type[RefcountLayer]) -> Iterator[None]:
     except CodeError as error:
         kind = HANG if error.hangs else CRASH
         raise DesignError(str(error), "", kind, error.what or NOBODY, error.function) from None
-    except (HarnessError, StopRun, GreenletExit, KeyboardInterrupt):
+    except DesignError:
+        raise
+    except HarnessError as error:
+        place = _misused_at(layer_class, error)
+        if place is None:
+            raise
+        details = "".join(traceback.format_exception(error))
+        at = f"{error} ({place.file}:{place.line})"
+        what = type(error).__name__
+        raise DesignError(at, details, CRASH, what, place.function) from error
+    except (StopRun, GreenletExit):
         raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise _crash(layer_class, error) from error
+
+
+def _misused_at(layer_class: type[RefcountLayer], error: HarnessError) -> CodePlace | None:
+    """Where a design has used the harness wrongly; None if it is not the design's code."""
+    if layer_class.c_file is not None:
+        return None
+    if isinstance(error, ResultError):
+        code = getattr(getattr(layer_class, error.function), "__code__", None)
+        return code and CodePlace(code.co_filename, code.co_firstlineno, error.function)
+    own_files = _files_of(layer_class)
+    return next((place for place in _places(error) if place.file in own_files), None)
 
 
 def own_place(places: Sequence[CodePlace], layer_class: type[RefcountLayer]) -> CodePlace | None:

@@ -258,6 +258,10 @@ class Session:
         """The outcome of a run that came to no end of its own."""
         return Outcome(End.STOPPED, self.sim.clock, tuple(self.sim.switches))
 
+    def so_far(self) -> Run:
+        """The run up to where it was stopped."""
+        return self._result(self._stopped())
+
     def _with_run(self, error: DesignError) -> DesignError:
         """The error, with the run up to it."""
         self.sim.log = None

@@ -4,7 +4,7 @@ One thread of the process looks at the run that is under way a few times a secon
 step for :data:`HANG_SECONDS`, it has a signal raise :class:`~tdxfuzz.sim.errors.Hang` in the code
 that runs. If a time limit is over, the run is stopped at its next step. Code that catches every
 exception, or that is inside of a function in C, cannot be ended from here: see
-:mod:`tdxfuzz.cli.supervisor`.
+:mod:`tdxfuzz.cli.supervisor`, and :mod:`tdxfuzz.testing.hang_guard` for pytest.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from tdxfuzz.sim.errors import Hang
 from tdxfuzz.sim.simulator import Simulator
@@ -44,6 +45,19 @@ class _Watched:
         self.thread = threading.get_ident()
 
 
+class LastResort(Protocol):
+    """What ends a process whose run cannot be ended by an exception."""
+
+    def begins(self) -> None:
+        """A run is under way from now on."""
+
+    def goes_on(self) -> None:
+        """It does not hang. To be said again soon, because silence ends the process."""
+
+    def ends(self) -> None:
+        """No run is under way: the process may be silent."""
+
+
 class _Watchdog:
     """The thread, and what it looks at. ``deadline`` is on the clock of ``time.monotonic``."""
 
@@ -51,6 +65,7 @@ class _Watchdog:
         self.watched: _Watched | None = None
         self.deadline: float | None = None
         self.heartbeat: Callable[[bool], None] | None = None
+        self.last_resort: LastResort | None = None
         self._thread: threading.Thread | None = None
         self._can_signal = False
 
@@ -68,6 +83,7 @@ class _Watchdog:
         self._thread = None
         self.watched = None
         self.heartbeat = None
+        self.last_resort = None
 
     def _watch(self) -> None:
         seen: tuple[object, int] = (None, 0)
@@ -84,6 +100,8 @@ class _Watchdog:
                 self.heartbeat(hangs)
             if watched is None:
                 continue
+            if self.last_resort is not None and not hangs:
+                self.last_resort.goes_on()
             if hangs and now - struck >= AGAIN:
                 struck = now
                 self._strike(watched)
@@ -122,11 +140,16 @@ def watched(sim: Simulator) -> Iterator[None]:
     """
     _watchdog.start()
     outer = _watchdog.watched
+    last_resort = _watchdog.last_resort
+    if last_resort is not None:
+        last_resort.begins()
     _watchdog.watched = _Watched(sim, outer)
     try:
         yield
     finally:
         _watchdog.watched = outer
+        if outer is None and last_resort is not None:
+            last_resort.ends()
 
 
 @contextmanager
@@ -148,3 +171,8 @@ def on_heartbeat(heartbeat: Callable[[bool], None]) -> None:
     """From now on ``heartbeat`` is called at each look; its argument tells whether a run hangs."""
     _watchdog.start()
     _watchdog.heartbeat = heartbeat
+
+
+def set_last_resort(last_resort: LastResort | None) -> None:
+    """From now on this process has such a last resort, or none any more."""
+    _watchdog.last_resort = last_resort

@@ -12,15 +12,21 @@ with the same examples each time. ``nightly``: many examples, kept in a database
 ``tdxfuzz``. The test passes when no bug shows any more. ``--tdx-design FILE.py:Class`` names
 the design of reproducers of a user's design, ``--tdx-kvm FILE.py:Class`` the KVM of those under a
 user's KVM. Without it their tests fail and say so.
+
+A run that hangs and that no exception can end, because it is in C code, ends the process of pytest
+with one line on standard error.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tdxfuzz.sim.watchdog import set_last_resort
+from tdxfuzz.testing.hang_guard import HangGuard
 from tdxfuzz.testing.profiles import load_default, register_profiles
 
 MARKER = "tdxfuzz"
@@ -54,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load a profile if nobody has chosen one; collect the folders as well."""
     load_default()
+    _guard_against_hangs(config)
     config.addinivalue_line("markers", f"{MARKER}: a reproducer file, run again")
     for folder in config.getoption("--tdx-regressions"):
         if not Path(folder).is_dir():
@@ -65,6 +72,14 @@ def pytest_configure(config: pytest.Config) -> None:
             )
         if folder not in config.args:
             config.args.append(folder)
+
+
+def _guard_against_hangs(config: pytest.Config) -> None:
+    """A run that no exception can end ends the process. pytest captures nothing yet."""
+    guard = HangGuard(os.dup(2))
+    set_last_resort(guard)
+    config.add_cleanup(guard.close)
+    config.add_cleanup(lambda: set_last_resort(None))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

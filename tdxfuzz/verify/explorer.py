@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check.finding import Finding
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.effects import touched
 from tdxfuzz.run.observer import Observer, digest_of
 from tdxfuzz.run.result import Run
@@ -15,7 +16,6 @@ from tdxfuzz.sim import (
     LOOK_FOR,
     Cell,
     Cpu,
-    Nondeterminism,
     Simulator,
     StopRun,
     WaitLock,
@@ -244,10 +244,10 @@ class Explorer:
         the runs that were there before came to an end of their own.
 
         Raises:
-            Nondeterminism: it has not come to its branch as it was noted.
+            NotDeterministicError: it has not come to its branch as it was noted.
         """
         if self._branch is not None:
-            raise Nondeterminism(DIFFERS)
+            raise NotDeterministicError(DIFFERS, ended)
         return ended.findings[: self._found] if self._turned_round else ended.findings
 
     def _turn_round(self) -> NoReturn:

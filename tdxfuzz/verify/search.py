@@ -22,10 +22,11 @@ from attrs import evolve, field, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import End, Nondeterminism
+from tdxfuzz.sim import End, OutOfTime
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
 from tdxfuzz.verify.progress import LoopKind
@@ -87,6 +88,14 @@ class VerifyResult:
     cut_off: Run | None = None
 
 
+class OutOfTimeInRun(OutOfTime):
+    """The time limit was over in the middle of ``run``, so no search may go on from there."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
     """The run once more, its order written down as a schedule.
 
@@ -96,7 +105,9 @@ def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
     again = run(evolve(found.case, checks=checks), design)
     wanted = {finding.bucket for finding in found.findings}
     if again.finding is None or again.finding.bucket not in wanted:
-        raise Nondeterminism(f"a run that showed {sorted(wanted)} does not show it again")
+        raise NotDeterministicError(
+            f"a run that showed {sorted(wanted)} does not show it again", again
+        )
     return again
 
 
@@ -125,6 +136,7 @@ def verify(
 
     Raises:
         HarnessError: the design misused the harness, or raised.
+        OutOfTimeInRun: a time limit was over.
     """
     bounds = bounds or Bounds()
     worklist = Worklist() if worklist is None else worklist
@@ -200,7 +212,11 @@ def _search(
         branch = worklist.todo.pop()
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
-        ended = session.run_programs()
+        try:
+            ended = session.run_programs()
+        except OutOfTime:
+            counts.seconds = time.monotonic() - began
+            raise OutOfTimeInRun(session.so_far()) from None
         counts.schedules += 1
         counts.seen |= ended.seen
         counts.seconds = time.monotonic() - began
@@ -219,7 +235,10 @@ def _search(
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
-            why, cut_off = _beyond(ended, design)
+            try:
+                why, cut_off = _beyond(ended, design)
+            except OutOfTime:
+                raise OutOfTimeInRun(ended) from None
             if cut_off.finding is not None:
                 firsts.setdefault(cut_off.finding.bucket, cut_off)
         if worklist.must_begin_again(counts.schedules):

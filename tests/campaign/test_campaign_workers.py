@@ -70,6 +70,35 @@ def answer(team: LocalWorkers, tasks: int = 1) -> list[FinishedTask]:
     return finished
 
 
+SET_OF_STRINGS = """
+from tdxfuzz.host.designs.merged import Merged
+
+class Mine(Merged):
+    def setup(self):
+        super().setup()
+        raise LookupError(" ".join({"a", "b", "c", "d", "e", "f", "g", "h"}))
+"""
+
+
+def test_a_set_of_strings_has_one_order_in_all_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    settings = user_settings(tmp_path, SET_OF_STRINGS)
+    answers: list[object] = []
+    with workers(settings, count=2) as team:
+        for number in range(2):
+            team.submit(HuntTask(number, "Mine", "portfolio", 1, 1))
+        while len(answers) < 2:
+            answers += [finished.answer for finished in team.wait(300)]
+    assert "PYTHONHASHSEED" not in os.environ
+    first, second = answers
+    assert isinstance(first, HuntAnswer)
+    assert isinstance(second, HuntAnswer)
+    assert "LookupError" in first.error
+    assert first.error == second.error
+
+
 def test_a_worker_answers_as_a_runner_does() -> None:
     settings = Settings()
     with workers(settings, 2) as team:

@@ -27,6 +27,8 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
 from tdxfuzz.check import CHECKS
+from tdxfuzz.check.finding import Finding
+from tdxfuzz.check.unexpected_status import kind_of
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
@@ -51,7 +53,7 @@ EXPECTED: list[tuple[type[RefcountLayer], Case, str, str]] = [
     (FreesInUse, LIFE, "page-owner/-/-/PAMT page", "while the module uses it as PAMT page"),
     (NeverCountsDown, LIFE, "refcount/-/-/too high", "at rest, with 0 holders"),
     (CountsTooLow, LIFE, "refcount/-/-/negative", "is -1"),
-    (Warns, LIFE, "unexpected-status/Warns/WARN/-", "I do not like this"),
+    (Warns, LIFE, "unexpected-status/Warns/WARN/I do not like this", "I do not like this"),
     (
         RemovesEarly,
         LIFE,
@@ -127,3 +129,27 @@ def test_every_check_is_shown_to_fire() -> None:
     for check in set(CHECKS) - shown:
         own = Path(__file__).with_name(f"test_check_{check.replace('-', '_')}.py")
         assert own.is_file(), f"nothing shows {check} firing"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("refcount of 0x100000 is -3", "refcount of N is -N"),
+        ("<Pair object at 0x7f00deadbeef>", "<Pair object at N>"),
+        ("page 1000ab00 is held", "page N is held"),
+        ("PAMT.ADD failed: OPERAND_BUSY|R8", "PAMT.ADD failed: OPERAND_BUSY"),
+        ("a/b  failed", "a b failed"),
+        ("", "-"),
+    ],
+)
+def test_a_warn_is_known_by_its_text_without_numbers_and_addresses(message: str, kind: str) -> None:
+    assert kind_of(message) == kind
+
+
+def test_files_from_before_call_all_warns_of_a_design_one_bucket() -> None:
+    found = Finding("unexpected-status", "Mine", "WARN", "no pair", 3, 0, "Mine: no pair")
+    assert found.is_in("unexpected-status/Mine/WARN/no pair")
+    assert found.is_in("unexpected-status/Mine/WARN/-")
+    assert not found.is_in("unexpected-status/Mine/WARN/no page")
+    refused = Finding("unexpected-status", "get", "ENOMEM", "page", 3, 0, "get failed")
+    assert not refused.is_in("unexpected-status/get/ENOMEM/-")

@@ -158,7 +158,8 @@ def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     os.killpg(first.pid, signal.SIGINT)
     out, err = first.communicate(timeout=120)
     assert "stopped: SIGINT: finishing the running tasks" in out
-    assert first.returncode in (1, 3)
+    # How far it came before the signal depends on the machine: the verdict may be any.
+    assert first.returncode in (0, 1, 3)
     assert "Traceback" not in err
     assert Path("c/report.html").is_file()
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import Invoke
+from tdxfuzz.repro.read import read
 from tiers import slow
 
 BASE = "from tdxfuzz.host.designs.merged import Merged\n"
@@ -29,6 +31,9 @@ IN_C = BASE + (
     '  re.match(r"(a+)+$", "a" * 64 + "b")\n'
 )
 EXITS = BASE + "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise SystemExit(0)\n"
+INTERRUPTS = BASE + (
+    "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise KeyboardInterrupt\n"
+)
 PRINTS = BASE + (
     "import sys\n"
     'print("loaded")\n'
@@ -109,17 +114,20 @@ def test_a_design_that_hangs_is_named_with_its_line(
     ("source", "error"),
     [
         (EXITS, "design Mine raised SystemExit: 0"),
+        (INTERRUPTS, "design Mine raised KeyboardInterrupt"),
         (GLOBAL, "design Mine keeps state outside of cells: module global SEEN of mine.py"),
         (RANDOM, "the design is not deterministic"),
     ],
-    ids=["exits", "global", "random"],
+    ids=["exits", "interrupts", "global", "random"],
 )
 def test_a_design_at_fault_ends_a_command_with_2(
-    command: str, source: str, error: str, tmp_path: Path
+    command: str, source: str, error: str, invoke: Invoke
 ) -> None:
-    done = tdxfuzz(tmp_path, source, *COMMANDS[command])
-    assert done.returncode == 2
-    assert error.replace("the design is", "is") in done.stderr.replace("the design is", "is")
+    Path("mine.py").write_text(source, encoding="utf-8")
+    words = ["mine.py" if word == "DESIGN" else word for word in COMMANDS[command]]
+    answer = invoke(*words)
+    assert answer.code == 2
+    assert error.replace("the design is", "is") in answer.err.replace("the design is", "is")
 
 
 def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> None:
@@ -135,6 +143,65 @@ def test_an_error_of_a_design_is_kept_as_a_file_that_replays(tmp_path: Path) -> 
         tmp_path, BASE + "class Mine(Merged): pass\n", "replay", "reproducers", "--design", "DESIGN"
     )
     assert fixed.returncode == 0
+
+
+RETURNS_NONE = BASE + (
+    "class Mine(Merged):\n def get(self, pfn, cache=None):\n  super().get(pfn, cache)\n"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("source", "bucket"),
+    [
+        (RANDOM, "crash/Nondeterminism/-/-"),
+        (RETURNS_NONE, "crash/ResultError/get/-"),
+        (GLOBAL, "crash/OutsideState/-/-"),
+    ],
+    ids=["random", "returns none", "global"],
+)
+def test_each_error_of_a_design_is_kept_as_a_file(
+    command: str, source: str, bucket: str, invoke: Invoke
+) -> None:
+    Path("mine.py").write_text(source, encoding="utf-8")
+    words = ["mine.py" if word == "DESIGN" else word for word in COMMANDS[command]]
+    answer = invoke(*words, "--out", "kept", "--format", "json")
+    assert answer.code == 2
+    (kept,) = Path("kept").iterdir()
+    assert read(kept).expect.bucket == bucket
+    assert answer.json["reproducer"] == str(kept)
+
+
+COUNTS = BASE + (
+    "class Mine(Merged):\n"
+    " def setup(self):\n"
+    "  super().setup()\n"
+    '  self.closed = self.atomic("closed")\n'
+    " def put(self, pfn, hint=False):\n"
+    "  self.closed.set(1)\n"
+    "  super().put(pfn, hint)\n"
+    " def get(self, pfn, cache=None):\n"
+    "  rounds = 0\n"
+    "  while self.closed.read():\n"
+    "   rounds += 1\n"
+    "   self.cpu_relax()\n"
+    "  return super().get(pfn, cache)\n"
+)
+
+
+@slow
+def test_a_run_without_end_that_takes_all_the_time_is_kept(invoke: Invoke) -> None:
+    Path("mine.py").write_text(COUNTS, encoding="utf-8")
+    words = ("verify", "mine.py", "--scenario", "map-zap", "--time", "1s", "--format", "json")
+    answer = invoke(*words)
+    assert answer.code == 3
+    results = answer.json["results"]
+    assert isinstance(results, list)
+    (row,) = results
+    assert row["why"] == "the time was over"
+    assert row["seconds"] >= 1
+    (kept,) = row["cut_off"]
+    assert invoke("replay", kept, "--design", "mine.py:Mine").code == 3
 
 
 def test_what_a_design_prints_is_no_part_of_the_output_and_bounded(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule, Switch
+from tiers import first_quick
 
 WITH_SOFTIRQS = "v5"
 
@@ -29,17 +30,20 @@ def runs(plan: HuntPlan, seed: int, most: int) -> list[Run]:
     return [next(drawn) for _ in range(most)]
 
 
+@pytest.mark.parametrize("most", first_quick(1, [15, 60]))
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("cpus", [2, 3])
 @pytest.mark.parametrize("faults", [(), KINDS], ids=["no faults", "faults"])
-def test_its_order_makes_any_run_again(engine: str, cpus: int, faults: tuple[str, ...]) -> None:
+def test_its_order_makes_any_run_again(
+    engine: str, cpus: int, faults: tuple[str, ...], most: int
+) -> None:
     designs = list(DESIGNS)
     preempted = 0
     for seed in range(6):
         design = WITH_SOFTIRQS if seed == 0 else designs[(seed * 7 + cpus) % len(designs)]
         plan = HuntPlan(design, Budget(cases=1), engine=engine, cpus=cpus, faults=faults)
         worlds = Worlds()
-        for first in runs(plan, seed, most=40):
+        for first in runs(plan, seed, most):
             assert worlds.run(first.case) == first
             preempted += first.preemptions
     assert preempted

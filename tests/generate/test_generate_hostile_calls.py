@@ -35,9 +35,10 @@ def test_a_call_that_another_one_enables_is_found() -> None:
 
 def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
     first, second = (
-        [draw_hostile(RandomChoices(rng)) for _ in range(600)] for rng in (Random(1), Random(1))
+        [draw_hostile(RandomChoices(rng)) for _ in range(count)]
+        for rng, count in ((Random(1), 600), (Random(1), 100))
     )
-    assert first == second
+    assert first[:100] == second
     called = {op.name for case in first for program in case.programs for op in program}
     assert called == {leaf.name for leaf in HOSTILE_LEAVES}
 

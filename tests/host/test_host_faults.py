@@ -69,7 +69,7 @@ def test_entropy_that_stays_away_is_a_bug_of_kvm() -> None:
     assert life(*few).finding is None
     found = life(*few, Fault(ENTROPY, ENTROPY_RETRIES - 1)).finding
     assert found is not None
-    assert found.bucket == "unexpected-status/Merged/WARN/-"
+    assert found.bucket == "unexpected-status/Merged/WARN/PAMT.ADD failed: RND_NO_ENTROPY"
     assert "PAMT.ADD failed: RND_NO_ENTROPY" in found.message
 
 

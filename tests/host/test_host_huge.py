@@ -189,7 +189,10 @@ class CountsTooSoon(Merged):
     ("layer", "bucket"),
     [
         (CountsNothing, "refcount/-/-/too low"),
-        (CountsTooSoon, "unexpected-status/CountsTooSoon/WARN/-"),
+        (
+            CountsTooSoon,
+            "unexpected-status/CountsTooSoon/WARN/the range that was split had been counted before",
+        ),
     ],
 )
 def test_a_miscounted_split_is_found(layer: type[Merged], bucket: str) -> None:

@@ -19,7 +19,7 @@ BUDGET = Budget(cases=6_000)
 
 
 @pytest.mark.parametrize("seed", first_quick(1, range(1, 6)))
-@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("cpus", first_quick(1, [1, 2]))
 @pytest.mark.parametrize("layer", BROKEN)
 def test_a_mistake_that_needs_a_history_is_found(
     layer: type[RefcountLayer], cpus: int, seed: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from greenlet import GreenletExit
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.blame import HANG, DesignError
 from tdxfuzz.run.session import run
@@ -58,6 +59,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         BaseException("x"),
         SystemExit(0),
         GeneratorExit(),
+        KeyboardInterrupt(),
         GreenletExit(),
         asyncio.CancelledError(),
         StopIteration(),
@@ -83,9 +85,63 @@ def test_the_run_up_to_an_error_is_made_again_by_its_order() -> None:
     assert again.value.run == first.value.run
 
 
-def test_ctrl_c_is_no_error_of_a_design() -> None:
+class ReturnsNone(Merged):
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        super().get(pfn, cache)
+        return None  # type: ignore[return-value]
+
+
+class ReleasesWhatItDoesNotHold(Merged):
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.dpamt_lock.release()
+        return super().get(pfn, cache)
+
+
+@pytest.mark.parametrize("case", [CASE, IN_SETUP], ids=["program", "set-up"])
+@pytest.mark.parametrize(
+    ("layer", "what"), [(ReturnsNone, "ResultError"), (ReleasesWhatItDoesNotHold, "HarnessError")]
+)
+def test_a_wrong_use_of_the_harness_has_a_line_and_a_run(
+    case: Case, layer: type[RefcountLayer], what: str
+) -> None:
+    with pytest.raises(DesignError, match=r"\(.*test_run_blame\.py:\d+\)$") as caught:
+        run(case, layer)
+    up_to_there = caught.value.run
+    assert up_to_there is not None
+    assert up_to_there.finding is not None
+    assert up_to_there.finding.bucket == f"crash/{what}/get/-"
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def press_and_hand_on() -> None:
+    try:
+        press()
+    except KeyboardInterrupt as interrupt:
+        raise interrupt
+    finally:
+        [].clear()
+
+
+@pytest.mark.parametrize("case", [CASE, IN_SETUP], ids=["program", "set-up"])
+@pytest.mark.parametrize("body", [press, press_and_hand_on])
+def test_ctrl_c_is_no_error_of_a_design(case: Case, body: Callable[[], None]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(CASE, raising(KeyboardInterrupt()))
+        run(case, that(body))
+
+
+def test_a_handler_of_ctrl_c_may_raise() -> None:
+    def handler(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(CASE, that(press))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def spin() -> None:

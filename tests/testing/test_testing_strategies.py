@@ -44,6 +44,7 @@ def test_programs_are_of_all_kinds_that_a_hunt_draws() -> None:
     assert len(drawn) - len(huge) - len(long) >= 40
 
 
+@settings(max_examples=80)
 @given(cases("merged"))
 def test_the_merged_design_is_clean(case: Case) -> None:
     assert_clean(case)

@@ -18,6 +18,7 @@ from tdxfuzz.cli.options import (
     format_option,
     module_variant_option,
     source_option,
+    workers_option,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
@@ -79,6 +80,7 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@workers_option
 @source_option
 @c_options
 @format_option
@@ -94,6 +96,7 @@ def verify_command(
     fail_fast: bool,
     checkpoint: Path | None,
     out: Path,
+    workers: int,
     source: bool,
     as_json: bool,
 ) -> int:
@@ -111,6 +114,7 @@ def verify_command(
     Large scenarios have a bound on preemptions, unless --full or --preemptions is given.
     Without these, --time and --checkpoint, each scenario stops after two minutes. The time of
     --time is shared: each scenario gets a part, and those that need more get what is left.
+    Scenarios are searched at the same time by --workers processes, and reported in order.
 
     `hostile` has no host layer. For each of its set-ups, pairs of raw SEAMCALLs that succeed
     there overlap, up to four of each leaf (triples with --cpus 3). The default is all orders
@@ -148,7 +152,8 @@ def verify_command(
             jobs.append(ScenarioJob.new(design, name, case, bounds, output, enough, checkpoint))
     by_name = {job.design.name: job.design for job in jobs}
     try:
-        run_jobs(jobs, Clock(seconds), fail_fast, Findings(out, output, source))
+        found = Findings(out, output, source)
+        lost = run_jobs(jobs, Clock(seconds), fail_fast, found, workers, output.progress)
     except DesignError as error:
         design = next(iter(by_name.values()))
         if error.run is not None:
@@ -158,7 +163,11 @@ def verify_command(
         raise
     _report_all(jobs, output)
     verdict = overall([job.verdict for job in jobs])
-    output.json({"verdict": verdict.value, "results": [job.document() for job in jobs]})
+    document = {"verdict": verdict.value, "results": [job.document() for job in jobs]}
+    if lost is not None:
+        output.json({**document, "verdict": "error", "error": str(lost)})
+        raise lost
+    output.json(document)
     return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[verdict]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -13,6 +13,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.cli.workers import Stop, Tell
 from tdxfuzz.repro.words import counted
 from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
@@ -44,6 +45,18 @@ class Checkpoint:
         )
 
 
+@frozen
+class Told:
+    """What a job tells of a search. ``continued`` is how many states its checkpoint had, and
+    ``is_kept`` tells whether it leaves one.
+    """
+
+    result: VerifyResult
+    is_unfinished: bool
+    continued: int | None
+    is_kept: bool
+
+
 @define
 class ScenarioJob:
     """A search that can go on, and its result so far.
@@ -63,6 +76,8 @@ class ScenarioJob:
     result: VerifyResult
     begun: bool = False
     is_unfinished: bool = False
+    _continued: int | None = None
+    _is_kept: bool = False
     _is_whole: bool = True
     _worklist: Worklist = field(factory=Worklist)
     _counts: SearchCounts = field(factory=SearchCounts)
@@ -103,7 +118,7 @@ class ScenarioJob:
         bounded = self.bounds.preemptions is not None
         return "within-bound" if self.result.ends and bounded else self.result.ends
 
-    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         """Begin, or go on.
 
         Raises:
@@ -116,13 +131,21 @@ class ScenarioJob:
         longest = self.enough if seconds is None else seconds
         until = None if longest is None else self._counts.seconds + longest
         bounds = evolve(self.bounds, seconds=until)
+
+        def progress(counts: SearchCounts, todo: int) -> None:
+            tell(
+                f"{self.design.name} {self.scenario}: {counts.states:,} states, "
+                f"{counts.transitions:,} transitions, {counts.schedules:,} schedules, "
+                f"{todo:,} to do"
+            )
+
         try:
             with time_limit(None if longest is None else longest + SLACK):
                 result = verify(
                     self.case,
                     self.design.design,
                     bounds,
-                    self._progress,
+                    progress,
                     self._worklist,
                     self._counts,
                     stop=stop,
@@ -139,8 +162,42 @@ class ScenarioJob:
             result = evolve(result, why=OUT_OF_TIME)
         self.result = result
 
+    def keep(self) -> None:
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self._is_whole:
+            return
+        if self._goes_on_later():
+            checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+            save(checkpoint.path, checkpoint.identity, self._worklist, self._counts)
+        else:
+            checkpoint.path.unlink(missing_ok=True)
+
+    def told(self) -> Told:
+        return Told(self.result, self.is_unfinished, self._continued, self._goes_on_later())
+
+    def hear(self, told: Told) -> None:
+        self.begun = True
+        self.result, self.is_unfinished = told.result, told.is_unfinished
+        self._continued, self._is_kept = told.continued, told.is_kept
+
+    def lose(self, why: str) -> None:
+        self.begun = True
+        self.result = VerifyResult(Verdict.UNKNOWN, self.bounds, SearchCounts(), why=why)
+
+    def _goes_on_later(self) -> bool:
+        """Whether the checkpoint is of use."""
+        return (
+            self.checkpoint is not None
+            and self._is_whole
+            and self.verdict is Verdict.UNKNOWN
+            and bool(self._worklist.todo)
+        )
+
     def report(self, findings: Findings) -> None:
-        """Print the verdict and the finding; keep what is unfinished."""
+        """Print the verdict and the finding."""
+        path = None if self.checkpoint is None else self.checkpoint.path
+        if self._continued is not None:
+            self.output.line(f"{self.scenario}: continued from {path}, {self._continued:,} states")
         self.output.line(self._summary(), style=STYLES[self.verdict])
         found = self.result.found
         if found is not None and found.finding is not None:
@@ -148,17 +205,10 @@ class ScenarioJob:
             self._findings.append(findings.add(found, bucket, self.design, self.scenario))
         if self.result.cut_off is not None and self.result.cut_off.cut_off is not None:
             self._cut_off = findings.add_cut_off(self.result.cut_off, self.design)
-        if self.checkpoint is None or not self._is_whole:
-            return
-        path = self.checkpoint.path
-        if self.verdict is Verdict.UNKNOWN and self._worklist.todo:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save(path, self.checkpoint.identity, self._worklist, self._counts)
+        if self._is_kept:
             self.output.line(
                 f"{self.scenario}: unfinished, kept in {path}; the same command continues it"
             )
-        else:
-            path.unlink(missing_ok=True)
 
     def kind_of_verdict(self) -> str:
         found = self.result.found
@@ -193,15 +243,7 @@ class ScenarioJob:
                 self._worklist, self._counts = load(path, checkpoint.identity)
             except CheckpointError as error:
                 raise UsageProblem(f"{error}; remove the file to start again") from None
-            self.output.line(
-                f"{self.scenario}: continued from {path}, {self._counts.states:,} states"
-            )
-
-    def _progress(self, counts: SearchCounts, todo: int) -> None:
-        self.output.progress(
-            f"{self.design.name} {self.scenario}: {counts.states:,} states, "
-            f"{counts.transitions:,} transitions, {counts.schedules:,} schedules, {todo:,} to do"
-        )
+            self._continued = self._counts.states
 
     def _summary(self) -> str:
         result, counts = self.result, self.result.counts

@@ -62,7 +62,7 @@ def test_an_error_comes_in_its_turn_and_as_it_was(most: int, error: Exception) -
 
 @pytest.mark.parametrize(
     ("how", "told"),
-    [(signal.SIGKILL, "SIGKILL"), (signal.SIGSEGV, "SIGSEGV"), (None, "exit code 7")],
+    [(signal.SIGKILL, "SIGKILL"), (signal.SIGABRT, "SIGABRT"), (None, "exit code 7")],
 )
 def test_a_lost_worker_is_one_error_and_nothing_before_it_is_lost(
     how: signal.Signals | None, told: str

@@ -80,6 +80,11 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@click.option(
+    "--no-tables",
+    is_flag=True,
+    help="Run code again even where it is known what it does: slower, with the same counts.",
+)
 @workers_option
 @source_option
 @c_options
@@ -96,6 +101,7 @@ def verify_command(
     fail_fast: bool,
     checkpoint: Path | None,
     out: Path,
+    no_tables: bool,
     workers: int,
     source: bool,
     as_json: bool,
@@ -149,7 +155,10 @@ def verify_command(
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states)
             enough = ENOUGH if unbounded else None
-            jobs.append(ScenarioJob.new(design, name, case, bounds, output, enough, checkpoint))
+            job = ScenarioJob.new(
+                design, name, case, bounds, output, enough, checkpoint, tables=not no_tables
+            )
+            jobs.append(job)
     by_name = {job.design.name: job.design for job in jobs}
     try:
         found = Findings(out, output, source)

@@ -62,6 +62,7 @@ class ScenarioJob:
     """A search that can go on, and its result so far.
 
     What it remembers is not whole, and not kept, if an exception has ended it within a run.
+    With ``tables``, code is not run again where it is known what it does.
     ``bounds`` are without time: each call of :meth:`search` has its own, ``enough`` if the command
     line gives no bound at all.
     """
@@ -74,6 +75,7 @@ class ScenarioJob:
     enough: float | None
     checkpoint: Checkpoint | None
     result: VerifyResult
+    tables: bool = True
     begun: bool = False
     is_unfinished: bool = False
     _continued: int | None = None
@@ -94,11 +96,12 @@ class ScenarioJob:
         output: Output,
         enough: float | None,
         folder: Path | None,
+        tables: bool = True,
     ) -> ScenarioJob:
         """A search that has not begun; ``folder`` keeps checkpoints, if it is given."""
         kept = None if folder is None else Checkpoint.of(folder, design, scenario, case, bounds)
         result = VerifyResult(Verdict.UNKNOWN, bounds, SearchCounts(), why=NOT_BEGUN)
-        return cls(design, scenario, case, bounds, output, enough, kept, result)
+        return cls(design, scenario, case, bounds, output, enough, kept, result, tables)
 
     @property
     def verdict(self) -> Verdict:
@@ -149,6 +152,8 @@ class ScenarioJob:
                     self._worklist,
                     self._counts,
                     stop=stop,
+                    # They are not in a checkpoint.
+                    tables=self.tables and self.checkpoint is None,
                 )
         except OutOfTime:
             self._is_whole = False
@@ -230,6 +235,7 @@ class ScenarioJob:
             "ends": self.ends,
             "loop": None if self.result.loop is None else self.result.loop.value,
             "starves": self.result.starves,
+            "engine": self.result.engine,
             **counts_document(self.result.counts),
             "final_states": len(self.result.counts.finals),
             "findings": self._findings,

@@ -23,13 +23,15 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, run
+from tdxfuzz.run.session import Design, layer_class_of, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, Nondeterminism
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
-from tdxfuzz.verify.progress import LoopKind
-from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+from tdxfuzz.verify.progress import LoopKind, StateGraph
+from tdxfuzz.verify.table_search import TableSearch
+from tdxfuzz.verify.walk import Walk
+from tdxfuzz.verify.worklist import RUNS, TABLES, Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
@@ -72,7 +74,8 @@ class VerifyResult:
     ``ends`` says whether every order ends, be it with a finding; None where that is not known.
     ``loop`` is the kind of loop that was found. With ``starves`` there are orders that do not end,
     as the design declares. ``cut_off`` is a run that was at its step bound, and went on in a fair
-    order: it keeps the verdict from being a pass, even if it came to an end there.
+    order: it keeps the verdict from being a pass, even if it came to an end there. ``engine`` says
+    what was gone through last: tables, or runs.
     """
 
     verdict: Verdict
@@ -85,6 +88,7 @@ class VerifyResult:
     loop: LoopKind | None = None
     starves: bool = False
     cut_off: Run | None = None
+    engine: str = RUNS
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:
@@ -109,6 +113,7 @@ def verify(
     counts: SearchCounts | None = None,
     until: StopRule = StopRule.FINDING,
     stop: Callable[[], bool] = lambda: False,
+    tables: bool = True,
 ) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -122,6 +127,8 @@ def verify(
         until: what ends it before all orders were tried.
         stop: asked after every run whether the user has interrupted it. An exception in the middle
             of a run would leave a worklist from which no search may go on.
+        tables: whether code need not run again where it is known what it does. Counts and verdicts
+            are the same without, but for the number of schedules and their depth.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -135,7 +142,9 @@ def verify(
     if bounds.preemptions is None and until is StopRule.FINDING and not counts.schedules:
         few = Worklist()
         within = evolve(bounds, preemptions=FEW)
-        why, firsts, cut_off = _search(case, design, within, progress, few, counts, until, stop)
+        why, firsts, cut_off = _search(
+            case, design, within, progress, few, counts, until, stop, False
+        )
         if not firsts:
             counts.begin_again()
             worklist.accesses, worklist.contended = few.accesses, few.contended
@@ -143,7 +152,7 @@ def verify(
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
         why, firsts, cut_off = _search(
-            case, design, bounds, progress, worklist, counts, until, stop
+            case, design, bounds, progress, worklist, counts, until, stop, tables
         )
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
@@ -158,15 +167,31 @@ def verify(
         finished = not why and until is not StopRule.FINDING
         ends = _ends(loops, finished)
         return VerifyResult(
-            Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind, loops.declared
+            Verdict.FAIL,
+            bounds,
+            counts,
+            found,
+            why,
+            firsts,
+            ends,
+            loops.kind,
+            loops.declared,
+            engine=worklist.engine,
         )
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
-        return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off)
+        return VerifyResult(
+            Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off, engine=worklist.engine
+        )
     return VerifyResult(
-        Verdict.PASS, bounds, counts, ends=_ends(loops, finished=True), starves=loops.declared
+        Verdict.PASS,
+        bounds,
+        counts,
+        ends=_ends(loops, finished=True),
+        starves=loops.declared,
+        engine=worklist.engine,
     )
 
 
@@ -186,6 +211,7 @@ def _search(
     counts: SearchCounts,
     until: StopRule,
     stop: Callable[[], bool],
+    tables: bool,
 ) -> tuple[str, dict[str, Run], Run | None]:
     """Until nothing is left to do, or something ends it: what did, the first runs that found
     something, and one that did not end. ``worklist`` and ``counts`` are changed.
@@ -197,6 +223,10 @@ def _search(
     why = ""
     rerun = Rerun(case, design, every_check)
     while worklist.todo and not why:
+        if tables and worklist.todo == [None] and not sleeps(bounds, worklist, rerun):
+            done = _on_tables(rerun, bounds, progress, worklist, counts, stop, began)
+            if done is not None:
+                return done, firsts, cut_off
         branch = worklist.todo.pop()
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
@@ -232,6 +262,62 @@ def _search(
         if stop() and worklist.todo:
             why = INTERRUPTED
     return why, firsts, cut_off
+
+
+def sleeps(bounds: Bounds, worklist: Worklist, rerun: Rerun) -> bool:
+    """Whether a pass leaves out orders by sleep sets. Then most of its states need one leg only,
+    and tables gain nothing.
+    """
+    softirqs = layer_class_of(rerun.case, rerun.design).frees_sept_from_rcu
+    all_orders = bounds.preemptions is None and worklist.graph is None
+    return bounds.sleep and bounds.reduce and all_orders and not softirqs
+
+
+def _on_tables(
+    rerun: Rerun,
+    bounds: Bounds,
+    progress: Callable[[SearchCounts, int], None] | None,
+    worklist: Worklist,
+    counts: SearchCounts,
+    stop: Callable[[], bool],
+    began: float,
+) -> str | None:
+    """A pass on tables, with those that follow it: why it is unfinished, if it is. None: it takes a
+    search without tables.
+    """
+    if rerun.case.design == HOSTILE:
+        return None
+    if worklist.tables is None:
+        worklist.tables = TableSearch(worklist, bounds)
+    tables = worklist.tables
+    why = ""
+
+    def is_over() -> bool:
+        nonlocal why
+        counts.seconds = time.monotonic() - began
+        if counts.states > bounds.states:
+            why = f"the bound of {bounds.states:,} states was reached"
+        elif bounds.seconds is not None and counts.seconds >= bounds.seconds:
+            why = out_of_time(bounds.seconds)
+        elif stop():
+            why = INTERRUPTED
+        return bool(why)
+
+    if tables.is_off:
+        return None
+    if not tables.record(rerun, counts, progress, is_over):
+        worklist.begin_again(counts.schedules)
+        counts.begin_again()
+        return None
+    worklist.graph = StateGraph() if worklist.loops else None
+    counts.states = counts.transitions = 0
+    counts.finals.clear()
+    Walk(tables.table, bounds, counts, worklist.graph)
+    worklist.engine = TABLES
+    counts.seconds = time.monotonic() - began
+    if tables.is_complete:
+        worklist.todo, worklist.tables, why = [], None, ""
+    return why
 
 
 def _beyond(ended: Run, design: Design) -> tuple[str, Run]:

@@ -287,9 +287,9 @@ def _on_tables(
     """
     if rerun.case.design == HOSTILE:
         return None
-    if worklist.tables is None:
-        worklist.tables = TableSearch(worklist, bounds)
     tables = worklist.tables
+    if not isinstance(tables, TableSearch):
+        tables = worklist.tables = TableSearch(worklist, bounds)
     why = ""
 
     def is_over() -> bool:

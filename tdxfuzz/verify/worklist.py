@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import define, field, frozen
 
 from tdxfuzz.sim import READ, SHARED, Cell, Cpu, Simulator, WaitLock
 from tdxfuzz.sim.local import Snapshot as LocalSnapshot
 from tdxfuzz.verify.progress import StateGraph
 from tdxfuzz.verify.sleep_sets import Asleep, Transition
-
-if TYPE_CHECKING:
-    from tdxfuzz.verify.table_search import TableSearch
 
 DEFAULT_STATES = 5_000_000
 
@@ -118,7 +113,8 @@ class Worklist:
     before whose accesses there is a choice. ``began`` is how many of them were known when the
     pass began, and how many runs had been made: pieces found since had choices missed.
     ``loops`` says whether a retry point was passed: then there may be cycles, and the next pass
-    keeps the ``graph`` of states. ``tables`` is the search with tables of the pass under way.
+    keeps the ``graph`` of states. ``tables`` is the search on tables that is under way,
+    of which :mod:`tdxfuzz.verify.table_search` knows more.
     """
 
     todo: list[Branch | None] = field(factory=lambda: [None])
@@ -128,7 +124,7 @@ class Worklist:
     began: tuple[int, int] = (0, 0)
     loops: bool = False
     graph: StateGraph | None = None
-    tables: TableSearch | None = None
+    tables: object = None
     engine: str = RUNS
 
     def is_choice(

@@ -24,6 +24,10 @@ PROOF_EVERY = 16
 MOST_LEGS = 2_000_000
 """A search of more legs goes on without tables. They take about 1.5 GB."""
 
+DEEP = 1000
+"""Runs that go on where the last one ended, where there may be loops: so a loop shows soon. All other
+runs go where little is known. A search whose time is over before its end has the verdict then."""
+
 FREE = 1 << 30
 """Preemptions, where they are not bounded."""
 
@@ -126,7 +130,8 @@ class TableSearch:
     def _next_missing(self) -> tuple[tuple[bytes, int] | None] | None:
         """A leg to be recorded, of which None stands for the first one; or nothing."""
         while self._ahead:
-            missing, self._budget = self._ahead.popleft()
+            deep = self.worklist.loops and self.runs - self._began[1] < DEEP
+            missing, self._budget = self._ahead.pop() if deep else self._ahead.popleft()
             leg = None if missing is None else self.table.legs.get(missing)
             if leg is None:
                 return (missing,)

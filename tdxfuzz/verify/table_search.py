@@ -25,8 +25,8 @@ MOST_LEGS = 2_000_000
 """A search of more legs goes on without tables. They take about 1.5 GB."""
 
 DEEP = 1000
-"""Runs that go on where the last one ended, where there may be loops: so a loop shows soon. All other
-runs go where little is known. A search whose time is over before its end has the verdict then."""
+"""Runs that go on where the last one ended, where there may be loops: so a loop shows soon. All
+other runs go where little is known. A search whose time is over has a verdict then."""
 
 FREE = 1 << 30
 """Preemptions, where they are not bounded."""

@@ -26,12 +26,12 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, layer_class_of, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, Nondeterminism
+from tdxfuzz.verify import table_search
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
-from tdxfuzz.verify.progress import LoopKind, StateGraph
+from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.table_search import TableSearch
-from tdxfuzz.verify.walk import Walk
-from tdxfuzz.verify.worklist import RUNS, TABLES, Bounds, SearchCounts, Worklist
+from tdxfuzz.verify.worklist import RUNS, Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
@@ -223,7 +223,8 @@ def _search(
     why = ""
     rerun = Rerun(case, design, every_check)
     while worklist.todo and not why:
-        if tables and worklist.todo == [None] and not sleeps(bounds, worklist, rerun):
+        in_pass = counts.schedules - worklist.began[1]
+        if tables and in_pass >= table_search.FIRST_RUNS and not sleeps(bounds, worklist, rerun):
             done = _on_tables(rerun, bounds, progress, worklist, counts, stop, began)
             if done is not None:
                 return done, firsts, cut_off
@@ -289,12 +290,17 @@ def _on_tables(
         return None
     tables = worklist.tables
     if not isinstance(tables, TableSearch):
-        tables = worklist.tables = TableSearch(worklist, bounds)
-    why = ""
+        tables = worklist.tables = TableSearch(worklist, counts, bounds)
+    if tables.is_off:
+        return None
+    on_tables, why = tables, ""
 
     def is_over() -> bool:
         nonlocal why
         counts.seconds = time.monotonic() - began
+        counts.states, counts.transitions = on_tables.states, len(on_tables.table.legs)
+        if progress is not None:
+            progress(counts, on_tables.missing)
         if counts.states > bounds.states:
             why = f"the bound of {bounds.states:,} states was reached"
         elif bounds.seconds is not None and counts.seconds >= bounds.seconds:
@@ -303,21 +309,12 @@ def _on_tables(
             why = INTERRUPTED
         return bool(why)
 
-    if tables.is_off:
+    if not tables.record(rerun, is_over):
+        tables.give_up()
         return None
-    if not tables.record(rerun, counts, progress, is_over):
-        worklist.begin_again(counts.schedules)
-        counts.begin_again()
-        return None
-    worklist.graph = StateGraph() if worklist.loops else None
-    counts.states = counts.transitions = 0
-    counts.finals.clear()
-    Walk(tables.table, bounds, counts, worklist.graph)
-    worklist.engine = TABLES
+    tables.walk()
     counts.seconds = time.monotonic() - began
-    if tables.is_complete:
-        worklist.todo, worklist.tables, why = [], None, ""
-    return why
+    return "" if tables.is_complete else why
 
 
 def _beyond(ended: Run, design: Design) -> tuple[str, Run]:

@@ -12,8 +12,10 @@ from attrs import define
 
 from tdxfuzz.tables.table import Leg, Point, Table
 from tdxfuzz.verify.progress import END, Edge, StateGraph
-from tdxfuzz.verify.table_search import FREE
 from tdxfuzz.verify.worklist import Bounds, SearchCounts
+
+FREE = 1 << 30
+"""Preemptions, where they are not bounded."""
 
 
 @define

@@ -18,16 +18,15 @@ from tiers import slow
 
 
 @pytest.fixture(autouse=True)
-def each_run_proves_a_leg(monkeypatch: pytest.MonkeyPatch) -> None:
+def tables_from_the_start_and_each_run_proves_a_leg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_search, "PROOF_EVERY", 1)
+    monkeypatch.setattr(table_search, "FIRST_RUNS", 0)
 
 
 def what_is_said(result: VerifyResult) -> tuple[object, ...]:
     counts = result.counts
     bucket = None if result.found is None or result.found.finding is None else result.found.finding
-    # What was seen before tables were given up counts as well.
-    seen = counts.seen if result.verdict is Verdict.PASS else None
-    sizes = counts.states, counts.transitions, counts.finals, seen
+    sizes = counts.states, counts.transitions, counts.finals, counts.seen
     said = result.verdict, result.ends, result.loop, result.starves, result.why
     return *sizes, *said, bucket
 
@@ -104,6 +103,26 @@ def test_no_finding_is_missed_where_runs_go_on_after_one() -> None:
     every = StopRule.EVERY_CHECK
     firsts = [verify(case, bounds=Bounds(1), until=every, tables=on).firsts for on in (True, False)]
     assert firsts[0] == firsts[1] != {}
+
+
+@pytest.mark.parametrize(("first", "engine"), [(0, TABLES), (20, TABLES), (1000, RUNS)])
+def test_a_search_begins_without_tables(
+    first: int, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_search, "FIRST_RUNS", first)
+    assert assert_same("merged", "map-map", Bounds(2)).engine == engine
+
+
+def test_a_finding_that_runs_for_the_table_meet_first_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = SCENARIOS["map-zap"].case("hint")
+    alone = verify(case, bounds=Bounds(2), tables=False)
+    for first in (0, alone.counts.schedules // 2):
+        monkeypatch.setattr(table_search, "FIRST_RUNS", first)
+        result = verify(case, bounds=Bounds(2))
+        assert what_is_said(result) == what_is_said(alone)
+        assert result.found == alone.found
 
 
 @slow

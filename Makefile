@@ -6,7 +6,7 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
-.PHONY: help hunt test test-all test-slow lint types bench compiled power examples orders spin fuzz kills
+.PHONY: help hunt test test-all test-slow lint types bench budgets compiled power examples orders spin fuzz kills
 .PHONY: docs mutants clean
 .PHONY: site changelog
 
@@ -56,6 +56,9 @@ compiled: $(VENV)/.installed-test
 	$(BIN)/python -m tools.compiled
 	$(BIN)/python -m tools.side_by_side
 	cd build/compiled && PYTHONPATH=$(CURDIR) $(abspath $(BIN))/python -m benchmarks
+
+budgets: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.budgets
 
 power: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.power

@@ -23,7 +23,7 @@ from attrs import asdict, evolve, frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import HuntResult, hunt, hunt_with_engine
+from tdxfuzz.engines.hunt import HuntResult, hunt
 from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
@@ -152,7 +152,7 @@ def _in_words(case: Case) -> str:
 def _hunt(job: Job) -> HuntResult:
     plan = HuntPlan(job.design, Budget(seconds=job.limit), seed=job.seed)
     if job.engine == UNIFORM:
-        return hunt_with_engine(Uniform(), plan)
+        return hunt(plan, new_engine=Uniform)
     plan = evolve(plan, engine=job.engine)
     return hunt_with_hypothesis(plan) if job.engine == HYPOTHESIS else hunt(plan)
 

@@ -22,6 +22,7 @@ ORDER = [
     "host",
     "check",
     "run",
+    "tables",
     "generate",
     "engines",
     "verify",

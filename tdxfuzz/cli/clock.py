@@ -21,7 +21,7 @@ class Clock:
             return None
         return max(0.0, self.seconds - (time.monotonic() - self._began))
 
-    def share(self, parts: int, least: float = 0.0) -> float | None:
+    def share(self, parts: float, least: float = 0.0) -> float | None:
         """The seconds for one of several that are still to be served: an equal part of what is
         left, or ``least`` if that is more.
         """

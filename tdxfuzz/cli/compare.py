@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
+from tdxfuzz.cli.workers import Stop, Tell, Workers
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.repro.save import save
 from tdxfuzz.shrink.shrink import shrink
-from tdxfuzz.survey.compare import ComparedDesign, Comparison, compare
+from tdxfuzz.survey.compare import (
+    ComparedDesign,
+    Comparison,
+    checked,
+    compare,
+    compare_block,
+)
 
 SEED = 1
 PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")
 
 
 def run_comparison(
-    chosen: list[Chosen], seconds: float, variant: str, out: Path, output: Output
+    chosen: list[Chosen],
+    seconds: float,
+    variant: str,
+    out: Path,
+    output: Output,
+    workers: int,
 ) -> int:
     """Compare designs for a number of seconds, and print what breaks and what it costs.
 
@@ -40,7 +54,7 @@ def run_comparison(
             for design in chosen
         ]
         with noted() as stop:
-            comparison = compare(plans, progress, stop)
+            comparison = _compare(plans, workers, progress, stop)
     sides = comparison.sides
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
@@ -68,6 +82,31 @@ def run_comparison(
     return 1 if buckets else 3 if stop() else 0
 
 
+def _compare(
+    plans: list[HuntPlan], workers: int, progress: Callable[[Comparison], None], stop: Stop
+) -> Comparison:
+    """Blocks of programs, by so many processes, until the time of the plans is over."""
+    if workers == 1:
+        return compare(plans, progress, stop)
+    seconds = checked(plans).budget.seconds or 0.0
+    comparison = Comparison.new(plans)
+    began = time.monotonic()
+
+    def is_over() -> bool:
+        return time.monotonic() - began >= seconds
+
+    def serve(number: int, stop: Stop, tell: Tell) -> Comparison:
+        return compare_block(plans, number, lambda: stop() or is_over())
+
+    with Workers(workers, stop) as crew:
+        numbers = takewhile(lambda number: not is_over(), count())
+        for block in crew.in_order("compare", serve, numbers):
+            comparison.merge(block)
+            comparison.seconds = time.monotonic() - began
+            progress(comparison)
+    return comparison
+
+
 def costs_of(side: ComparedDesign) -> dict[str, int]:
     """The counts of all runs of a design, set-ups included."""
     statistics = side.statistics
@@ -85,8 +124,8 @@ def costs_of(side: ComparedDesign) -> dict[str, int]:
 def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
     order = [side.name for side in comparison.sides]
     groups = sorted(comparison.programs.items(), key=lambda item: (len(item[0]), sorted(item[0])))
-    for broken, count in groups:
-        yield ", ".join(name for name in order if name in broken) or "none", count
+    for broken, programs in groups:
+        yield ", ".join(name for name in order if name in broken) or "none", programs
 
 
 def _save_first(chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path) -> dict[str, str]:

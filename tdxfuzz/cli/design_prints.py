@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import sys
+from multiprocessing import RawValue
 from typing import TextIO
 
 MOST = 10_000
-"""Characters of a design that a command shows."""
+"""Characters of a design that a command shows, all its processes together."""
 
 
 class DesignPrints(io.TextIOBase):
@@ -20,7 +21,7 @@ class DesignPrints(io.TextIOBase):
     def __init__(self, real: TextIO, shown_on: TextIO) -> None:
         self.real = real
         self._shown_on = shown_on
-        self._left = MOST
+        self._left = RawValue("q", MOST)
 
     def writable(self) -> bool:
         return True
@@ -30,10 +31,11 @@ class DesignPrints(io.TextIOBase):
         return self.real.fileno()
 
     def write(self, text: str, /) -> int:
-        if self._left > 0:
-            self._shown_on.write(text[: self._left])
-            self._left -= len(text)
-            if self._left <= 0:
+        left = self._left.value
+        if left > 0:
+            self._left.value = left - len(text)
+            self._shown_on.write(text[:left])
+            if left <= len(text):
                 self._shown_on.write("\n(the design prints more; that is left out)\n")
         return len(text)
 

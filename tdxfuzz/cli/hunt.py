@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
+from tdxfuzz.cli.hunt_workers import Counts, counts_of, hunt_with_workers
 from tdxfuzz.cli.library_hostile import hunt_library, only_hostile
 from tdxfuzz.cli.options import (
     c_options,
@@ -25,6 +26,7 @@ from tdxfuzz.cli.options import (
     kvm_option,
     module_variant_option,
     source_option,
+    workers_option,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
@@ -35,9 +37,10 @@ from tdxfuzz.cli.report import (
     write_design_error,
     write_finding,
 )
+from tdxfuzz.cli.workers import LostWorkerError
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
-from tdxfuzz.engines.hunt import HuntResult, hunt
+from tdxfuzz.engines.hunt import HuntResult
 from tdxfuzz.engines.not_tried import not_tried
 from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
@@ -103,6 +106,7 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--expect-finding", is_flag=True, help="Exit 0 with a finding and 1 without (for demos)."
 )
+@workers_option
 @source_option
 @c_options
 @format_option
@@ -121,6 +125,7 @@ def hunt_command(
     seed: int | None,
     out: Path,
     expect_finding: bool,
+    workers: int,
     source: bool,
     as_json: bool,
 ) -> int:
@@ -138,7 +143,7 @@ def hunt_command(
     first finding. It ends with the time, and writes one reproducer for each bucket.
 
     The default time is 60s for each design. With --seed and --cases the result is the same in
-    each run.
+    each run, for any number of --workers. (The engine hypothesis has one.)
 
     Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised, hangs or keeps
     state outside of cells; 3 unknown: interrupted, a run did not end, or a check was vacuous (the
@@ -177,6 +182,7 @@ def hunt_command(
     results: list[tuple[HuntPlan, HuntResult]] = []
     found: list[Saved] = []
     cut_off: list[Path] = []
+    lost: LostWorkerError | None = None
     for number, (design, plan) in enumerate(zip(chosen, plans, strict=True)):
         share = clock.share(len(plans) - number)
         if share is not None and len(plans) > 1:
@@ -187,7 +193,7 @@ def hunt_command(
             f"seed {seed}, {plan.budget}"
         )
         try:
-            result = _hunt(plan, output)
+            result, lost = _hunt(plan, workers, output)
         except DesignError as error:
             saved = write_design_error(error, design, out, output)
             output.json(error_document(error, saved))
@@ -199,26 +205,38 @@ def hunt_command(
             cut_off.append(write_cut_off(run, design, out, output).path)
         if not result.findings or plan.is_hostile:
             _report_statistics(plan, result, output)
+        if lost is not None:
+            break
         if result.interrupted:
             output.line("interrupted")
             break
     output.line(f"seed {seed}")
     verdict = _verdict([result for _, result in results])
-    output.json(_document(verdict, results, found, cut_off))
+    document = _document(verdict, results, found, cut_off, workers)
+    if lost is not None:
+        output.json({**document, "verdict": "error", "error": str(lost)})
+        raise lost
+    output.json(document)
     if expect_finding:
         return 0 if verdict == "fail" else 1
     return {"pass": 0, "fail": 1, "unknown": 3}[verdict]
 
 
-def _hunt(plan: HuntPlan, output: Output) -> HuntResult:
+def _hunt(
+    plan: HuntPlan, workers: int, output: Output
+) -> tuple[HuntResult, LostWorkerError | None]:
+    def show(counts: Counts, seconds: float) -> None:
+        cases, steps, schedules = counts
+        rate = round(steps / seconds) if seconds else 0
+        output.progress(
+            f"{plan.design_name}: {cases:,} cases, {rate:,} steps/s, "
+            f"{schedules:,} distinct schedules"
+        )
+
     def listen(event: HuntEvent) -> None:
         match event:
             case CaseRun(statistics):
-                output.progress(
-                    f"{plan.design_name}: {statistics.cases:,} cases, "
-                    f"{statistics.steps_per_second:,} steps/s, "
-                    f"{statistics.distinct_schedules:,} distinct schedules"
-                )
+                show(counts_of(statistics), statistics.seconds)
             case Found(run, cases, seconds):
                 # A hostile hunt goes on, and shrinks its findings at the end.
                 then = "" if plan.is_hostile else "; shrinking …"
@@ -227,8 +245,9 @@ def _hunt(plan: HuntPlan, output: Output) -> HuntResult:
                     f"{seconds:.1f} s{then}"
                 )
 
-    search = hunt_with_hypothesis if plan.engine == HYPOTHESIS else hunt
-    return search(plan, (listen,))
+    if plan.engine == HYPOTHESIS:
+        return hunt_with_hypothesis(plan, (listen,)), None
+    return hunt_with_workers(plan, (listen,), workers, show)
 
 
 def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> None:
@@ -275,13 +294,15 @@ def _document(
     results: Sequence[tuple[HuntPlan, HuntResult]],
     found: Sequence[Saved],
     cut_off: Sequence[Path],
-) -> Mapping[str, object]:
+    workers: int,
+) -> dict[str, object]:
     first, _ = results[0]
     left_out = [not_tried(plan, result.statistics) for plan, result in results]
     return {
         "verdict": verdict,
         "seed": first.seed,
         "engine": first.engine,
+        "workers": 1 if first.engine == HYPOTHESIS else workers,
         "not_tried": list(dict.fromkeys(chain.from_iterable(left_out))),
         "stats": _totals([result.statistics for _, result in results]),
         "designs": [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from multiprocessing import Pool
 from pathlib import Path
 
 import click
@@ -17,8 +15,15 @@ from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import c_options, format_option, kvm_option, module_variant_option
+from tdxfuzz.cli.options import (
+    c_options,
+    format_option,
+    kvm_option,
+    module_variant_option,
+    workers_option,
+)
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.workers import Stop, Tell, Workers
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
@@ -35,9 +40,6 @@ SIGNS = {
 HUNT_SHARE = 0.5
 """Seconds of hunting for each second that a scenario may take."""
 
-ASK_AGAIN = 0.2
-"""Seconds between two looks whether Ctrl-C came, while other processes work."""
-
 
 @click.command("matrix", epilog="Example: tdxfuzz matrix hint v4 merged --time 30s")
 @click.argument("designs", nargs=-1, metavar="[DESIGN|FILE.py:Class|FILE.c]...")
@@ -52,7 +54,7 @@ ASK_AGAIN = 0.2
 @click.option("--scenario", "names", multiple=True, help="Only this one; repeat for several.")
 @module_variant_option
 @kvm_option
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@workers_option
 @click.option(
     "--compare",
     is_flag=True,
@@ -115,7 +117,7 @@ def matrix_command(
     if compare:
         if names or page is not None:
             raise UsageProblem("--compare takes neither --scenario nor --markdown; leave them out")
-        return run_comparison(chosen, seconds, variant, out, output)
+        return run_comparison(chosen, seconds, variant, out, output, workers)
     entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
     with noted() as stop:
@@ -149,22 +151,20 @@ def matrix_command(
 def _rows(
     chosen: list[Chosen], effort: Effort, workers: int, output: Output, stop: Callable[[], bool]
 ) -> Iterator[tuple[Chosen, list[MatrixEntry]]]:
-    """The rows in order, until Ctrl-C. Built-in designs may run in parallel."""
-    if workers == 1 or any(design.design is not None for design in chosen):
-        for design in chosen:
-            if stop():
-                return
-            yield design, row(design.name, design.design, effort, output.progress, stop)
-        return
-    # The workers do not hear of Ctrl-C: this process ends them.
-    with Pool(workers, _ignore_ctrl_c) as pool:
-        running = [pool.apply_async(row, (design.name, None, effort)) for design in chosen]
-        for design, result in zip(chosen, running, strict=True):
-            while not result.ready():
-                result.wait(ASK_AGAIN)
-                if stop():
-                    return
-            yield design, result.get()
+    """The rows in order, until Ctrl-C."""
+
+    def serve(number: int, stop: Stop, tell: Tell) -> list[MatrixEntry]:
+        design = chosen[number]
+        return row(design.name, design.design, effort, tell, stop)
+
+    def look() -> None:
+        if crew.told:
+            output.progress(" | ".join(map(str, crew.told)))
+
+    with Workers(min(workers, len(chosen)), stop, look) as crew:
+        rows = crew.in_order("matrix", serve, range(len(chosen)))
+        # Fewer rows if it is interrupted.
+        yield from zip(chosen, rows, strict=False)
 
 
 def _save(case: Case, design: Chosen, out: Path, stop: Callable[[], bool]) -> str:
@@ -172,10 +172,6 @@ def _save(case: Case, design: Chosen, out: Path, stop: Callable[[], bool]) -> st
     found = run(case, design.design)
     best = found if stop() else shrink(found, design.design).run
     return str(save(best, found, out, design.design, design.file).path)
-
-
-def _ignore_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _explain_unknown(entries: list[MatrixEntry], output: Output) -> None:

@@ -53,6 +53,20 @@ def module_variant_option(command: F) -> F:
     )(command)
 
 
+def workers_option(command: F) -> F:
+    """``--workers N`` as the argument ``workers``."""
+
+    def all_cores(context: click.Context, parameter: click.Parameter, value: int | None) -> int:
+        return value or len(os.sched_getaffinity(0))
+
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        callback=all_cores,
+        help="Processes that work at a time; results do not depend on it [default: all cores].",
+    )(command)
+
+
 def source_option(command: F) -> F:
     """``--source`` as the flag ``source``."""
     return click.option(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from shutil import get_terminal_size
 
 from rich.console import Console
 from rich.table import Table
@@ -73,7 +74,9 @@ class Output:
         our_stdout().writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
     def progress(self, text: str) -> None:
-        """A progress line: overwritten on a terminal, printed rarely elsewhere."""
+        """A progress line: overwritten on a terminal, printed rarely elsewhere. It is cut to the
+        width of the terminal, for what has gone on to the next line cannot be overwritten.
+        """
         if self.as_json:
             return
         now = time.monotonic()
@@ -81,7 +84,8 @@ class Output:
             if now - self._last >= 0.1:
                 self._last = now
                 self._shown = True
-                our_stderr().write(f"\r\x1b[K{text}")
+                width = get_terminal_size().columns
+                our_stderr().write(f"\r\x1b[K{text[: width - 1]}")
                 our_stderr().flush()
         elif now - self._last >= PLAIN_EVERY:
             self._last = now

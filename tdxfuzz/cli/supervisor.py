@@ -131,7 +131,7 @@ def _ended_inside(status: int, stack: int) -> int:
     how = f"exit code {os.WEXITSTATUS(status)}"
     if os.WIFSIGNALED(status):
         how = signal.Signals(os.WTERMSIG(status)).name
-    print_error(f"a design has ended the process{_place_in(stack)}: {how}")
+    print_error(f"a design has ended the process{place_in(stack)[1]}: {how}")
     return BROKEN << 8
 
 
@@ -148,13 +148,15 @@ def _end(child: int, stack: int) -> int:
     time.sleep(WRITING)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    print_error(f"a design hangs{_place_in(stack)}, and catches every exception or is in C code")
+    print_error(f"a design hangs{place_in(stack)[1]}, and catches every exception or is in C code")
     return BROKEN << 8
 
 
-def _place_in(stack: int) -> str:
+def place_in(stack: int) -> tuple[str, str]:
+    """What :mod:`faulthandler` has written into a file, and where in code under test that is."""
     os.lseek(stack, 0, os.SEEK_SET)
-    return place(os.read(stack, 1 << 16).decode(errors="replace"))
+    text = os.read(stack, 1 << 16).decode(errors="replace")
+    return text, place(text)
 
 
 def _exit_like(status: int) -> NoReturn:

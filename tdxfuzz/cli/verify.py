@@ -20,6 +20,7 @@ from tdxfuzz.cli.options import (
     kvm_option,
     module_variant_option,
     source_option,
+    workers_option,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
@@ -87,6 +88,12 @@ ENOUGH = 120.0
     show_default=True,
     help="Folder for reproducer files.",
 )
+@click.option(
+    "--no-tables",
+    is_flag=True,
+    help="Run code again even where it is known what it does: slower, with the same counts.",
+)
+@workers_option
 @source_option
 @c_options
 @format_option
@@ -104,6 +111,8 @@ def verify_command(
     fail_fast: bool,
     checkpoint: Path | None,
     out: Path,
+    no_tables: bool,
+    workers: int,
     source: bool,
     as_json: bool,
 ) -> int:
@@ -121,6 +130,7 @@ def verify_command(
     Large scenarios have a bound on preemptions, unless --full or --preemptions is given.
     Without these, --time and --checkpoint, each scenario stops after two minutes. The time of
     --time is shared: each scenario gets a part, and those that need more get what is left.
+    Scenarios are searched at the same time by --workers processes, and reported in order.
 
     `hostile` has no host layer. For each of its set-ups, pairs of raw SEAMCALLs that succeed
     there overlap, up to four of each leaf (triples with --cpus 3). The default is all orders
@@ -158,10 +168,14 @@ def verify_command(
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states)
             enough = ENOUGH if unbounded else None
-            jobs.append(ScenarioJob.new(design, name, case, bounds, output, enough, checkpoint))
+            job = ScenarioJob.new(
+                design, name, case, bounds, output, enough, checkpoint, tables=not no_tables
+            )
+            jobs.append(job)
     by_name = {job.design.name: job.design for job in jobs}
     try:
-        run_jobs(jobs, Clock(seconds), fail_fast, Findings(out, output, source))
+        found = Findings(out, output, source)
+        lost = run_jobs(jobs, Clock(seconds), fail_fast, found, workers, output.progress)
     except DesignError as error:
         design = next(iter(by_name.values()))
         if error.run is not None:
@@ -171,7 +185,11 @@ def verify_command(
         raise
     _report_all(jobs, output)
     verdict = overall([job.verdict for job in jobs])
-    output.json({"verdict": verdict.value, "results": [job.document() for job in jobs]})
+    document = {"verdict": verdict.value, "results": [job.document() for job in jobs]}
+    if lost is not None:
+        output.json({**document, "verdict": "error", "error": str(lost)})
+        raise lost
+    output.json(document)
     return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}[verdict]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, evolve, field
 
@@ -12,6 +12,7 @@ from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.cli.workers import Stop, Tell
 from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.repro.words import counted
 from tdxfuzz.verify.covers import Covers, covers
@@ -49,9 +50,9 @@ class SetupJob:
     def covers(self) -> Covers:
         return covers(hostile_case(self.scenario, self.cpus, ((),) * self.cpus), self.bounds)
 
-    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         def progress(result: SweepResult) -> None:
-            self.output.progress(f"hostile {self.scenario}: {_counts(self.cpus, result)}")
+            tell(f"hostile {self.scenario}: {_counts(self.cpus, result)}")
 
         self.begun = True
         self.result = SweepResult(unfinished=INTERRUPTED)
@@ -62,6 +63,18 @@ class SetupJob:
             return
         if seconds is not None and self.result.counts.seconds >= seconds:
             self.result.unfinished = OUT_OF_TIME
+
+    def keep(self) -> None:
+        """Nothing is kept."""
+
+    def told(self) -> SweepResult:
+        return self.result
+
+    def hear(self, told: SweepResult) -> None:
+        self.begun, self.result = True, told
+
+    def lose(self, why: str) -> None:
+        self.begun, self.result = True, SweepResult(unfinished=why)
 
     def report(self, findings: Findings) -> None:
         self.output.line(self._summary(), style=STYLES[self.verdict])

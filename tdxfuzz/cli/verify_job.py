@@ -1,11 +1,12 @@
-"""What ``tdxfuzz verify`` does one after the other: jobs that share the command's time."""
+"""What ``tdxfuzz verify`` does: jobs that share the command's time and its workers."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -14,6 +15,7 @@ from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_cut_off, write_finding
+from tdxfuzz.cli.workers import LostWorkerError, Pending, Stop, Tell, Worker, Workers
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.run.result import Run
 from tdxfuzz.verify.covers import Covers
@@ -52,8 +54,21 @@ class Job(Protocol):
         """Whether only time was missing; not once the user has interrupted it."""
         ...
 
-    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         """Begin, or go on, for so long at most, and until ``stop`` says that Ctrl-C came."""
+
+    def keep(self) -> None:
+        """Nothing follows: keep what is unfinished."""
+
+    def told(self) -> object:
+        """What has become of it by now. This can be sent to another process; the job cannot."""
+        ...
+
+    def hear(self, told: Any) -> None:
+        """Be as far as the same job in another process has :meth:`told`."""
+
+    def lose(self, why: str) -> None:
+        """The process that searched has ended."""
 
     def report(self, findings: Findings) -> None:
         """Print the verdict, and what was found; remember the findings."""
@@ -94,24 +109,123 @@ class Findings:
         return [str(saved.path)]
 
 
-def run_jobs(jobs: Sequence[Job], clock: Clock, fail_fast: bool, findings: Findings) -> None:
-    """Search one after the other. Each gets an equal share of the time that is left, and goes on
-    later if that is not enough, with the time that others did not need.
+@define
+class _Turn:
+    """A job that has been told to go on."""
+
+    job: Job
+    worker: Worker[float | None, object]
+    pending: Pending[object]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    clock: Clock,
+    fail_fast: bool,
+    findings: Findings,
+    workers: int = 1,
+    show: Callable[[str], None] = lambda text: None,
+) -> LostWorkerError | None:
+    """Search, as many at a time as there are workers. Each job gets an equal share of the time that
+    is left, and goes on later if that is not enough, with the time that others did not need. They
+    are reported in the order in which they were begun.
 
     It ends early if the user interrupts it, and after the first finding if ``fail_fast``.
+
+    Args:
+        jobs: what to search; they are changed.
+        clock: the time of all.
+        fail_fast: end after the first finding.
+        findings: what was found is added.
+        workers: how many processes.
+        show: is told now and then how far they are.
+
+    Returns:
+        The first worker that was lost, if any. The others went on.
+
+    Raises:
+        HarnessError: a design misused the harness, or raised.
     """
+    lost: LostWorkerError | None = None
+    any_begun = is_ending = False
     waiting = deque(jobs)
-    while waiting and not (clock.is_over and jobs[0].begun):
-        job = waiting.popleft()
-        share = clock.share(len(waiting) + 1, LEAST if job.begun else 0.0)
-        with noted() as stop:
-            job.search(share, stop)
-        if job.is_unfinished and clock.seconds is not None:
-            waiting.append(job)
-            continue
-        job.report(findings)
-        if stop() or job.why == INTERRUPTED or (fail_fast and job.verdict is Verdict.FAIL):
-            break
-    for job in waiting:
-        if job.begun:
+    turns: deque[_Turn] = deque()
+    begun: dict[int, Worker[float | None, object]] = {}
+
+    def look() -> None:
+        if crew.told:
+            show(" | ".join(map(str, crew.told)))
+
+    with (
+        noted() as stop,
+        Workers(min(workers, len(jobs)), lambda: is_ending or stop(), look) as crew,
+    ):
+
+        def begin(job: Job) -> _Turn:
+            share = clock.share(
+                max(1, (len(waiting) + 1) / crew.most), LEAST if id(job) in begun else 0.0
+            )
+            worker = begun.get(id(job))
+            if worker is None:
+                what = f"{job.design.name} {job.scenario}"
+                worker = begun[id(job)] = crew.new(what, partial(_serve, job))
+            return _Turn(job, worker, worker.ask(share))
+
+        def report(job: Job) -> None:
+            worker = begun.pop(id(job))
+            keep = worker.ask(KEEP)
+            while not keep.is_there:
+                crew.wait()
+            keep.take()
+            crew.end(worker)
             job.report(findings)
+
+        while waiting or turns:
+            while (
+                waiting
+                and crew.is_free
+                and len(turns) < crew.ahead
+                and not crew.stop()
+                and not (clock.is_over and any_begun)
+            ):
+                turns.append(begin(waiting.popleft()))
+                any_begun = True
+            if not turns:
+                break
+            if not turns[0].pending.is_there:
+                crew.wait()
+                continue
+            turn = turns.popleft()
+            job = turn.job
+            try:
+                job.hear(turn.pending.take())
+            except LostWorkerError as error:
+                lost = lost or error
+                job.lose(str(error))
+                crew.end(begun.pop(id(job)))
+                job.report(findings)
+                continue
+            is_ending = is_ending or job.why == INTERRUPTED
+            if job.is_unfinished and clock.seconds is not None and not crew.stop():
+                waiting.append(job)
+                continue
+            report(job)
+            if fail_fast and job.verdict is Verdict.FAIL:
+                break
+        for job in waiting:
+            if job.begun:
+                report(job)
+    return lost
+
+
+KEEP = -1.0
+"""Asks a job to keep what is unfinished, where a time is expected."""
+
+
+def _serve(job: Job, seconds: float | None, stop: Stop, tell: Tell) -> object:
+    """What a job's own process does."""
+    if seconds == KEEP:
+        job.keep()
+        return None
+    job.search(seconds, stop, tell)
+    return job.told()

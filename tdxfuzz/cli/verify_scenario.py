@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -13,6 +13,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.cli.workers import Stop, Tell
 from tdxfuzz.repro.words import counted
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
@@ -56,11 +57,24 @@ class Checkpoint:
         )
 
 
+@frozen
+class Told:
+    """What a job tells of a search. ``continued`` is how many states its checkpoint had, and
+    ``is_kept`` tells whether it leaves one.
+    """
+
+    result: VerifyResult
+    is_unfinished: bool
+    continued: int | None
+    is_kept: bool
+
+
 @define
 class ScenarioJob:
     """A search that can go on, and its result so far.
 
     What it remembers is not whole, and not kept, if an exception has ended it within a run.
+    With ``tables``, code is not run again where it is known what it does.
     ``bounds`` are without time: each call of :meth:`search` has its own, ``enough`` if the command
     line gives no bound at all.
     """
@@ -73,8 +87,11 @@ class ScenarioJob:
     enough: float | None
     checkpoint: Checkpoint | None
     result: VerifyResult
+    tables: bool = True
     begun: bool = False
     is_unfinished: bool = False
+    _continued: int | None = None
+    _is_kept: bool = False
     _is_whole: bool = True
     _worklist: Worklist = field(factory=Worklist)
     _counts: SearchCounts = field(factory=SearchCounts)
@@ -91,11 +108,12 @@ class ScenarioJob:
         output: Output,
         enough: float | None,
         folder: Path | None,
+        tables: bool = True,
     ) -> ScenarioJob:
         """A search that has not begun; ``folder`` keeps checkpoints, if it is given."""
         kept = None if folder is None else Checkpoint.of(folder, design, scenario, case, bounds)
         result = VerifyResult(Verdict.UNKNOWN, bounds, SearchCounts(), why=NOT_BEGUN)
-        return cls(design, scenario, case, bounds, output, enough, kept, result)
+        return cls(design, scenario, case, bounds, output, enough, kept, result, tables)
 
     @property
     def verdict(self) -> Verdict:
@@ -115,7 +133,7 @@ class ScenarioJob:
         bounded = self.bounds.preemptions is not None
         return "within-bound" if self.result.ends and bounded else self.result.ends
 
-    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         """Begin, or go on.
 
         Raises:
@@ -128,16 +146,26 @@ class ScenarioJob:
         longest = self.enough if seconds is None else seconds
         until = None if longest is None else self._counts.seconds + longest
         bounds = evolve(self.bounds, seconds=until)
+
+        def progress(counts: SearchCounts, todo: int) -> None:
+            tell(
+                f"{self.design.name} {self.scenario}: {counts.states:,} states, "
+                f"{counts.transitions:,} transitions, {counts.schedules:,} schedules, "
+                f"{todo:,} to do"
+            )
+
         try:
             with time_limit(None if longest is None else longest + SLACK):
                 result = verify(
                     self.case,
                     self.design.design,
                     bounds,
-                    self._progress,
+                    progress,
                     self._worklist,
                     self._counts,
                     stop=stop,
+                    # They are not in a checkpoint.
+                    tables=self.tables and self.checkpoint is None,
                 )
         except OutOfTime as over:
             self._is_whole = False
@@ -154,8 +182,42 @@ class ScenarioJob:
             result = evolve(result, why=OUT_OF_TIME)
         self.result = result
 
+    def keep(self) -> None:
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self._is_whole:
+            return
+        if self._goes_on_later():
+            checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+            save(checkpoint.path, checkpoint.identity, self._worklist, self._counts)
+        else:
+            checkpoint.path.unlink(missing_ok=True)
+
+    def told(self) -> Told:
+        return Told(self.result, self.is_unfinished, self._continued, self._goes_on_later())
+
+    def hear(self, told: Told) -> None:
+        self.begun = True
+        self.result, self.is_unfinished = told.result, told.is_unfinished
+        self._continued, self._is_kept = told.continued, told.is_kept
+
+    def lose(self, why: str) -> None:
+        self.begun = True
+        self.result = VerifyResult(Verdict.UNKNOWN, self.bounds, SearchCounts(), why=why)
+
+    def _goes_on_later(self) -> bool:
+        """Whether the checkpoint is of use."""
+        return (
+            self.checkpoint is not None
+            and self._is_whole
+            and self.verdict is Verdict.UNKNOWN
+            and bool(self._worklist.todo)
+        )
+
     def report(self, findings: Findings) -> None:
-        """Print the verdict and the finding; keep what is unfinished."""
+        """Print the verdict and the finding."""
+        path = None if self.checkpoint is None else self.checkpoint.path
+        if self._continued is not None:
+            self.output.line(f"{self.scenario}: continued from {path}, {self._continued:,} states")
         self.output.line(self._summary(), style=STYLES[self.verdict])
         found = self.result.found
         if found is not None and found.finding is not None:
@@ -163,17 +225,10 @@ class ScenarioJob:
             self._findings.append(findings.add(found, bucket, self.design, self.scenario))
         if self.result.cut_off is not None and self.result.cut_off.cut_off is not None:
             self._cut_off = findings.add_cut_off(self.result.cut_off, self.design)
-        if self.checkpoint is None or not self._is_whole:
-            return
-        path = self.checkpoint.path
-        if self.verdict is Verdict.UNKNOWN and self._worklist.todo:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save(path, self.checkpoint.identity, self._worklist, self._counts)
+        if self._is_kept:
             self.output.line(
                 f"{self.scenario}: unfinished, kept in {path}; the same command continues it"
             )
-        else:
-            path.unlink(missing_ok=True)
 
     def kind_of_verdict(self) -> str:
         found = self.result.found
@@ -195,6 +250,7 @@ class ScenarioJob:
             "ends": self.ends,
             "loop": None if self.result.loop is None else self.result.loop.value,
             "starves": self.result.starves,
+            "engine": self.result.engine,
             **counts_document(self.result.counts),
             "final_states": len(self.result.counts.finals),
             "findings": self._findings,
@@ -219,15 +275,7 @@ class ScenarioJob:
                 self._worklist, self._counts = load(path, checkpoint.identity)
             except CheckpointError as error:
                 raise UsageProblem(f"{error}; remove the file to start again") from None
-            self.output.line(
-                f"{self.scenario}: continued from {path}, {self._counts.states:,} states"
-            )
-
-    def _progress(self, counts: SearchCounts, todo: int) -> None:
-        self.output.progress(
-            f"{self.design.name} {self.scenario}: {counts.states:,} states, "
-            f"{counts.transitions:,} transitions, {counts.schedules:,} schedules, {todo:,} to do"
-        )
+            self._continued = self._counts.states
 
     def _summary(self) -> str:
         result, counts = self.result, self.result.counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, repeat
+from itertools import cycle, islice, repeat
 from random import Random
 
 from attrs import evolve
@@ -52,17 +52,21 @@ MOST_INDEX = 60
 """A fault strikes at one of the first so many occasions."""
 
 
-def cases_of(plan: HuntPlan, rng: Random) -> Iterator[Case]:
-    """The cases of a plan, without end, in the default order."""
+def cases_of(plan: HuntPlan, rng: Random, first: int = 0) -> Iterator[Case]:
+    """The cases of a plan, without end, in the default order. The kinds of programs come in turn;
+    ``first`` is the number of turns that are left out.
+    """
     scenario = plan.scenario
     fixed = None if scenario is None else plan.prepared(scenario.case(plan.design_name))
-    drawn = _drawn(plan, RandomChoices(rng))
+    drawn = _drawn(plan, RandomChoices(rng), first)
     while True:
         case = fixed or plan.prepared(next(drawn))
         yield _with_faults(rng, case, plan.faults)
 
 
-def runs_of(plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds) -> Iterator[Run]:
+def runs_of(
+    plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds, first: int = 0
+) -> Iterator[Run]:
     """Each case of a plan in the default order, and in as many others as it is worth.
 
     Args:
@@ -70,16 +74,17 @@ def runs_of(plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds) -> Iter
         rng: makes all choices.
         engine: chooses the orders.
         worlds: of the plan's design; the cases are run there.
+        first: as for :func:`cases_of`.
 
     Raises:
         SetupError: no set-up succeeds, or that of the plan's scenario does not.
         HarnessError: the design misused the harness, or raised.
     """
     failed = 0
-    for case in cases_of(plan, rng):
+    for case in cases_of(plan, rng, first):
         base = BaseRun(case, worlds.design, worlds)
         try:
-            first = base.run
+            default = base.run
         except SetupError:
             # A drawn world may be too small for a design, as one with a pool of pages is.
             failed += 1
@@ -87,7 +92,7 @@ def runs_of(plan: HuntPlan, rng: Random, engine: Engine, worlds: Worlds) -> Iter
                 raise
             continue
         failed = 0
-        yield first
+        yield default
         for _ in range(orders_of(base)):
             yield engine.attempt(rng, base)
 
@@ -103,29 +108,38 @@ def orders_of(base: BaseRun) -> int:
     return min(ORDERS[base.run.contention], max(STEPS_WORTH // base.length, 1))
 
 
-def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
+def _drawn(plan: HuntPlan, choices: RandomChoices, first: int) -> Iterator[Case]:
     """Programs, the kinds of them in turn, so that few programs have them all."""
     if plan.is_hostile:
         while True:
             yield draw_hostile(choices, plan.world_cpus)
     design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
+    for areas, is_long, known, runs in islice(_kinds(design, cpus, huge), first, None):
+        if is_long:
+            yield draw_history(choices, design, cpus)
+        elif known is not None:
+            yield huge.resize(known) if areas else known
+        else:
+            case = (
+                draw_huge_case(choices, design, huge, cpus)
+                if areas
+                else draw_case(choices, design, cpus)
+            )
+            yield with_running_tds(choices, case) if runs else case
+
+
+def _kinds(design: str, cpus: int, huge: Huge) -> Iterator[tuple[bool, bool, Case | None, bool]]:
+    """What kind of program is due: with 2MB pages, a long history, a standard scenario, with TDs
+    that run.
+    """
     with_2mb, long, running = _turns(huge.share), _turns(HISTORIES), _turns(SHARE)
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)
-        if not areas and next(long):
-            yield draw_history(choices, design, cpus)
-            continue
-        known = next(standard[areas])
-        if known is not None:
-            yield huge.resize(known) if areas else known
-            continue
-        case = (
-            draw_huge_case(choices, design, huge, cpus)
-            if areas
-            else draw_case(choices, design, cpus)
-        )
-        yield with_running_tds(choices, case) if next(running) else case
+        is_long = not areas and next(long)
+        known = None if is_long else next(standard[areas])
+        is_drawn = known is None and not is_long
+        yield areas, is_long, known, is_drawn and next(running)
 
 
 def _standard(design: str, cpus: int, areas: bool) -> Iterator[Case | None]:

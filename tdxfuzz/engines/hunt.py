@@ -1,17 +1,23 @@
-"""The hunt: random programs, several orders of each, until a finding or the end of the budget."""
+"""The hunt: random programs, several orders of each, until a finding or the end of the budget.
+
+A hunt consists of blocks of :data:`BLOCK` cases. Each block has a random generator of its own,
+which follows from the seed and the number of the block. So blocks can be hunted at the same time by
+several processes (:mod:`tdxfuzz.cli.hunt_workers`), and together they are the same hunt.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count, islice
 from random import Random
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from tdxfuzz.engines.draw import runs_of
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.events import CaseRun, Found, HuntListener
-from tdxfuzz.engines.plan import HuntPlan
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
@@ -28,6 +34,12 @@ from tdxfuzz.sim import (
 )
 
 CHECK_HARNESS_EVERY = 997
+
+BLOCK = 256
+"""Cases: few enough that the last blocks of several workers end at about the same time."""
+
+PROGRAMS = 20
+"""About so many programs are in a block: the kinds of programs come in turn through all blocks."""
 
 
 @frozen
@@ -49,7 +61,11 @@ class HuntResult:
         return None if first is None else first.run
 
 
-def hunt(plan: HuntPlan, listeners: Sequence[HuntListener] = ()) -> HuntResult:
+def hunt(
+    plan: HuntPlan,
+    listeners: Sequence[HuntListener] = (),
+    new_engine: Callable[[], Engine] | None = None,
+) -> HuntResult:
     """Search a design for a bug, or raw SEAMCALLs for all that they can break.
 
     With "hostile" the search goes on after a finding, for other buckets.
@@ -57,26 +73,19 @@ def hunt(plan: HuntPlan, listeners: Sequence[HuntListener] = ()) -> HuntResult:
     Args:
         plan: what to hunt, and when to stop.
         listeners: are told every event, as it happens.
+        new_engine: makes engines of the caller's own, in place of the plan's.
 
     Raises:
         PlanError: the engine is Hypothesis.
         DesignError: the design raised or hangs, or keeps state outside of cells.
         HarnessError: the design misused the harness, or a run was not deterministic.
     """
-    return hunt_with_engine(plan.new_engine(), plan, listeners)
-
-
-def hunt_with_engine(
-    engine: Engine, plan: HuntPlan, listeners: Sequence[HuntListener] = ()
-) -> HuntResult:
-    """As :func:`hunt`, with a fresh engine of the caller's in place of the plan's."""
-    log = HuntLog(plan, listeners)
+    log, worlds = HuntLog(plan, listeners), Worlds(plan.design)
     interrupted = False
     try:
         with time_limit(plan.budget.seconds):
-            for attempt in runs_of(plan, Random(plan.seed), engine, Worlds(plan.design)):
-                is_new = log.add(attempt)
-                check_harness(attempt, log.statistics.cases, plan.design, is_new)
+            for number in count():
+                _hunt_block(plan, number, log, worlds, new_engine or plan.new_engine)
                 if log.is_over:
                     break
     except OutOfTime:
@@ -84,6 +93,55 @@ def hunt_with_engine(
     except KeyboardInterrupt:
         interrupted = True
     return log.result(interrupted)
+
+
+def hunt_block(
+    plan: HuntPlan,
+    number: int,
+    seconds: float | None,
+    worlds: Worlds,
+    listeners: Sequence[HuntListener] = (),
+) -> HuntResult:
+    """One block of a hunt, for at most so many seconds: what :meth:`HuntLog.merge` puts together.
+
+    Args:
+        plan: of the whole hunt.
+        number: of the block, from 0 on. It must have a case within the budget.
+        seconds: that are left of the budget.
+        worlds: of the plan's design.
+        listeners: are told every event of the block.
+
+    Raises:
+        HarnessError: as for :func:`hunt`.
+    """
+    cases = BLOCK if plan.budget.cases is None else min(BLOCK, plan.budget.cases - number * BLOCK)
+    plan = evolve(plan, budget=Budget(seconds=seconds, cases=cases))
+    log = HuntLog(plan, listeners)
+    interrupted = False
+    try:
+        with time_limit(seconds):
+            _hunt_block(plan, number, log, worlds, plan.new_engine)
+    except OutOfTime:
+        pass
+    except KeyboardInterrupt:
+        interrupted = True
+    return log.result(interrupted)
+
+
+def _hunt_block(
+    plan: HuntPlan,
+    number: int,
+    log: HuntLog,
+    worlds: Worlds,
+    new_engine: Callable[[], Engine],
+) -> None:
+    rng = Random(plan.seed if number == 0 else f"{plan.seed} block {number}")
+    runs = runs_of(plan, rng, new_engine(), worlds, first=number * PROGRAMS)
+    for case, attempt in enumerate(islice(runs, BLOCK), number * BLOCK + 1):
+        is_new = log.add(attempt)
+        check_harness(attempt, case, plan.design, is_new)
+        if log.is_over:
+            break
 
 
 class HuntLog:
@@ -121,6 +179,24 @@ class HuntLog:
             self._plan.budget.is_spent(statistics.seconds, statistics.cases)
         )
         return is_new
+
+    def merge(self, block: HuntResult) -> None:
+        """Count the runs of the block that comes after those counted by now."""
+        before = self.statistics.cases
+        self.statistics.seconds = time.monotonic() - self._began
+        self.statistics.merge(block.statistics)
+        self._cut_off = {**block.cut_off, **self._cut_off}
+        for listener in self._listeners:
+            listener(CaseRun(self.statistics))
+        for bucket, found in block.findings.items():
+            if bucket not in self._findings:
+                later = evolve(found, cases=before + found.cases, seconds=self.statistics.seconds)
+                self._findings[bucket] = later
+                for listener in self._listeners:
+                    listener(later)
+        self.is_over = (bool(self._findings) and not self._plan.is_hostile) or (
+            self._plan.budget.is_spent(self.statistics.seconds, self.statistics.cases)
+        )
 
     def result(self, interrupted: bool) -> HuntResult:
         """The end of the hunt."""

@@ -66,6 +66,19 @@ class Statistics:
         self.busy += any(code == BUSY for _, code in run.calls)
         self._schedules.add(_fingerprint(run))
 
+    def merge(self, other: Statistics) -> None:
+        """Count the runs of another search with the same checks, too; the time is left aside."""
+        self.cases += other.cases
+        self.steps += other.steps
+        self.discarded += other.discarded
+        self.calls.update(other.calls)
+        self.seen.update(other.seen)
+        self.waited += other.waited
+        self.adds_met += other.adds_met
+        self.busy += other.busy
+        self.tried.merge(other.tried)
+        self._schedules |= other._schedules
+
     @property
     def distinct_schedules(self) -> int:
         """The number of different orders, counted for each program separately."""

@@ -31,3 +31,10 @@ class Tried:
         self.operations = max(self.operations, len(case.setup) + case.operations)
         if any(op.is_huge for ops in (case.setup, *case.programs) for op in ops):
             self.entries.add(case.world.entries)
+
+    def merge(self, other: Tried) -> None:
+        """What was in another's cases was in these, too."""
+        self.cpus = max(self.cpus, other.cpus)
+        self.operations = max(self.operations, other.operations)
+        self.faults |= other.faults
+        self.entries |= other.entries

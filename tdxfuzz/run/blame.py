@@ -50,7 +50,12 @@ class DesignError(HarnessError):
     """
 
     def __init__(
-        self, message: str, details: str, kind: str = CRASH, what: str = NOBODY, function: str = ""
+        self,
+        message: str,
+        details: str = "",
+        kind: str = CRASH,
+        what: str = NOBODY,
+        function: str = "",
     ) -> None:
         super().__init__(message)
         self.details = details

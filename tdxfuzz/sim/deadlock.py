@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdxfuzz.sim.cpu import Blocker, Cpu
-from tdxfuzz.sim.errors import StopRun
+from tdxfuzz.sim.errors import StopRun, stop_from_elsewhere
 
 
 class Deadlock(StopRun):
@@ -18,6 +18,9 @@ class Deadlock(StopRun):
     def __init__(self, waits: list[tuple[Cpu, Blocker, Cpu]]) -> None:
         super().__init__(", ".join(f"{c} waits for {lock.name} of {b}" for c, lock, b in waits))
         self.waits = waits
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return stop_from_elsewhere, (Deadlock, str(self), {"waits": []})
 
 
 def find_cycle(cpu: Cpu) -> list[tuple[Cpu, Blocker, Cpu]]:

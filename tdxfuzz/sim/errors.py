@@ -18,6 +18,13 @@ class StopRun(BaseException):
     """
 
 
+def stop_from_elsewhere(kind: type[StopRun], message: str, known: dict[str, object]) -> StopRun:
+    """What has stopped a run of another process: the message, without CPUs and cells."""
+    stop = kind.__new__(kind, message)
+    vars(stop).update(known)
+    return stop
+
+
 @frozen
 class CodePlace:
     """A line of a function that a CPU is in, by its file's path."""

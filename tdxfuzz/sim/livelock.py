@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tdxfuzz.sim.cpu import Cpu, State
 from tdxfuzz.sim.declared import Declared
-from tdxfuzz.sim.errors import StopRun
+from tdxfuzz.sim.errors import StopRun, stop_from_elsewhere
 
 MOST_ROUNDS = 50
 """Retry points that each runnable CPU passes, nobody getting on meanwhile, before a run counts as
@@ -28,6 +28,10 @@ class Livelock(StopRun):
         super().__init__(f"{', '.join(map(str, cpus))} {how}")
         self.cpus = cpus
         self.loop = loop
+
+    def __reduce__(self) -> tuple[object, ...]:
+        known: dict[str, object] = {"cpus": [], "loop": self.loop}
+        return stop_from_elsewhere, (Livelock, str(self), known)
 
 
 LoopJudge = Callable[[list[Cpu]], Livelock | None]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
 from random import Random
 
 from attrs import define, evolve, field
@@ -20,6 +21,10 @@ from tdxfuzz.engines.plan import HuntPlan, PlanError
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
+
+BLOCK = 16
+"""Programs whose random numbers follow from the seed and the number of the block: blocks can be
+done at the same time."""
 
 
 @define
@@ -47,6 +52,19 @@ class Comparison:
     programs: Counter[frozenset[str]] = field(factory=Counter)
     seconds: float = 0.0
 
+    @classmethod
+    def new(cls, plans: Sequence[HuntPlan]) -> Comparison:
+        """One without programs."""
+        return cls([ComparedDesign(plan) for plan in plans])
+
+    def merge(self, block: Comparison) -> None:
+        """Add the programs of a block that comes after those that were added by now."""
+        self.programs.update(block.programs)
+        for side, more in zip(self.sides, block.sides, strict=True):
+            side.statistics.merge(more.statistics)
+            side.broken.update(more.broken)
+            side.first = more.first | side.first
+
     @property
     def cases(self) -> int:
         """Programs that all designs were put through."""
@@ -69,22 +87,53 @@ def compare(
         PlanError: fewer than two designs, or one twice, or the plans differ in more.
         HarnessError: a design misused the harness, or raised.
     """
-    first = _checked(plans)
-    comparison = Comparison([ComparedDesign(plan) for plan in plans])
-    rng = Random(first.seed)
-    cases = cases_of(first, rng)
+    budget = checked(plans).budget
+    comparison = Comparison.new(plans)
     began = time.monotonic()
-    while not stop() and not first.budget.is_spent(comparison.seconds, comparison.cases):
-        broken = _put_through(next(cases), comparison.sides, rng.getrandbits(64))
+    for number in count():
+        for broken in _programs(comparison.sides, number):
+            if stop() or budget.is_spent(comparison.seconds, comparison.cases):
+                return comparison
+            comparison.programs[broken] += 1
+            comparison.seconds = time.monotonic() - began
+            if progress is not None:
+                progress(comparison)
+    raise AssertionError("numbers do not end")
+
+
+def compare_block(plans: Sequence[HuntPlan], number: int, stop: Callable[[], bool]) -> Comparison:
+    """One block of :data:`BLOCK` programs, of which :func:`compare` does one after the other.
+
+    Args:
+        plans: as for :func:`compare`; checked, and their budget is not looked at.
+        number: of the block, from 0 on.
+        stop: asked after every program.
+    """
+    comparison = Comparison.new(plans)
+    for broken in _programs(comparison.sides, number):
         comparison.programs[broken] += 1
-        comparison.seconds = time.monotonic() - began
-        if progress is not None:
-            progress(comparison)
+        if stop():
+            break
+    for side in comparison.sides:
+        # A class of the user's cannot be sent to another process.
+        side.plan = evolve(side.plan, design=None)
     return comparison
 
 
-def _checked(plans: Sequence[HuntPlan]) -> HuntPlan:
-    """The first plan, which says all but the design for the others as well."""
+def _programs(sides: Sequence[ComparedDesign], number: int) -> Iterator[frozenset[str]]:
+    """Put designs through the programs of a block; the names of those that each breaks."""
+    plan = sides[0].plan
+    rng = Random(plan.seed if number == 0 else f"{plan.seed} block {number}")
+    for case in islice(cases_of(plan, rng, first=number * BLOCK), BLOCK):
+        yield _put_through(case, sides, rng.getrandbits(64))
+
+
+def checked(plans: Sequence[HuntPlan]) -> HuntPlan:
+    """The first plan, which says all but the design for the others as well.
+
+    Raises:
+        PlanError: fewer than two designs, or one twice, or the plans differ in more.
+    """
     if len(plans) < 2 or len({plan.design_name for plan in plans}) != len(plans):
         raise PlanError(("--compare",), "--compare needs two designs or more, each named once")
     first = plans[0]

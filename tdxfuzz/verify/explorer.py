@@ -18,13 +18,12 @@ from tdxfuzz.sim import (
     Cpu,
     Simulator,
     StopRun,
-    WaitLock,
     Why,
     default_choice,
 )
 from tdxfuzz.verify.progress import END, Edge
 from tdxfuzz.verify.sleep_sets import Asleep, CheckListener, Transition, still_asleep
-from tdxfuzz.verify.worklist import Accesses, Bounds, Branch, SearchCounts, Worklist
+from tdxfuzz.verify.worklist import Bounds, Branch, SearchCounts, Worklist
 
 UNLIMITED = 1 << 30
 
@@ -110,11 +109,7 @@ class Explorer:
         cell, access = cpu.next_cell, cpu.next_access
         assert isinstance(cell, Cell)
         piece = self._piece(cell, access)
-        conflicting = self._worklist.accesses.setdefault(piece, Accesses()).add(cpu.id, access)
-        if conflicting or not self._reduce:
-            self._worklist.contended.add(piece)
-        choice = piece in self._worklist.contended and not (self._reduce and _hands_over(cell, cpu))
-        choice = choice or _may_be_interrupted(sim)
+        choice = self._worklist.is_choice(sim, cell, access, piece, self._reduce)
         if choice and self._granted != cpu.id and self._budget:
             others = [other for other in sim.cpus if other is not cpu and other.runnable]
             if others:
@@ -310,24 +305,9 @@ class Explorer:
         return self._observer.key(self._sim.current.id if self._bounded else -1)
 
 
-def _hands_over(cell: Cell, cpu: Cpu) -> bool:
-    """Whether a CPU is about to release a lock that others wait for. It goes to the first in
-    the queue, whatever another CPU does with the lock before or after.
-    """
-    return isinstance(cell, WaitLock) and bool(cell.queue) and cell.is_held_alone_by(cpu)
-
-
 def _idle(sim: Simulator) -> int:
     """The CPUs (as bits) that cannot run now."""
     return sum(1 << cpu.id for cpu in sim.cpus if not cpu.runnable)
-
-
-def _may_be_interrupted(sim: Simulator) -> bool:
-    """Whether the current CPU's softirq could come now. It may not be able to later: that
-    interrupts go off is no step of its own.
-    """
-    cpu = sim.current
-    return bool(sim.softirqs) and cpu.on == cpu.id and sim.softirqs[cpu.id].runnable
 
 
 def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -24,13 +24,15 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, run
+from tdxfuzz.run.session import Design, layer_class_of, run
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import End, OutOfTime
+from tdxfuzz.verify import table_search
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
 from tdxfuzz.verify.progress import LoopKind
-from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+from tdxfuzz.verify.table_search import TableSearch
+from tdxfuzz.verify.worklist import RUNS, Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
@@ -73,7 +75,8 @@ class VerifyResult:
     ``ends`` says whether every order ends, be it with a finding; None where that is not known.
     ``loop`` is the kind of loop that was found. With ``starves`` there are orders that do not end,
     as the design declares. ``cut_off`` is a run that was at its step bound, and went on in a fair
-    order: it keeps the verdict from being a pass, even if it came to an end there.
+    order: it keeps the verdict from being a pass, even if it came to an end there. ``engine`` says
+    what was gone through last: tables, or runs.
     """
 
     verdict: Verdict
@@ -86,6 +89,7 @@ class VerifyResult:
     loop: LoopKind | None = None
     starves: bool = False
     cut_off: Run | None = None
+    engine: str = RUNS
 
 
 class OutOfTimeInRun(OutOfTime):
@@ -120,6 +124,7 @@ def verify(
     counts: SearchCounts | None = None,
     until: StopRule = StopRule.FINDING,
     stop: Callable[[], bool] = lambda: False,
+    tables: bool = True,
 ) -> VerifyResult:
     """Search all orders of a case's programs, its schedule left aside.
 
@@ -133,6 +138,8 @@ def verify(
         until: what ends it before all orders were tried.
         stop: asked after every run whether the user has interrupted it. An exception in the middle
             of a run would leave a worklist from which no search may go on.
+        tables: whether code need not run again where it is known what it does. Counts and verdicts
+            are the same without, but for the number of schedules and their depth.
 
     Raises:
         HarnessError: the design misused the harness, or raised.
@@ -147,7 +154,9 @@ def verify(
     if bounds.preemptions is None and until is StopRule.FINDING and not counts.schedules:
         few = Worklist()
         within = evolve(bounds, preemptions=FEW)
-        why, firsts, cut_off = _search(case, design, within, progress, few, counts, until, stop)
+        why, firsts, cut_off = _search(
+            case, design, within, progress, few, counts, until, stop, False
+        )
         if not firsts:
             counts.begin_again()
             worklist.accesses, worklist.contended = few.accesses, few.contended
@@ -155,7 +164,7 @@ def verify(
             worklist.begin_again(counts.schedules)
     if not why and not firsts:
         why, firsts, cut_off = _search(
-            case, design, bounds, progress, worklist, counts, until, stop
+            case, design, bounds, progress, worklist, counts, until, stop, tables
         )
     loops = Loops()
     if not firsts or until is not StopRule.FINDING:
@@ -170,15 +179,31 @@ def verify(
         finished = not why and until is not StopRule.FINDING
         ends = _ends(loops, finished)
         return VerifyResult(
-            Verdict.FAIL, bounds, counts, found, why, firsts, ends, loops.kind, loops.declared
+            Verdict.FAIL,
+            bounds,
+            counts,
+            found,
+            why,
+            firsts,
+            ends,
+            loops.kind,
+            loops.declared,
+            engine=worklist.engine,
         )
     witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
     if not why and witness not in counts.seen:
         why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
     if why:
-        return VerifyResult(Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off)
+        return VerifyResult(
+            Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off, engine=worklist.engine
+        )
     return VerifyResult(
-        Verdict.PASS, bounds, counts, ends=_ends(loops, finished=True), starves=loops.declared
+        Verdict.PASS,
+        bounds,
+        counts,
+        ends=_ends(loops, finished=True),
+        starves=loops.declared,
+        engine=worklist.engine,
     )
 
 
@@ -198,6 +223,7 @@ def _search(
     counts: SearchCounts,
     until: StopRule,
     stop: Callable[[], bool],
+    tables: bool,
 ) -> tuple[str, dict[str, Run], Run | None]:
     """Until nothing is left to do, or something ends it: what did, the first runs that found
     something, and one that did not end. ``worklist`` and ``counts`` are changed.
@@ -209,6 +235,11 @@ def _search(
     why = ""
     rerun = Rerun(case, design, every_check)
     while worklist.todo and not why:
+        in_pass = counts.schedules - worklist.began[1]
+        if tables and in_pass >= table_search.FIRST_RUNS and not sleeps(bounds, worklist, rerun):
+            done = _on_tables(rerun, bounds, progress, worklist, counts, stop, began)
+            if done is not None:
+                return done, firsts, cut_off
         branch = worklist.todo.pop()
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
@@ -251,6 +282,58 @@ def _search(
         if stop() and worklist.todo:
             why = INTERRUPTED
     return why, firsts, cut_off
+
+
+def sleeps(bounds: Bounds, worklist: Worklist, rerun: Rerun) -> bool:
+    """Whether a pass leaves out orders by sleep sets. Then most of its states need one leg only,
+    and tables gain nothing.
+    """
+    softirqs = layer_class_of(rerun.case, rerun.design).frees_sept_from_rcu
+    all_orders = bounds.preemptions is None and worklist.graph is None
+    return bounds.sleep and bounds.reduce and all_orders and not softirqs
+
+
+def _on_tables(
+    rerun: Rerun,
+    bounds: Bounds,
+    progress: Callable[[SearchCounts, int], None] | None,
+    worklist: Worklist,
+    counts: SearchCounts,
+    stop: Callable[[], bool],
+    began: float,
+) -> str | None:
+    """A pass on tables, with those that follow it: why it is unfinished, if it is. None: it takes a
+    search without tables.
+    """
+    if rerun.case.design == HOSTILE:
+        return None
+    tables = worklist.tables
+    if not isinstance(tables, TableSearch):
+        tables = worklist.tables = TableSearch(worklist, counts, bounds)
+    if tables.is_off:
+        return None
+    on_tables, why = tables, ""
+
+    def is_over() -> bool:
+        nonlocal why
+        counts.seconds = time.monotonic() - began
+        counts.states, counts.transitions = on_tables.states, len(on_tables.table.legs)
+        if progress is not None:
+            progress(counts, on_tables.missing)
+        if counts.states > bounds.states:
+            why = f"the bound of {bounds.states:,} states was reached"
+        elif bounds.seconds is not None and counts.seconds >= bounds.seconds:
+            why = out_of_time(bounds.seconds)
+        elif stop():
+            why = INTERRUPTED
+        return bool(why)
+
+    if not tables.record(rerun, is_over):
+        tables.give_up()
+        return None
+    tables.walk()
+    counts.seconds = time.monotonic() - began
+    return "" if tables.is_complete else why
 
 
 def _beyond(ended: Run, design: Design) -> tuple[str, Run]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from tdxfuzz.sim import READ, SHARED
+from tdxfuzz.sim import READ, SHARED, Cell, Cpu, Simulator, WaitLock
 from tdxfuzz.sim.local import Snapshot as LocalSnapshot
 from tdxfuzz.verify.progress import StateGraph
 from tdxfuzz.verify.sleep_sets import Asleep, Transition
 
 DEFAULT_STATES = 5_000_000
+
+RUNS, TABLES = "runs", "tables"
+"""What a search goes through."""
 
 YOUNG = 1000
 """Runs after which a pass that missed choices is gone through all the same, for there may be
@@ -110,7 +113,8 @@ class Worklist:
     before whose accesses there is a choice. ``began`` is how many of them were known when the
     pass began, and how many runs had been made: pieces found since had choices missed.
     ``loops`` says whether a retry point was passed: then there may be cycles, and the next pass
-    keeps the ``graph`` of states.
+    keeps the ``graph`` of states. ``tables`` is the search on tables that is under way,
+    of which :mod:`tdxfuzz.verify.table_search` knows more.
     """
 
     todo: list[Branch | None] = field(factory=lambda: [None])
@@ -120,6 +124,20 @@ class Worklist:
     began: tuple[int, int] = (0, 0)
     loops: bool = False
     graph: StateGraph | None = None
+    tables: object = None
+    engine: str = RUNS
+
+    def is_choice(
+        self, sim: Simulator, cell: Cell, access: int, piece: str, reduce: bool = True
+    ) -> bool:
+        """Note that the current CPU is about to access a piece; whether there is a choice before.
+        Without ``reduce`` there always is.
+        """
+        cpu = sim.current
+        if self.accesses.setdefault(piece, Accesses()).add(cpu.id, access) or not reduce:
+            self.contended.add(piece)
+        is_choice = piece in self.contended and not (reduce and _hands_over(cell, cpu))
+        return is_choice or _may_be_interrupted(sim)
 
     def must_begin_again(self, runs: int) -> bool:
         """Whether the pass was in vain: at its end, or while it is young."""
@@ -133,3 +151,18 @@ class Worklist:
         self.todo, self.remembered = [None], {}
         self.graph = StateGraph() if self.loops else None
         self.began = len(self.contended), runs
+
+
+def _hands_over(cell: Cell, cpu: Cpu) -> bool:
+    """Whether a CPU is about to release a lock that others wait for. It goes to the first in
+    the queue, whatever another CPU does with the lock before or after.
+    """
+    return isinstance(cell, WaitLock) and bool(cell.queue) and cell.is_held_alone_by(cpu)
+
+
+def _may_be_interrupted(sim: Simulator) -> bool:
+    """Whether the current CPU's softirq could come now. It may not be able to later: that
+    interrupts go off is no step of its own.
+    """
+    cpu = sim.current
+    return bool(sim.softirqs) and cpu.on == cpu.id and sim.softirqs[cpu.id].runnable

@@ -225,7 +225,7 @@ def test_a_hunt_that_is_interrupted_reports_what_it_did(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Statistics, "add", interrupted)
-    answer = invoke("hunt", "merged", "v6", "--seed", 1)
+    answer = invoke("hunt", "merged", "v6", "--seed", 1, "--workers", 1)
     assert answer.code == 3
     assert "merged: nothing found in 50 cases" in answer.out
     assert "interrupted" in answer.out

@@ -96,10 +96,13 @@ def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) 
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("tdxfuzz.cli.hunt.hunt", broken)
-    answer = invoke("hunt", "merged")
-    assert answer.code == 2
-    assert "internal error, please report it: ZeroDivisionError: oh" in answer.err
+    monkeypatch.setattr("tdxfuzz.cli.hunt_workers.hunt", broken)
+    monkeypatch.setattr("tdxfuzz.cli.hunt_workers.hunt_block", broken)
+    for workers in (1, 2):
+        answer = invoke("hunt", "merged", "--workers", workers)
+        assert answer.code == 2
+        assert "internal error, please report it: ZeroDivisionError: oh" in answer.err
+        assert "in broken" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_the_first_ctrl_c_ends_all_with_what_there_is(
 ) -> None:
     monkeypatch.setattr(verify_scenario, "verify", Interrupts(100))
     names = ("--scenario", "zap-zap", "--scenario", "map-zap")
-    answer = invoke("verify", "v6", "merged", *names, "--format", "json")
+    answer = invoke("verify", "v6", "merged", *names, "--format", "json", "--workers", 1)
     assert answer.code == 3
     rows = answer.json["results"]
     assert isinstance(rows, list)

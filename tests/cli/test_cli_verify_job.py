@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.verify_job import Findings, run_jobs
+from tdxfuzz.cli.workers import Stop, Tell
 from tdxfuzz.verify.covers import Covers
 from tdxfuzz.verify.search import INTERRUPTED, Verdict
 
@@ -53,11 +54,23 @@ class Needs:
     def verdict(self) -> Verdict:
         return Verdict.UNKNOWN if self.is_unfinished else self.at_the_end
 
-    def search(self, seconds: float | None, stop: Callable[[], bool]) -> None:
+    def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         self.got.append(seconds)
         used = self.seconds if seconds is None else min(seconds, self.seconds)
         self.seconds -= used
         self.time.now += used
+
+    def keep(self) -> None:
+        """Nothing."""
+
+    def told(self) -> object:
+        return None
+
+    def hear(self, told: object) -> None:
+        """Nothing new: it was searched here."""
+
+    def lose(self, why: str) -> None:
+        self.why = why
 
     def report(self, findings: Findings) -> None:
         self.reported += 1

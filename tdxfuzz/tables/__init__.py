@@ -1,0 +1,1 @@
+"""Recorded transitions: what code did once at a state is not run again there."""

@@ -40,7 +40,7 @@ LEAF = 0xFFFF
 VERSION = 16
 
 
-_KINDS = ("plain read", "plain write", "marked read", "marked write")
+_KINDS = ("plain read", "plain write", "marked read", "marked write", "free")
 
 
 def text_at(address: int) -> str:

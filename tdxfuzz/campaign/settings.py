@@ -33,6 +33,11 @@ class Subject:
         return f"{self.file}:{self.class_name}" if self.file else self.name
 
     @property
+    def in_c(self) -> bool:
+        """Whether its file is in C."""
+        return self.file.endswith(".c")
+
+    @property
     def design_file(self) -> DesignFile | None:
         """What reproducers say of it."""
         if not self.file:

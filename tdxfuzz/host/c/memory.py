@@ -19,9 +19,9 @@ class CMemory:
 
     ``at`` is, for each context that is in C, the address its last request came from, else 0.
     ``taken`` says where each lock that is held was taken, ``irqs`` where each CPU last turned
-    interrupts off, ``nests`` why and where it has forbidden itself to sleep; ``told`` which races were; ``tokens`` stand for locks of
-    callers. ``running`` is set once the programs run. The bytes themselves are in the runtime while
-    this memory is ``current``, else in ``_saved``.
+    interrupts off, ``nests`` why and where it has forbidden itself to sleep; ``told`` which races
+    were; ``tokens`` stand for locks of callers. ``running`` is set once the programs run. The bytes
+    themselves are in the runtime while this memory is ``current``, else in ``_saved``.
     """
 
     __slots__ = (

@@ -146,7 +146,7 @@ OTHERS = {
     ),
     "interrupts stay off": (
         text_of(get="	local_irq_disable();"),
-        r"^layer\.c:\d+: interrupts are turned off here and still off when tdx_pamt_get\(\) returns",
+        r"^layer\.c:\d+: interrupts are turned off here and still off when tdx_pamt_get\(\)",
     ),
     "init fails": (
         text_of(

@@ -54,16 +54,16 @@ def _copy(old: Path, new: Path) -> None:
     int(version("setuptools").partition(".")[0]) < _needed(), reason="setuptools is too old"
 )
 def test_a_layer_in_c_runs_from_the_wheel(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--quiet"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet"]
     source, installed = tmp_path / "source", tmp_path / "installed"
     # A build writes beside the sources, so it gets a copy of them.
     for name in ("tdxfuzz", "pyproject.toml", "README.md", "LICENSE"):
         _copy(ROOT / name, source / name)
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source]
+    build: list[str | Path] = ["wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source]
     subprocess.run([*pip, *build], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", installed, wheel], check=True)
-    hunt = ["-m", "tdxfuzz", "hunt", LAYERS / "merged.c", "--cases", "20"]
+    hunt: list[str | Path] = ["-m", "tdxfuzz", "hunt", LAYERS / "merged.c", "--cases", "20"]
     environment = {**os.environ, "PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, *hunt],

@@ -96,14 +96,6 @@ class CLayer(RefcountLayer):
         count = self._count(pfn)
         return super().refcount(pfn) if count is None else count
 
-    def count_split(self, pfn: int) -> None:
-        if self.image.glue.refcount:
-            super().count_split(pfn)
-
-    def count_merged(self, pfn: int) -> None:
-        if self.image.glue.refcount:
-            super().count_merged(pfn)
-
     def _count(self, pfn: int) -> CountInC | None:
         """The count of a page's range, where the glue says how to find it."""
         refcounts, index = self._host.refcounts, pfn >> 9
@@ -194,6 +186,7 @@ def class_of(path: Path) -> type[CLayer]:
             "get_in_c": glue.get or glue.get_page,
             "put_in_c": glue.put or glue.put_page or glue.put_hint,
             "by_page": (bool(glue.get_page), bool(glue.put_page)),
+            "counts_splits": bool(glue.refcount),
             "uses_hint": bool(glue.put_hint),
             "tolerates": _statuses(image, "tolerates"),
             "kvm_repeats": _statuses(image, "kvm_repeats"),

@@ -43,8 +43,9 @@ PAIRS_OF_SPLIT = 2
 
 
 def fault(host: TdxCore, vm: Vm, vcpu: Vcpu, area: int) -> int:
-    """A fault on an area: 2MB are mapped at once, unless the guest accepts 4KB pages there or
-    4KB pages were mapped before; then its first page is. 0, -EBUSY, or an error.
+    """A fault on an area: 2MB are mapped at once, unless the guest accepts 4KB pages there, 4KB
+    pages were mapped before, or the design does not count splits; then its first page is. 0,
+    -EBUSY, or an error.
     """
     result = mmu.topup(host, vcpu)
     if result:
@@ -58,7 +59,8 @@ def fault(host: TdxCore, vm: Vm, vcpu: Vcpu, area: int) -> int:
         value = vm.spte(host.sim, LEVEL_2M, gpa).read()
         if value == Spte.HUGE:
             return 0
-        if value != Spte.PRESENT and area not in vm.small_areas:
+        small = area in vm.small_areas or not host.layer.counts_splits
+        if value != Spte.PRESENT and not small:
             return map_huge(host, vm, gpa, pfn)
         return mmu.link_sept_page(host, vm, vcpu, gpa, LEVEL_2M) or mmu.map_page(
             host, vm, vcpu, gpa, pfn

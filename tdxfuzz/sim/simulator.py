@@ -313,9 +313,6 @@ class Simulator:
             self._unwind()
         if isinstance(reason, Hang | OutOfTime):
             raise reason
-        if reason is not None:
-            # Its frames hold the outcome, which holds it: all would wait for a full collection.
-            reason.__traceback__ = None
         return Outcome.after(reason, steps, tuple(self.switches))
 
     def _loop(self) -> None:

@@ -52,6 +52,11 @@ class Subject:
         return self.name.partition("+")[0]
 
     @property
+    def in_c(self) -> bool:
+        """Whether its file is in C."""
+        return self.file.endswith(".c")
+
+    @property
     def design_file(self) -> DesignFile | None:
         """What reproducers say of it."""
         if not self.file:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.store import Store, StoredFinding
+from tdxfuzz.check import C_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of
 
@@ -21,7 +22,7 @@ EXIT = {PASS: 0, FAIL: 1, ERROR: 2, UNKNOWN: 3}
 @frozen
 class DesignSummary:
     """One design: what it was put through, and what came of it. ``seen`` counts, for each check,
-    the cases in which what it watches for happened.
+    the cases in which what it watches for happened. ``in_c``: more checks listen to it.
     """
 
     name: str
@@ -34,11 +35,12 @@ class DesignSummary:
     witnesses: Mapping[str, int]
     findings: tuple[StoredFinding, ...]
     cut_off: str = ""
+    in_c: bool = False
 
     @property
     def checks(self) -> tuple[str, ...]:
         """The checks that listened."""
-        return tuple(checks_of(self.name))
+        return (*checks_of(self.name), *(C_CHECKS if self.in_c else ()))
 
     def cell(self, check: str) -> str:
         """``fail`` if it fired, ``pass`` if what it watches for happened and it did not,
@@ -186,6 +188,7 @@ def summarise(store: Store) -> Summary:
                 ),
                 findings=tuple(found for found in findings if found.design == name),
                 cut_off=cut_off.get(name, ""),
+                in_c=subject.in_c,
             )
         )
     return Summary(

@@ -105,8 +105,10 @@ class RefcountLayer:
     non-root S-EPT levels and the guest page (v6 08/11)."""
 
     split_cache_per_vm: ClassVar[bool] = False
-    """A split draws from a cache of its VM, topped up to what one split takes (v3 of the huge-page
-    series), instead of its vCPU's."""
+    """A split draws from a cache of its VM, topped up for one split (huge-page series v3)."""
+
+    counts_splits: ClassVar[bool] = True
+    """Whether :meth:`count_split` reaches the design's counts. If not, KVM maps 4KB pages only."""
 
     may_starve: ClassVar[str] = ""
     """Why it is accepted that some timing of try-locks may repeat for ever, although another

@@ -49,6 +49,9 @@ class Outcome:
         cls, reason: BaseException | None, steps: int, switches: tuple[tuple[int, int], ...]
     ) -> Outcome:
         """The outcome of a run that was ended by ``reason``; None: its programs ended."""
+        if reason is not None:
+            # Its frames hold the outcome, which holds it: all would wait for a full collection.
+            reason.__traceback__ = None
         return cls(
             _END.get(type(reason), End.STOPPED),
             steps,

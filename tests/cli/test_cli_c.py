@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -88,6 +89,28 @@ def test_a_campaign_and_a_matrix_take_c(tmp_path: Path, invoke: Invoke) -> None:
     )  # fmt: skip
     assert ran.code == 1
     assert "data-race/-/-/count" in ran.out
+    told = invoke("campaign", "status", tmp_path / "campaign", "--format", "json").json["designs"]
+    assert isinstance(told, list)
+    # Before anything was raced for, a design would be vacuous.
+    assert [design["checks"]["data-race"] for design in told] == ["fail", "pass"]
     table = invoke("matrix", LAYERS / "v6.c", "--time", "5s", "--scenario", "map-zap")
     assert table.code in (0, 3)
     assert "V6" in table.out
+    costs = invoke("matrix", LAYERS / "v6.c", layer, "--compare", "--time", "4s")
+    assert costs.code == 1
+    assert "Racy" in costs.out
+
+
+def test_what_a_fuzz_target_crashed_with_is_decoded_for_c(tmp_path: Path, invoke: Invoke) -> None:
+    layer = write(tmp_path, RACY, "racy.c")
+    crash = tmp_path / "crash"
+    codes = set()
+    for seed in range(20):
+        crash.write_bytes(Random(seed).randbytes(300))
+        answer = invoke("decode", crash, "--design", layer, "--out", tmp_path / "found")
+        codes.add(answer.code)
+        if answer.code == 1:
+            break
+    assert 1 in codes
+    (found,) = (tmp_path / "found").iterdir()
+    assert invoke("replay", found, "--design", layer).code == 1

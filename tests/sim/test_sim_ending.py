@@ -56,6 +56,17 @@ def test_a_run_of_exactly_as_many_steps_as_the_bound_is_at_rest() -> None:
     assert [ends(bound) for bound in (4, 5, 6)] == [End.BOUND, End.REST, End.REST]
 
 
+def test_an_outcome_does_not_keep_the_frames_of_its_run() -> None:
+    """They hold the outcome as well, so that all would wait for the next full collection."""
+    world = World(2, [(3, 1)], bound=7)
+    n = Counter(world.sim, "n", 0)
+
+    outcome = world.run(counting(n), counting(n))
+
+    assert outcome.bound is not None
+    assert outcome.bound.__traceback__ is None
+
+
 def test_stop_run_ends_the_whole_run_at_once() -> None:
     world = World(3, [(2, 1)])
     n = Counter(world.sim, "n", 0)

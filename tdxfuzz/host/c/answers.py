@@ -40,7 +40,7 @@ LEAF = 0xFFFF
 VERSION = 16
 
 
-_KINDS = ("plain read", "plain write", "marked read", "marked write")
+_KINDS = ("plain read", "plain write", "marked read", "marked write", "free")
 
 
 def text_at(address: int) -> str:
@@ -106,6 +106,7 @@ def lock(d: Ground, address: int, how: int, *_: int) -> int:
     cpu = d.host.sim.current
     if how & IRQ:
         cpu.irqs_off += 1
+        d.memory.irqs[cpu.id] = pc
     taken = True
     if isinstance(lock, Rwlock):
         reads = how & 7 == READ_LOCK
@@ -240,7 +241,10 @@ def race(d: Ground, address: int, kind: int, first_pc: int, first_kind: int) -> 
 
 def interrupts(d: Ground, change: int, *_: int) -> int:
     """The current CPU's interrupts go off, or on again."""
-    d.host.sim.current.irqs_off += change
+    cpu = d.host.sim.current
+    cpu.irqs_off += change
+    if change > 0:
+        d.memory.irqs[cpu.id] = machine().words[PC]
     return 0
 
 
@@ -248,7 +252,7 @@ def cannot_sleep(d: Ground, change: int, why: int, *_: int) -> int:
     """A part begins in which nothing may sleep, or it ends."""
     nests = d.memory.nests.setdefault(d.host.sim.current.id, [])
     if change > 0:
-        nests.append(text_at(why))
+        nests.append((text_at(why), machine().words[PC]))
     elif nests:
         nests.pop()
     else:

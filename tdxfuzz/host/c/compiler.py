@@ -74,7 +74,8 @@ class Compiler:
     def _call(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         done = self.run(arguments)
         if done.returncode:
-            raise BuildError(_problem(done.stderr), done.stderr)
+            first, *others = _problems(done.stderr)
+            raise BuildError(first, "\n".join(others))
         return done
 
 
@@ -160,8 +161,8 @@ def refuse_other_types(said: str) -> None:
     for warning in _OTHER_TYPE.finditer(said):
         types = {_plain_type(aka or name) for name, aka in _QUOTED.findall(warning["what"])}
         if len(types) > 1:
-            where = _place(warning["file"], warning["line"])
-            raise BuildError(f"{where}: {warning['what']}", said)
+            where = place_of(warning["file"], warning["line"])
+            raise BuildError(f"{where}: {warning['what']}")
 
 
 def _plain_type(name: str) -> str:
@@ -177,22 +178,27 @@ def _plain_type(name: str) -> str:
 HOW = "add it with --shim DIR (a folder of your own headers) or -I DIR, or define it in the file"
 
 
-def _problem(said: str) -> str:
-    """The first error as one line: place, and what to do about it."""
-    found = _ERROR.search(said)
-    if found is None:
-        linked = _LINK.search(said)
-        if linked is None:
-            return next((line for line in said.splitlines() if line.strip()), "the compiler failed")
-        where = _place(linked["file"], linked["line"]) if linked["file"] else "link"
-        return f"{where}: {linked['name']} is not in tdxfuzz's kernel headers; {HOW}"
+def _problems(said: str) -> list[str]:
+    """The errors, one line each: place, and what to do about it."""
+    problems = [_problem(said, found) for found in _ERROR.finditer(said)]
+    problems = problems or [_not_linked(found) for found in _LINK.finditer(said)]
+    rest = (line for line in said.splitlines() if line.strip())
+    return list(dict.fromkeys(problems)) or [next(rest, "the compiler failed")]
+
+
+def _not_linked(linked: re.Match[str]) -> str:
+    where = place_of(linked["file"], linked["line"]) if linked["file"] else "link"
+    return f"{where}: {linked['name']} is not in tdxfuzz's kernel headers; {HOW}"
+
+
+def _problem(said: str, found: re.Match[str]) -> str:
     file, line, what = found["file"], found["line"], found["what"]
     if Path(file).is_relative_to(INCLUDE):
         before = list(_FROM.finditer(said, 0, found.start()))
         users = [each for each in before if not Path(each["file"]).is_relative_to(INCLUDE)]
         if users:
             file, line = users[-1]["file"], users[-1]["line"]
-    where = _place(file, line)
+    where = place_of(file, line)
     for pattern, kind in ((_NO_FUNCTION, "()"), (_NO_NAME, ""), (_NO_HEADER, "")):
         missing = pattern.search(what)
         if missing is not None:
@@ -201,7 +207,7 @@ def _problem(said: str) -> str:
     return f"{where}: {what}"
 
 
-def _place(file: str, line: str) -> str:
+def place_of(file: str, line: str) -> str:
     """A place as people read it: the file as they would name it."""
     path = Path(file)
     try:

@@ -95,7 +95,7 @@ class Driver(Ground):
         if local is not None:
             local.leave(context, value)
         if (len(held), cpu.irqs_off) != before or memory.nests.get(context):
-            self._unbalanced(function, before[0])
+            self._unbalanced(function, *before)
         return value
 
     def look_up(self, function: int, pfn: int) -> int:
@@ -138,7 +138,7 @@ class Driver(Ground):
             at += 1
         words[TOKENS] = at - TOKEN
 
-    def _unbalanced(self, function: int, locks: int) -> NoReturn:
+    def _unbalanced(self, function: int, locks: int, irqs_off: int) -> NoReturn:
         name = self.image.function(function)
         context = self.host.sim.current.id
         held = self.host.held_locks.of[context]
@@ -152,8 +152,16 @@ class Driver(Ground):
                 name,
             )
         nests = self.memory.nests.get(context)
-        why = f"inside of {nests[-1]}" if nests else "with interrupts off"
-        raise CodeError(f"{self.image.path.name}: {name}() returns {why}", "unbalanced", name)
+        if nests:
+            why, pc = nests[-1]
+            said = f"{name}() returns inside of {why}, which begins here"
+        elif self.host.sim.current.irqs_off > irqs_off:
+            pc = self.memory.irqs[context]
+            said = f"interrupts are turned off here and still off when {name}() returns"
+        else:
+            pc = function + 1
+            said = f"{name}() turns interrupts on more often than off"
+        raise CodeError(f"{self.image.where(pc)}: {said}", "unbalanced", name)
 
 
 MOST_HOLDS = 7

@@ -6,7 +6,7 @@ from tdxfuzz.sim import HarnessError
 
 
 class BuildError(HarnessError):
-    """A file does not compile or link; ``details`` are the compiler's own words."""
+    """A file does not compile or link; ``details`` are further errors, one line each."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)

@@ -27,7 +27,7 @@ def crash(d: Ground, address: int, number: int, stack: int, *_: int) -> NoReturn
             "UBSan", "undefined behaviour (UBSan: array bounds, shift, division, bool or enum)"
         )
     if number == signal.SIGFPE:
-        raise d.wrong("division", "division by zero")
+        raise d.wrong("division", "division by zero, or with a result that is too large")
     name = signal.Signals(number).name
     raise d.wrong(name, f"crash ({name}) at {d.image.name(address)}")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 from bisect import bisect_right
 from functools import cache
 from pathlib import Path
 
+from attrs import evolve
+
 from tdxfuzz.case.names import TDMR_BASE, name_of_page
 from tdxfuzz.host.c import build, elf
-from tdxfuzz.host.c.compiler import INCLUDE
+from tdxfuzz.host.c.compiler import INCLUDE, place_of
 from tdxfuzz.host.c.errors import BuildError
 from tdxfuzz.host.c.machine import CONTEXTS, STACKS, machine
 from tdxfuzz.sim import CodePlace
@@ -101,9 +104,18 @@ class Image:
             given = [name for name in names if getattr(self.glue, name)]
             if len(given) != 1:
                 wanted = " or ".join(f".{name}" for name in names)
-                raise BuildError(f"{path}: TDX_LAYER needs {wanted}, and only one of them")
+                raise BuildError(f"{self.glue_place}: TDX_LAYER needs {wanted}, and only one")
         self._names: dict[int, str] = {}
         self._places: dict[int, CodePlace] = {}
+        self._functions: dict[int, CodePlace] = {}
+        self._sources: dict[str, Path] = {}
+
+    @property
+    def glue_place(self) -> str:
+        """Where TDX_LAYER stands, for messages."""
+        lines = self.path.read_text(errors="replace").splitlines()
+        found = [i for i, line in enumerate(lines, 1) if line.startswith("TDX_LAYER")]
+        return place_of(str(self.path), str(found[0])) if found else str(self.path)
 
     def text(self, name: str) -> str:
         """A string of the glue; empty if it is not given."""
@@ -153,6 +165,23 @@ class Image:
         place = self.place(pc)
         return f"{place.file}:{place.line}" if place.line else f"{place.file} ({place.function})"
 
+    def function_place(self, address: int) -> CodePlace:
+        """The line with a function's name; compilers tell only of its code, which begins below."""
+        known = self._functions.get(address)
+        if known is None:
+            place = self.place(address + 1)
+            known = self._functions[address] = evolve(place, line=self._line_of_name(place))
+        return known
+
+    def _line_of_name(self, place: CodePlace) -> int:
+        try:
+            text = self._sources[place.file].read_text(errors="replace")
+        except (KeyError, OSError):
+            return place.line
+        named = re.compile(rf"^[^#/*]*\b{re.escape(place.function)}\s*\(")
+        lines = text.splitlines()[: place.line]
+        return next((n for n in range(len(lines), 0, -1) if named.search(lines[n - 1])), place.line)
+
     def place(self, pc: int) -> CodePlace:
         """The same with the function; line 0 if nobody can tell it."""
         known = self._places.get(pc)
@@ -174,6 +203,7 @@ class Image:
             for line in done.stdout.splitlines():
                 file, _, number = line.partition(" ")[0].rpartition(":")
                 if file and number.isdigit() and not Path(file).is_relative_to(INCLUDE):
+                    self._sources[Path(file).name] = Path(file)
                     return CodePlace(Path(file).name, int(number), function)
         return CodePlace(self.path.name, 0, function)
 

@@ -43,7 +43,8 @@ class CLayer(RefcountLayer):
             result = self._driver.call(init)
             if result:
                 name = self.image.function(init)
-                raise CodeError(f"{self.image.path.name}: {name}() returned {result}", "init", name)
+                where = self._place_of(init)
+                raise CodeError(f"{where}: {name}() returned {result}", "init", name)
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
         self._count(pfn)
@@ -61,7 +62,7 @@ class CLayer(RefcountLayer):
         if left < 0:
             name = self.image.function(function)
             raise CodeError(
-                f"{self.image.path.name}: {name}() leaves the list of its cache broken",
+                f"{self._place_of(function)}: {name}() leaves the list of its cache broken",
                 "cache",
                 name,
             )
@@ -95,14 +96,6 @@ class CLayer(RefcountLayer):
         count = self._count(pfn)
         return super().refcount(pfn) if count is None else count
 
-    def count_split(self, pfn: int) -> None:
-        if self.image.glue.refcount:
-            super().count_split(pfn)
-
-    def count_merged(self, pfn: int) -> None:
-        if self.image.glue.refcount:
-            super().count_merged(pfn)
-
     def _count(self, pfn: int) -> CountInC | None:
         """The count of a page's range, where the glue says how to find it."""
         refcounts, index = self._host.refcounts, pfn >> 9
@@ -117,7 +110,7 @@ class CLayer(RefcountLayer):
         if not machine().count(address):
             name = self.image.function(find)
             raise CodeError(
-                f"{self.image.path.name}: {name}({pfn:#x}) gives {self.image.name(address)}, which "
+                f"{self._place_of(find)}: {name}({pfn:#x}) gives {self.image.name(address)}, which "
                 "is no atomic_t of the layer",
                 "count",
                 name,
@@ -134,9 +127,13 @@ class CLayer(RefcountLayer):
 
     def place_of(self, context: int, method: str = "") -> CodePlace | None:
         pc = self._memory.at[context]
-        if not pc and method:
-            pc = (self.get_in_c if method == "get" else self.put_in_c) + 1
-        return self.image.place(pc) if pc else None
+        if pc or not method:
+            return self.image.place(pc) if pc else None
+        return self.image.function_place(self.get_in_c if method == "get" else self.put_in_c)
+
+    def _place_of(self, function: int) -> str:
+        place = self.image.function_place(function)
+        return f"{place.file}:{place.line}"
 
     def order_of_accesses(self) -> int:
         return machine().order_hash()
@@ -159,7 +156,7 @@ def _statuses(image: Image, field: str) -> frozenset[str]:
     text = image.text(field)
     names = frozenset(name.removeprefix("TDX_") for name in re.split(r"[,\s]+", text) if name)
     for name in sorted(names - CODES.keys()):
-        raise BuildError(f"{image.path}: TDX_LAYER .{field}: there is no status {name}")
+        raise BuildError(f"{image.glue_place}: TDX_LAYER .{field}: there is no status {name}")
     return names
 
 
@@ -172,7 +169,9 @@ def class_of(path: Path) -> type[CLayer]:
     image = image_of(path)
     glue = image.glue
     if not 0 <= glue.cache_pages <= ROOM:
-        raise BuildError(f"{path}: TDX_LAYER .cache_pages: {glue.cache_pages} is not in 0..{ROOM}")
+        raise BuildError(
+            f"{image.glue_place}: TDX_LAYER .cache_pages: {glue.cache_pages} is not in 0..{ROOM}"
+        )
     name = (
         "".join(part[:1].upper() + part[1:] for part in re.split(r"\W+|_+", path.stem)) or "Layer"
     )
@@ -187,6 +186,7 @@ def class_of(path: Path) -> type[CLayer]:
             "get_in_c": glue.get or glue.get_page,
             "put_in_c": glue.put or glue.put_page or glue.put_hint,
             "by_page": (bool(glue.get_page), bool(glue.put_page)),
+            "counts_splits": bool(glue.refcount),
             "uses_hint": bool(glue.put_hint),
             "tolerates": _statuses(image, "tolerates"),
             "kvm_repeats": _statuses(image, "kvm_repeats"),

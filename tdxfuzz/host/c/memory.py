@@ -18,10 +18,10 @@ class CMemory:
     """What one host knows of its C memory: cells, counts and locks by address.
 
     ``at`` is, for each context that is in C, the address its last request came from, else 0.
-    ``taken`` says where each lock that is held was taken, ``nests`` how often each CPU has
-    forbidden itself to sleep, and why; ``told`` which races were; ``tokens`` stand for locks of
-    callers. ``running`` is set once the programs run. The bytes themselves are in the runtime while
-    this memory is ``current``, else in ``_saved``.
+    ``taken`` says where each lock that is held was taken, ``irqs`` where each CPU last turned
+    interrupts off, ``nests`` why and where it has forbidden itself to sleep; ``told`` which races
+    were; ``tokens`` stand for locks of callers. ``running`` is set once the programs run. The bytes
+    themselves are in the runtime while this memory is ``current``, else in ``_saved``.
     """
 
     __slots__ = (
@@ -29,6 +29,7 @@ class CMemory:
         "at",
         "cells",
         "counts",
+        "irqs",
         "locks",
         "nests",
         "number",
@@ -40,7 +41,7 @@ class CMemory:
 
     STATE: ClassVar = Declared(
         parts="cells counts locks",
-        tally="taken told",
+        tally="taken told irqs",
         derived="_saved at nests running tokens",
         fixed="number",
     )
@@ -53,7 +54,8 @@ class CMemory:
         self.cells: dict[int, MemoryCell | CountInC] = {}
         self.counts: dict[int, CountInC] = {}
         self.locks: dict[int, Spinlock | Mutex | Rwlock] = {}
-        self.nests: dict[int, list[str]] = {}
+        self.irqs: dict[int, int] = {}
+        self.nests: dict[int, list[tuple[str, int]]] = {}
         self.running = False
         self.taken: dict[WaitLock, int] = {}
         self.tokens: dict[Hold, int] = {}

@@ -44,8 +44,9 @@ class HugePaths(MmuPaths):
     """2MB pages of a guest."""
 
     def fault_area(self, vm: Vm, vcpu: Vcpu, area: int) -> int:
-        """A fault on an area: 2MB are mapped at once, unless the guest accepts 4KB pages there or
-        4KB pages were mapped before; then its first page is. 0, -EBUSY, or an error.
+        """A fault on an area: 2MB are mapped at once, unless the guest accepts 4KB pages there, 4KB
+        pages were mapped before, or the design does not count splits; then its first page is. 0,
+        -EBUSY, or an error.
         """
         result = self.topup(vcpu)
         if result:
@@ -60,7 +61,8 @@ class HugePaths(MmuPaths):
             value = vm.spte(host.sim, LEVEL_2M, gpa).read()
             if value == Spte.HUGE:
                 return 0
-            if value != Spte.PRESENT and area not in vm.small_areas:
+            small = area in vm.small_areas or not host.layer.counts_splits
+            if value != Spte.PRESENT and not small:
                 return self.map_huge(vm, gpa, pfn)
             return self.link_sept_page(vm, vcpu, gpa, LEVEL_2M) or self.map_page(vm, vcpu, gpa, pfn)
 

@@ -44,15 +44,15 @@ BUILD = {
     "no glue": (text_of().partition(GLUE)[0], r"layer\.c: there is no TDX_LAYER"),
     "no put": (
         text_of(replace=[(".put = tdx_pamt_put,", "")]),
-        r"layer\.c: TDX_LAYER needs \.put or \.put_page or \.put_hint, and only one",
+        r"^layer\.c:\d+: TDX_LAYER needs \.put or \.put_page or \.put_hint, and only one",
     ),
     "no such status": (
         text_of(glue='.tolerates = "OPERAND_BUZY",'),
-        r"layer\.c: TDX_LAYER \.tolerates: there is no status OPERAND_BUZY",
+        r"^layer\.c:\d+: TDX_LAYER \.tolerates: there is no status OPERAND_BUZY",
     ),
     "too large a cache": (
         text_of(glue=".cache_pages = 1000,"),
-        r"layer\.c: TDX_LAYER \.cache_pages: 1000 is not in 0\.\.256",
+        r"^layer\.c:\d+: TDX_LAYER \.cache_pages: 1000 is not in 0\.\.256",
     ),
     "inline assembly": (
         text_of(get='	asm volatile("lock; incl %0" : "+m" (ret));'),
@@ -142,25 +142,25 @@ OTHERS = {
     ),
     "preemption stays off": (
         text_of(get="	preempt_disable();"),
-        r"^layer\.c: tdx_pamt_get\(\) returns inside of preempt_disable\(\)",
+        r"^layer\.c:\d+: tdx_pamt_get\(\) returns inside of preempt_disable\(\), which begins here",
     ),
     "interrupts stay off": (
         text_of(get="	local_irq_disable();"),
-        r"^layer\.c: tdx_pamt_get\(\) returns with interrupts off",
+        r"^layer\.c:\d+: interrupts are turned off here and still off when tdx_pamt_get\(\)",
     ),
     "init fails": (
         text_of(
             before="static int fails(void) { return -EINVAL; }",
             replace=[("tdx_layer_init", "fails")],
         ),
-        r"^layer\.c: fails\(\) returned -22",
+        r"^layer\.c:\d+: fails\(\) returned -22",
     ),
     "no count there": (
         text_of(
             before="static atomic_t *nowhere(u64 pfn) { return (atomic_t *)(pfn & 4096); }",
             replace=[(".refcount = tdx_find_pamt_refcount", ".refcount = nowhere")],
         ),
-        r"^layer\.c: nowhere\(0x\w+\) gives .*, which is no atomic_t of the layer",
+        r"^layer\.c:\d+: nowhere\(0x\w+\) gives .*, which is no atomic_t of the layer",
     ),
     "looking for a count changes something": (
         text_of(
@@ -203,6 +203,26 @@ def test_rules_of_calls_are_held(what: str, tmp_path: Path) -> None:
     with pytest.raises(DesignError) as problem:
         run(CASE, layer)
     assert re.search(said, str(problem.value)), problem.value
+
+
+def test_further_errors_of_a_build_are_one_line_each(tmp_path: Path) -> None:
+    text = text_of(get="	frobnicate(pfn);", put="	ret = 1;")
+    with pytest.raises(
+        DesignFileError, match=r"^layer\.c:\d+: frobnicate\(\) is not in"
+    ) as problem:
+        class_in(write(tmp_path, text))
+    assert re.fullmatch(r"layer\.c:\d+: ret is not in [^\n]*", problem.value.details)
+
+
+def test_a_function_is_told_by_the_line_with_its_name(tmp_path: Path) -> None:
+    """Its code, which is all that a compiler tells of, begins below."""
+    text = text_of(
+        before="static int fails(void)\n\n{\n\n	return -EINVAL;\n}",
+        replace=[("tdx_layer_init", "fails")],
+    )
+    line = 1 + text.partition("static int fails")[0].count("\n")
+    with pytest.raises(DesignError, match=rf"^layer\.c:{line}: fails\(\) returned -22"):
+        run(CASE, class_in(write(tmp_path, text)))
 
 
 def test_a_path_with_spaces_is_told_whole(tmp_path: Path) -> None:

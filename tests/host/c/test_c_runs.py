@@ -61,7 +61,6 @@ def test_a_finding_replays_and_shrinks(tmp_path: Path) -> None:
 
 
 @slow
-@pytest.mark.xfail(reason="827 pages more after 20,000 runs, 250 allowed; the cause is not known")
 def test_twenty_thousand_runs_that_are_cut_off_need_no_more_memory() -> None:
     case = evolve(SCENARIOS["fault-fault"].case("merged"), steps=60)
     rerun = Rerun(case, twin("merged"))

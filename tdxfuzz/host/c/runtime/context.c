@@ -19,6 +19,14 @@ static struct {
 } entry[CONTEXTS];
 static volatile int in_c;
 
+/* What each call leaves to be done when it returns. It follows from what the call has seen. */
+#define AFTERS 64
+static struct after {
+	void (*function)(void *, void *);
+	void *a, *b;
+} after[CONTEXTS][AFTERS];
+static int afters[CONTEXTS];
+
 void tdxc_switch(char **from, char *to);
 
 #ifndef __x86_64__
@@ -90,6 +98,8 @@ static void begin(void)
 
 	acquire_tokens();
 	result = entry[me].function(entry[me].arg[0], entry[me].arg[1]);
+	for (int i = 0; i < afters[me]; i++)
+		after[me][i].function(after[me][i].a, after[me][i].b);
 	me = (int)S.context;
 	tell_of_counted();
 	release_tokens();
@@ -126,6 +136,7 @@ int tdxc_start(void *function, s64 a, s64 b)
 	sp -= 6;
 	stack_pointer[context] = (char *)sp;
 	active[context] = 1;
+	afters[context] = 0;
 	entry[context].function = (s64 (*)(s64, s64))function;
 	entry[context].arg[0] = a;
 	entry[context].arg[1] = b;

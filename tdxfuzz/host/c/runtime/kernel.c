@@ -44,6 +44,17 @@ void tdxc_cannot_sleep(int change, const char *why)
 void tdxc_relax(void) { request(RELAX, 0, 0, 0, 0, HERE); }
 void tdxc_might_sleep(const char *what) { request(MAY_SLEEP, (u64)what, 0, 0, 0, HERE); }
 int tdxc_cpu(void) { return (int)S.thread; }
+int tdxc_cpus(void) { return cpus; }
+
+void tdxc_after(void (*function)(void *, void *), void *a, void *b)
+{
+	struct after *next = &after[S.context][afters[S.context]];
+
+	if (afters[S.context] == AFTERS)
+		request(TOO_MUCH, 0, 0, 0, 0, HERE);
+	afters[S.context]++;
+	*next = (struct after){ function, a, b };
+}
 
 /* ---- memory ---- */
 
@@ -90,6 +101,10 @@ void tdxc_free_page(struct page *page)
 
 	if (pfn - TDXC_FIRST_PFN >= TDXC_PFNS || page_at(pfn) != (u64)page)
 		request(BAD_FREE, (u64)page, (u64)"__free_page", 0, 0, HERE);
+	if (page_touched[pfn - TDXC_FIRST_PFN])
+		free_words(page_at(pfn), STRUCT_PAGE, HERE);
+	if (arena.dirty[(bytes_at(pfn) - TDXC_ARENA) / PAGE])
+		free_words(bytes_at(pfn), PAGE, HERE);
 	release(PAGE_TOKEN(pfn));
 	own_page(pfn, 0);
 	request(FREE_PAGE, pfn, 0, 0, 0, HERE);
@@ -111,8 +126,12 @@ void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const c
 
 void tdxc_free(const void *object, const char *what)
 {
+	u64 at = (u64)object;
+
 	if (!object)
 		return;
+	if (at - HEAP < HEAP_END - HEAP && at % 16 == 0)
+		free_words(at, ((struct block *)at - 1)->size, HERE);
 	if (!give_back((u64)object))
 		request(BAD_FREE, (u64)object, (u64)what, 0, 0, HERE);
 }

@@ -209,9 +209,12 @@ static void put_back(struct region *r)
 
 static void forget_accesses(void);
 
+static int cpus;
+
 /* As the file was loaded: nothing allocated. */
 void tdxc_reset(int which)
 {
+	cpus = THREADS;
 	put_back(&image->data);
 	put_back(&arena);
 	image = &images[which];

@@ -15,7 +15,7 @@ typedef struct {
 	u32 at[THREADS];
 } clock;
 
-enum kind { PLAIN_READ, PLAIN_WRITE, MARKED_READ, MARKED_WRITE, KINDS };
+enum kind { PLAIN_READ, PLAIN_WRITE, MARKED_READ, MARKED_WRITE, KINDS, FREED = KINDS };
 
 struct cell {		/* accesses that begin at one byte: when and where each CPU's last was made */
 	u32 when[KINDS][THREADS];
@@ -54,7 +54,6 @@ static struct object {
 static u32 touches, ordering[OBJECTS], orderings;
 static u8 page_touched[TDXC_PFNS];	/* its struct page was, in this run */
 static u32 run = 1;
-static int cpus = THREADS;
 static u64 shared_words[WORDS];
 static clock now[THREADS], fenced[THREADS], unfenced[THREADS];
 static int on_purpose[CONTEXTS];
@@ -323,6 +322,34 @@ static void note_access(u64 at, u32 size, enum kind kind, const void *pc)
 		return;
 	}
 	note_shared(at, size, kind, pc);
+}
+
+/*
+ * Memory is freed. That is a write to all of it: no order of steps has to be tried out for somebody
+ * else's access to come later.
+ */
+static void free_words(u64 at, u64 size, const void *pc)
+{
+	int me = (int)S.thread;
+
+	if (on_purpose[S.context] || S.quiet)
+		return;
+	for (u32 k = 0; k < touches; k++) {
+		if (words[k].at - at >= size)
+			continue;
+		for (u32 o = 0; o < 8; o++)
+			for (int kind = 0; words[k].used >> o & 1 && kind < KINDS; kind++)
+				for (int t = 0; t < cpus; t++) {
+					struct cell *c = &cells[k][o];
+
+					if (t == me || !c->when[kind][t])
+						continue;
+					note_shared_word(&words[k]);
+					if (c->when[kind][t] > now[me].at[t])
+						request(RACE, words[k].at + o, FREED, image->low + c->pc[kind][t],
+							(u64)kind, pc);
+				}
+	}
 }
 
 /* Memory changes its owner: what was done to it does not count any more. */

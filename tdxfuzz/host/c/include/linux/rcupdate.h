@@ -2,13 +2,76 @@
 #ifndef TDXFUZZ_LINUX_RCUPDATE_H
 #define TDXFUZZ_LINUX_RCUPDATE_H
 #include <asm/barrier.h>
+#include <linux/atomic.h>
 #include <linux/cleanup.h>
 #include <linux/lockdep.h>
-#include <linux/preempt.h>
+#include <linux/processor.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
 
-/* Readers only: what waits for readers (synchronize_rcu, call_rcu, kfree_rcu) is not modelled. */
-#define rcu_read_lock() tdxc_cannot_sleep(1, "rcu_read_lock()")
-#define rcu_read_unlock() tdxc_cannot_sleep(-1, "rcu_read_lock()")
+/* Of each CPU: odd while it reads. Entering and leaving the outermost section is a step each. */
+static __maybe_unused atomic_t rcu_reader[NR_CPUS];
+static __maybe_unused int __tdxc_rcu_depth[NR_CPUS];
+
+static __always_inline __maybe_unused void rcu_read_lock(void)
+{
+	tdxc_cannot_sleep(1, "rcu_read_lock()");
+	if (!__tdxc_rcu_depth[tdxc_cpu()]++)
+		atomic_inc_return(&rcu_reader[tdxc_cpu()]);
+}
+
+static __always_inline __maybe_unused void rcu_read_unlock(void)
+{
+	if (!--__tdxc_rcu_depth[tdxc_cpu()])
+		atomic_inc_return(&rcu_reader[tdxc_cpu()]);
+	tdxc_cannot_sleep(-1, "rcu_read_lock()");
+}
+
+/* Waits for the readers of all CPUs, one CPU after the other, as they are when it asks. */
+static __maybe_unused void __tdxc_grace_period(void)
+{
+	for (int cpu = 0; cpu < tdxc_cpus(); cpu++) {
+		int seen = atomic_fetch_add(0, &rcu_reader[cpu]);
+
+		while ((seen & 1) && atomic_read_acquire(&rcu_reader[cpu]) == seen)
+			cpu_relax();
+	}
+}
+
+static __always_inline __maybe_unused void synchronize_rcu(void)
+{
+	tdxc_might_sleep("synchronize_rcu()");
+	__tdxc_grace_period();
+}
+#define synchronize_rcu_expedited synchronize_rcu
+#define synchronize_net synchronize_rcu
+
+typedef void (*rcu_callback_t)(struct rcu_head *head);
+
+static __maybe_unused void __tdxc_rcu_callback(void *head, void *function)
+{
+	__tdxc_grace_period();
+	tdxc_cannot_sleep(1, "an RCU callback");
+	((rcu_callback_t)function)(head);
+	tdxc_cannot_sleep(-1, "an RCU callback");
+}
+
+static __maybe_unused void __tdxc_rcu_free(void *object, void *unused)
+{
+	(void)unused;
+	__tdxc_grace_period();
+	kfree(object);
+}
+
+/*
+ * The callback runs on this CPU when the function that tdxfuzz has called (get, put, …) returns,
+ * and readers are gone. It never runs later, on another CPU, or as an interrupt.
+ */
+#define call_rcu(head, function) tdxc_after(__tdxc_rcu_callback, head, (void *)(function))
+#define call_rcu_hurry call_rcu
+#define kfree_rcu_mightsleep(p) (synchronize_rcu(), kfree(p))
+#define kfree_rcu(p, member)                                                                       \
+	((void)sizeof((p)->member), tdxc_after(__tdxc_rcu_free, (void *)(p), NULL))
 #define rcu_dereference(p)                                                                         \
 	({                                                                                         \
 		__typeof__(p) __dereferenced = READ_ONCE(p);                                       \

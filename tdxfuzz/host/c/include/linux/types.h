@@ -52,6 +52,12 @@ struct hlist_node {
 	struct hlist_node *next, **pprev;
 };
 
+struct callback_head {
+	struct callback_head *next;
+	void (*func)(struct callback_head *head);
+};
+#define rcu_head callback_head
+
 struct hlist_head {
 	struct hlist_node *first;
 };

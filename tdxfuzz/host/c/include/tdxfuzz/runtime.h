@@ -71,6 +71,10 @@ void tdxc_cannot_sleep(int change, const char *why);
 void tdxc_relax(void);
 void tdxc_might_sleep(const char *what);
 int tdxc_cpu(void);
+/* CPUs of the world; in a set-up, all that there can be. */
+int tdxc_cpus(void);
+/* Called as FUNCTION(a, b) once the call from outside has returned. */
+void tdxc_after(void (*function)(void *, void *), void *a, void *b);
 
 struct page;
 /* A page of the simulated machine, or NULL. */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, repeat
+from itertools import chain, cycle, repeat
 from random import Random
 
 from attrs import evolve
@@ -38,6 +38,9 @@ HISTORIES = 0.15
 STANDARD = {False: 0.1, True: 0.4}
 """Share of the standard scenarios in the other programs, without 2MB pages and with. To meet while
 a 2MB page is split takes a world that is seldom drawn by chance."""
+
+SIMPLE = 8
+"""Drawn programs before the first one whose TDs run: what is simple comes first."""
 
 STANDARD_CPUS = (2, 3)
 """For how many CPUs there are standard scenarios."""
@@ -109,7 +112,8 @@ def _drawn(plan: HuntPlan, choices: RandomChoices) -> Iterator[Case]:
         while True:
             yield draw_hostile(choices, plan.world_cpus)
     design, cpus, huge = plan.design_name, plan.world_cpus, plan.huge or Huge()
-    with_2mb, long, running = _turns(huge.share), _turns(HISTORIES), _turns(SHARE)
+    with_2mb, long = _turns(huge.share), _turns(HISTORIES)
+    running = chain(repeat(False, SIMPLE), _turns(SHARE))
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)

@@ -132,6 +132,7 @@ SEARCHES = ("hunt", "verify", "matrix", "campaign")
 REPRODUCER = ROOT / "corpus/matrix/hint-pamt-in-use-phymem-pamt-remove-c8e40b86.tdx.toml"
 GUIDE = ROOT / "docs/writing-a-design.md"
 C_GUIDE = ROOT / "docs/c-code.md"
+HOST = ROOT / "docs/host.md"
 ELSEWHERE = ("SCHEDULER", "crash-")
 """Words in examples that need what a test of their own makes: a cluster, atheris."""
 
@@ -162,6 +163,7 @@ def examples(path: Path) -> list[list[str]]:
 def fill(folder: Path) -> None:
     """Put there the files that examples speak of."""
     (folder / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
+    (folder / "mykvm.py").write_text(blocks(HOST, "python")[0], encoding="utf-8")
     (folder / "mylayer.c").write_text(blocks(C_GUIDE, "c")[0], encoding="utf-8")
     for name in ("reproducers", "regressions"):
         (folder / name).mkdir()

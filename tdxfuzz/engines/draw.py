@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, islice, repeat
+from itertools import chain, cycle, islice, repeat
 from random import Random
 
 from attrs import evolve
@@ -38,6 +38,9 @@ HISTORIES = 0.15
 STANDARD = {False: 0.1, True: 0.4}
 """Share of the standard scenarios in the other programs, without 2MB pages and with. To meet while
 a 2MB page is split takes a world that is seldom drawn by chance."""
+
+SIMPLE = 8
+"""Drawn programs before the first one whose TDs run: what is simple comes first."""
 
 STANDARD_CPUS = (2, 3)
 """For how many CPUs there are standard scenarios."""
@@ -132,7 +135,8 @@ def _kinds(design: str, cpus: int, huge: Huge) -> Iterator[tuple[bool, bool, Cas
     """What kind of program is due: with 2MB pages, a long history, a standard scenario, with TDs
     that run.
     """
-    with_2mb, long, running = _turns(huge.share), _turns(HISTORIES), _turns(SHARE)
+    with_2mb, long = _turns(huge.share), _turns(HISTORIES)
+    running = chain(repeat(False, SIMPLE), _turns(SHARE))
     standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)

@@ -276,14 +276,14 @@ def test_a_clean_hunt_says_what_it_did_not_try(invoke: Invoke) -> None:
     arguments = ("--cases", 150, "--seed", 1)
     answer = invoke("hunt", "merged", "--huge", 0, "--cpus", 1, *arguments)
     assert (
-        "\n  not tried: 2MB pages; running vCPUs; more than one CPU; faults: busy, refuse, "
+        "\n  not tried: 2MB pages; more than one CPU; faults: busy, refuse, "
         "entropy, interrupt; reordering of memory accesses by a CPU\n"
     ) in answer.out
     document = invoke("hunt", "merged", "v6", *arguments, "--format", "json").json
     left_out, designs = document["not_tried"], document["designs"]
     assert isinstance(left_out, list)
-    assert {"running vCPUs", "more than 2 CPUs"} <= set(left_out)
-    assert "2MB pages" not in left_out
+    assert "more than 2 CPUs" in left_out
+    assert not {"running vCPUs", "2MB pages"} & set(left_out)
     assert isinstance(designs, list)
     assert [one["not_tried"] for one in designs] == [left_out] * 2
 

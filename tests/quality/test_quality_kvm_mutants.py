@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from tdxfuzz.abi import Registers, Status
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.design import RefcountLayer
@@ -18,6 +21,8 @@ from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.host.kvm.seamcalls import Answer, Make
 from tdxfuzz.host.kvm.under import name_under, under
 from tdxfuzz.host.kvm.vm import Vm
+from tdxfuzz.run.session import run
+from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 from tiers import first_quick, slow
@@ -74,6 +79,7 @@ MUTANTS = [
             "sept_add",
             "vp_flush",
             "mr_finalize",
+            "vp_enter",
             "mng_vpflushdone",
             "cache_wb",
             "mng_key_freeid",
@@ -124,3 +130,20 @@ def test_track_is_missed_in_a_scenario_with_a_running_vcpu(layer: type[RefcountL
     found = verify(case, under(layer, skips("track")), Bounds(1)).found
     assert found is not None
     assert found.findings[0].bucket.endswith("TLB_TRACKING_NOT_DONE/-")
+
+
+def test_a_split_goes_on_after_a_block_that_was_busy_only_in_a_td_that_is_finalised() -> None:
+    """A design under a KVM that takes BUSY for done, and BLOCK refused once."""
+    world = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+
+    def bucket(*finalised: str) -> str:
+        setup = tuple(map(Op.parse, ("create 0", *finalised, "map2m 0 0")))
+        programs = ((Op.parse("accept4k 0 0"),),)
+        case = Case("Mutant", world, setup, programs, faults=(Fault("refuse", 0),))
+        shown = run(case, under(Merged, BusyIsDone)).findings
+        return shown[0].bucket if shown else "nothing"
+
+    assert bucket() == "nothing"
+    not_blocked = "unexpected-status/TDH.MEM.PAGE.DEMOTE/GPA_RANGE_NOT_BLOCKED/-"
+    assert bucket("vcpu 0", "finalize 0") == not_blocked
+    assert bucket("vcpu 0", "TDH.MR.FINALIZE rcx=B128") == not_blocked

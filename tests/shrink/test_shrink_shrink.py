@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from tdxfuzz.abi import Registers, Status
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.seamcalls import Answer
+from tdxfuzz.host.kvm.under import under
+from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink import order_search
@@ -252,3 +258,22 @@ def test_it_stops_after_so_many_runs_with_what_it_has(
     assert bucket(result.run) == bucket(found)
     assert size(result.run) <= size(found)
     assert shrink(found).run.case == result.run.case
+
+
+def test_a_guest_script_shrinks_to_what_is_needed() -> None:
+    """TRACK is left out: a vCPU that is in the guest at all suffices."""
+
+    class NoTrack(Kvm):
+        def track(self, vm: Vm) -> Answer:
+            return Status(0), Registers()
+
+    setup = ("create 0", "vcpu 0", "finalize 0", "map 0 0")
+    enter = "enter 0 0 touch:0,read:0,accept:0,hlt,touch:0"
+    programs = (tuple(map(Op.parse, (enter,))), (Op.parse("zap 0 0"),))
+    case = Case("Mutant", World(cpus=2, tds=1), tuple(map(Op.parse, setup)), programs)
+    layer = under(Merged, NoTrack)
+    runs = (run(case.with_schedule(Schedule.of([(at, 1)])), layer) for at in range(1, 200))
+    found = next(each for each in runs if each.finding is not None)
+    best = shrink(found, layer).run
+    assert best.case.operations <= 2
+    assert all(len(op.script) <= 1 for line in best.case.programs for op in line)

@@ -17,7 +17,7 @@ from tdxfuzz.host.kvm.huge import HugePaths
 from tdxfuzz.host.kvm.seamcalls import Answer
 from tdxfuzz.host.kvm.vcpu import VcpuPaths
 from tdxfuzz.host.kvm.vm import NOTHING, Vcpu, Vm
-from tdxfuzz.module.td_exit import EPT_VIOLATION, Extended
+from tdxfuzz.module.td_exit import EPT_VIOLATION, EXTERNAL_INTERRUPT, TDCALL, Extended
 
 _REASON = 0xFFFF
 _KIND, _WANTED = 15, 7
@@ -57,7 +57,11 @@ class RunPaths(HugePaths, VcpuPaths):
             status, regs = answer
             if self.bug_on(leaf.VP_ENTER, status):
                 return -EIO, NOTHING
-            if status & _REASON == EPT_VIOLATION:
+            reason = status & _REASON
+            if reason not in (EXTERNAL_INTERRUPT, EPT_VIOLATION, TDCALL):
+                host.warn("KVM", f"unexpected exit reason {reason}", leaf.VP_ENTER, status)
+                return -EIO, NOTHING
+            if reason == EPT_VIOLATION:
                 result = self.handle_ept_violation(vm, vcpu, regs)
                 if result == -EFAULT:
                     return 0, host.layout.slot_of(regs.r8)

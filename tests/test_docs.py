@@ -130,6 +130,7 @@ SEARCHES = ("hunt", "verify", "matrix", "campaign")
 REPRODUCER = ROOT / "corpus/matrix/hint-pamt-in-use-phymem-pamt-remove-c8e40b86.tdx.toml"
 GUIDE = ROOT / "docs/writing-a-design.md"
 C_GUIDE = ROOT / "docs/c-code.md"
+SCENARIO_GUIDE = ROOT / "docs/scenarios.md"
 ELSEWHERE = ("SCHEDULER", "crash-")
 """Words in examples that need what a test of their own makes: a cluster, atheris."""
 
@@ -142,7 +143,9 @@ def examples(path: Path) -> list[list[str]]:
     for line in re.findall(r"^(?:\$ )?tdxfuzz ([a-z].+)$", path.read_text("utf-8"), re.MULTILINE):
         if any(word in line for word in ELSEWHERE):
             continue
-        arguments = line.partition(" #")[0].replace("FILE", str(REPRODUCER)).split()
+        arguments = (
+            line.partition(" #")[0].partition(" >")[0].replace("FILE", str(REPRODUCER)).split()
+        )
         finds = arguments[:2] == ["hunt", "hint"] and "--seed" in arguments
         longest = UNTIL_FOUND if finds else LONGEST
         if "--time" in arguments:
@@ -157,6 +160,7 @@ def fill(folder: Path) -> None:
     """Put there the files that examples speak of."""
     (folder / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
     (folder / "mylayer.c").write_text(blocks(C_GUIDE, "c")[0], encoding="utf-8")
+    (folder / "mine.toml").write_text(blocks(SCENARIO_GUIDE, "toml")[0], encoding="utf-8")
     for name in ("reproducers", "regressions"):
         (folder / name).mkdir()
         shutil.copy(REPRODUCER, folder / name)

@@ -41,14 +41,31 @@ class Subject:
 
 
 @frozen
+class NamedScenario:
+    """A scenario: its name, how many CPUs it has, and what its file says if it is not built in."""
+
+    name: str
+    cpus: int
+    text: str = ""
+    is_raw: bool = False
+
+
+@frozen
 class Settings:
-    """All that decides which cases are run, but for what they find on the way."""
+    """All that decides which cases are run, but for what they find on the way.
+
+    Programs are those of ``scenarios`` alone, if any is named; ``checks`` are the only ones that
+    listen, if any is named; ``faults`` are as people write them.
+    """
 
     subjects: tuple[Subject, ...] = tuple(Subject(name) for name in (*DESIGNS, HOSTILE))
     cpus: tuple[int, ...] = (2, 3)
     seed: int = 1
     batch: int = 1_000
     variant: str = DEFAULT.name
+    scenarios: tuple[NamedScenario, ...] = ()
+    faults: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     def subject(self, name: str) -> Subject:
         """The design of a name.

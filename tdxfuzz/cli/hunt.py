@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from tdxfuzz.case.faults import KINDS
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.faults import KINDS, text_of
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import choose
@@ -20,6 +19,7 @@ from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
 from tdxfuzz.cli.options import (
     c_options,
+    check_option,
     format_option,
     module_variant_option,
     source_option,
@@ -33,6 +33,7 @@ from tdxfuzz.cli.report import (
     write_design_error,
     write_finding,
 )
+from tdxfuzz.cli.scenario_arg import choose_scenario, set_up_problems
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult, hunt
@@ -64,7 +65,12 @@ DEFAULT_SECONDS = 60.0
     help="Stop the whole command after this time: 60s, 2m, 1h. Several designs share it.",
 )
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
-@click.option("--scenario", "scenario_name", help="Run only this one (`tdxfuzz list scenarios`).")
+@click.option(
+    "--scenario",
+    "scenario_name",
+    metavar="NAME|FILE.toml",
+    help="Run only this one (`tdxfuzz list scenarios`, docs/scenarios.md).",
+)
 @click.option(
     "--huge",
     type=HugeShare(),
@@ -73,16 +79,18 @@ DEFAULT_SECONDS = 60.0
 )
 @click.option(
     "--faults",
-    type=click.Choice(KINDS),
+    metavar="KIND[:LEAF][@N]",
     multiple=True,
-    help="Inject one or two of these faults into each case; repeat for several kinds. busy and "
-    "refuse are what-ifs, because the module never answers so without a reason.",
+    help=f"Inject one or two of these faults into each case; repeat for several. Kinds: "
+    f"{', '.join(KINDS)}. With @N (refuse:MEM.RANGE.BLOCK@2) the N-th call fails in each case. "
+    "busy and refuse are what-ifs, because the module never answers so without a reason.",
 )
 @click.option(
     "--cpus",
     type=click.IntRange(1, MAX_CPUS),
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
+@check_option
 @module_variant_option
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed [default: random].")
 @click.option(
@@ -107,6 +115,7 @@ def hunt_command(
     huge: Huge | None,
     faults: tuple[str, ...],
     cpus: int | None,
+    checks: tuple[str, ...],
     variant: str,
     seed: int | None,
     out: Path,
@@ -136,8 +145,7 @@ def hunt_command(
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
-    if scenario_name is not None and scenario_name not in SCENARIOS:
-        raise unknown("scenario", scenario_name, SCENARIOS)
+    scenario = None if scenario_name is None else choose_scenario(scenario_name)
     clock = Clock(seconds)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
@@ -153,10 +161,11 @@ def hunt_command(
                 engine=engine,
                 seed=seed,
                 cpus=cpus,
-                scenario=None if scenario_name is None else SCENARIOS[scenario_name],
+                scenario=scenario,
                 huge=huge,
                 faults=faults,
                 variant=variant,
+                checks=checks,
             )
             for design in chosen
         ]
@@ -174,7 +183,8 @@ def hunt_command(
             f"seed {seed}, {plan.budget}"
         )
         try:
-            result = _hunt(plan, output)
+            with set_up_problems(() if scenario is None else (scenario,)):
+                result = _hunt(plan, output)
         except DesignError as error:
             saved = write_design_error(error, design, out, output)
             output.json(error_document(error, saved))
@@ -190,7 +200,7 @@ def hunt_command(
             output.line("interrupted")
             break
     output.line(f"seed {seed}")
-    verdict = _verdict([result for _, result in results])
+    verdict = _verdict(results)
     output.json(_document(verdict, results, found, cut_off))
     if expect_finding:
         return 0 if verdict == "fail" else 1
@@ -225,6 +235,8 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
         f"{plan.design_name}: {buckets} found in {counted(statistics.cases, 'case')}, "
         f"{statistics.seconds:.1f} s"
     )
+    if plan.checks:
+        output.line(f"  only these checks listened: {', '.join(plan.checks)}")
     output.line(f"  not tried: {'; '.join(not_tried(plan, statistics))}")
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} per second; "
@@ -241,20 +253,30 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     output.table(("witness", "cases"), list(statistics.witnesses().items()))
     if not statistics.busy:
         output.line("no SEAMCALL was refused as busy: the host's locks serialise calls that clash")
+    unmet = _unmet(plan, statistics)
+    if unmet:
+        output.line(f"not met: {', '.join(unmet)}: no case made so many calls")
     for check in statistics.unseen():
         output.line(f"vacuous: {check} never had anything to check (`tdxfuzz list checks {check}`)")
 
 
-def _verdict(results: Sequence[HuntResult]) -> str:
-    if any(result.found is not None for result in results):
+def _unmet(plan: HuntPlan, statistics: Statistics) -> list[str]:
+    """The faults of each case of a plan whose occasion never came."""
+    return [text_of(fault) for fault in plan.fixed_faults if fault not in statistics.met]
+
+
+def _verdict(results: Sequence[tuple[HuntPlan, HuntResult]]) -> str:
+    if any(result.found is not None for _, result in results):
         return "fail"
-    if any(map(_is_unknown, results)):
+    if any(_is_unknown(plan, result) for plan, result in results):
         return "unknown"
     return "pass"
 
 
-def _is_unknown(result: HuntResult) -> bool:
-    return result.interrupted or bool(result.cut_off) or bool(result.statistics.unseen())
+def _is_unknown(plan: HuntPlan, result: HuntResult) -> bool:
+    statistics = result.statistics
+    vacuous = statistics.unseen() or _unmet(plan, statistics)
+    return result.interrupted or bool(result.cut_off) or bool(vacuous)
 
 
 def _document(
@@ -274,9 +296,10 @@ def _document(
         "designs": [
             {
                 "design": plan.design_name,
-                "verdict": _verdict([result]),
+                "verdict": _verdict([(plan, result)]),
                 "interrupted": result.interrupted,
                 "not_tried": missing,
+                "not_met": _unmet(plan, result.statistics),
                 "stats": _stats(result.statistics),
             }
             for (plan, result), missing in zip(results, left_out, strict=True)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import click
 
 from tdxfuzz.abi import LEAVES
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.plan import HYPOTHESIS
 from tdxfuzz.host.designs import DESIGNS
@@ -19,6 +20,8 @@ from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.variants import VARIANTS
 
 Row = dict[str, object]
+
+SCENARIOS_LIST = "scenarios"
 
 
 @click.command("list", epilog="Example: tdxfuzz list leaves --format json")
@@ -28,13 +31,18 @@ Row = dict[str, object]
 def list_command(what: str, name: str | None, as_json: bool) -> int:
     """List designs, scenarios, checks, leaves, engines or module variants.
 
-    With NAME, only that one. `tdxfuzz list checks` also says where each rule comes from, and
-    what must happen before a check can fail (its witness).
+    With NAME, only that one; a scenario may be a file (docs/scenarios.md). `tdxfuzz list checks`
+    also says where each rule comes from, and what must happen before a check can fail (its
+    witness).
     """
     if what not in _LISTS:
         raise unknown("list", what, _LISTS)
     key, one, rows_of = _LISTS[what]
-    rows = list(rows_of())
+    if what == SCENARIOS_LIST and name is not None and names_scenario_file(name):
+        scenario = choose_scenario(name)
+        rows, name = [_scenario(scenario)], scenario.name
+    else:
+        rows = list(rows_of())
     if name is not None:
         names = [str(row[key]) for row in rows]
         if name not in names:
@@ -90,13 +98,16 @@ def _leaves() -> Iterator[Row]:
 
 
 def _scenarios() -> Iterator[Row]:
-    for name, scenario in SCENARIOS.items():
-        yield {
-            "name": name,
-            "about": scenario.about,
-            "setup": "; ".join(map(str, scenario.setup)),
-            "programs": " | ".join("; ".join(map(str, ops)) for ops in scenario.programs),
-        }
+    yield from map(_scenario, SCENARIOS.values())
+
+
+def _scenario(scenario: Scenario) -> Row:
+    return {
+        "name": scenario.name,
+        "about": scenario.about,
+        "setup": "; ".join(map(str, scenario.setup)),
+        "programs": " | ".join("; ".join(map(str, ops)) for ops in scenario.programs),
+    }
 
 
 def _engines() -> Iterator[Row]:
@@ -112,7 +123,7 @@ def _variants() -> Iterator[Row]:
 
 _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "designs": ("name", "design", _designs),
-    "scenarios": ("name", "scenario", _scenarios),
+    SCENARIOS_LIST: ("name", "scenario", _scenarios),
     "checks": ("id", "check", _checks),
     "leaves": ("name", "leaf", _leaves),
     "engines": ("name", "engine", _engines),

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.host.c.compiler import FLAGS, user_flags
 from tdxfuzz.module.variants import DEFAULT, VARIANTS
@@ -49,6 +50,27 @@ def module_variant_option(command: F) -> F:
         show_default=True,
         callback=known,
         help="Run on a module that locks differently (`tdxfuzz list variants`).",
+    )(command)
+
+
+def check_option(command: F) -> F:
+    """``--check ID`` as the argument ``checks``."""
+
+    def known(
+        context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        for value in values:
+            if value not in ALL_CHECKS:
+                raise unknown("check", value, ALL_CHECKS)
+        return tuple(dict.fromkeys(values))
+
+    return click.option(
+        "--check",
+        "checks",
+        metavar="ID",
+        multiple=True,
+        callback=known,
+        help="Only this check listens (`tdxfuzz list checks`); repeat for several.",
     )(command)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import text_of
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.repro.words import counted
+from tdxfuzz.repro.write import case_to_toml
 from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.covers import Covers, covers
@@ -33,15 +37,17 @@ class Checkpoint:
 
     @classmethod
     def of(
-        cls, folder: Path, design: Chosen, scenario: str, case: Case, bounds: Bounds
+        cls, folder: Path, design: Chosen, scenario: Scenario, case: Case, bounds: Bounds
     ) -> Checkpoint:
         """The file of a scenario under a design in a folder."""
         digest = "" if design.file is None else design.file.sha256
-        cpus, variant = case.world.cpus, case.world.module_variant
-        return cls(
-            folder / f"{design.name}-{scenario}-{cpus}.verify.gz",
-            f"{design.name} {digest} {scenario} {cpus} CPUs, {bounds}, {variant}",
-        )
+        cpus, variant, name = case.world.cpus, case.world.module_variant, scenario.name
+        identity = f"{design.name} {digest} {name} {cpus} CPUs, {bounds}, {variant}"
+        if scenario.file or case.faults or case.checks:
+            # A file may say something else by the next time.
+            whole = case_to_toml(case, None, f"checks: {case.checks}")
+            identity += f", {hashlib.sha256(whole.encode()).hexdigest()}"
+        return cls(folder / f"{design.name}-{name}-{cpus}.verify.gz", identity)
 
 
 @define
@@ -73,7 +79,7 @@ class ScenarioJob:
     def new(
         cls,
         design: Chosen,
-        scenario: str,
+        scenario: Scenario,
         case: Case,
         bounds: Bounds,
         output: Output,
@@ -83,7 +89,7 @@ class ScenarioJob:
         """A search that has not begun; ``folder`` keeps checkpoints, if it is given."""
         kept = None if folder is None else Checkpoint.of(folder, design, scenario, case, bounds)
         result = VerifyResult(Verdict.UNKNOWN, bounds, SearchCounts(), why=NOT_BEGUN)
-        return cls(design, scenario, case, bounds, output, enough, kept, result)
+        return cls(design, scenario.name, case, bounds, output, enough, kept, result)
 
     @property
     def verdict(self) -> Verdict:
@@ -181,10 +187,15 @@ class ScenarioJob:
             "loop": None if self.result.loop is None else self.result.loop.value,
             "starves": self.result.starves,
             **counts_document(self.result.counts),
+            "not_met": [] if self.verdict is Verdict.FAIL else self._unmet(),
             "final_states": len(self.result.counts.finals),
             "findings": self._findings,
             "cut_off": self._cut_off,
         }
+
+    def _unmet(self) -> list[str]:
+        """The case's faults whose occasion has come in no order yet."""
+        return [text for text in map(text_of, self.case.faults) if text not in self._counts.met]
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.path

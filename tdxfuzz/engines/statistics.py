@@ -10,7 +10,7 @@ from tdxfuzz.case.operation import OPERATIONS
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
-from tdxfuzz.sim import End
+from tdxfuzz.sim import End, Fault
 
 BUSY = CODES["OPERAND_BUSY"]
 
@@ -32,7 +32,7 @@ class Statistics:
 
     ``discarded`` runs reached their step bound, so they say nothing about their end.
     ``seen`` counts, for each check, the runs in which its witness occurred. ``tried`` is what the
-    cases had in them.
+    cases had in them, ``met`` the faults whose occasion came.
     """
 
     def __init__(self, checks: Iterable[str] = CHECKS) -> None:
@@ -47,6 +47,7 @@ class Statistics:
         self.adds_met = 0
         self.busy = 0
         self.tried = Tried()
+        self.met: set[Fault] = set()
         self._schedules: set[int] = set()
 
     def add(self, run: Run) -> None:
@@ -57,6 +58,7 @@ class Statistics:
             self.discarded += 1
         self.calls.update(run.calls)
         self.tried.add(run.case)
+        self.met.update(run.met)
         self.seen.update(run.seen)
         self.waited += run.waits > 0
         self.adds_met += run.adds_met

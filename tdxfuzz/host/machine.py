@@ -100,6 +100,12 @@ class Machine:
         self.faults = SeamcallFaults(self.sim, faults)
         self.pages.failing = frozenset(fault.index for fault in faults if fault.kind == ALLOC)
 
+    def met(self, fault: Fault) -> bool:
+        """Whether the occasion of one of the case's faults has come by now."""
+        if fault.kind == ALLOC:
+            return self.pages.count > fault.index
+        return self.faults.met(fault)
+
     def seamcall(
         self, leaf: int, version: int = 0, on_cpu: int | None = None, **registers: int
     ) -> tuple[Status, Registers]:

@@ -130,6 +130,7 @@ SEARCHES = ("hunt", "verify", "matrix", "campaign")
 REPRODUCER = ROOT / "corpus/matrix/hint-pamt-in-use-phymem-pamt-remove-c8e40b86.tdx.toml"
 GUIDE = ROOT / "docs/writing-a-design.md"
 C_GUIDE = ROOT / "docs/c-code.md"
+VARIANT_GUIDE = ROOT / "docs/module-variants.md"
 SCENARIO_GUIDE = ROOT / "docs/scenarios.md"
 ELSEWHERE = ("SCHEDULER", "crash-")
 """Words in examples that need what a test of their own makes: a cluster, atheris."""
@@ -160,6 +161,7 @@ def fill(folder: Path) -> None:
     """Put there the files that examples speak of."""
     (folder / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
     (folder / "mylayer.c").write_text(blocks(C_GUIDE, "c")[0], encoding="utf-8")
+    (folder / "variants.py").write_text(blocks(VARIANT_GUIDE, "python")[0], encoding="utf-8")
     (folder / "mine.toml").write_text(blocks(SCENARIO_GUIDE, "toml")[0], encoding="utf-8")
     for name in ("reproducers", "regressions"):
         (folder / name).mkdir()

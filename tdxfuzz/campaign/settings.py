@@ -12,6 +12,7 @@ from attrs import asdict, fields, frozen
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, split
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.host.variant_file import load_variant
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
@@ -54,7 +55,8 @@ class NamedScenario:
 class Settings:
     """All that decides which cases are run, but for what they find on the way.
 
-    Programs are those of ``scenarios`` alone, if any is named; ``checks`` are the only ones that
+    ``variant_file`` is ``FILE.py:NAME`` of a user's variant, and every worker loads it. Programs
+    are those of ``scenarios`` alone, if any is named; ``checks`` are the only ones that
     listen, if any is named; ``faults`` are as people write them.
     """
 
@@ -63,6 +65,8 @@ class Settings:
     seed: int = 1
     batch: int = 1_000
     variant: str = DEFAULT.name
+    variant_file: str = ""
+    variant_sha256: str = ""
     scenarios: tuple[NamedScenario, ...] = ()
     faults: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
@@ -98,6 +102,27 @@ class Settings:
 
 class ChangedDesignError(HarnessError):
     """A user's design is not what it was when the campaign began."""
+
+
+def load_module_variant(settings: Settings) -> None:
+    """Make a campaign's variant known to this process, if it is a user's.
+
+    Raises:
+        ChangedDesignError: the file is another one by now.
+        HarnessError: the file cannot be used.
+        OSError: it cannot be read.
+    """
+    if not settings.variant_file:
+        return
+    try:
+        file = load_variant(*split(settings.variant_file))
+    except DesignFileError as error:
+        raise HarnessError(str(error)) from None
+    if file.sha256 != settings.variant_sha256:
+        raise ChangedDesignError(
+            f"{settings.variant_file} was changed after the campaign started; start another in a "
+            "new folder"
+        )
 
 
 def load(subject: Subject) -> Design:

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from attrs import evolve
 
 from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
 from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
-from tdxfuzz.campaign.settings import NamedScenario, Settings, Subject
+from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
-from tdxfuzz.case.faults import pattern_of
-from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
-from tdxfuzz.cli.design_arg import choose
+from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import c_options, check_option, format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, check_option, format_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.scenario_arg import choose_scenarios
-from tdxfuzz.host.design_file import split
-from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
-from tdxfuzz.repro.write import scenario_to_toml
 
 DEFAULT_SECONDS = 3600.0
 MEMORY_MIB = 4096
@@ -160,12 +153,11 @@ def run_command(
         asked = Settings(
             cpus=cpu_counts,
             batch=batch,
-            variant=variant,
-            scenarios=_scenarios(scenario_names),
-            faults=_faults(faults),
+            scenarios=scenarios_of(scenario_names),
+            faults=faults_of(faults),
             checks=checks,
         )
-        settings = _settings(store, designs, seed, asked)
+        settings = settings_of(store, designs, seed, on_variant(asked, variant))
         team = _team(settings, workers, scheduler, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
@@ -291,67 +283,6 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
         click.echo(f"set aside {entry.path}: {entry.why}", err=True)
     click.echo(f"{counted(result.before, 'file')} before, {result.after:,} now")
     return 0
-
-
-def _settings(
-    store: Store,
-    designs: tuple[str, ...],
-    seed: int | None,
-    asked: Settings,
-) -> Settings:
-    """The settings of a campaign: stored ones if it was started before, else new ones. Designs and
-    seed come to what was ``asked`` for.
-
-    Raises:
-        UsageProblem: the campaign was started with other settings.
-    """
-    begun = store.settings()
-    subjects = []
-    raw = all(one.is_raw for one in asked.scenarios)
-    for argument in designs or (*DESIGNS, *((HOSTILE,) if raw else ())):
-        chosen = choose(argument, hostile=True)
-        user = chosen.file
-        if user is None:
-            subjects.append(Subject(chosen.name))
-            continue
-        path = str(split(argument)[0].absolute())
-        subjects.append(Subject(chosen.name, path, user.class_name, user.sha256))
-    if seed is None:
-        seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
-    settings = evolve(asked, subjects=tuple(subjects), seed=seed)
-    if not raw and any(subject.name == HOSTILE for subject in subjects):
-        raise UsageProblem("hostile takes only a --scenario of raw SEAMCALLs; name other designs")
-    if begun is None:
-        store.set_meta("settings", settings.text())
-        return settings
-    for name, (now, before) in settings.differences(begun).items():
-        raise UsageProblem(
-            f"{store.path}: {name}: this campaign was started with {before}, not {now}; give the "
-            "same designs and options, or use another folder"
-        )
-    return settings
-
-
-def _scenarios(names: Sequence[str]) -> tuple[NamedScenario, ...]:
-    """The scenarios of these names; none: the campaign draws its programs."""
-    if not names:
-        return ()
-    return tuple(
-        NamedScenario(
-            one.name, one.world.cpus, scenario_to_toml(one) if one.file else "", one.is_raw
-        )
-        for one in choose_scenarios(names)
-    )
-
-
-def _faults(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The same, if all of them say what can be injected."""
-    for text in texts:
-        try:
-            pattern_of(text)
-        except ValueError as error:
-            raise UsageProblem(f"--faults {text}: {error}") from None
-    return texts
 
 
 def _team(

@@ -21,7 +21,6 @@ from tdxfuzz.cli.options import (
     c_options,
     check_option,
     format_option,
-    module_variant_option,
     source_option,
 )
 from tdxfuzz.cli.output import Output
@@ -34,6 +33,7 @@ from tdxfuzz.cli.report import (
     write_finding,
 )
 from tdxfuzz.cli.scenario_arg import choose_scenario, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult, hunt

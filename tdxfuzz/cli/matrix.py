@@ -16,10 +16,11 @@ from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import c_options, check_option, format_option, module_variant_option
+from tdxfuzz.cli.options import c_options, check_option, format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.scenario_arg import choose_scenarios, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save

@@ -12,8 +12,8 @@ import click
 
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.variant_arg import load_variant_option
 from tdxfuzz.host.c.compiler import FLAGS, user_flags
-from tdxfuzz.module.variants import DEFAULT, VARIANTS
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -32,24 +32,6 @@ def format_option(command: F) -> F:
         show_default=True,
         callback=to_flag,
         help="Print text for people, or one JSON document for scripts.",
-    )(command)
-
-
-def module_variant_option(command: F) -> F:
-    """``--module-variant NAME`` as the argument ``variant``."""
-
-    def known(context: click.Context, parameter: click.Parameter, value: str) -> str:
-        if value not in VARIANTS:
-            raise unknown("module variant", value, VARIANTS)
-        return value
-
-    return click.option(
-        "--module-variant",
-        "variant",
-        default=DEFAULT.name,
-        show_default=True,
-        callback=known,
-        help="Run on a module that locks differently (`tdxfuzz list variants`).",
     )(command)
 
 
@@ -84,13 +66,15 @@ def source_option(command: F) -> F:
 
 
 def design_option(command: F) -> F:
-    """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design."""
+    """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design, and
+    ``--module-variant FILE.py:NAME`` for those on a user's module.
+    """
     return click.option(
         "--design",
         "design_argument",
         metavar="FILE.py:Class|FILE.c",
         help="The design of the reproducer, if it is not a built-in design.",
-    )(c_options(command))
+    )(c_options(load_variant_option(command)))
 
 
 def c_options(command: F) -> F:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.variant_arg import replay_option
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.repro.words import counted
@@ -97,6 +98,7 @@ def write_design_error(
 def _tell_file(saved: Saved, design: Chosen, output: Output) -> None:
     output.line(f"reproducer: {saved.path}")
     option = "" if design.file is None else f" --design {design.argument}"
+    option += replay_option(saved.run.case.world.module_variant)
     output.line(f"Reproduce with: tdxfuzz replay {saved.path}{option}")
 
 

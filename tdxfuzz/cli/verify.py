@@ -20,12 +20,12 @@ from tdxfuzz.cli.options import (
     c_options,
     check_option,
     format_option,
-    module_variant_option,
     source_option,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
 from tdxfuzz.cli.scenario_arg import choose_scenarios, names_scenario_file, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
 from tdxfuzz.cli.verify_job import Findings, Job, run_jobs
 from tdxfuzz.cli.verify_scenario import ScenarioJob

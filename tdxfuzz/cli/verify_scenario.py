@@ -16,6 +16,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
+from tdxfuzz.module.variants import variant_file_of
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import case_to_toml
 from tdxfuzz.sim import OutOfTime, time_limit
@@ -43,7 +44,7 @@ class Checkpoint:
         digest = "" if design.file is None else design.file.sha256
         cpus, variant, name = case.world.cpus, case.world.module_variant, scenario.name
         identity = f"{design.name} {digest} {name} {cpus} CPUs, {bounds}, {variant}"
-        if scenario.file or case.faults or case.checks:
+        if scenario.file or case.faults or case.checks or variant_file_of(variant):
             # A file may say something else by the next time.
             whole = case_to_toml(case, None, f"checks: {case.checks}")
             identity += f", {hashlib.sha256(whole.encode()).hexdigest()}"

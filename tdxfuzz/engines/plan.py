@@ -22,7 +22,7 @@ from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.generate.huge_programs import Huge
-from tdxfuzz.module.variants import DEFAULT, VARIANTS
+from tdxfuzz.module.variants import DEFAULT, VARIANTS, variant_of
 from tdxfuzz.run.session import Design
 from tdxfuzz.sim import Fault
 
@@ -111,7 +111,7 @@ class HuntPlan:
         engines = (*ENGINES, HYPOTHESIS)
         if self.engine not in engines:
             raise _unknown("--engine", self.engine, engines)
-        if self.variant not in VARIANTS:
+        if variant_of(self.variant) is None:
             raise _unknown("--module-variant", self.variant, VARIANTS)
         for text in self.faults:
             try:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.sim import Simulator, watched
@@ -33,9 +34,27 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         raise DesignFileError(f"no design file '{path}'")
     if path.suffix == ".c":
         return _class_in_c(path)
+    module = module_in(path)
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing)
+        and issubclass(thing, RefcountLayer)
+        and thing.__module__ == module.__name__
+    }
+
+
+def module_in(path: Path, what: str = "design") -> ModuleType:
+    """A file in Python, executed; ``what`` it is for.
+
+    Raises:
+        DesignFileError: as for :func:`classes_in`.
+    """
+    if not path.is_file():
+        raise DesignFileError(f"no {what} file '{path}'")
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise DesignFileError(f"{path}: not a Python file; a design file ends in .py")
+        raise DesignFileError(f"{path}: not a Python file; a {what} file ends in .py")
     module = importlib.util.module_from_spec(spec)
     _make_neighbours_importable(path.resolve().parent)
     try:
@@ -48,13 +67,7 @@ def classes_in(path: Path) -> dict[str, type[RefcountLayer]]:
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
         ) from None
-    return {
-        name: thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing)
-        and issubclass(thing, RefcountLayer)
-        and thing.__module__ == module.__name__
-    }
+    return module
 
 
 def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:

@@ -25,7 +25,7 @@ from tdxfuzz.module import td_params
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import TdxModule
-from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.module.variants import DEFAULT, variant_of
 from tdxfuzz.sim import READ, WRITE, Declared, Fault, HarnessError, Simulator
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Machine:
             sim,
             self.layout.tdmrs,
             world.dynamic_pamt,
-            variant=VARIANTS[world.module_variant],
+            variant=variant_of(world.module_variant) or DEFAULT,
             split_indices=self.layout.split_indices,
         )
         self.pair_pages = self.module.variant.pair_pages

@@ -17,6 +17,7 @@ from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.module.variants import variant_of
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit
 from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
@@ -104,6 +105,9 @@ _PLACES = {
 
 _OF_A_FINDING = ("expect", "origin")
 """Tables of a reproducer that say nothing of its case."""
+
+_VARIANT_FIELDS = ("variant_file", "variant_sha256")
+"""Fields of a world that say where a user's variant was from."""
 
 _KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}
 
@@ -271,6 +275,7 @@ def _tables(text: str, path: Path | str) -> dict[str, object]:
 
 
 def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text: str) -> F:
+    _take_variant_file(tables, path, text)
     wrong = misfit(tables, kind)
     if wrong is not None:
         raise _error(path, text, *wrong)
@@ -284,6 +289,25 @@ def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text
             path, text, "model", f"{file.model!r} is not modelled here; only {MODEL_VERSION!r} is"
         )
     return file
+
+
+def _take_variant_file(tables: dict[str, object], path: Path | str, text: str) -> None:
+    """Where a user's variant was from is for people. It is not loaded: the user names it again.
+
+    Raises:
+        ReproducerError: the variant was not named, or the fields are not strings.
+    """
+    world = tables.get("world")
+    if not isinstance(world, dict):
+        return
+    file, digest = (world.pop(name, None) for name in _VARIANT_FIELDS)
+    for name, value in zip(_VARIANT_FIELDS, (file, digest), strict=True):
+        if value is not None and not isinstance(value, str):
+            raise _error(path, text, f"world.{name}", f"must be a string, not {value!r}")
+    variant = world.get("module_variant")
+    if file is not None and isinstance(variant, str) and variant_of(variant) is None:
+        problem = f"{variant} is a user's variant; add --module-variant {file}:{variant}"
+        raise _error(path, text, "world.module_variant", problem)
 
 
 def _case(file: _CaseFile, checks: tuple[str, ...], path: Path | str, text: str) -> Case:

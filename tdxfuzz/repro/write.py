@@ -14,7 +14,7 @@ from tdxfuzz.case.faults import text_of
 from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
-from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.module.variants import DEFAULT, variant_file_of
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Origin, Reproducer
 from tdxfuzz.sim import Fault, Schedule
 
@@ -146,10 +146,18 @@ def _world(case: Case) -> list[str]:
             if world.module_variant != DEFAULT.name
             else []
         ),
+        *_variant_file(world.module_variant),
         *([f"areas = {world.areas}"] if world.areas else []),
         *([f"fresh_ranges = {_value(world.fresh_ranges)}"] if world.fresh_ranges else []),
         *([f"entries = {world.entries}"] if world.entries != ALL_ENTRIES else []),
     ]
+
+
+def _variant_file(name: str) -> list[str]:
+    file = variant_file_of(name)
+    if file is None:
+        return []
+    return [f"variant_file = {_value(file.file)}", f"variant_sha256 = {_value(file.sha256)}"]
 
 
 def _value(value: object) -> str:

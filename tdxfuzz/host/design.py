@@ -84,11 +84,11 @@ class RefcountLayer:
     """``put`` takes the module's removal hint as a second argument."""
 
     tolerates: ClassVar[frozenset[str]] = frozenset()
-    """Names of statuses that the design, and KVM with it, handles by intent. With
-    ``OPERAND_BUSY`` KVM repeats a SEAMCALL that was refused so instead of giving up."""
+    """Names of statuses of its own SEAMCALLs that the design handles by intent."""
 
     kvm_repeats: ClassVar[frozenset[str] | None] = None
-    """Statuses at which KVM repeats its SEAMCALL; None: those that the design tolerates."""
+    """Names of statuses at which KVM repeats its own SEAMCALL instead of giving up. None: those
+    that the design tolerates."""
 
     declared_leaks: ClassVar[frozenset[str]] = frozenset()
     """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""

@@ -73,7 +73,7 @@ class RemovedOutside(Counted):
 
 
 class Batched(design.RefcountLayer):
-    """Empty ranges go to an llist. Each put takes the whole list, and removes what is still empty."""
+    """Empty ranges go to an llist. Each put takes the whole list, and removes what is empty yet."""
 
     declared_leaks = frozenset({"idle-pair"})
 

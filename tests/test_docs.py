@@ -133,6 +133,8 @@ REPRODUCER = ROOT / "corpus/matrix/hint-pamt-in-use-phymem-pamt-remove-c8e40b86.
 GUIDE = ROOT / "docs/writing-a-design.md"
 C_GUIDE = ROOT / "docs/c-code.md"
 HOST = ROOT / "docs/host.md"
+VARIANT_GUIDE = ROOT / "docs/module-variants.md"
+SCENARIO_GUIDE = ROOT / "docs/scenarios.md"
 ELSEWHERE = ("SCHEDULER", "crash-")
 """Words in examples that need what a test of their own makes: a cluster, atheris."""
 
@@ -150,7 +152,8 @@ def examples(path: Path) -> list[list[str]]:
     for line in re.findall(r"^(?:\$ )?tdxfuzz ([a-z].+)$", path.read_text("utf-8"), re.MULTILINE):
         if any(word in line for word in ELSEWHERE):
             continue
-        arguments = line.partition(" #")[0].replace("FILE", str(REPRODUCER)).split()
+        line = line.partition(" #")[0].partition(" >")[0]
+        arguments = line.replace("FILE", str(REPRODUCER)).split()
         longest = UNTIL_FOUND if finds(arguments) else LONGEST
         if "--time" in arguments:
             arguments[arguments.index("--time") + 1] = longest
@@ -165,6 +168,8 @@ def fill(folder: Path) -> None:
     (folder / "mylayer.py").write_text(blocks(GUIDE, "python")[0], encoding="utf-8")
     (folder / "mykvm.py").write_text(blocks(HOST, "python")[0], encoding="utf-8")
     (folder / "mylayer.c").write_text(blocks(C_GUIDE, "c")[0], encoding="utf-8")
+    (folder / "variants.py").write_text(blocks(VARIANT_GUIDE, "python")[0], encoding="utf-8")
+    (folder / "mine.toml").write_text(blocks(SCENARIO_GUIDE, "toml")[0], encoding="utf-8")
     for name in ("reproducers", "regressions"):
         (folder / name).mkdir()
         shutil.copy(REPRODUCER, folder / name)

@@ -9,7 +9,7 @@ behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
 from attrs import evolve
@@ -93,8 +93,13 @@ class HuntCycle:
             cases=settings.batch,
             cpus=settings.cpus[(turn + cycle) % len(settings.cpus)],
             variant=settings.variant,
-            muted=_muted(design, found) if cycle % 2 else (),
+            faults=settings.faults if design != HOSTILE else (),
+            checks=settings.checks,
+            muted=_muted(settings.checks or checks_of(design), found) if cycle % 2 else (),
         )
+        if settings.scenarios and kind != CORPUS:
+            one = settings.scenarios[turn % len(settings.scenarios)]
+            return evolve(task, scenario=one.name, scenario_text=one.text, cpus=one.cpus)
         if kind == SCENARIO and design != HOSTILE:
             names = list(SCENARIOS)
             name = names[cycle % len(names)]
@@ -117,6 +122,6 @@ def kind_of(task: HuntTask) -> str:
     return f"{SCENARIO} {task.scenario}" if task.scenario else task.engine
 
 
-def _muted(design: str, found: Sequence[str]) -> tuple[str, ...]:
+def _muted(listening: Iterable[str], found: Sequence[str]) -> tuple[str, ...]:
     """Those that found something; none if no check would be left."""
-    return tuple(found) if set(checks_of(design)) - set(found) else ()
+    return tuple(found) if set(listening) - set(found) else ()

@@ -14,6 +14,7 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design_file import DesignFileError, class_in, digest_of, kvm_in, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.kvm.under import under
+from tdxfuzz.host.variant_file import load_variant
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design
@@ -65,14 +66,34 @@ class Subject:
 
 
 @frozen
+class NamedScenario:
+    """A scenario: its name, how many CPUs it has, and what its file says if it is not built in."""
+
+    name: str
+    cpus: int
+    text: str = ""
+    is_raw: bool = False
+
+
+@frozen
 class Settings:
-    """All that decides which cases are run, but for what they find on the way."""
+    """All that decides which cases are run, but for what they find on the way.
+
+    ``variant_file`` is ``FILE.py:NAME`` of a user's variant, and every worker loads it. Programs
+    are those of ``scenarios`` alone, if any is named; ``checks`` are the only ones that
+    listen, if any is named; ``faults`` are as people write them.
+    """
 
     subjects: tuple[Subject, ...] = tuple(Subject(name) for name in (*DESIGNS, HOSTILE))
     cpus: tuple[int, ...] = (2, 3)
     seed: int = 1
     batch: int = 1_000
     variant: str = DEFAULT.name
+    variant_file: str = ""
+    variant_sha256: str = ""
+    scenarios: tuple[NamedScenario, ...] = ()
+    faults: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     def subject(self, name: str) -> Subject:
         """The design of a name.
@@ -105,6 +126,27 @@ class Settings:
 
 class ChangedDesignError(HarnessError):
     """A user's design is not what it was when the campaign began."""
+
+
+def load_module_variant(settings: Settings) -> None:
+    """Make a campaign's variant known to this process, if it is a user's.
+
+    Raises:
+        ChangedDesignError: the file is another one by now.
+        HarnessError: the file cannot be used.
+        OSError: it cannot be read.
+    """
+    if not settings.variant_file:
+        return
+    try:
+        file = load_variant(*split(settings.variant_file))
+    except DesignFileError as error:
+        raise HarnessError(str(error)) from None
+    if file.sha256 != settings.variant_sha256:
+        raise ChangedDesignError(
+            f"{settings.variant_file} was changed after the campaign started; start another in a "
+            "new folder"
+        )
 
 
 def load(subject: Subject) -> Design:

@@ -6,14 +6,16 @@ A task says everything its answer depends on, so that one that got lost can be g
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from attrs import field, frozen
 from cattrs.preconf.json import make_converter
 
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.generate.huge_programs import EVERY
 from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.repro.read import parse_scenario
 from tdxfuzz.run.session import Design, checks_of
 
 _CONVERTER = make_converter()
@@ -29,7 +31,9 @@ ATTEMPTS = 3
 class HuntTask:
     """So many cases of one design: a :class:`tdxfuzz.engines.plan.HuntPlan` as JSON, and more.
 
-    ``number`` tells tasks apart and is counted once; ``scenario`` is a name, "" for none; with
+    ``number`` tells tasks apart and is counted once; ``scenario`` is a name, "" for none, and
+    ``scenario_text`` what its file says, if it is not built in; ``faults`` are as people write
+    them; ``checks`` are the only ones that listen, if any is named; with
     ``huge`` every program has 2MB pages; ``muted`` are checks that have found their bug and would
     hide others; ``parents`` are cases, as text, to be mutated in place of all that.
     """
@@ -41,6 +45,9 @@ class HuntTask:
     cases: int
     cpus: int = 2
     scenario: str = ""
+    scenario_text: str = ""
+    faults: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     variant: str = DEFAULT.name
     huge: bool = False
     muted: tuple[str, ...] = ()
@@ -52,9 +59,8 @@ class HuntTask:
         Raises:
             PlanError: the fields contradict each other.
         """
-        listening = tuple(
-            check for check in checks_of(self.design, design) if check not in self.muted
-        )
+        asked = self.checks or checks_of(self.design, design)
+        listening = tuple(check for check in asked if check not in self.muted)
         return HuntPlan(
             self.design,
             Budget(cases=self.cases),
@@ -62,11 +68,17 @@ class HuntTask:
             engine=self.engine,
             seed=self.seed,
             cpus=self.cpus,
-            scenario=SCENARIOS[self.scenario] if self.scenario else None,
+            scenario=self._scenario(),
+            faults=self.faults,
             huge=EVERY if self.huge else None,
             variant=self.variant,
-            checks=listening if self.muted else (),
+            checks=listening if self.muted else self.checks,
         )
+
+    def _scenario(self) -> Scenario | None:
+        if self.scenario_text:
+            return parse_scenario(self.scenario_text, Path(self.scenario))
+        return SCENARIOS[self.scenario] if self.scenario else None
 
 
 @frozen

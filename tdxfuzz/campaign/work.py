@@ -11,7 +11,7 @@ from random import Random
 from attrs import evolve
 
 from tdxfuzz.campaign.coverage import end_state, features_of
-from tdxfuzz.campaign.settings import Settings, Subject, load
+from tdxfuzz.campaign.settings import Settings, Subject, load, load_module_variant
 from tdxfuzz.campaign.task import (
     REPLAYS,
     Answer,
@@ -57,10 +57,14 @@ class TaskRunner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loaded: dict[str, Design] = {}
+        self._knows_variant = False
 
     def do(self, task: Task) -> Answer:
         """Do a task. A design that raises is told in the answer."""
         try:
+            if not self._knows_variant:
+                load_module_variant(self._settings)
+                self._knows_variant = True
             subject = self._settings.subject(task.design)
             if task.design not in self._loaded:
                 self._loaded[task.design] = load(subject)

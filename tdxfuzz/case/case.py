@@ -6,7 +6,7 @@ from copy import copy
 
 from attrs import evolve, field, frozen, validators
 
-from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.faults import KINDS, problem_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World, between
 from tdxfuzz.sim import EMPTY, Fault, Schedule
@@ -70,6 +70,8 @@ class Case:
                 raise CaseError(
                     "faults", (i,), f"unknown kind {fault.kind!r}; known: {', '.join(KINDS)}"
                 )
+            if fault.only and (problem := problem_of(fault.kind, fault.only)):
+                raise CaseError("faults", (i,), problem)
         self._check_schedule()
 
     def _check_schedule(self) -> None:

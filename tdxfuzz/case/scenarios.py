@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from tdxfuzz.case.case import Case
+from tdxfuzz.case.case import DEFAULT_STEPS, Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
+from tdxfuzz.sim import Fault
 
 
 @frozen
@@ -14,7 +15,8 @@ class Scenario:
     """What CPUs do, without saying in which order.
 
     ``preemptions`` is the bound within which a verdict is earned in minutes; None: all
-    orders are.
+    orders are. ``faults`` strike in every run, and ``steps`` bounds each. ``file`` is the path of
+    the user's file that says all this; "" for a scenario that is built in.
     """
 
     name: str
@@ -23,10 +25,25 @@ class Scenario:
     setup: tuple[Op, ...]
     programs: tuple[tuple[Op, ...], ...]
     preemptions: int | None = None
+    faults: tuple[Fault, ...] = ()
+    steps: int = DEFAULT_STEPS
+    file: str = ""
 
     def case(self, design: str) -> Case:
         """The scenario under a design, in the default order."""
-        return Case(design, self.world, self.setup, self.programs)
+        return Case(
+            design,
+            self.world,
+            self.setup,
+            self.programs,
+            faults=self.faults,
+            steps=self.steps,
+        )
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether its programs are raw SEAMCALLs alone, so that it needs no host layer."""
+        return all(op.is_seamcall for program in self.programs for op in program)
 
 
 def _scenario(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import Attribute, field, frozen, validators
 
 from tdxfuzz.case.operation import MAX_AREAS, MAX_SLOTS, MAX_TDS
-from tdxfuzz.module.variants import DEFAULT, VARIANTS
+from tdxfuzz.module.variants import DEFAULT, VARIANTS, variant_of
 
 MAX_CPUS = 8
 ALL_ENTRIES = 512
@@ -47,8 +47,11 @@ def _power_of_two(world: World, attribute: object, value: int) -> None:
 
 
 def _known_variant(world: World, attribute: object, value: str) -> None:
-    if value not in VARIANTS:
-        raise ValueError(f"'module_variant' must be one of {', '.join(VARIANTS)}: {value!r}")
+    if variant_of(value) is None:
+        raise ValueError(
+            f"'module_variant' must be one of {', '.join(VARIANTS)}, or one that "
+            f"--module-variant FILE.py:NAME has loaded: {value!r}"
+        )
 
 
 @frozen

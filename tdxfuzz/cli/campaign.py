@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,26 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from attrs import evolve
 
 from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
 from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
-from tdxfuzz.campaign.settings import Settings, Subject
+from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
-from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
-from tdxfuzz.cli.design_arg import ChosenKvm, choose
+from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
+from tdxfuzz.cli.design_arg import ChosenKvm
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.options import c_options, format_option, kvm_option, module_variant_option
+from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option
 from tdxfuzz.cli.output import Output
-from tdxfuzz.host.design_file import digest_of, split
-from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
 
@@ -97,6 +94,21 @@ def campaign_command() -> None:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1_000, show_default=True, help="Cases per task."
 )
+@click.option(
+    "--scenario",
+    "scenario_names",
+    metavar="NAME|FILE.toml",
+    multiple=True,
+    help="Run only the programs of this one and their mutants (docs/scenarios.md); repeat for "
+    "several.",
+)
+@click.option(
+    "--faults",
+    metavar="KIND[:LEAF][@N]",
+    multiple=True,
+    help="Inject these faults into each case, as `tdxfuzz hunt` does; repeat for several.",
+)
+@check_option
 @module_variant_option
 @kvm_option
 @patience_option
@@ -114,6 +126,9 @@ def run_command(
     cpu_counts: tuple[int, ...],
     seed: int | None,
     batch: int,
+    scenario_names: tuple[str, ...],
+    faults: tuple[str, ...],
+    checks: tuple[str, ...],
     variant: str,
     kvm: ChosenKvm | None,
     patience: float,
@@ -138,7 +153,14 @@ def run_command(
     folder = Folder(directory)
     with _problems(), folder.taken():
         store = Store(folder.store)
-        settings = _settings(store, designs, cpu_counts, seed, batch, variant, kvm)
+        asked = Settings(
+            cpus=cpu_counts,
+            batch=batch,
+            scenarios=scenarios_of(scenario_names),
+            faults=faults_of(faults),
+            checks=checks,
+        )
+        settings = settings_of(store, designs, seed, on_variant(asked, variant), kvm)
         team = _team(settings, workers, scheduler, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
@@ -264,48 +286,6 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
         click.echo(f"set aside {entry.path}: {entry.why}", err=True)
     click.echo(f"{counted(result.before, 'file')} before, {result.after:,} now")
     return 0
-
-
-def _settings(
-    store: Store,
-    designs: tuple[str, ...],
-    cpus: tuple[int, ...],
-    seed: int | None,
-    batch: int,
-    variant: str,
-    kvm: ChosenKvm | None,
-) -> Settings:
-    """The settings of a campaign: stored ones if it was started before, else new ones.
-
-    Raises:
-        UsageProblem: the campaign was started with other settings.
-    """
-    begun = store.settings()
-    subjects = []
-    for argument in designs or (*DESIGNS, *(() if kvm is not None else (HOSTILE,))):
-        chosen = choose(argument, hostile=True, kvm=kvm)
-        user = chosen.file
-        subject = Subject(chosen.name)
-        if user is not None:
-            path = str(split(argument)[0].absolute())
-            subject = Subject(chosen.name, path, user.class_name, user.sha256)
-        if kvm is not None:
-            file, class_name = split(kvm.argument)
-            own = f"{file.absolute()}:{class_name}"
-            subject = evolve(subject, kvm=own, kvm_sha256=digest_of(file))
-        subjects.append(subject)
-    if seed is None:
-        seed = begun.seed if begun is not None else secrets.randbelow(1 << 32)
-    settings = Settings(tuple(subjects), tuple(cpus), seed, batch, variant)
-    if begun is None:
-        store.set_meta("settings", settings.text())
-        return settings
-    for name, (now, before) in settings.differences(begun).items():
-        raise UsageProblem(
-            f"{store.path}: {name}: this campaign was started with {before}, not {now}; give the "
-            "same designs and options, or use another folder"
-        )
-    return settings
 
 
 def _team(

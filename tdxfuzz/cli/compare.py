@@ -10,9 +10,8 @@ from pathlib import Path
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.workers import Stop, Tell, Workers
-from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.repro.save import save
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.survey.compare import (
@@ -28,37 +27,26 @@ PAMT_LEAVES = ("TDH.PHYMEM.PAMT.ADD", "TDH.PHYMEM.PAMT.REMOVE")
 
 
 def run_comparison(
-    chosen: list[Chosen],
-    seconds: float,
-    variant: str,
-    out: Path,
-    output: Output,
-    workers: int,
+    chosen: list[Chosen], plans: Sequence[HuntPlan], out: Path, output: Output, workers: int
 ) -> int:
-    """Compare designs for a number of seconds, and print what breaks and what it costs.
+    """Compare designs by their plans, and print what breaks and what it costs.
 
     Returns:
         The exit code: 1 if a program broke one of them, else 3 if the user has interrupted it.
 
     Raises:
-        UsageProblem: fewer than two designs, or a design is named twice.
+        PlanError: fewer than two designs, or a design is named twice.
     """
 
     def progress(comparison: Comparison) -> None:
         output.progress(f"{comparison.cases:,} programs under each of {len(chosen)} designs")
 
-    budget = Budget(seconds=seconds)
-    with plan_problems():
-        plans = [
-            HuntPlan(design.name, budget, design=design.design, seed=SEED, variant=variant)
-            for design in chosen
-        ]
-        with noted() as stop:
-            comparison = _compare(plans, workers, progress, stop)
+    with noted() as stop:
+        comparison = _compare(plans, workers, progress, stop)
     sides = comparison.sides
     output.line(
         f"{comparison.cases:,} programs, {comparison.seconds:.1f} s, seed {SEED}, "
-        f"module {variant}; each design ran all of them"
+        f"module {plans[0].variant}; each design ran all of them"
     )
     output.line()
     names = [side.name for side in sides]
@@ -83,7 +71,7 @@ def run_comparison(
 
 
 def _compare(
-    plans: list[HuntPlan], workers: int, progress: Callable[[Comparison], None], stop: Stop
+    plans: Sequence[HuntPlan], workers: int, progress: Callable[[Comparison], None], stop: Stop
 ) -> Comparison:
     """Blocks of programs, by so many processes, until the time of the plans is over."""
     if workers == 1:

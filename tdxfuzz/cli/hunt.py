@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from tdxfuzz.case.faults import KINDS
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.faults import KINDS, text_of
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
@@ -22,9 +21,9 @@ from tdxfuzz.cli.hunt_workers import Counts, counts_of, hunt_with_workers
 from tdxfuzz.cli.library_hostile import hunt_library, only_hostile
 from tdxfuzz.cli.options import (
     c_options,
+    check_option,
     format_option,
     kvm_option,
-    module_variant_option,
     source_option,
     workers_option,
 )
@@ -37,6 +36,8 @@ from tdxfuzz.cli.report import (
     write_design_error,
     write_finding,
 )
+from tdxfuzz.cli.scenario_arg import choose_scenario, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.cli.workers import LostWorkerError
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
@@ -69,7 +70,12 @@ DEFAULT_SECONDS = 60.0
     help="Stop the whole command after this time: 60s, 2m, 1h. Several designs share it.",
 )
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
-@click.option("--scenario", "scenario_name", help="Run only this one (`tdxfuzz list scenarios`).")
+@click.option(
+    "--scenario",
+    "scenario_name",
+    metavar="NAME|FILE.toml",
+    help="Run only this one (`tdxfuzz list scenarios`, docs/scenarios.md).",
+)
 @click.option(
     "--huge",
     type=HugeShare(),
@@ -78,16 +84,18 @@ DEFAULT_SECONDS = 60.0
 )
 @click.option(
     "--faults",
-    type=click.Choice(KINDS),
+    metavar="KIND[:LEAF][@N]",
     multiple=True,
-    help="Inject one or two of these faults into each case; repeat for several kinds. busy and "
-    "refuse are what-ifs, because the module never answers so without a reason.",
+    help=f"Inject one or two of these faults into each case; repeat for several. Kinds: "
+    f"{', '.join(KINDS)}. With @N (refuse:MEM.RANGE.BLOCK@2) the N-th call fails in each case. "
+    "busy and refuse are what-ifs, because the module never answers so without a reason.",
 )
 @click.option(
     "--cpus",
     type=click.IntRange(1, MAX_CPUS),
     help=f"Of each world [default: {DEFAULT_CPUS}, or those of the scenario].",
 )
+@check_option
 @module_variant_option
 @kvm_option
 @click.option(
@@ -119,6 +127,7 @@ def hunt_command(
     huge: Huge | None,
     faults: tuple[str, ...],
     cpus: int | None,
+    checks: tuple[str, ...],
     variant: str,
     kvm: ChosenKvm | None,
     library: Path | None,
@@ -151,8 +160,7 @@ def hunt_command(
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
-    if scenario_name is not None and scenario_name not in SCENARIOS:
-        raise unknown("scenario", scenario_name, SCENARIOS)
+    scenario = None if scenario_name is None else choose_scenario(scenario_name)
     clock = Clock(seconds)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
@@ -171,10 +179,11 @@ def hunt_command(
                 engine=engine,
                 seed=seed,
                 cpus=cpus,
-                scenario=None if scenario_name is None else SCENARIOS[scenario_name],
+                scenario=scenario,
                 huge=huge,
                 faults=faults,
                 variant=variant,
+                checks=checks,
             )
             for design in chosen
         ]
@@ -193,7 +202,8 @@ def hunt_command(
             f"seed {seed}, {plan.budget}"
         )
         try:
-            result, lost = _hunt(plan, workers, output)
+            with set_up_problems(() if scenario is None else (scenario,)):
+                result, lost = _hunt(plan, workers, output)
         except DesignError as error:
             saved = write_design_error(error, design, out, output)
             output.json(error_document(error, saved))
@@ -211,7 +221,7 @@ def hunt_command(
             output.line("interrupted")
             break
     output.line(f"seed {seed}")
-    verdict = _verdict([result for _, result in results])
+    verdict = _verdict(results)
     document = _document(verdict, results, found, cut_off, workers)
     if lost is not None:
         output.json({**document, "verdict": "error", "error": str(lost)})
@@ -257,6 +267,8 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
         f"{plan.design_name}: {buckets} found in {counted(statistics.cases, 'case')}, "
         f"{statistics.seconds:.1f} s"
     )
+    if plan.checks:
+        output.line(f"  only these checks listened: {', '.join(plan.checks)}")
     output.line(f"  not tried: {'; '.join(not_tried(plan, statistics))}")
     output.line(
         f"  {statistics.steps:,} steps, {statistics.steps_per_second:,} per second; "
@@ -273,20 +285,30 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     output.table(("witness", "cases"), list(statistics.witnesses().items()))
     if not statistics.busy:
         output.line("no SEAMCALL was refused as busy: the host's locks serialise calls that clash")
+    unmet = _unmet(plan, statistics)
+    if unmet:
+        output.line(f"not met: {', '.join(unmet)}: no case made so many calls")
     for check in statistics.unseen():
         output.line(f"vacuous: {check} never had anything to check (`tdxfuzz list checks {check}`)")
 
 
-def _verdict(results: Sequence[HuntResult]) -> str:
-    if any(result.found is not None for result in results):
+def _unmet(plan: HuntPlan, statistics: Statistics) -> list[str]:
+    """The faults of each case of a plan whose occasion never came."""
+    return [text_of(fault) for fault in plan.fixed_faults if fault not in statistics.faults_met]
+
+
+def _verdict(results: Sequence[tuple[HuntPlan, HuntResult]]) -> str:
+    if any(result.found is not None for _, result in results):
         return "fail"
-    if any(map(_is_unknown, results)):
+    if any(_is_unknown(plan, result) for plan, result in results):
         return "unknown"
     return "pass"
 
 
-def _is_unknown(result: HuntResult) -> bool:
-    return result.interrupted or bool(result.cut_off) or bool(result.statistics.unseen())
+def _is_unknown(plan: HuntPlan, result: HuntResult) -> bool:
+    statistics = result.statistics
+    vacuous = statistics.unseen() or _unmet(plan, statistics)
+    return result.interrupted or bool(result.cut_off) or bool(vacuous)
 
 
 def _document(
@@ -308,9 +330,10 @@ def _document(
         "designs": [
             {
                 "design": plan.design_name,
-                "verdict": _verdict([result]),
+                "verdict": _verdict([(plan, result)]),
                 "interrupted": result.interrupted,
                 "not_tried": missing,
+                "not_met": _unmet(plan, result.statistics),
                 "stats": _stats(result.statistics),
             }
             for (plan, result), missing in zip(results, left_out, strict=True)

@@ -7,34 +7,49 @@ from collections.abc import Callable, Iterator
 import click
 
 from tdxfuzz.abi import LEAVES
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.plan import HYPOTHESIS
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.survey.lock_table import lock_table
 
 Row = dict[str, object]
 
+SCENARIOS_LIST = "scenarios"
+LOCKS = "locks"
+
 
 @click.command("list", epilog="Example: tdxfuzz list leaves --format json")
-@click.argument("what", metavar="designs|scenarios|checks|leaves|engines|variants")
+@click.argument("what", metavar="designs|scenarios|checks|leaves|engines|variants|locks")
 @click.argument("name", required=False)
 @format_option
 def list_command(what: str, name: str | None, as_json: bool) -> int:
-    """List designs, scenarios, checks, leaves, engines or module variants.
+    """List designs, scenarios, checks, leaves, engines, module variants or locks.
 
-    With NAME, only that one. `tdxfuzz list checks` also says where each rule comes from, and
-    what must happen before a check can fail (its witness).
+    With NAME, only that one; a scenario may be a file (docs/scenarios.md). `tdxfuzz list checks`
+    also says where each rule comes from, and what must happen before a check can fail (its
+    witness).
+
+    `tdxfuzz list locks` says which leaf takes which lock of the module. NAME is a leaf or a
+    resource there; `2M:EX` are the leaves that take a 2MB range exclusive.
     """
-    if what not in _LISTS:
-        raise unknown("list", what, _LISTS)
+    if what not in (*_LISTS, LOCKS):
+        raise unknown("list", what, (*_LISTS, LOCKS))
+    if what == LOCKS:
+        return _locks(name, Output(as_json))
     key, one, rows_of = _LISTS[what]
-    rows = list(rows_of())
+    if what == SCENARIOS_LIST and name is not None and names_scenario_file(name):
+        scenario = choose_scenario(name)
+        rows, name = [_scenario(scenario)], scenario.name
+    else:
+        rows = list(rows_of())
     if name is not None:
         names = [str(row[key]) for row in rows]
         if name not in names:
@@ -45,6 +60,30 @@ def list_command(what: str, name: str | None, as_json: bool) -> int:
         heads = list(rows[0])
         output.table(heads, [[_cell(row[head]) for head in heads] for row in rows])
     output.json({what: rows})
+    return 0
+
+
+def _locks(name: str | None, output: Output) -> int:
+    """The locks of a leaf, or the leaves that take a resource: ``2M``, or ``2M:EX``."""
+    uses = lock_table()
+    if name is not None:
+        resource, _, mode = name.partition(":")
+        leaf = name if name.startswith("TDH.") else f"TDH.{name}"
+        found = [
+            use
+            for use in uses
+            if use.leaf == leaf or (use.resource == resource and mode in ("", use.mode))
+        ]
+        if not found:
+            kinds = {use.resource for use in uses}
+            known = {*kinds, *(f"{use.resource}:{use.mode}" for use in uses)}
+            raise unknown("leaf or resource", name, {use.leaf for use in uses} | known)
+        uses = found
+    rows: list[Row] = [
+        {"leaf": use.leaf, "resource": use.resource, "mode": use.mode, "of": use.of} for use in uses
+    ]
+    output.table(list(rows[0]), [list(row.values()) for row in rows])
+    output.json({LOCKS: rows})
     return 0
 
 
@@ -90,13 +129,16 @@ def _leaves() -> Iterator[Row]:
 
 
 def _scenarios() -> Iterator[Row]:
-    for name, scenario in SCENARIOS.items():
-        yield {
-            "name": name,
-            "about": scenario.about,
-            "setup": "; ".join(map(str, scenario.setup)),
-            "programs": " | ".join("; ".join(map(str, ops)) for ops in scenario.programs),
-        }
+    yield from map(_scenario, SCENARIOS.values())
+
+
+def _scenario(scenario: Scenario) -> Row:
+    return {
+        "name": scenario.name,
+        "about": scenario.about,
+        "setup": "; ".join(map(str, scenario.setup)),
+        "programs": " | ".join("; ".join(map(str, ops)) for ops in scenario.programs),
+    }
 
 
 def _engines() -> Iterator[Row]:
@@ -112,7 +154,7 @@ def _variants() -> Iterator[Row]:
 
 _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "designs": ("name", "design", _designs),
-    "scenarios": ("name", "scenario", _scenarios),
+    SCENARIOS_LIST: ("name", "scenario", _scenarios),
     "checks": ("id", "check", _checks),
     "leaves": ("name", "leaf", _leaves),
     "engines": ("name", "engine", _engines),

@@ -9,21 +9,18 @@ from pathlib import Path
 import click
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.scenarios import SCENARIOS
-from tdxfuzz.cli.compare import run_comparison
+from tdxfuzz.cli.compare import SEED, run_comparison
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.options import (
-    c_options,
-    format_option,
-    kvm_option,
-    module_variant_option,
-    workers_option,
-)
+from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option, workers_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.plan_problems import plan_problems
+from tdxfuzz.cli.scenario_arg import choose_scenarios, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.cli.workers import Stop, Tell, Workers
+from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.save import save
 from tdxfuzz.run.session import run
@@ -51,7 +48,14 @@ HUNT_SHARE = 0.5
     show_default=True,
     help="Stop each scenario of each design after this time.",
 )
-@click.option("--scenario", "names", multiple=True, help="Only this one; repeat for several.")
+@click.option(
+    "--scenario",
+    "names",
+    metavar="NAME|FILE.toml",
+    multiple=True,
+    help="Only this one (`tdxfuzz list scenarios`, docs/scenarios.md); repeat for several.",
+)
+@check_option
 @module_variant_option
 @kvm_option
 @workers_option
@@ -74,6 +78,7 @@ def matrix_command(
     designs: tuple[str, ...],
     seconds: float,
     names: tuple[str, ...],
+    checks: tuple[str, ...],
     variant: str,
     kvm: ChosenKvm | None,
     workers: int,
@@ -108,19 +113,33 @@ def matrix_command(
     Exit codes: 0 every cell is clean or declared; 1 a finding; 2 wrong usage, or a design that
     raised an exception; 3 unknown: no finding, but not every cell is clean.
     """
-    for name in names:
-        if name not in SCENARIOS:
-            raise unknown("scenario", name, SCENARIOS)
-    effort = Effort(seconds, seconds * HUNT_SHARE, names or tuple(SCENARIOS), variant=variant)
+    scenarios = choose_scenarios(names)
+    effort = Effort(seconds, seconds * HUNT_SHARE, tuple(scenarios), variant=variant, checks=checks)
     output = Output(as_json)
     chosen = [choose(argument, kvm=kvm) for argument in designs or DESIGNS]
     if compare:
-        if names or page is not None:
-            raise UsageProblem("--compare takes neither --scenario nor --markdown; leave them out")
-        return run_comparison(chosen, seconds, variant, out, output, workers)
+        if len(names) > 1 or page is not None:
+            raise UsageProblem(
+                "--compare takes one --scenario at most and no --markdown; leave them out"
+            )
+        with set_up_problems(scenarios), plan_problems():
+            one = scenarios[0] if names else None
+            plans = [
+                HuntPlan(
+                    design.name,
+                    Budget(seconds=seconds),
+                    design=design.design,
+                    seed=SEED,
+                    scenario=one,
+                    variant=variant,
+                    checks=checks,
+                )
+                for design in chosen
+            ]
+            return run_comparison(chosen, plans, out, output, workers)
     entries: list[MatrixEntry] = []
     links: dict[tuple[str, str], str] = {}
-    with noted() as stop:
+    with noted() as stop, set_up_problems(scenarios):
         for design, own in _rows(chosen, effort, workers, output, stop):
             for cell in own:
                 if cell.found is not None:

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import click
 
+from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.cli.design_arg import ChosenKvm, choose_kvm
 from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.variant_arg import load_variant_option
 from tdxfuzz.host.c.compiler import FLAGS, user_flags
-from tdxfuzz.module.variants import DEFAULT, VARIANTS
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -35,21 +36,24 @@ def format_option(command: F) -> F:
     )(command)
 
 
-def module_variant_option(command: F) -> F:
-    """``--module-variant NAME`` as the argument ``variant``."""
+def check_option(command: F) -> F:
+    """``--check ID`` as the argument ``checks``."""
 
-    def known(context: click.Context, parameter: click.Parameter, value: str) -> str:
-        if value not in VARIANTS:
-            raise unknown("module variant", value, VARIANTS)
-        return value
+    def known(
+        context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        for value in values:
+            if value not in ALL_CHECKS:
+                raise unknown("check", value, ALL_CHECKS)
+        return tuple(dict.fromkeys(values))
 
     return click.option(
-        "--module-variant",
-        "variant",
-        default=DEFAULT.name,
-        show_default=True,
+        "--check",
+        "checks",
+        metavar="ID",
+        multiple=True,
         callback=known,
-        help="Run on a module that locks differently (`tdxfuzz list variants`).",
+        help="Only this check listens (`tdxfuzz list checks`); repeat for several.",
     )(command)
 
 
@@ -95,7 +99,7 @@ def kvm_option(command: F) -> F:
 
 def design_option(command: F) -> F:
     """``--design FILE.py:Class`` or ``--design FILE.c`` for reproducers of a user's design, and
-    ``--kvm``.
+    ``--kvm``, and ``--module-variant FILE.py:NAME`` for those on a user's module.
     """
     command = kvm_option(command)
     return click.option(
@@ -103,7 +107,7 @@ def design_option(command: F) -> F:
         "design_argument",
         metavar="FILE.py:Class|FILE.c",
         help="The design of the reproducer, if it is not a built-in design.",
-    )(c_options(command))
+    )(c_options(load_variant_option(command)))
 
 
 def c_options(command: F) -> F:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.variant_arg import replay_option
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.repro.words import counted
@@ -96,7 +97,8 @@ def write_design_error(
 
 def _tell_file(saved: Saved, design: Chosen, output: Output) -> None:
     output.line(f"reproducer: {saved.path}")
-    output.line(f"Reproduce with: tdxfuzz replay {saved.path}{design.options}")
+    options = design.options + replay_option(saved.run.case.world.module_variant)
+    output.line(f"Reproduce with: tdxfuzz replay {saved.path}{options}")
 
 
 def error_document(error: DesignError, saved: Saved | None) -> dict[str, object]:

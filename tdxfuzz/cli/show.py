@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import design_option, source_option
 from tdxfuzz.cli.replay import design_for
+from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
 from tdxfuzz.host.design_file import names_file, split
 from tdxfuzz.repro.as_c import as_c
 from tdxfuzz.repro.as_pytest import as_pytest
@@ -20,10 +22,12 @@ from tdxfuzz.repro.mail import mail
 from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.page import page
 from tdxfuzz.repro.page.frames import run_to_tell
-from tdxfuzz.repro.read import read
+from tdxfuzz.repro.read import has_finding, read, read_scenario
 from tdxfuzz.repro.reproducer import Reproducer
+from tdxfuzz.repro.scenario_text import scenario_text
 from tdxfuzz.repro.steps import as_json, steps
 from tdxfuzz.repro.svg import svg
+from tdxfuzz.repro.write import scenario_to_toml
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 
@@ -35,19 +39,33 @@ RENDER: dict[str, Callable[[Run], str]] = {
     "json": lambda run: as_json(run) + "\n",
 }
 COLUMNS = "columns"
-PAGE, MAIL = "page", "mail"
-VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest")
+PAGE, MAIL, TOML = "page", "mail", "toml"
+SHOWN_UNDER = "merged"
+"""The design that makes the set-up of a scenario, if the user names none."""
+VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest", TOML)
+
+
+def _scenario(scenario: Scenario, view: str, design_argument: str | None) -> str:
+    if view == TOML:
+        return scenario_to_toml(scenario)
+    if view != COLUMNS:
+        raise UsageProblem(
+            f"--as {view} shows a run, and {scenario.name} is a scenario, which has no order; "
+            "leave it out, or take --as toml"
+        )
+    design = choose(design_argument or SHOWN_UNDER, hostile=True)
+    return scenario_text(scenario, design.name, design.design)
 
 
 @click.command("show", epilog="Example: tdxfuzz show bug.tdx.toml --width 72 | mail -s 'A race' …")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("what", metavar="FILE|SCENARIO")
 @click.option(
     "--as",
     "view",
     type=click.Choice(VIEWS),
     default=COLUMNS,
     show_default=True,
-    help="The view, see above.",
+    help="The view, see above. A scenario has none but toml.",
 )
 @click.option(
     "--width",
@@ -59,14 +77,14 @@ VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest")
 @source_option
 @design_option
 def show_command(
-    path: Path,
+    what: str,
     view: str,
     width: int,
     source: bool,
     design_argument: str | None,
     kvm: ChosenKvm | None,
 ) -> int:
-    """Show what happens in a reproducer.
+    """Show what happens in a reproducer, or what a scenario is.
 
     Choose a view with --as. columns: a table with one column for each CPU and one line for
     each SEAMCALL. page: an HTML file to step through, with the state after each line and the
@@ -75,7 +93,17 @@ def show_command(
     and the cell that it touches. svg: a picture with a lane for each CPU. mermaid: a diagram
     for Markdown. pytest: a test that passes when the bug no longer shows; the file of your own
     design is looked for beside the test and in the folders above. json: the records of the trace.
+    toml: the programs alone, as a scenario file.
+
+    Of a scenario (`tdxfuzz list scenarios`, or a file) it shows the world, which page each slot
+    is, the set-up, each CPU's program, and the kernel's pages after the set-up.
     """
+    path = Path(what)
+    is_scenario = not path.exists() and not names_scenario_file(what)
+    if is_scenario or view == TOML or not has_finding(path):
+        scenario = choose_scenario(what) if is_scenario else read_scenario(path)
+        click.echo(_scenario(scenario, view, design_argument), file=our_stdout(), nl=False)
+        return 0
     if source and view != COLUMNS:
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
     reproducer = read(path)

@@ -6,35 +6,78 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from attrs import evolve, frozen
 
+from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import fault_of
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.case.scenarios import Scenario, with_cpus
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.errors import UsageProblem, unknown
+from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.library_hostile import only_hostile, verify_library
 from tdxfuzz.cli.options import (
     c_options,
+    check_option,
     format_option,
     kvm_option,
-    module_variant_option,
     source_option,
     workers_option,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
+from tdxfuzz.cli.scenario_arg import choose_scenarios, names_scenario_file, set_up_problems
+from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
 from tdxfuzz.cli.verify_job import Findings, Job, run_jobs
 from tdxfuzz.cli.verify_scenario import ScenarioJob
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.blame import DesignError
+from tdxfuzz.sim import Fault
 from tdxfuzz.verify.covers import not_covered
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import DEFAULT_STATES, Bounds
 
 ENOUGH = 120.0
 """Seconds after which a scenario is unknown if the command line gives no bound at all."""
+
+CPUS = 2
+"""Of each scenario that is built in."""
+
+
+@frozen
+class _Every:
+    """What the command line says about every scenario; its arguments are as there."""
+
+    cpus: int | None
+    faults: tuple[Fault, ...]
+    checks: tuple[str, ...]
+    variant: str
+
+    def case(self, scenario: Scenario, design: str) -> Case:
+        """A scenario under a design.
+
+        Raises:
+            UsageProblem: the scenario's file has other CPUs, or host operations although the design
+                is "hostile".
+        """
+        own = scenario.world.cpus
+        if scenario.file and self.cpus not in (None, own):
+            raise UsageProblem(
+                f"--cpus {self.cpus} does not go with --scenario {scenario.file}: it has {own} CPUs"
+            )
+        if design == HOSTILE and not scenario.is_raw:
+            raise UsageProblem(
+                f"--scenario {scenario.file}: hostile has no host layer, so that all programs must "
+                "be raw SEAMCALLs; name a design"
+            )
+        if not scenario.file:
+            scenario = with_cpus(scenario, self.cpus or CPUS)
+        case = scenario.case(design)
+        faults = tuple(dict.fromkeys((*case.faults, *self.faults)))
+        case = evolve(case, faults=faults, checks=self.checks)
+        return case if self.variant == DEFAULT.name else case.on_module(self.variant)
 
 
 @click.command("verify", epilog="Example: tdxfuzz verify merged --scenario map-zap --full")
@@ -44,10 +87,24 @@ ENOUGH = 120.0
 @click.option(
     "--scenario",
     "names",
+    metavar="NAME|FILE.toml",
     multiple=True,
-    help="Only this one (`tdxfuzz list scenarios`); for hostile, a set-up. Repeat for several.",
+    help="Only this one (`tdxfuzz list scenarios`, docs/scenarios.md); for hostile, a set-up or a "
+    "file of raw SEAMCALLs. Repeat for several.",
 )
-@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
+@click.option(
+    "--cpus",
+    type=click.IntRange(2, 8),
+    help="Of each built-in scenario; a file says how many it has [default: 2].",
+)
+@click.option(
+    "--faults",
+    "fault_texts",
+    metavar="KIND[:LEAF]@N",
+    multiple=True,
+    help="In each order the N-th call fails: refuse:MEM.RANGE.BLOCK@2. Repeat for several.",
+)
+@check_option
 @click.option(
     "--preemptions",
     type=click.IntRange(min=0),
@@ -100,7 +157,9 @@ ENOUGH = 120.0
 def verify_command(
     designs: tuple[str, ...],
     names: tuple[str, ...],
-    cpus: int,
+    cpus: int | None,
+    fault_texts: tuple[str, ...],
+    checks: tuple[str, ...],
     preemptions: int | None,
     full: bool,
     variant: str,
@@ -145,37 +204,45 @@ def verify_command(
         raise UsageProblem("--full and --preemptions exclude each other; give one of them")
     if library is not None:
         only_hostile(designs)
-        return verify_library(library, names, cpus, seconds, out, Output(as_json))
+        return verify_library(library, names, cpus or CPUS, seconds, out, Output(as_json))
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
+    try:
+        faults = tuple(map(fault_of, fault_texts))
+    except ValueError as error:
+        raise UsageProblem(f"--faults: {error}") from None
     output = Output(as_json)
     jobs: list[Job] = []
+    every = _Every(cpus, faults, checks, variant)
+    searched: list[Scenario] = []
     for design in [choose(argument, hostile=True, kvm=kvm) for argument in designs]:
-        if design.name == HOSTILE:
-            if variant != DEFAULT.name or checkpoint is not None:
+        in_files = [name for name in names if names_scenario_file(name)]
+        if design.name == HOSTILE and (not names or len(in_files) < len(names)):
+            if variant != DEFAULT.name or checkpoint is not None or faults or checks:
                 raise UsageProblem(
-                    "hostile takes neither --module-variant nor --checkpoint; leave them out"
+                    "hostile takes --module-variant, --checkpoint, --faults and --check only with "
+                    "a scenario file; leave them out"
                 )
             within = PREEMPTIONS if preemptions is None else preemptions
             bounds = Bounds(None if full else within, states)
-            jobs += setup_jobs(design, names, cpus, bounds, output)
+            setups = [name for name in names if name not in in_files]
+            jobs += setup_jobs(design, setups, cpus or CPUS, bounds, output)
+        if design.name == HOSTILE and not in_files:
             continue
-        for name in names:
-            if name not in SCENARIOS:
-                raise unknown("scenario", name, SCENARIOS)
-        for name in names or SCENARIOS:
-            scenario = with_cpus(SCENARIOS[name], cpus)
-            case = scenario.case(design.name).on_module(variant)
+        for scenario in choose_scenarios(in_files if design.name == HOSTILE else names):
+            case = every.case(scenario, design.name)
             most = scenario.preemptions if preemptions is None else preemptions
             bounds = Bounds(None if full else most, states)
             enough = ENOUGH if unbounded else None
+            searched.append(scenario)
             job = ScenarioJob.new(
-                design, name, case, bounds, output, enough, checkpoint, tables=not no_tables
+                design, scenario, case, bounds, output, enough, checkpoint, tables=not no_tables
             )
             jobs.append(job)
     by_name = {job.design.name: job.design for job in jobs}
     try:
         found = Findings(out, output, source)
-        lost = run_jobs(jobs, Clock(seconds), fail_fast, found, workers, output.progress)
+        with set_up_problems(searched):
+            lost = run_jobs(jobs, Clock(seconds), fail_fast, found, workers, output.progress)
     except DesignError as error:
         design = next(iter(by_name.values()))
         if error.run is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import text_of
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.cli.design_arg import Chosen
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.cli.workers import Stop, Tell
+from tdxfuzz.module.variants import variant_file_of
 from tdxfuzz.repro.words import counted
+from tdxfuzz.repro.write import case_to_toml
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import OutOfTime, time_limit
@@ -46,15 +51,17 @@ class Checkpoint:
 
     @classmethod
     def of(
-        cls, folder: Path, design: Chosen, scenario: str, case: Case, bounds: Bounds
+        cls, folder: Path, design: Chosen, scenario: Scenario, case: Case, bounds: Bounds
     ) -> Checkpoint:
         """The file of a scenario under a design in a folder."""
         digest = "" if design.file is None else design.file.sha256
-        cpus, variant = case.world.cpus, case.world.module_variant
-        return cls(
-            folder / f"{design.name}-{scenario}-{cpus}.verify.gz",
-            f"{design.name} {digest} {scenario} {cpus} CPUs, {bounds}, {variant}",
-        )
+        cpus, variant, name = case.world.cpus, case.world.module_variant, scenario.name
+        identity = f"{design.name} {digest} {name} {cpus} CPUs, {bounds}, {variant}"
+        if scenario.file or case.faults or case.checks or variant_file_of(variant):
+            # A file may say something else by the next time.
+            whole = case_to_toml(case, None, f"checks: {case.checks}")
+            identity += f", {hashlib.sha256(whole.encode()).hexdigest()}"
+        return cls(folder / f"{design.name}-{name}-{cpus}.verify.gz", identity)
 
 
 @frozen
@@ -102,7 +109,7 @@ class ScenarioJob:
     def new(
         cls,
         design: Chosen,
-        scenario: str,
+        scenario: Scenario,
         case: Case,
         bounds: Bounds,
         output: Output,
@@ -113,7 +120,7 @@ class ScenarioJob:
         """A search that has not begun; ``folder`` keeps checkpoints, if it is given."""
         kept = None if folder is None else Checkpoint.of(folder, design, scenario, case, bounds)
         result = VerifyResult(Verdict.UNKNOWN, bounds, SearchCounts(), why=NOT_BEGUN)
-        return cls(design, scenario, case, bounds, output, enough, kept, result, tables)
+        return cls(design, scenario.name, case, bounds, output, enough, kept, result, tables)
 
     @property
     def verdict(self) -> Verdict:
@@ -252,6 +259,7 @@ class ScenarioJob:
             "starves": self.result.starves,
             "engine": self.result.engine,
             **counts_document(self.result.counts),
+            "not_met": [] if self.verdict is Verdict.FAIL else self._unmet(),
             "final_states": len(self.result.counts.finals),
             "findings": self._findings,
             "cut_off": self._cut_off,
@@ -267,6 +275,10 @@ class ScenarioJob:
         except OutOfTime:
             return None
         return longer if longer.cut_off is not None else None
+
+    def _unmet(self) -> list[str]:
+        """The case's faults whose occasion has come in no order yet."""
+        return [text for text in map(text_of, self.case.faults) if text not in self._counts.met]
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
         path = checkpoint.path

@@ -54,6 +54,9 @@ MOST_FAILED = 20
 MOST_INDEX = 60
 """A fault strikes at one of the first so many occasions."""
 
+MOST_LEAF_INDEX = 6
+"""The same of the calls of one leaf."""
+
 
 def cases_of(plan: HuntPlan, rng: Random, first: int = 0) -> Iterator[Case]:
     """The cases of a plan, without end, in the default order. The kinds of programs come in turn;
@@ -64,7 +67,7 @@ def cases_of(plan: HuntPlan, rng: Random, first: int = 0) -> Iterator[Case]:
     drawn = _drawn(plan, RandomChoices(rng), first)
     while True:
         case = fixed or plan.prepared(next(drawn))
-        yield _with_faults(rng, case, plan.faults)
+        yield _with_faults(rng, case, plan)
 
 
 def runs_of(
@@ -164,11 +167,16 @@ def _turns(share: float) -> Iterator[bool]:
         due -= due >= 1
 
 
-def _with_faults(rng: Random, case: Case, kinds: tuple[str, ...]) -> Case:
-    """A case in which one or two things more go wrong, of the given kinds if there are any."""
-    if not kinds:
+def _with_faults(rng: Random, case: Case, plan: HuntPlan) -> Case:
+    """A case in which more goes wrong: what the plan says, and one or two things of the kinds that
+    it leaves open.
+    """
+    if not plan.faults:
         return case
-    faults = {
-        Fault(rng.choice(kinds), rng.randrange(MOST_INDEX)) for _ in range(rng.choice((1, 2)))
-    }
+    patterns = plan.patterns
+    faults = set(plan.fixed_faults)
+    for _ in range(rng.choice((1, 2)) if patterns else 0):
+        pattern = rng.choice(patterns)
+        most = MOST_LEAF_INDEX if pattern.leaf else MOST_INDEX
+        faults.add(Fault(pattern.kind, rng.randrange(most), pattern.leaf))
     return evolve(case, faults=(*case.faults, *sorted(faults - set(case.faults))))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from attrs import evolve, frozen
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.faults import KINDS
+from tdxfuzz.case.faults import FaultPattern, pattern_of
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.case.world import MAX_CPUS
@@ -22,8 +22,9 @@ from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.engine import Engine
 from tdxfuzz.engines.portfolio import Portfolio
 from tdxfuzz.generate.huge_programs import Huge
-from tdxfuzz.module.variants import DEFAULT, VARIANTS
+from tdxfuzz.module.variants import DEFAULT, VARIANTS, variant_of
 from tdxfuzz.run.session import Design
+from tdxfuzz.sim import Fault
 
 HYPOTHESIS = "hypothesis"
 """The engine that :func:`tdxfuzz.testing.hypothesis_hunt.hunt_with_hypothesis` is."""
@@ -81,9 +82,9 @@ class HuntPlan:
         cpus: CPUs of each world. None: those of the scenario, or two.
         scenario: its programs are run. None: programs are drawn.
         huge: how many of the programs have 2MB pages, where programs are drawn. None: some.
-        faults: kinds of faults (:mod:`tdxfuzz.case.faults`). One or two of them strike in each
-            case.
-        variant: of the module, by name.
+        faults: as people write them (:mod:`tdxfuzz.case.faults`). Those that say which call
+            (``@N``) strike in each case; one or two of the others do.
+        variant: of the module, by name. If it is 1.5.25, a scenario keeps its own.
         checks: the only checks that listen. None named: all of the design's.
 
     Raises:
@@ -110,21 +111,24 @@ class HuntPlan:
         engines = (*ENGINES, HYPOTHESIS)
         if self.engine not in engines:
             raise _unknown("--engine", self.engine, engines)
-        if self.variant not in VARIANTS:
+        if variant_of(self.variant) is None:
             raise _unknown("--module-variant", self.variant, VARIANTS)
-        for kind in self.faults:
-            if kind not in KINDS:
-                raise _unknown("--faults", kind, KINDS)
+        for text in self.faults:
+            try:
+                pattern_of(text)
+            except ValueError as error:
+                raise PlanError(("--faults",), f"--faults {text}: {error}") from None
         if self.cpus is not None and not 1 <= self.cpus <= MAX_CPUS:
             raise PlanError(("--cpus",), f"--cpus {self.cpus}: from 1 to {MAX_CPUS}")
 
     def _check_clashes(self) -> None:
         hostile, hypothesis = self.is_hostile, self.engine == HYPOTHESIS
         scenario = self.scenario
-        if hostile and scenario is not None:
+        if hostile and scenario is not None and not scenario.is_raw:
             raise PlanError(
                 (HOSTILE, "--scenario"),
-                f"{HOSTILE} takes no --scenario; leave it out, or name a design",
+                f"{HOSTILE} takes no --scenario whose programs are more than raw SEAMCALLs, and "
+                f"{scenario.name} has host operations; leave it out, or name a design",
             )
         if self.huge is not None and (scenario is not None or hostile or hypothesis):
             raise PlanError(
@@ -156,6 +160,18 @@ class HuntPlan:
             return self.cpus
         return DEFAULT_CPUS if self.scenario is None else self.scenario.world.cpus
 
+    @property
+    def patterns(self) -> tuple[FaultPattern, ...]:
+        """The faults of which some strike in each case."""
+        return tuple(one for one in map(pattern_of, self.faults) if one.fault is None)
+
+    @property
+    def fixed_faults(self) -> tuple[Fault, ...]:
+        """Those that strike in each case."""
+        own = [one.fault for one in map(pattern_of, self.faults)]
+        given = () if self.scenario is None else self.scenario.faults
+        return tuple(dict.fromkeys((*given, *(fault for fault in own if fault is not None))))
+
     def new_engine(self) -> Engine:
         """A fresh engine.
 
@@ -168,8 +184,11 @@ class HuntPlan:
 
     def prepared(self, case: Case) -> Case:
         """A case on the module variant of the plan, with the plan's checks alone listening."""
-        if case.world.module_variant != self.variant:
-            case = case.on_module(self.variant)
+        variant = self.variant
+        if variant == DEFAULT.name and self.scenario is not None:
+            variant = self.scenario.world.module_variant
+        if case.world.module_variant != variant:
+            case = case.on_module(variant)
         return evolve(case, checks=self.checks) if self.checks else case
 
 

@@ -11,7 +11,7 @@ from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.tally import RUNNING
-from tdxfuzz.sim import End
+from tdxfuzz.sim import End, Fault
 
 BUSY = CODES["OPERAND_BUSY"]
 
@@ -33,7 +33,7 @@ class Statistics:
 
     ``discarded`` runs reached their step bound, so they say nothing about their end.
     ``seen`` counts, for each check, the runs in which its witness occurred. ``tried`` is what the
-    cases had in them.
+    cases had in them, ``met`` the faults whose occasion came.
     """
 
     def __init__(self, checks: Iterable[str] = CHECKS) -> None:
@@ -49,6 +49,7 @@ class Statistics:
         self.busy = 0
         self.met: Counter[str] = Counter()
         self.tried = Tried()
+        self.faults_met: set[Fault] = set()
         self._schedules: set[int] = set()
 
     def add(self, run: Run) -> None:
@@ -59,10 +60,11 @@ class Statistics:
             self.discarded += 1
         self.calls.update(run.calls)
         self.tried.add(run.case)
+        self.met.update(run.met)
         self.seen.update(run.seen)
         self.waited += run.waits > 0
         self.adds_met += run.adds_met
-        self.met.update(run.met)
+        self.faults_met.update(run.faults_met)
         self.busy += any(code == BUSY for _, code in run.calls)
         self._schedules.add(_fingerprint(run))
 
@@ -77,6 +79,8 @@ class Statistics:
         self.adds_met += other.adds_met
         self.busy += other.busy
         self.tried.merge(other.tried)
+        self.met.update(other.met)
+        self.faults_met |= other.faults_met
         self._schedules |= other._schedules
 
     @property

@@ -90,13 +90,16 @@ def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: the case has too many switches or faults to be written, or an operation that
-            its world has not; for a hostile one see :func:`tdxfuzz.generate.hostile_codec.encode`.
+        ValueError: the case has too many switches or faults to be written, a fault of one leaf,
+            or an operation that its world has not; for a hostile one see
+            :func:`tdxfuzz.generate.hostile_codec.encode`.
     """
     if case.design == HOSTILE:
         return hostile_codec.encode(case)
     if len(case.faults) > MAX_FAULTS:
         raise ValueError("too many faults")
+    if any(fault.only for fault in case.faults):
+        raise ValueError("a fault of one leaf cannot be written")
     writer = Writer()
     preset = _preset_bytes().get((case.world, case.setup))
     if preset is not None:

@@ -26,8 +26,10 @@ from tdxfuzz.abi.address import LEVEL_2M
 from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.kernel.atomic import Atomic64T, AtomicT
 from tdxfuzz.host.kernel.errno import EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENOENT, ENOMEM
+from tdxfuzz.host.kernel.llist import Llist
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
+from tdxfuzz.host.kernel.refcount_t import RefcountT
 from tdxfuzz.host.refcount import RangeRefcount
 from tdxfuzz.sim import Declared, HarnessError
 
@@ -47,11 +49,13 @@ __all__ = [
     "GFP_KERNEL",
     "Atomic64T",
     "AtomicT",
+    "Llist",
     "Mutex",
     "PageCache",
     "PageList",
     "Pair",
     "RefcountLayer",
+    "RefcountT",
     "Rwlock",
     "Spinlock",
     "Status",
@@ -84,11 +88,11 @@ class RefcountLayer:
     """``put`` takes the module's removal hint as a second argument."""
 
     tolerates: ClassVar[frozenset[str]] = frozenset()
-    """Names of statuses that the design, and KVM with it, handles by intent. With
-    ``OPERAND_BUSY`` KVM repeats a SEAMCALL that was refused so instead of giving up."""
+    """Names of statuses of its own SEAMCALLs that the design handles by intent."""
 
     kvm_repeats: ClassVar[frozenset[str] | None] = None
-    """Statuses at which KVM repeats its SEAMCALL; None: those that the design tolerates."""
+    """Names of statuses at which KVM repeats its own SEAMCALL instead of giving up. None: those
+    that the design tolerates."""
 
     declared_leaks: ClassVar[frozenset[str]] = frozenset()
     """What may be left over by intent: ``"idle-pair"``, a pair whose range nobody holds."""
@@ -259,6 +263,23 @@ class RefcountLayer:
         """The list of pages of this name, which CPUs may push to and pop from."""
         host = self._host
         return host.named(name, PageList, lambda: PageList(host.sim, name))
+
+    def refcount_t(self, name: str, value: int = 0) -> RefcountT:
+        """The ``refcount_t`` of this name, which saturates; ``value`` is what it starts with."""
+        host = self._host
+        return host.named(name, RefcountT, lambda: RefcountT(host.sim, name, value, self.warn))
+
+    def llist(self, name: str) -> Llist:
+        """The ``llist_head`` of this name: a list of numbers that takes no lock."""
+        host = self._host
+        return host.named(name, Llist, lambda: Llist(host.sim, name, self.warn))
+
+    def lockdep_assert_held(self, lock: Spinlock | Mutex | Rwlock) -> None:
+        """``lockdep_assert_held``: a WARN if the current CPU does not hold a lock, in any mode."""
+        host = self._host
+        holds = host.held_locks.of[host.sim.current.id]
+        if all(hold.lock is not lock for hold in holds):
+            self.warn(f"lockdep_assert_held({lock.name})")
 
     def refcount(self, pfn: int) -> AtomicT:
         """The ``atomic_t`` of ``pfn``'s 2MB range; ``initial_refcount`` at first."""

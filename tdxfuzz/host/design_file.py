@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 from tdxfuzz.host.design import RefcountLayer
@@ -44,6 +45,22 @@ def _derived_in(path: Path, base: type[T], what: str) -> dict[str, type[T]]:
     Raises:
         DesignFileError: as for :func:`classes_in`.
     """
+    module = module_in(path, what)
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing)
+        and issubclass(thing, base)
+        and thing.__module__ == module.__name__
+    }
+
+
+def module_in(path: Path, what: str = "design") -> ModuleType:
+    """A file in Python, executed; ``what`` it is for.
+
+    Raises:
+        DesignFileError: as for :func:`classes_in`.
+    """
     if not path.is_file():
         raise DesignFileError(f"no {what} file '{path}'")
     spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
@@ -61,13 +78,7 @@ def _derived_in(path: Path, base: type[T], what: str) -> dict[str, type[T]]:
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
         ) from None
-    return {
-        name: thing
-        for name, thing in vars(module).items()
-        if inspect.isclass(thing)
-        and issubclass(thing, base)
-        and thing.__module__ == module.__name__
-    }
+    return module
 
 
 def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:

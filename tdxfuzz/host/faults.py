@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import OPERANDS, code, find, status
-from tdxfuzz.case.faults import BUSY, ENTROPY, INTERRUPT, KINDS, REFUSE
+from tdxfuzz.case.faults import ALLOC, BUSY, ENTROPY, INTERRUPT, REFUSE
+from tdxfuzz.case.faults import PAMT_LEAVES as PAMT_NAMES
 from tdxfuzz.sim import RMW, Declared, Fault, NamedCell
 
 if TYPE_CHECKING:
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
     from tdxfuzz.module.call import LogicalProcessor
     from tdxfuzz.sim import Simulator
 
-PAMT_LEAVES = (find("TDH.PHYMEM.PAMT.ADD").number, find("TDH.PHYMEM.PAMT.REMOVE").number)
+PAMT_LEAVES = tuple(find(name).number for name in PAMT_NAMES)
 ENTROPY_RETRIES = 10
 """``RDRAND_RETRY_LOOPS`` in ``sc_retry``, arch/x86/include/asm/tdx.h."""
+
+ANY, PAMT = -1, -2
+"""In place of a leaf's number: a fault counts the calls of all, or of PAMT.ADD and REMOVE."""
 
 REFUSED = status(code("OPERAND_BUSY") | OPERANDS["RCX"])
 NO_ENTROPY = status(code("RND_NO_ENTROPY"))
@@ -31,22 +35,19 @@ class CallCounter(NamedCell):
 class SeamcallFaults:
     """The faults of a case that are about SEAMCALLs.
 
-    ``calls`` and ``pamt_calls`` count what was made of them; the order of all SEAMCALLs
-    matters where one is picked out by its number, so that counting is a step there.
+    ``made`` counts SEAMCALLs, as far as a fault asks: those of a leaf by its number, all as
+    ``ANY``, and those of PAMT pages as ``PAMT``. The order of SEAMCALLs matters where one is picked
+    out by its number, so that counting is a step.
     """
 
-    STATE: ClassVar = Declared(
-        shared="calls pamt_calls", parts="_counter", fixed="_by_kind _counts_all any"
-    )
+    STATE: ClassVar = Declared(shared="made", parts="_counter", fixed="_faults any")
 
     def __init__(self, sim: Simulator, faults: Iterable[Fault]) -> None:
-        self.calls = 0
-        self.pamt_calls = 0
-        by_kind = {kind: {f.index for f in faults if f.kind == kind} for kind in KINDS}
-        self._by_kind = by_kind
+        own = [fault for fault in faults if fault.kind != ALLOC]
+        self._faults = {(_counted_as(fault), fault.index, fault.kind) for fault in own}
+        self.made = {counted: 0 for counted, _, _ in sorted(self._faults)}
         self._counter = CallCounter(sim, "SEAMCALL counter")
-        self._counts_all = any(by_kind[kind] for kind in (REFUSE, ENTROPY, INTERRUPT))
-        self.any = self._counts_all or bool(by_kind[BUSY])
+        self.any = bool(own)
 
     def answer(self, leaf: int, lp: LogicalProcessor) -> Status | None:
         """What a SEAMCALL answers in place of the module; None: the module shall."""
@@ -54,19 +55,31 @@ class SeamcallFaults:
         lp.interrupt_pending = False
         if not sim.running:
             return None
-        if leaf in PAMT_LEAVES:
-            self.pamt_calls += 1
-            if self.pamt_calls - 1 in self._by_kind[BUSY]:
-                return REFUSED
-        if not self._counts_all:
+        counted = [what for what in (leaf, ANY) if what in self.made]
+        if leaf in PAMT_LEAVES and PAMT in self.made:
+            counted.append(PAMT)
+        if not counted:
             return None
         for _ in range(ENTROPY_RETRIES):
             sim.step(self._counter, RMW)
-            index = self.calls
-            self.calls += 1
-            if index in self._by_kind[REFUSE]:
+            now = [(what, self.made[what]) for what in counted]
+            kinds = {kind for what, index, kind in self._faults if (what, index) in now}
+            for what in counted:
+                self.made[what] += 1
+            if REFUSE in kinds or BUSY in kinds:
                 return REFUSED
-            lp.interrupt_pending = index in self._by_kind[INTERRUPT]
-            if index not in self._by_kind[ENTROPY]:
+            lp.interrupt_pending = INTERRUPT in kinds
+            if ENTROPY not in kinds:
                 return None
         return NO_ENTROPY
+
+    def met(self, fault: Fault) -> bool:
+        """Whether the SEAMCALL that one of the faults is about was made by now."""
+        return self.made[_counted_as(fault)] > fault.index
+
+
+def _counted_as(fault: Fault) -> int:
+    """Which SEAMCALLs a fault counts."""
+    if fault.only:
+        return find(fault.only).number
+    return PAMT if fault.kind == BUSY else ANY

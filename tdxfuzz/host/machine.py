@@ -26,7 +26,7 @@ from tdxfuzz.module import td_params
 from tdxfuzz.module.call import LogicalProcessor
 from tdxfuzz.module.memory import RawPage
 from tdxfuzz.module.module import TdxModule
-from tdxfuzz.module.variants import VARIANTS
+from tdxfuzz.module.variants import DEFAULT, variant_of
 from tdxfuzz.sim import READ, WRITE, Declared, Fault, HarnessError, Simulator
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Machine:
             sim,
             self.layout.tdmrs,
             world.dynamic_pamt,
-            variant=VARIANTS[world.module_variant],
+            variant=variant_of(world.module_variant) or DEFAULT,
             split_indices=self.layout.split_indices,
         )
         self.pair_pages = self.module.variant.pair_pages
@@ -101,6 +101,12 @@ class Machine:
         self.has_faults = bool(faults)
         self.faults = SeamcallFaults(self.sim, faults)
         self.pages.failing = frozenset(fault.index for fault in faults if fault.kind == ALLOC)
+
+    def met(self, fault: Fault) -> bool:
+        """Whether the occasion of one of the case's faults has come by now."""
+        if fault.kind == ALLOC:
+            return self.pages.count > fault.index
+        return self.faults.met(fault)
 
     def seamcall(
         self, leaf: int, version: int = 0, on_cpu: int | None = None, **registers: int

@@ -34,6 +34,10 @@ from tdxfuzz.module.pamt import PT, Block, Pamt2M, PamtEntry, Walk
 from tdxfuzz.module.sept_entry import details
 from tdxfuzz.module.tables import OP_STATES, TLB_TRACKING_REQUIRED
 from tdxfuzz.module.td import MIN_TDCS_PAGES, Lifecycle, Tdcs, Tdr
+from tdxfuzz.module.variants import OP_STATE as OP_STATE_LOCK
+from tdxfuzz.module.variants import PAGE
+from tdxfuzz.module.variants import SEPT_TREE as SEPT_TREE_LOCK
+from tdxfuzz.module.variants import TDR as TDR_PAGE
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ def lock_page(
     """
     check_hpa(m, hpa, operand, SIZE_4K << 9 * level)
     pamt = m.pamt
+    if m.variant.modes:
+        mode = m.variant.mode(call.leaf, TDR_PAGE if expected is PT.TDR else PAGE, mode)
     block = block_of(m, hpa, operand)
     walk = pamt.walk(hpa, block, mode, level)
     if walk is None:
@@ -114,6 +120,8 @@ def lock_tdr(m: TdxModule, call: Call, hpa: int, operand: int, mode: str) -> Tdr
 
 def lock_implicit_tdr(m: TdxModule, call: Call, hpa: int, mode: str) -> Tdr:
     """The TDR that owns a page: only its own entry is locked (lock_and_map_implicit_tdr)."""
+    if m.variant.modes:
+        mode = m.variant.mode(call.leaf, TDR_PAGE, mode)
     lock_implicit(m, call, hpa, TDR, mode)
     return m.tdr_at(hpa)
 
@@ -154,6 +162,8 @@ def map_tdcs(m: TdxModule, call: Call, tdr: Tdr, lock: bool = True) -> Tdcs:
     if tdr.num_tdcx < MIN_TDCS_PAGES:
         raise Refused(TDCS_NOT_ALLOCATED)
     tdcs = tdr.tdcs
+    if lock and m.variant.mode(call.leaf, OP_STATE_LOCK, SHARED) == EXCLUSIVE:
+        return _map_tdcs_exclusive(call, tdcs)
     if lock and not tdcs.op_state_lock.acquire_sh():
         raise Refused(OPERAND_BUSY | OP_STATE)
     if tdcs.op_state not in OP_STATES[call.leaf]:
@@ -162,6 +172,16 @@ def map_tdcs(m: TdxModule, call: Call, tdr: Tdr, lock: bool = True) -> Tdcs:
         raise Refused(OP_STATE_INCORRECT | tdcs.op_state)
     if lock:
         call.hold(tdcs.op_state_lock.release_sh)
+    return tdcs
+
+
+def _map_tdcs_exclusive(call: Call, tdcs: Tdcs) -> Tdcs:
+    """The same under a variant in which the leaf takes the state exclusive."""
+    if not tdcs.op_state_lock.acquire_ex():
+        raise Refused(OPERAND_BUSY | OP_STATE)
+    call.hold(tdcs.op_state_lock.release_ex)
+    if tdcs.op_state not in OP_STATES[call.leaf]:
+        raise Refused(OP_STATE_INCORRECT | tdcs.op_state)
     return tdcs
 
 
@@ -193,6 +213,8 @@ def lock_sept_and_walk(
     sept = tdcs.sept
     assert sept is not None
     tree = tdcs.secure_ept_lock
+    if m.variant.modes:
+        mode = m.variant.mode(call.leaf, SEPT_TREE_LOCK, mode)
     if not (tree.acquire_ex() if mode == EXCLUSIVE else tree.acquire_sh()):
         raise Refused(OPERAND_BUSY | SEPT_TREE)
     entry, raw = sept.walk(gpa, level)

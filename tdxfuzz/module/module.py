@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from tdxfuzz.abi import BY_NUMBER, DEAD, Registers, Status, status
+from tdxfuzz.abi import BY_NAME, BY_NUMBER, DEAD, Registers, Status, status
 from tdxfuzz.module.call import Call, LogicalProcessor
 from tdxfuzz.module.codes import OPERAND_INVALID, RAX, REMOVAL_HINT
 from tdxfuzz.module.errors import LeafNotModelledError, ModuleFatal, Refused
@@ -52,7 +52,7 @@ class TdxModule:
         shared="dead",
         parts="keys memory pamt system td_build_count",
         derived="watch",
-        fixed="all_packages hkid_mask platform sim split_indices variant",
+        fixed="all_packages handlers hkid_mask platform sim split_indices variant",
     )
 
     def __init__(
@@ -71,6 +71,8 @@ class TdxModule:
         self.hkid_mask = self.platform.key_bits.mask
         self.all_packages = (1 << self.platform.packages) - 1
         self.variant = variant
+        own = {BY_NAME[name].number: handler for name, handler in variant.leaves.items()}
+        self.handlers = {**HANDLERS, **own} if own else HANDLERS
         self.split_indices = split_indices
         self.set_pamt(tdmrs, dynamic_pamt)
         self.keys = KeyTable(sim, self.platform)
@@ -122,7 +124,7 @@ class TdxModule:
         call = Call(leaf, version, lp, regs)
         try:
             try:
-                handler = HANDLERS.get(leaf)
+                handler = self.handlers.get(leaf)
                 if handler is None or version > 0 or system.state.value is not _READY:
                     handler = self._dispatch(leaf, version)
                 word = handler(self, call)
@@ -146,7 +148,7 @@ class TdxModule:
             raise Refused(OPERAND_INVALID | RAX)
         if self.system.state.value is not _READY:
             self.system.admit(leaf)
-        handler = HANDLERS.get(leaf)
+        handler = self.handlers.get(leaf)
         if handler is not None:
             return handler
         if leaf in BY_NUMBER:

@@ -14,6 +14,7 @@ from tdxfuzz.module.errors import ModuleFatal
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
 from tdxfuzz.module.memory import Memory
 from tdxfuzz.module.pamt_entry import PT, Pamt1G, Pamt2M, PamtEntry, PamtPage
+from tdxfuzz.module.range_holds import RangeHolds
 from tdxfuzz.module.split import ALL_INDICES, Split
 from tdxfuzz.module.tdmr import Tdmr
 from tdxfuzz.module.variants import DEFAULT, Variant
@@ -34,7 +35,7 @@ _UNUSED = (0, int(PT.NDA), 0, 0)
 class Walk:
     """A walk that succeeded: the entries it holds, and the one it ended at."""
 
-    __slots__ = ("entry", "entry_1g", "entry_2m", "entry_4k", "level", "mode", "range_mode")
+    __slots__ = ("entry", "entry_1g", "entry_2m", "entry_4k", "level", "mode", "ranges")
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Walk:
         self.entry_2m = entry_2m
         self.entry_4k = entry_4k
         self.entry: PamtEntry = entry_4k or entry_2m or entry_1g
-        self.range_mode = SHARED
+        self.ranges: RangeHolds | None = None
 
     @property
     def node(self) -> Pamt2M:
@@ -61,17 +62,19 @@ class Walk:
     def release(self) -> None:
         """pamt_unwalk: leaf first; only the leaf is held in ``mode``.
 
-        Under a variant the range above a 4KB page may be held exclusive too (``range_mode``).
+        Under a variant that locks whole ranges, ``ranges`` has the 2MB entry.
         """
         mode = self.mode
         for entry in (self.entry_4k, self.entry_2m, self.entry_1g):
             if entry is None:
                 continue
-            if mode == EXCLUSIVE:
+            if self.ranges is not None and isinstance(entry, Pamt2M):
+                self.ranges.release(entry)
+            elif mode == EXCLUSIVE:
                 entry.release_ex()
-                mode = self.range_mode if entry is self.entry_4k else SHARED
             else:
                 entry.release_sh()
+            mode = SHARED
 
 
 class Block:
@@ -114,6 +117,7 @@ class Pamt:
 
     __slots__ = (
         "_backs",
+        "_range_holds",
         "_static",
         "blocks",
         "dynamic",
@@ -126,7 +130,8 @@ class Pamt:
     )
 
     STATE: ClassVar = Declared(
-        parts="blocks pages tdmrs _static", fixed="_backs dynamic memory sim split variant"
+        parts="blocks pages tdmrs _range_holds _static",
+        fixed="_backs dynamic memory sim split variant",
     )
 
     def __init__(
@@ -141,6 +146,7 @@ class Pamt:
         self.split = Split(split_indices)
         self._backs = SIZE_2M // variant.pair_pages
         self.variant = variant
+        self._range_holds = RangeHolds(sim) if variant.ranges_exclusive else None
         self.sim = sim
         self.memory = memory
         self.tdmrs = tuple(tdmrs)
@@ -188,6 +194,8 @@ class Pamt:
             return Walk(mode, LEVEL_1G, entry_1g, None, None)
 
         entry_2m = block.entry_2m(hpa)
+        if self._range_holds is not None:
+            return self._walk_with_range(hpa, entry_1g, entry_2m, mode, target)
         if not entry_2m.acquire_sh():
             entry_1g.release_sh()
             return None
@@ -200,8 +208,6 @@ class Pamt:
             return Walk(mode, LEVEL_2M, entry_1g, entry_2m, None)
 
         entry_4k = self.entry_4k(hpa, entry_2m)
-        if self.variant.ranges_exclusive and mode == EXCLUSIVE:
-            return self._walk_with_range(entry_1g, entry_2m, entry_4k)
         if not (entry_4k.acquire_ex() if mode == EXCLUSIVE else entry_4k.acquire_sh()):
             entry_2m.release_sh()
             entry_1g.release_sh()
@@ -213,19 +219,24 @@ class Pamt:
         return self.walk(hpa, block, self.variant.donor_mode)
 
     def _walk_with_range(
-        self, entry_1g: PamtEntry, entry_2m: Pamt2M, entry_4k: PamtEntry
+        self, hpa: int, entry_1g: PamtEntry, entry_2m: Pamt2M, mode: str, target: int
     ) -> Walk | None:
-        """The end of a walk under the variant that takes the 2MB range exclusive as well."""
-        if not entry_2m.promote():
-            entry_2m.release_sh()
+        """The rest of a walk under the variant that takes the 2MB range in the page's mode."""
+        ranges = self._range_holds
+        assert ranges is not None
+        if not ranges.acquire(entry_2m, mode == EXCLUSIVE):
             entry_1g.release_sh()
             return None
-        if not entry_4k.acquire_ex():
-            entry_2m.release_ex()
-            entry_1g.release_sh()
-            return None
-        walk = Walk(EXCLUSIVE, LEVEL_4K, entry_1g, entry_2m, entry_4k)
-        walk.range_mode = EXCLUSIVE
+        entry_4k = None
+        if target != LEVEL_2M and entry_2m.pt == (PT.PAMT if self.dynamic else PT.NDA):
+            entry_4k = self.entry_4k(hpa, entry_2m)
+            if not (entry_4k.acquire_ex() if mode == EXCLUSIVE else entry_4k.acquire_sh()):
+                ranges.release(entry_2m)
+                entry_1g.release_sh()
+                return None
+        level = LEVEL_2M if entry_4k is None else LEVEL_4K
+        walk = Walk(mode, level, entry_1g, entry_2m, entry_4k)
+        walk.ranges = ranges
         return walk
 
     def entry_4k(self, hpa: int, entry_2m: Pamt2M) -> PamtEntry:

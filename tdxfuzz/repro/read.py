@@ -11,10 +11,13 @@ import cattrs
 from attrs import evolve, field, frozen, validators
 
 from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError
+from tdxfuzz.case.faults import fault_of
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.module.variants import variant_of
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit
 from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
@@ -76,6 +79,23 @@ class _File(_CaseFile):
     origin: Origin | None = None
 
 
+@frozen
+class _About:
+    """What a scenario is about, and the preemptions within which it is searched by default."""
+
+    about: str = field(default="", validator=validators.instance_of(str))
+    preemptions: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+
+
+@frozen(kw_only=True)
+class _ScenarioFile(_CaseFile):
+    """The tables of a scenario: the command line says which design runs it."""
+
+    model: str = MODEL_VERSION
+    design: _Design = _Design("")
+    scenario: _About = _About()
+
+
 def _exactly(value: object, kind: type[T]) -> T:
     """Take a value of exactly this type: "3", true and 3.0 are not the number 3."""
     if type(value) is not kind:
@@ -90,6 +110,12 @@ _PLACES = {
     "faults": "schedule.faults",
 }
 """The field of a file in which a part of a case stands."""
+
+_OF_A_FINDING = ("expect", "origin")
+"""Tables of a reproducer that say nothing of its case."""
+
+_VARIANT_FIELDS = ("variant_file", "variant_sha256")
+"""Fields of a world that say where a user's variant was from."""
 
 _KINDS: dict[type, str] = {int: "a number", str: "a string", bool: "true or false"}
 
@@ -106,6 +132,8 @@ def _switch(value: object, _: object) -> Switch:
 
 
 def _fault(value: object, _: object) -> Fault:
+    if isinstance(value, str):
+        return fault_of(value)
     kind, index = _pair(value, "kind, index")
     return Fault(_exactly(kind, str), _exactly(index, int))
 
@@ -184,13 +212,60 @@ def parse_case(text: str, path: Path | str = "<text>") -> Case:
         ReproducerError: see :func:`read`.
     """
     tables = _tables(text, path)
-    tables.pop("expect", None)
-    tables.pop("origin", None)
+    for name in _OF_A_FINDING:
+        tables.pop(name, None)
     file = _structured(tables, _CaseFile, path, text)
     _user_file(file.design, "design", path, text)
     if file.kvm is not None:
         _user_file(file.kvm, "kvm", path, text)
     return _case(file, (), path, text)
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario in a file. It is called as the file is.
+
+    A reproducer says all that a scenario does; its order, its finding and its design are left
+    aside.
+
+    Raises:
+        ReproducerError: the file cannot be read, or is no scenario. The text names file, line and
+            field.
+    """
+    return parse_scenario(read_text(path), path)
+
+
+def parse_scenario(text: str, path: Path) -> Scenario:
+    """The scenario in the text of a file.
+
+    Raises:
+        ReproducerError: see :func:`read_scenario`.
+    """
+    tables = _tables(text, path)
+    for name in _OF_A_FINDING:
+        tables.pop(name, None)
+    file = _structured(tables, _ScenarioFile, path, text)
+    file = evolve(file, schedule=evolve(file.schedule, switches=(), loop=None))
+    case = _case(file, (), path, text)
+    return Scenario(
+        path.name,
+        file.scenario.about,
+        case.world,
+        case.setup,
+        case.programs,
+        file.scenario.preemptions,
+        case.faults,
+        case.steps,
+        str(path),
+    )
+
+
+def has_finding(path: Path) -> bool:
+    """Whether a file says which finding a replay must show: a reproducer and no scenario.
+
+    Raises:
+        ReproducerError: the file cannot be read, or is not TOML.
+    """
+    return "expect" in _tables(read_text(path), path)
 
 
 def _tables(text: str, path: Path | str) -> dict[str, object]:
@@ -202,7 +277,12 @@ def _tables(text: str, path: Path | str) -> dict[str, object]:
         raise ReproducerError(path, at, "", f"not valid TOML: {error}") from None
     version = tables.get("format")
     if type(version) is not int:
-        raise _error(path, text, "format", "missing, or not a number; this is not a reproducer")
+        raise _error(
+            path,
+            text,
+            "format",
+            f"missing, or not a number; a file of this kind has format = {FORMAT}",
+        )
     if version > FORMAT:
         raise _error(path, text, "format", f"{version} is later than {FORMAT}; use a newer tdxfuzz")
     if version < 1:
@@ -211,6 +291,7 @@ def _tables(text: str, path: Path | str) -> dict[str, object]:
 
 
 def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text: str) -> F:
+    _take_variant_file(tables, path, text)
     wrong = misfit(tables, kind)
     if wrong is not None:
         raise _error(path, text, *wrong)
@@ -224,6 +305,25 @@ def _structured(tables: dict[str, object], kind: type[F], path: Path | str, text
             path, text, "model", f"{file.model!r} is not modelled here; only {MODEL_VERSION!r} is"
         )
     return file
+
+
+def _take_variant_file(tables: dict[str, object], path: Path | str, text: str) -> None:
+    """Where a user's variant was from is for people. It is not loaded: the user names it again.
+
+    Raises:
+        ReproducerError: the variant was not named, or the fields are not strings.
+    """
+    world = tables.get("world")
+    if not isinstance(world, dict):
+        return
+    file, digest = (world.pop(name, None) for name in _VARIANT_FIELDS)
+    for name, value in zip(_VARIANT_FIELDS, (file, digest), strict=True):
+        if value is not None and not isinstance(value, str):
+            raise _error(path, text, f"world.{name}", f"must be a string, not {value!r}")
+    variant = world.get("module_variant")
+    if file is not None and isinstance(variant, str) and variant_of(variant) is None:
+        problem = f"{variant} is a user's variant; add --module-variant {file}:{variant}"
+        raise _error(path, text, "world.module_variant", problem)
 
 
 def _case(file: _CaseFile, checks: tuple[str, ...], path: Path | str, text: str) -> Case:

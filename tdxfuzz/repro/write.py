@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tdxfuzz.case.case import Case
+from tdxfuzz.case.case import DEFAULT_STEPS, Case
+from tdxfuzz.case.faults import text_of
+from tdxfuzz.case.scenarios import Scenario
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
-from tdxfuzz.module.variants import DEFAULT
+from tdxfuzz.module.variants import DEFAULT, variant_file_of
 from tdxfuzz.repro.reproducer import FORMAT, SUFFIX, DesignFile, Origin, Reproducer
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import Fault, Schedule
 
 
 def to_toml(reproducer: Reproducer) -> str:
@@ -44,6 +46,39 @@ def case_to_toml(
     return _text([_comment(comment)], case, (design_file, kvm_file), [])
 
 
+def scenario_to_toml(scenario: Scenario) -> str:
+    """The text of a scenario file: a case without a design, an order and a finding."""
+    case, bound = scenario.case(""), scenario.preemptions
+    schedule = [f"faults = {_value(map(_fault, case.faults))}"] if case.faults else []
+    schedule += [f"steps = {case.steps}"] if case.steps != DEFAULT_STEPS else []
+    lines = [
+        _comment(f"{scenario.name}: a scenario"),
+        "# Run it with `tdxfuzz verify DESIGN --scenario FILE`, read it with `tdxfuzz show FILE`.",
+        f"format = {FORMAT}",
+        f"model = {_value(MODEL_VERSION)}",
+        "",
+        "[scenario]",
+        f"about = {_value(scenario.about)}",
+        *([] if bound is None else [f"preemptions = {bound}"]),
+        "",
+        *_world(case),
+        *_programs(case),
+        *(["", "[schedule]", *schedule] if schedule else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _programs(case: Case) -> list[str]:
+    lines = ["", "[setup]", f"operations = {_value(map(str, case.setup))}"]
+    for program in case.programs:
+        lines += ["", "[[cpu]]", f"operations = {_value(map(str, program))}"]
+    return lines
+
+
+def _fault(fault: Fault) -> object:
+    return text_of(fault) if fault.only else [fault.kind, fault.index]
+
+
 def _text(
     heading: list[str],
     case: Case,
@@ -67,19 +102,13 @@ def _text(
         "",
         *shows,
         *_world(case),
-        "",
-        "[setup]",
-        f"operations = {_value(map(str, case.setup))}",
-    ]
-    for program in case.programs:
-        lines += ["", "[[cpu]]", f"operations = {_value(map(str, program))}"]
-    lines += [
+        *_programs(case),
         "",
         "[schedule]",
         "# Before step S is performed, go on with CPU C: [S, C].",
         f"switches = {_value([switch.step, switch.cpu] for switch in case.schedule)}",
         *_loop(case.schedule),
-        f"faults = {_value([fault.kind, fault.index] for fault in case.faults)}",
+        f"faults = {_value(map(_fault, case.faults))}",
         f"steps = {case.steps}",
     ]
     return "\n".join(lines) + "\n"
@@ -132,10 +161,18 @@ def _world(case: Case) -> list[str]:
             if world.module_variant != DEFAULT.name
             else []
         ),
+        *_variant_file(world.module_variant),
         *([f"areas = {world.areas}"] if world.areas else []),
         *([f"fresh_ranges = {_value(world.fresh_ranges)}"] if world.fresh_ranges else []),
         *([f"entries = {world.entries}"] if world.entries != ALL_ENTRIES else []),
     ]
+
+
+def _variant_file(name: str) -> list[str]:
+    file = variant_file_of(name)
+    if file is None:
+        return []
+    return [f"variant_file = {_value(file.file)}", f"variant_sha256 = {_value(file.sha256)}"]
 
 
 def _value(value: object) -> str:

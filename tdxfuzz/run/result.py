@@ -10,7 +10,7 @@ from attrs import field, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.layout import Layout
-from tdxfuzz.sim import Outcome, Schedule, Trace
+from tdxfuzz.sim import Fault, Outcome, Schedule, Trace
 
 
 class Contention(IntEnum):
@@ -41,7 +41,8 @@ class Run:
     ``trace`` are records of the set-up and of what came then, but a run in which no program had
     anything to do has all in ``trace``; ``state`` is what the session's ``fingerprint``, if it had
     one, made of the state at the end. ``cut_off`` tells where a run was that did not end, although
-    every CPU got its turn: that is no finding, and nothing is known of it.
+    every CPU got its turn: that is no finding, and nothing is known of it. ``faults_met`` are
+    those of the case's faults whose occasion came.
     """
 
     case: Case
@@ -64,6 +65,7 @@ class Run:
     trace: Trace | None = field(default=None, eq=lambda trace: trace and trace.hash())
     state: int | None = None
     cut_off: Finding | None = None
+    faults_met: frozenset[Fault] = frozenset()
 
     @property
     def order(self) -> Schedule:

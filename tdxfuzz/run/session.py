@@ -66,7 +66,16 @@ class UnknownDesignError(HarnessError):
 
 
 class SetupError(HarnessError):
-    """A setup operation failed, so the programs would run in another world than meant."""
+    """A setup operation failed, so the programs would run in another world than meant.
+
+    ``setup`` is the whole set-up, ``index`` the operation in it, ``problem`` how it failed.
+    """
+
+    def __init__(self, setup: tuple[Op, ...], index: int, failure: str) -> None:
+        self.setup = setup
+        self.index = index
+        self.problem = f"{str(setup[index])!r} failed: {failure}; it must succeed"
+        super().__init__(f"set-up operation {self.problem}")
 
 
 class Session:
@@ -296,6 +305,7 @@ class Session:
             setup_trace=self.setup_trace,
             trace=self.trace,
             cut_off=self._cut_off(outcome),
+            faults_met=frozenset(fault for fault in self.case.faults if self.host.met(fault)),
             state=None if self.fingerprint is None else self.fingerprint(self.host),
         )
 
@@ -351,7 +361,7 @@ def set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
     Raises:
         SetupError: one failed.
     """
-    for op in setup:
+    for index, op in enumerate(setup):
         try:
             result = operations.run(host, op)
         except GreenletExit as error:
@@ -361,7 +371,7 @@ def set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
             return
         failure = operations.failure(result)
         if failure:
-            raise SetupError(f"set-up operation {str(op)!r} failed: {failure}; it must succeed")
+            raise SetupError(setup, index, failure)
 
 
 def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:

@@ -92,9 +92,9 @@ class SharedState:
         count = pages.count if pages.failing else 0
         return count, len(pages.whole_ranges), own
 
-    def calls_made(self) -> int:
+    def calls_made(self) -> Numbers:
         """How many SEAMCALLs there were, where one is picked out by its number."""
-        return self._host.faults.calls
+        return tuple(self._host.faults.made.values())
 
 
 def _tree(tdr: Tdr) -> Numbers:

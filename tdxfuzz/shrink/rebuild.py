@@ -59,8 +59,8 @@ def one_operation(case: Case) -> Iterator[Candidate]:
         return
     choices: list[tuple[Fault, ...]] = [()]
     if case.faults:
-        kind = case.faults[0].kind
-        choices += [(Fault(kind, index),) for index in range(_ALLOCATIONS)]
+        first = case.faults[0]
+        choices += [(evolve(first, index=index),) for index in range(_ALLOCATIONS)]
     singles = sorted(_SINGLE, key=lambda single: complexity_of(single[0]))
     worlds = _worlds(case, cpus=1, tds=1)
     for faults, (name, before), world in product(choices, singles, worlds):

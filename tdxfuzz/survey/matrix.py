@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import ALLOC, ENTROPY, INTERRUPT
 from tdxfuzz.case.operation import Op
-from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS, CHECKS
 from tdxfuzz.engines.events import HuntEvent
@@ -91,14 +91,20 @@ class MatrixEntry:
 @frozen
 class Effort:
     """How much to do for each design: seconds for each scenario, and for the hunt; the
-    scenarios, by name; the module variant.
+    scenarios; the module variant; the checks that listen, if not all do.
     """
 
     scenario_seconds: float
     hunt_seconds: float
-    scenarios: tuple[str, ...] = tuple(SCENARIOS)
+    scenarios: tuple[Scenario, ...] = tuple(SCENARIOS.values())
     seed: int = 1
     variant: str = DEFAULT.name
+    checks: tuple[str, ...] = ()
+
+    def narrowed(self, case: Case) -> Case:
+        """A case with the checks and on the module of this effort."""
+        case = evolve(case, checks=self.checks)
+        return case if self.variant == DEFAULT.name else case.on_module(self.variant)
 
 
 def row(
@@ -133,14 +139,14 @@ def row(
     unfinished: dict[str, str] = {}
     ends: list[bool | None] = []
     loop: LoopKind | None = None
-    for name in effort.scenarios:
+    for scenario in effort.scenarios:
+        name = scenario.name
         if stop():
             unfinished[name] = INTERRUPTED
             continue
         tell(f"all orders of {name}")
-        scenario = SCENARIOS[name]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
-        case = scenario.case(design_name).on_module(effort.variant)
+        case = effort.narrowed(scenario.case(design_name))
         result = verify(case, design, bounds, until=StopRule.EVERY_CHECK, stop=stop)
         seen |= result.counts.seen
         ends.append(result.ends)
@@ -167,10 +173,12 @@ def row(
         seen.add(LIVELOCK)
     text = _bounds_text(effort)
     whole = [f"{name}: {why}" for name, why in unfinished.items()]
-    huge = [
-        f"{name}: {why}"
-        for name, why in unfinished.items()
-        if name not in SCENARIOS or SCENARIOS[name].world.areas
+    small = {scenario.name for scenario in effort.scenarios if not scenario.world.areas}
+    huge = [f"{name}: {why}" for name, why in unfinished.items() if name not in small]
+    checks = [
+        check
+        for check in checks_of(design_name, design)
+        if not effort.checks or check in effort.checks
     ]
     entries = [
         _entry(
@@ -181,7 +189,7 @@ def row(
             huge if column == HUGE_PAGES else whole,
             column in seen,
         )
-        for column in (*checks_of(design_name, design), HUGE_PAGES)
+        for column in (*checks, HUGE_PAGES)
     ]
     return [
         _of_livelock(entry, loop, False in ends) if entry.check == LIVELOCK else entry
@@ -216,6 +224,7 @@ def _hunt(
         seed=effort.seed,
         cpus=HUNT_CPUS,
         variant=effort.variant,
+        checks=effort.checks,
     )
     result = hunt(plan, (listen,))
     first = result.found
@@ -240,15 +249,17 @@ def _entry(
 
 
 def _bounds_text(effort: Effort) -> str:
-    whole = [name for name in effort.scenarios if SCENARIOS[name].preemptions is None]
+    whole = [scenario.name for scenario in effort.scenarios if scenario.preemptions is None]
     parts = [f"on 2 CPUs all orders of {', '.join(whole)}"] if whole else []
-    for name in effort.scenarios:
-        most = SCENARIOS[name].preemptions
+    for scenario in effort.scenarios:
+        most = scenario.preemptions
         if most is not None:
             plural = "s" if most > 1 else ""
-            parts.append(f"orders of {name} with up to {most} preemption{plural}")
+            parts.append(f"orders of {scenario.name} with up to {most} preemption{plural}")
     if effort.variant != DEFAULT.name:
         parts.insert(0, f"on the module variant {effort.variant}")
+    if effort.checks:
+        parts.insert(0, f"only {', '.join(effort.checks)} listened")
     parts.append(
         "in the life of a TD one run for each allocation that fails, each SEAMCALL that is "
         "interrupted, and each SEAMCALL that gets no entropy"
@@ -269,8 +280,7 @@ def _found_with_faults(
             if stop():
                 return
             case = Case(design_name, SMALL_WORLD, programs=(LIFE,), faults=(Fault(kind, index),))
-            on_module = case.on_module(effort.variant)
-            shown = Session(on_module, design, every_check=True).run_programs()
+            shown = Session(effort.narrowed(case), design, every_check=True).run_programs()
             for finding in shown.findings:
                 if finding.check not in told:
                     alone = run(evolve(shown.case, checks=(finding.check,)), design)

@@ -20,7 +20,7 @@ from tdxfuzz.verify.progress import Edge, StateGraph
 from tdxfuzz.verify.sleep_sets import Transition
 from tdxfuzz.verify.worklist import Accesses, Branch, SearchCounts, Worklist
 
-FORMAT = 5
+FORMAT = 6
 
 
 class CheckpointError(Exception):
@@ -48,6 +48,7 @@ def save(path: Path, identity: str, worklist: Worklist, counts: SearchCounts) ->
         },
         "finals": sorted(digest.hex() for digest in counts.finals),
         "seen": sorted(counts.seen),
+        "met": sorted(counts.met),
         "accesses": {piece: astuple(done) for piece, done in worklist.accesses.items()},
         "contended": sorted(worklist.contended),
         "began": worklist.began,
@@ -106,6 +107,7 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
             **header["counts"],
             finals={bytes.fromhex(digest) for digest in header["finals"]},
             seen=set(header["seen"]),
+            met=set(header["met"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(path, f"not a checkpoint: {error}") from None

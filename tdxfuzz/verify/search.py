@@ -20,6 +20,7 @@ from enum import Enum
 from attrs import evolve, field, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.faults import text_of
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.run.blame import NotDeterministicError
@@ -36,7 +37,9 @@ from tdxfuzz.verify.worklist import RUNS, Bounds, SearchCounts, Worklist
 
 WITNESS = "refcount"
 WITNESS_IF_HOSTILE = "module-fatal"
-"""The check whose witness must have occurred, or the search has shown nothing."""
+"""The check whose witness must have occurred, or the search has shown nothing. Where checks are
+named, it is one of those.
+"""
 
 INTERRUPTED = "interrupted"
 
@@ -190,9 +193,7 @@ def verify(
             loops.declared,
             engine=worklist.engine,
         )
-    witness = WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS
-    if not why and witness not in counts.seen:
-        why = f"vacuous: it never happened that {ALL_CHECKS[witness].witness}"
+    why = why or _vacuous(case, counts)
     if why:
         return VerifyResult(
             Verdict.UNKNOWN, bounds, counts, why=why, cut_off=cut_off, engine=worklist.engine
@@ -205,6 +206,18 @@ def verify(
         starves=loops.declared,
         engine=worklist.engine,
     )
+
+
+def _vacuous(case: Case, counts: SearchCounts) -> str:
+    """Why a search without a finding has shown nothing; "" if it has shown something."""
+    unmet = [text_of(fault) for fault in case.faults if text_of(fault) not in counts.met]
+    if unmet:
+        return f"vacuous: not met: {', '.join(unmet)}"
+    witnesses = case.checks or (WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS,)
+    if counts.seen.isdisjoint(witnesses):
+        never = " or ".join(ALL_CHECKS[witness].witness for witness in witnesses)
+        return f"vacuous: it never happened that {never}"
+    return ""
 
 
 def _ends(loops: Loops, finished: bool) -> bool | None:
@@ -250,6 +263,7 @@ def _search(
             raise OutOfTimeInRun(session.so_far()) from None
         counts.schedules += 1
         counts.seen |= ended.seen
+        counts.met.update(map(text_of, ended.faults_met))
         counts.seconds = time.monotonic() - began
         if progress is not None:
             progress(counts, len(worklist.todo))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from attrs import define, evolve, field
 
+from tdxfuzz.case.faults import text_of
 from tdxfuzz.run.worlds import Rerun
 from tdxfuzz.sim import Cell, Simulator
 from tdxfuzz.tables.recorder import Recorder
@@ -53,6 +54,7 @@ class TableSearch:
     runs: int = 0
     states: int = 0
     seen: set[str] = field(factory=set)
+    met: set[str] = field(factory=set)
     passes: int = 1
     known: Worklist = field(init=False)
     _before: tuple[SearchCounts, StateGraph | None] = field(init=False)
@@ -101,6 +103,7 @@ class TableSearch:
         counts.schedules = before.schedules + self.runs
         counts.passes = before.passes + self.passes
         counts.seen |= self.seen
+        counts.met |= self.met
         self.worklist.engine = TABLES
         self.worklist.graph = StateGraph() if self.known.loops else None
         Walk(self.table, self.bounds, counts, self.worklist.graph)
@@ -154,6 +157,7 @@ class TableSearch:
         ended = session.run_programs()
         self.runs += 1
         self.seen |= ended.seen
+        self.met.update(map(text_of, ended.faults_met))
         self.is_off = not recorder.ended(ended)
         self.known.contended.update(session.layer.shared_without_steps())
 

@@ -45,7 +45,8 @@ class SearchCounts:
 
     ``transitions`` are choices of a CPU at a state, ``schedules`` the runs made,
     ``depth`` the most decisions of one run, ``passes`` how often it began again because
-    a step turned out not to commute. ``finals`` are the digests of the states at rest.
+    a step turned out not to commute. ``finals`` are the digests of the states at rest, ``met`` the
+    faults whose occasion came, as people write them.
     """
 
     states: int = 0
@@ -56,9 +57,10 @@ class SearchCounts:
     seconds: float = 0.0
     finals: set[bytes] = field(factory=set)
     seen: set[str] = field(factory=set)
+    met: set[str] = field(factory=set)
 
     def begin_again(self) -> None:
-        """A new pass counts anew; ``schedules``, ``seconds`` and ``seen`` are of all passes."""
+        """A new pass counts anew; the rest is of all passes."""
         self.states = self.transitions = self.depth = 0
         self.finals.clear()
         self.passes += 1

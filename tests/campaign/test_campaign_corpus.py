@@ -52,7 +52,7 @@ def test_the_corpus_reaches_what_the_store_says(campaign: Campaign) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "this is not a reproducer"),
+        (b"", "a file of this kind has format = 1"),
         (b"format = 1\nmodel =", "not valid TOML"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b"x" * (2 << 20), "larger than 1048576 bytes"),

@@ -317,7 +317,7 @@ def test_faults_are_drawn_on_request_and_written_down(invoke: Invoke) -> None:
         (("--huge", "few", "--scenario", "map-zap"), "--huge draws its own programs; use it with"),
         (("--huge", "few", "--engine", "hypothesis"), "--huge draws its own programs; use it with"),
         (("--faults", "entropy", "--engine", "hypothesis"), "--faults works only without hostile"),
-        (("--faults", "power"), "'power' is not one of 'alloc', 'busy', 'refuse'"),
+        (("--faults", "power"), "unknown kind 'power'; known: alloc, busy, refuse, entropy"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.host.design import AtomicT, PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.session import run
@@ -18,8 +19,13 @@ from tdxfuzz.verify.loops import LIVELOCK
 from tdxfuzz.verify.progress import LoopKind
 from tiers import slow
 
-NO_HUNT = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("zap-remap",))
-BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=("zap-remap",))
+
+def chosen(*names: str) -> tuple[Scenario, ...]:
+    return tuple(SCENARIOS[name] for name in names)
+
+
+NO_HUNT = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=chosen("zap-remap"))
+BRIEF = Effort(scenario_seconds=30, hunt_seconds=1, scenarios=chosen("zap-remap"))
 
 
 def cells(design: str, effort: Effort = BRIEF) -> dict[str, MatrixEntry]:
@@ -53,7 +59,7 @@ def test_a_sound_design_has_nothing_found() -> None:
 
 @slow
 def test_a_search_cut_short_leaves_all_unknown() -> None:
-    effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=("zap-remap", "split-map"))
+    effort = Effort(scenario_seconds=0, hunt_seconds=0, scenarios=chosen("zap-remap", "split-map"))
     entries = cells("v6", effort)
     reached = "the bound of 0 s was reached"
     assert entries.pop(HUGE_PAGES).why == f"split-map: {reached}"
@@ -64,7 +70,7 @@ def test_a_search_cut_short_leaves_all_unknown() -> None:
 
 @slow
 def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
-    effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=("split-map",))
+    effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=chosen("split-map"))
     v5, v6 = cells("v5", effort), cells("v6", effort)
     assert v5[HUGE_PAGES].cell is v5["irq-safety"].cell is MatrixCell.FOUND
     assert v6[HUGE_PAGES].cell is v6["irq-safety"].cell is MatrixCell.CLEAN
@@ -76,7 +82,7 @@ def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
 
 @slow
 def test_a_failed_allocation_is_tried_at_every_place() -> None:
-    entries = cells("v3", Effort(30, 0, scenarios=("zap-zap",)))
+    entries = cells("v3", Effort(30, 0, scenarios=chosen("zap-zap")))
     found = entries["page-leak"].found
     assert found is not None
     assert [fault.kind for fault in found.faults] == ["alloc"]

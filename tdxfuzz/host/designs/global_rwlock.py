@@ -55,6 +55,7 @@ class GlobalRwlock(RefcountLayer):
         return status
 
     tolerates = frozenset({"OPERAND_BUSY"})
+    kvm_repeats = frozenset({"OPERAND_BUSY"})
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
         refcount = self.refcount(pfn)

@@ -17,6 +17,7 @@ class Hint(RefcountLayer):
     tolerates = frozenset(
         {"OPERAND_BUSY", "HPA_RANGE_NOT_FREE", "PAMT_PAGE_NOT_EMPTY", "NO_PAMT_PAGE_PAIR"}
     )
+    kvm_repeats = frozenset({"OPERAND_BUSY"})
     declared_leaks = frozenset({"idle-pair"})
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:

@@ -12,6 +12,7 @@ class SpinOnBusy(RefcountLayer):
 
     message_id = "20250918232224.2202592-1-rick.p.edgecombe@intel.com"
     tolerates = frozenset({"OPERAND_BUSY"})
+    kvm_repeats = frozenset({"OPERAND_BUSY"})
 
     def lock_of(self, pfn: int) -> Spinlock:
         """The lock of the count of ``pfn``'s range."""

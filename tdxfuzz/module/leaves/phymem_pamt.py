@@ -23,6 +23,7 @@ from tdxfuzz.module.errors import ModuleFatal, Refused
 from tdxfuzz.module.leaves.registry import leaf
 from tdxfuzz.module.lock import EXCLUSIVE
 from tdxfuzz.module.pamt import PT, Block, Walk
+from tdxfuzz.module.variants import RANGE
 from tdxfuzz.sim import READ
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def check_range(m: TdxModule, rcx: int) -> int:
 
 def lock_range(m: TdxModule, call: Call, target: int) -> Walk:
     """The entry of the 2MB range, exclusive; the walk may end above it."""
-    walk = m.pamt.walk(target, block_of(m, target, RCX), EXCLUSIVE, LEVEL_2M)
+    mode = m.variant.mode(call.leaf, RANGE, EXCLUSIVE)
+    walk = m.pamt.walk(target, block_of(m, target, RCX), mode, LEVEL_2M)
     if walk is None:
         raise Refused(OPERAND_BUSY | RCX)
     call.hold(walk.release)

@@ -24,8 +24,8 @@ from tdxfuzz.verify.worklist import RUNS, TABLES, YOUNG, Bounds, SearchCounts, W
 PROOF_EVERY = 16
 """Of so many runs one makes a leg once more, to be compared. Tests set it to 1."""
 
-MOST_LEGS = 2_000_000
-"""A search of more legs goes on without tables. They take about 1.5 GB."""
+MOST_LEGS = 1_500_000
+"""A search of more legs goes on without tables. These take 1.6 GB."""
 
 FIRST_RUNS = 200
 """A pass without tables has as many runs before tables are begun: most bugs show in them, and small
@@ -108,7 +108,7 @@ class TableSearch:
         self.worklist.graph = StateGraph() if self.known.loops else None
         Walk(self.table, self.bounds, counts, self.worklist.graph)
         if self.is_complete:
-            self.worklist.todo = []
+            self.worklist.todo, self.worklist.tables = [], None
 
     def give_up(self) -> None:
         """The search without tables goes on, as if there had been none."""

@@ -43,10 +43,10 @@ def without_times(value: object) -> object:
 @pytest.mark.parametrize(
     "hunted",
     [
-        ("merged", "--cases", 700),
-        ("hint", "--cases", 900),
-        ("hostile", "--cases", 600),
-        ("merged", "--cases", 300, "--faults", "alloc"),
+        ("merged", "--cases", 300),
+        pytest.param(("hint", "--cases", 900), marks=slow),
+        pytest.param(("hostile", "--cases", 600), marks=slow),
+        pytest.param(("merged", "--cases", 900, "--faults", "alloc"), marks=slow),
     ],
 )
 def test_a_hunt_of_two_workers_is_that_of_one(invoke: Invoke, hunted: tuple[object, ...]) -> None:
@@ -59,14 +59,25 @@ def test_a_hunt_of_two_workers_is_that_of_one(invoke: Invoke, hunted: tuple[obje
     assert (one.json["workers"], two.json["workers"]) == (1, 2)
 
 
-@pytest.mark.parametrize("options", [(), ("--fail-fast",)])
+@pytest.mark.parametrize("options", [pytest.param((), marks=slow), ("--fail-fast",)])
 def test_verdicts_of_two_workers_are_those_of_one_in_the_same_order(
     invoke: Invoke, options: tuple[object, ...]
 ) -> None:
-    names = ("map-zap", "zap-zap", "map-map", "zap-remap")
+    names = ("map-zap", "zap-zap")
     scenarios = [part for name in names for part in ("--scenario", name)]
     one, two = (
-        invoke("verify", "v6", "v4", *scenarios, *options, "--format", "json", "--workers", workers)
+        invoke(
+            "verify",
+            "v6",
+            "hint",
+            "merged",
+            *scenarios,
+            *options,
+            "--format",
+            "json",
+            "--workers",
+            workers,
+        )
         for workers in (1, 2)
     )
     assert one.code == two.code == 1

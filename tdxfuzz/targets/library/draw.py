@@ -170,7 +170,8 @@ class Drawer:
         if side.stop is None and module.pamt.tdmrs and rng.random() < goals:
             call = next_call(rng, module, pools, lps)
             if call.leaf in self._caps.leaves:
-                return call
+                interrupted = call.interrupted or rng.random() < 0.03
+                return evolve(call, interrupted=interrupted and self._caps.interrupt)
         return self.call(rng, pools, lps, leaf)
 
     def _leaf(self, rng: Random) -> Leaf:

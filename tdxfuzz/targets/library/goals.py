@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from attrs import evolve
+
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.module import TdxModule
 from tdxfuzz.module.td import MIN_TDCS_PAGES, MIN_TDVPS_PAGES, Lifecycle, OpState, Tdr, VcpuState
@@ -46,7 +48,10 @@ def next_call(rng: Random, module: TdxModule, pools: Pools, lps: int) -> Recorde
             return _of_a_td(rng, pools, tdr, new) or _of_a_vcpu(rng, module, pools, new)
         case Lifecycle.BLOCKED:
             if module.keys.entries[tdr.hkid].wbinvd_bitmap:
-                return seamcall("PHYMEM.CACHE.WB", rng.randrange(lps))
+                write_back = seamcall(
+                    "PHYMEM.CACHE.WB", rng.randrange(lps), rcx=rng.choice((0, 0, 1))
+                )
+                return evolve(write_back, interrupted=rng.random() < 0.3)
             return seamcall("MNG.KEY.FREEID", rcx=tdr.hpa)
     # In teardown: the TDR goes last.
     others = [hpa for hpa in pools.kinds["used page"] if hpa != tdr.hpa]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -13,12 +15,15 @@ import pytest
 
 from commands import Invoke
 from golden_files import FOLDER, ROOT
+from target_libraries import build
 from tdxfuzz.cli import report
 from tdxfuzz.cli.design_arg import choose
 from tdxfuzz.cli.main import COMMANDS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.shrink.shrink import ShrinkResult
+from tdxfuzz.targets.library.process import Library
+from tdxfuzz.targets.library.record import record
 from tiers import first_quick, slow
 
 TRACE = (FOLDER / "hint-pamt-in-use-phymem-pamt-remove-c8e40b86.72.txt").read_text(encoding="utf-8")
@@ -170,6 +175,12 @@ def fill(folder: Path) -> None:
     (folder / "mylayer.c").write_text(blocks(C_GUIDE, "c")[0], encoding="utf-8")
     (folder / "variants.py").write_text(blocks(VARIANT_GUIDE, "python")[0], encoding="utf-8")
     (folder / "mine.toml").write_text(blocks(SCENARIO_GUIDE, "toml")[0], encoding="utf-8")
+    for name in ("module.so", "new.so"):
+        shutil.copy(build("reference"), folder / name)
+    with Library(build("reference")) as library, gzip.open(folder / "old.jsonl.gz", "wt") as file:
+        file.writelines(
+            f"{json.dumps(each.line)}\n" for each in record(library, "sequential", 3, seed=0)
+        )
     for name in ("reproducers", "regressions"):
         (folder / name).mkdir()
         shutil.copy(REPRODUCER, folder / name)

@@ -15,6 +15,7 @@ from tdxfuzz.abi.registers import L2_PAGES
 from tdxfuzz.generate.hostile_calls import kind_of
 from tdxfuzz.targets.library.boot import BOOT_LEAVES, boot_calls, draw_plan, seamcall, spoiled
 from tdxfuzz.targets.library.errors import LibraryError
+from tdxfuzz.targets.library.goals import next_call
 from tdxfuzz.targets.library.model import ModelSide
 from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
 from tdxfuzz.targets.library.process import Caps
@@ -35,6 +36,9 @@ SPOILED = 0.12
 
 INTERLEAVED = 0.3
 """Share of the trials that end with programs on several LPs."""
+
+GOALS = (0.0, 0.5, 0.8)
+"""Share of the calls of a trial that lead on with a TD's life."""
 
 SAME_LEAF = 0.5
 """Share of these in which all LPs begin with the same leaf."""
@@ -105,9 +109,10 @@ class Drawer:
         is_within_boot = is_interleaved and rng.random() < WITHIN_BOOT
         at = rng.randrange(2, 8) if is_within_boot else len(boot)
         self._boot(rng, side, calls, boot[:at], pools)
+        goals = rng.choice(GOALS)
         lengths = LENGTHS_BEFORE_PROGRAMS if is_interleaved else LENGTHS
         for _ in range(0 if is_within_boot else 8 if is_spoiled else rng.randint(*lengths)):
-            if self._make(side, calls, self.call(rng, pools, len(plan.world.packages))):
+            if self._make(side, calls, self._next(rng, side, pools, goals)):
                 pools.look(side.bench.module)
         programs: dict[int, tuple[RecordedCall, ...]] = {}
         order: tuple[int, ...] = ()
@@ -118,7 +123,10 @@ class Drawer:
                 programs = {lp: (evolve(rng.choice(near), cpu=lp),) for lp in range(cpus)}
             else:
                 leaf = self._leaf(rng) if rng.random() < SAME_LEAF else None
-                programs = {lp: self._program(rng, pools, lp, leaf) for lp in range(cpus)}
+                firsts = [self._next(rng, side, pools, goals, leaf) for _ in range(cpus)]
+                programs = {
+                    lp: self._program(rng, pools, lp, first) for lp, first in enumerate(firsts)
+                }
             order = draw_order(rng, cpus)
         outcome = side.end(programs, order)
         return Drawn(Trial(plan.world, tuple(calls), programs, order), outcome)
@@ -154,6 +162,18 @@ class Drawer:
             interrupted=self._caps.interrupt and rng.random() < 0.05,
         )
 
+    def _next(
+        self, rng: Random, side: ModelSide, pools: Pools, goals: float, leaf: Leaf | None = None
+    ) -> RecordedCall:
+        """A call that leads on, in a share of ``goals``; else any, or any of a leaf."""
+        module, lps = side.bench.module, len(side.bench.lps)
+        if side.stop is None and module.pamt.tdmrs and rng.random() < goals:
+            call = next_call(rng, module, pools, lps)
+            if call.leaf in self._caps.leaves:
+                interrupted = call.interrupted or rng.random() < 0.03
+                return evolve(call, interrupted=interrupted and self._caps.interrupt)
+        return self.call(rng, pools, lps, leaf)
+
     def _leaf(self, rng: Random) -> Leaf:
         return rng.choices(self._leaves, self._weights)[0]
 
@@ -188,10 +208,10 @@ class Drawer:
         return rng.choice(leaf.versions)
 
     def _program(
-        self, rng: Random, pools: Pools, lp: int, leaf: Leaf | None
+        self, rng: Random, pools: Pools, lp: int, first: RecordedCall
     ) -> tuple[RecordedCall, ...]:
-        """One to three calls; the first is of a leaf that all LPs have, if one is given."""
-        calls = [self.call(rng, pools, lp + 1, leaf)]
+        """One to three calls."""
+        calls = [first]
         calls += [self.call(rng, pools, lp + 1) for _ in range(rng.choice((0, 0, 1, 2)))]
         return tuple(evolve(call, cpu=lp) for call in calls)
 

@@ -53,7 +53,7 @@ def test_one_leaf_can_be_looked_up(invoke: Invoke) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("leafs",), "unknown list 'leafs'; did you mean leaves?"),
+        (("leafs",), "unknown list 'leafs'; did you mean leaves or locks?"),
         (
             ("leaves", "TDH.PHYMEM.PAMT.AD"),
             "unknown leaf 'TDH.PHYMEM.PAMT.AD'; did you mean TDH.PHYMEM.PAMT.ADD",

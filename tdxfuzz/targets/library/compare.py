@@ -198,7 +198,10 @@ def _ends(
     stop = library.stop if right is None and library.stop is not None else model.stop
     if texts[0] == texts[1] or stop is None:
         return None
-    classes = ["hang" if text.startswith("hang: ") else text for text in texts]
+    classes = texts
+    if library.stop is not None and library.stop.kind in ("crash", "hang"):
+        # Whatever the model answers; and a hang is met at any place of its loop.
+        classes = ["", "hang" if library.stop.kind == "hang" else texts[1]]
     kind = "raised" if model.stop is not None and model.stop.kind == "raised" else stop.kind
     return _divergence(call, kind, texts, classes, place)
 

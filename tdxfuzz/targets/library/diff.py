@@ -162,7 +162,7 @@ class Diff:
                 leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
                 return trial, leak, tuple(some)
         # Not seen again, whatever was run before: it does not depend on what it is asked alone.
-        return trial, evolve(first, field="repeat", key=(first.leaf, "repeat", "", "")), ()
+        return trial, _unrepeated(first), ()
 
     def _first_after(
         self,
@@ -184,15 +184,20 @@ class Diff:
             if found.field == "reset":
                 return self._shrunk_leak(trial, found, before)
             if found.field == "repeat":
-                return Found(found, trial, self.library.play(trial))
+                return self._not_repeated(trial, found)
             self.library.close()
             small = self._shrink(trial, lambda each: self._sees(each, found.key) is not None)
             seen = self._sees(small, found.key)
-            assert seen is not None
+            if seen is None:
+                return self._not_repeated(trial, found)
             return Found(seen[0], small, seen[1], before)
         finally:
             self.library.tick = TICK
             self.library.close()
+
+    def _not_repeated(self, trial: Trial, found: Divergence) -> Found:
+        """It does not show each time that the same calls are made."""
+        return Found(_unrepeated(found), trial, self.library.play(trial))
 
     def _shrunk_leak(self, trial: Trial, found: Divergence, before: tuple[Trial, ...]) -> Found:
         """The library keeps something over a reset: any divergence will do."""
@@ -203,7 +208,8 @@ class Diff:
             )
             before = (first,)
         seen = self._first_after(before, small)
-        assert seen is not None
+        if seen is None:
+            return self._not_repeated(trial, found)
         named = evolve(seen, leaf=found.leaf, field=found.field, key=found.key)
         return Found(named, small, self.library.play(small), before)
 
@@ -233,6 +239,10 @@ class Diff:
             tally.statuses[leaf_name(call), str(result.status.name)] += 1
         for (lp, i), result in model.ran.items():
             tally.statuses[leaf_name(trial.programs[lp][i]), str(result.status.name)] += 1
+
+
+def _unrepeated(found: Divergence) -> Divergence:
+    return evolve(found, field="repeat", key=(found.leaf, "repeat", "", ""))
 
 
 def _is_before(one: Divergence, other: Divergence) -> bool:

@@ -36,6 +36,9 @@ from tdxfuzz.targets.world import AtReset, within_pages
 TICK = 1_000_000
 """Microseconds of CPU time: a call that takes two to three of them hangs."""
 
+STACK_OVERFLOW = "stack overflow"
+"""What the other process says of a crash in the hole below a stack."""
+
 _HOOK, _SNAPSHOT, _INTERRUPT, _TSC = 1, 2, 4, 8
 
 
@@ -247,6 +250,8 @@ class Library:
             raise self._ended(end) from None
         self.close()
         at = f" in {where}" if where else ""
+        if where == STACK_OVERFLOW:
+            raise _Stopped("crash", where, lp, place)
         if kind == Answer.CRASHED:
             raise _Stopped("crash", f"{signal.Signals(number).name}{at}", lp, place)
         raise _Stopped("hang", f"it does not end{at}", lp, place)

@@ -88,7 +88,7 @@ def test_a_hunt_on_a_library_writes_what_it_finds(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = build("reference")
-    arguments = ("--library", library, "--cases", "8", "--seed", "1")
+    arguments = ("--library", library, "--cases", "20", "--seed", "1")
     answer = invoke("hunt", "hostile", *arguments)
     assert answer.code == 0
     assert "not checked: linearizable" in answer.out

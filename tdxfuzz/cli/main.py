@@ -23,6 +23,7 @@ CLOSED_PIPE = 128 + 13
 COMMANDS = {
     "campaign": "campaign",
     "conform": "conform",
+    "contention": "contention",
     "decode": "decode",
     "hunt": "hunt",
     "init": "init",

@@ -24,8 +24,10 @@ COMMANDS = (
     "show",
     "shrink",
     "conform",
+    "contention",
     "decode",
     "memory",
+    "contention",
     "list",
 )
 

@@ -49,7 +49,7 @@ VIEWS = (COLUMNS, PAGE, MAIL, *RENDER, "pytest")
 )
 @click.option(
     "--width",
-    type=click.IntRange(60, 400),
+    type=click.IntRange(40, 400),
     default=100,
     show_default=True,
     help="Characters in a line of the columns view.",

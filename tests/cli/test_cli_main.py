@@ -28,6 +28,7 @@ COMMANDS = (
     "decode",
     "memory",
     "contention",
+    "doctor",
     "list",
 )
 
@@ -89,7 +90,24 @@ def test_every_command_has_an_example(invoke: Invoke) -> None:
 def test_an_unknown_command_is_wrong_usage(invoke: Invoke) -> None:
     answer = invoke("hant")
     assert answer.code == 2
-    assert "No such command 'hant'" in answer.err
+    assert "No such command 'hant'; did you mean hunt?" in answer.err
+    far = invoke("xyzzy")
+    assert (far.code, "did you mean" in far.err) == (2, False)
+
+
+def test_the_doctor_says_what_is_missing_and_how_to_get_it(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("doctor").code == 0
+    monkeypatch.setattr("tdxfuzz.cli.doctor.find_spec", lambda name: None)
+    monkeypatch.setattr("tdxfuzz.cli.doctor.shutil.which", lambda name: None)
+    answer = invoke("doctor")
+    assert answer.code == 0
+    for text in ("pip install 'tdxfuzz[report]'", "layers in C need gcc or clang"):
+        assert text in answer.out
+    told = invoke("doctor", "--format", "json").json
+    assert told["extras"] == {"atheris": False, "cluster": False, "report": False}
+    assert told["compilers"] == {}
 
 
 def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_file_of_costs_that_cannot_be_used_is_refused(
 
 def test_each_cost_says_where_it_comes_from() -> None:
     assert all(cost.source and cost.known for cost in COSTS.values())
-    assert [name for name, cost in COSTS.items() if cost.known == "fitted"] == ["fault", "stopping"]
+    assert [name for name, cost in COSTS.items() if cost.known == "fitted"] == ["fault"]
 
 
 @slow
@@ -142,7 +142,7 @@ def test_the_command_has_rows_json_and_a_chart(invoke: Invoke, tmp_path: Path) -
     points = document["points"]
     assert isinstance(points, list)
     assert {"design", "cpus", "contentions", "wait_ns", "faults_per_second"} <= set(points[0])
-    assert document["fitted"] == ["fault", "stopping"]
+    assert document["fitted"] == ["fault"]
     slower = point("merged", "storm", 3)
     assert points[1]["faults_per_second"] > slower.faults_per_second
     assert invoke("contention", "merged", "--cpus", "0").code == 2

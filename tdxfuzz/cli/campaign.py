@@ -15,7 +15,7 @@ from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
-from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, WriteAtEnd, available, write_reports
+from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, KeepReports, available, write_reports
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
@@ -169,7 +169,7 @@ def run_command(
                 store.log(event, coordinator.seconds)
 
         limits = Limits(seconds, cases, plateau)
-        reports = WriteAtEnd(folder, store)
+        reports = KeepReports(folder, store)
         coordinator = Coordinator(folder, store, settings, team, limits, (log, console, reports))
         try:
             with _stopping(coordinator):

@@ -58,7 +58,7 @@ def list_command(what: str, name: str | None, as_json: bool) -> int:
     output = Output(as_json)
     if rows:
         heads = list(rows[0])
-        output.table(heads, [[_cell(row[head]) for head in heads] for row in rows])
+        output.table(heads, [[_cell(row[head]) for head in heads] for row in rows], prose=True)
     output.json({what: rows})
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -23,8 +24,10 @@ CLOSED_PIPE = 128 + 13
 COMMANDS = {
     "campaign": "campaign",
     "conform": "conform",
+    "contention": "contention",
     "decode": "decode",
     "diff": "diff",
+    "doctor": "doctor",
     "hunt": "hunt",
     "init": "init",
     "list": "listing",
@@ -39,7 +42,15 @@ COMMANDS = {
 """The module of each command in ``tdxfuzz/cli``."""
 
 
-SUPERVISED = frozenset(COMMANDS) - {"campaign", "conform", "decode", "diff", "list", "record"}
+SUPERVISED = frozenset(COMMANDS) - {
+    "campaign",
+    "conform",
+    "decode",
+    "diff",
+    "doctor",
+    "list",
+    "record",
+}
 """Commands that run designs in their own process. A campaign's workers have their own limit."""
 
 
@@ -55,6 +66,14 @@ class _Commands(click.Group):
         module = import_module(f"tdxfuzz.cli.{COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}; did you mean {near[0]}?", ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from shutil import get_terminal_size
+from textwrap import wrap
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,9 @@ from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 
 PIPE_WIDTH = 1000
 """Wide enough for any row."""
+
+PROSE_WIDTH = 100
+"""For tables of sentences, which people read."""
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
@@ -50,10 +54,13 @@ class Output:
             our_stdout().write(text)
             our_stdout().flush()
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def table(
+        self, heads: Sequence[str], rows: Sequence[Sequence[object]], prose: bool = False
+    ) -> None:
         """A small table. Numbers are aligned to the right.
 
-        A terminal gets the table wrapped to its width. A pipe gets one line for each row.
+        A terminal gets the table wrapped to its width. A pipe gets one line for each row, or, if
+        the cells are ``prose`` and such lines were too long to read, an entry for each row.
         """
         if self.as_json:
             return
@@ -71,7 +78,10 @@ class Output:
             return
         text = StringIO()
         Console(file=text, width=PIPE_WIDTH).print(table)
-        our_stdout().writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        if prose and max(map(len, lines)) > PROSE_WIDTH:
+            lines = list(_entries(heads, rows))
+        our_stdout().writelines(f"{line}\n" for line in lines)
 
     def progress(self, text: str) -> None:
         """A progress line: overwritten on a terminal, printed rarely elsewhere. It is cut to the
@@ -102,6 +112,22 @@ class Output:
             our_stderr().write("\r\x1b[K")
             our_stderr().flush()
             self._shown = False
+
+
+def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Each row as its first cell, and below it the others, wrapped."""
+    for row in rows:
+        yield str(row[0])
+        for head, cell in zip(heads[1:], row[1:], strict=True):
+            told = str(cell) if head == heads[1] else f"{head}: {cell}"
+            if str(cell):
+                yield from wrap(
+                    told,
+                    PROSE_WIDTH,
+                    initial_indent="    ",
+                    subsequent_indent="      ",
+                    break_on_hyphens=False,
+                )
 
 
 def print_error(message: str, details: str = "") -> None:

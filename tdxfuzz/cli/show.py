@@ -69,7 +69,7 @@ def _scenario(scenario: Scenario, view: str, design_argument: str | None) -> str
 )
 @click.option(
     "--width",
-    type=click.IntRange(60, 400),
+    type=click.IntRange(40, 400),
     default=100,
     show_default=True,
     help="Characters in a line of the columns view.",

@@ -16,7 +16,8 @@ from attrs import evolve
 from browser import CONTRAST, Browser, browser_on
 from campaigns import SMALL, Campaign
 from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.report import REPORTS, write_reports
+from tdxfuzz.campaign.events import Progressed, Stopped
+from tdxfuzz.campaign.report import EVERY, REPORTS, KeepReports, write_reports
 from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, gather
 from tdxfuzz.campaign.report.html import html
@@ -243,6 +244,27 @@ def test_an_empty_campaign_has_reports_too(tmp_path: Path) -> None:
         assert len(write_reports(campaign.folder, store)) == len(REPORTS)
     assert "No finding in 2 designs: unknown" in html(data)
     assert "not hunted yet" in markdown(data)
+
+
+def test_the_page_is_written_while_a_campaign_runs_and_says_so(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    now = [0.0]
+    page = campaign.folder.root / "report.html"
+    progress = Progressed(1.0, 10, 10.0, 1, 0, 0, 1, 1 << 20)
+    with campaign.store() as store:
+        keeps = KeepReports(campaign.folder, store, lambda: now[0])
+        keeps(progress)
+        assert not page.exists()
+        now[0] = EVERY
+        keeps(progress)
+        assert "The campaign is running." in page.read_text("utf-8")
+        first = page.stat().st_ino
+        now[0] += EVERY - 1
+        keeps(progress)
+        assert page.stat().st_ino == first
+        keeps(Stopped("enough", True))
+    assert "The campaign is running." not in page.read_text("utf-8")
+    assert 'http-equiv="refresh"' not in page.read_text("utf-8")
 
 
 def test_a_chart_has_its_axes() -> None:

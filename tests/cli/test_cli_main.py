@@ -28,6 +28,8 @@ COMMANDS = (
     "record",
     "decode",
     "memory",
+    "contention",
+    "doctor",
     "list",
 )
 
@@ -41,7 +43,9 @@ def test_lists_read_as_they_should(invoke: Invoke, what: str) -> None:
     check_golden(f"list-{what}.txt", answer.out)
     rows = invoke("list", what, "--format", "json").json[what]
     assert isinstance(rows, list)
-    assert len(rows) == len(answer.out.splitlines()) - 1
+    # A row is a line under the heads, or an entry that begins a line.
+    begun = [line for line in answer.out.splitlines() if not line.startswith("    ")]
+    assert len(begun) - len(rows) == (1 if begun[0].split()[0] in rows[0] else 0)
 
 
 def test_one_leaf_can_be_looked_up(invoke: Invoke) -> None:
@@ -71,6 +75,24 @@ def test_an_unknown_name_gets_the_nearest(
     assert answer.err.count("\n") == 1
 
 
+def test_a_list_that_is_piped_can_be_read(invoke: Invoke) -> None:
+    for what in ("designs", "scenarios", "checks", "leaves", "engines", "variants"):
+        assert max(map(len, invoke("list", what).out.splitlines())) <= 100, what
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"COMP_WORDS": "tdxfuzz cont", "COMP_CWORD": "1", "_TDXFUZZ_COMPLETE": "bash_complete"}
+    script = "from tdxfuzz.cli.main import cli; cli(prog_name='tdxfuzz')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["plain,contention"]
+
+
 def test_help_teaches(invoke: Invoke) -> None:
     context = click.Context(cli)
     assert set(cli.list_commands(context)) == set(COMMANDS)
@@ -89,7 +111,24 @@ def test_every_command_has_an_example(invoke: Invoke) -> None:
 def test_an_unknown_command_is_wrong_usage(invoke: Invoke) -> None:
     answer = invoke("hant")
     assert answer.code == 2
-    assert "No such command 'hant'" in answer.err
+    assert "No such command 'hant'; did you mean hunt?" in answer.err
+    far = invoke("xyzzy")
+    assert (far.code, "did you mean" in far.err) == (2, False)
+
+
+def test_the_doctor_says_what_is_missing_and_how_to_get_it(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert invoke("doctor").code == 0
+    monkeypatch.setattr("tdxfuzz.cli.doctor.find_spec", lambda name: None)
+    monkeypatch.setattr("tdxfuzz.cli.doctor.shutil.which", lambda name: None)
+    answer = invoke("doctor")
+    assert answer.code == 0
+    for text in ("pip install 'tdxfuzz[report]'", "layers in C need gcc or clang"):
+        assert text in answer.out
+    told = invoke("doctor", "--format", "json").json
+    assert told["extras"] == {"atheris": False, "cluster": False, "report": False}
+    assert told["compilers"] == {}
 
 
 def test_a_bug_of_ours_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

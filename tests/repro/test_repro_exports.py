@@ -14,6 +14,7 @@ from c_layers import needs_compiler
 from golden_files import HINT_RACE, REGRESSIONS
 from tdxfuzz.repro.as_c import as_c
 from tdxfuzz.repro.calls import calls_of
+from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.mail import WIDTH, mail
 from tdxfuzz.repro.read import parse, read
 from tdxfuzz.repro.reproducer import Expect
@@ -112,6 +113,12 @@ def test_a_mail_fits_and_says_what_breaks(path: Path) -> None:
     assert re.search(r"It needs this order|It shows (on one|with each)|which the file lists", front)
     copied = "\n".join(line.removeprefix("    ") for line in file.splitlines())
     assert parse(copied.partition("\nand run\n")[0]) == reproducer
+
+
+@pytest.mark.parametrize("path", only_quick((V4, FATAL, DEADLOCK), REGRESSIONS), ids=str)
+def test_columns_fit_into_forty_characters(path: Path) -> None:
+    text = columns(run(read(path).case, traced=True), 40)
+    assert max(map(len, text.splitlines())) <= 40
 
 
 def test_a_mail_about_a_run_that_is_clean_says_so() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from tdxfuzz.campaign.events import Event, Stopped
+from tdxfuzz.campaign.events import Event, Progressed, Stopped
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.report.data import Data, gather
 from tdxfuzz.campaign.report.junit import junit
@@ -16,6 +17,7 @@ from tdxfuzz.campaign.store import Store
 from tdxfuzz.repro.write import write_whole
 
 HTML = "html"
+EVERY = 30.0
 NEEDS = "the extra [report]; in a clone: pip install '.[report]'"
 
 
@@ -40,14 +42,17 @@ def available(name: str) -> bool:
     return name != HTML or find_spec("jinja2") is not None
 
 
-def write_reports(folder: Folder, store: Store, names: Iterable[str] = REPORTS) -> list[Path]:
-    """Write reports into the folder of a campaign; their paths.
+def write_reports(
+    folder: Folder, store: Store, names: Iterable[str] = REPORTS, running: bool = False
+) -> list[Path]:
+    """Write reports into the folder of a campaign; their paths. ``running``: the campaign goes on,
+    and they say so.
 
     Raises:
         StoreError: the store cannot be read.
         OSError: a file cannot be written.
     """
-    data = gather(folder, store)
+    data = gather(folder, store, running)
     paths = []
     for name in names:
         file, render = REPORTS[name]
@@ -56,14 +61,30 @@ def write_reports(folder: Folder, store: Store, names: Iterable[str] = REPORTS) 
     return paths
 
 
-class WriteAtEnd:
-    """Listens to a campaign, and writes what reports there can be when it stops."""
+class KeepReports:
+    """Listens to a campaign: writes the page every :data:`EVERY` seconds while it runs, and what
+    reports there can be when it stops.
 
-    def __init__(self, folder: Folder, store: Store) -> None:
+    Args:
+        folder: of the campaign.
+        store: its store.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(
+        self, folder: Folder, store: Store, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._folder = folder
         self._store = store
+        self._clock = clock
+        self._written = clock()
 
     def __call__(self, event: Event) -> None:
         """One event."""
         if isinstance(event, Stopped):
             write_reports(self._folder, self._store, filter(available, REPORTS))
+        elif isinstance(event, Progressed) and self._clock() - self._written >= EVERY:
+            if available(HTML):
+                write_reports(self._folder, self._store, [HTML], running=True)
+            # From now on: writing it may have taken a while.
+            self._written = self._clock()

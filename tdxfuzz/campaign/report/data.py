@@ -64,7 +64,9 @@ class EventRecord:
 
 @frozen
 class Data:
-    """All that reports show. ``calls`` has SEAMCALLs by leaf and status."""
+    """All that reports show. ``calls`` has SEAMCALLs by leaf and status; ``running``: the campaign
+    goes on.
+    """
 
     title: str
     settings: Settings
@@ -73,10 +75,11 @@ class Data:
     samples: tuple[Sample, ...]
     calls: Mapping[str, Mapping[str, int]]
     events: tuple[EventRecord, ...]
+    running: bool = False
 
 
-def gather(folder: Folder, store: Store) -> Data:
-    """Read a campaign.
+def gather(folder: Folder, store: Store, running: bool = False) -> Data:
+    """Read a campaign; ``running``: it goes on.
 
     Raises:
         StoreError: it cannot be read.
@@ -101,6 +104,7 @@ def gather(folder: Folder, store: Store) -> Data:
                 MOST_EVENTS,
             )
         ),
+        running=running,
     )
 
 

@@ -1,0 +1,1 @@
+"""How long CPUs wait for a design's locks, in virtual time: costs, clocks, workloads, points."""

@@ -1,0 +1,141 @@
+"""Points: a design on a number of CPUs under a workload, in windows, scaled to all of it."""
+
+from __future__ import annotations
+
+from attrs import define, frozen
+
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.survey.contention.bench import PAGES
+from tdxfuzz.survey.contention.costs import Costs
+from tdxfuzz.survey.contention.workload import Load, Window, alike_of
+
+ENOUGH = 100
+"""So many contentions make a point, if they come at all."""
+
+WINDOWS = 3
+"""At least so many windows, each with a seed of its own: their spread is told."""
+
+WORK = 600_000
+"""Steps, after which a point has to do with the contentions it has."""
+
+STORM_NS = 60e9
+"""A storm has no end of its own: it is told for this long."""
+
+
+@frozen
+class Point:
+    """What a workload costs under a design on a number of CPUs.
+
+    ``contentions``, ``wait_ns`` and ``busy`` are for all of the workload; ``least`` and ``most``
+    are the contentions that single windows would give. ``seen`` is how many there were in the
+    windows, whose length is ``window_ns``. ``waiting`` is the share of the time of all CPUs that
+    they wait for locks, ``lines`` that for cache lines. ``gave_up`` counts warnings in the windows.
+    """
+
+    design: str
+    workload: str
+    cpus: int
+    contentions: float
+    wait_ns: float
+    least: float
+    most: float
+    longest_wait_ns: float
+    faults_per_second: float
+    waiting: float
+    lines: float
+    busy: float
+    busy_ns: float
+    acquisitions: float
+    seen: int
+    window_ns: float
+    gave_up: int
+
+
+@define
+class Sums:
+    """Sums over the windows of a point."""
+
+    ns: float = 0.0
+    faults: int = 0
+    steps: int = 0
+    seen: int = 0
+    wait: float = 0.0
+    longest: float = 0.0
+    line: float = 0.0
+    busy: int = 0
+    busy_ns: float = 0.0
+    acquisitions: int = 0
+    gave_up: int = 0
+
+
+def measure(
+    name: str,
+    layer_class: type[RefcountLayer],
+    load: Load,
+    whole: int,
+    costs: Costs,
+    seed: int = 0,
+    enough: int = ENOUGH,
+    work: int = WORK,
+) -> Point:
+    """One point.
+
+    Args:
+        name: of the design.
+        layer_class: the design.
+        load: a window's load.
+        whole: 2MB ranges of the whole workload; a storm has none.
+        costs: what things cost.
+        seed: of the first window.
+        enough: contentions that make a point.
+        work: steps after which it must do with what it has.
+    """
+    alike = alike_of(layer_class, costs)
+    sums, scaled = Sums(), list[float]()
+    while len(scaled) < WINDOWS or (sums.seen < enough and sums.steps < work):
+        window = Window(
+            layer_class, load, costs, seed + len(scaled), alike, enough, work // WINDOWS
+        )
+        clocks, bench = window.bench.clocks, window.bench
+        counted = clocks.counted
+        ns = max(window.ns, 1.0)
+        share = _share(load, window.faults, ns, whole)
+        scaled.append(counted.contentions * share)
+        sums.ns += ns
+        sums.faults += window.faults
+        sums.steps += bench.sim.clock
+        sums.seen += counted.contentions
+        sums.wait += counted.wait_ns
+        sums.longest = max(sums.longest, counted.longest_wait_ns)
+        sums.line += counted.line_ns
+        sums.busy += bench.busy
+        sums.busy_ns += bench.busy_ns
+        sums.acquisitions += counted.acquisitions
+        sums.gave_up += bench.warnings
+        if sums.steps >= work:
+            break
+    share = _share(load, sums.faults, sums.ns, whole)
+    return Point(
+        design=name,
+        workload=load.name,
+        cpus=load.cpus,
+        contentions=sums.seen * share,
+        wait_ns=sums.wait * share,
+        least=min(scaled),
+        most=max(scaled),
+        longest_wait_ns=sums.longest,
+        faults_per_second=sums.faults / sums.ns * 1e9,
+        waiting=sums.wait / (sums.ns * load.cpus),
+        lines=sums.line / (sums.ns * load.cpus),
+        busy=sums.busy * share,
+        busy_ns=sums.busy_ns * share,
+        acquisitions=sums.acquisitions * share,
+        seen=sums.seen,
+        window_ns=sums.ns,
+        gave_up=sums.gave_up,
+    )
+
+
+def _share(load: Load, faults: int, ns: float, whole: int) -> float:
+    """How many such windows the whole workload is."""
+    return STORM_NS / ns if load.name == "storm" else whole * PAGES / max(faults, 1)

@@ -1,0 +1,195 @@
+"""What CPUs do all the time: a window of a boot, of a shutdown, of a storm of conversions.
+
+All memory of ten TDs is 42 million faults. Between the first and the last page of a 2MB range a
+design with a fast path meets nobody, so that a few gets may stand for all: each costs as many
+times what one costs. A design whose get takes a lock each time is run get by get.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from attrs import frozen
+
+from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.survey.contention.bench import PAGES, Bench
+from tdxfuzz.survey.contention.costs import Costs
+
+ALIKE = 64
+"""So many faults in the middle of a range are one, where they take no lock."""
+
+LEAST = 50
+"""So many faults for each CPU are in every window, because the first ones are not yet usual."""
+
+WORKLOADS = ("boot", "shutdown", "storm")
+
+
+@frozen
+class Load:
+    """One workload on a number of CPUs.
+
+    ``tds`` share the CPUs; ``huge`` of their ranges are mapped at 2MB; ``ranges`` is how many 2MB
+    ranges a window has.
+    """
+
+    name: str
+    cpus: int
+    tds: int
+    huge: float
+    ranges: int
+
+
+class Window:
+    """A bench that carries out a load until it is used up, ``enough`` CPUs had to wait, or so many
+    ``steps`` were made.
+    """
+
+    def __init__(
+        self,
+        layer_class: type[RefcountLayer],
+        load: Load,
+        costs: Costs,
+        seed: int,
+        alike: int,
+        enough: int,
+        steps: int,
+    ) -> None:
+        self._steps = steps
+        self.load = load
+        self.alike = alike
+        blocks = load.cpus if load.name == "storm" else load.ranges + 2 * load.cpus
+        self.bench = Bench(layer_class, load.cpus, costs, seed, blocks)
+        self.faults = 0
+        self.ranges = 0
+        self._enough = enough
+        self._free = iter(self.bench.guest_ranges)
+        self._over = False
+        self._begun_ns = 0.0
+        bodies = {"boot": self._boot, "shutdown": self._shutdown, "storm": self._storm}
+        body = bodies[load.name]
+        self._before: list[list[int]] = [self._prepare() for _ in range(load.cpus)]
+        with _deep(load.cpus):
+            self.bench.sim.run([self._body(body, cpu) for cpu in range(load.cpus)])
+
+    @property
+    def ns(self) -> float:
+        """How long the window was: until the first CPU had left it."""
+        return self._begun_ns
+
+    def _body(self, body: Callable[[int], None], cpu: int) -> Callable[[], None]:
+        def main() -> None:
+            body(cpu)
+            if not self._over:
+                self._over = True
+                self._begun_ns = self.bench.clocks.now[cpu]
+
+        return main
+
+    def _goes_on(self) -> bool:
+        waited = self.bench.clocks.counted.contentions >= self._enough
+        if self._over or (waited and self.faults >= LEAST * self.load.cpus):
+            return False
+        return self.ranges < self.load.ranges and self.bench.sim.clock < self._steps
+
+    def _prepare(self) -> list[int]:
+        """The ranges that a CPU finds in use: one of a boot, its share of a shutdown."""
+        load = self.load
+        count = load.ranges // load.cpus + 1 if load.name == "shutdown" else 1
+        ranges = [next(self._free) for _ in range(count)]
+        if load.name != "storm":
+            for number in ranges:
+                for page, _ in self._pages(number):
+                    self.bench.get(page)
+        return ranges
+
+    def _pages(self, number: int, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Pages of a range, and how many faults each stands for: the first one for itself."""
+        page = number * PAGES
+        at = first
+        while at < PAGES:
+            alike = 1 if at == 0 else min(self.alike, PAGES - at)
+            yield page + at, alike
+            at += alike
+
+    def _boot(self, cpu: int) -> None:
+        """A vCPU touches the pages of one range after another; it is in the middle of its first."""
+        bench, rng = self.bench, self.bench.rng
+        number, first = self._before[cpu][0], rng.randrange(1, PAGES)
+        while True:
+            if first == 0 and rng.random() < self.load.huge:
+                bench.spend("fault_2mb")
+                self.faults += PAGES
+                bench.clocks.now[cpu] += rng.random() * bench.costs["fault_2mb"].ns
+            else:
+                if first == 0:
+                    sept = bench.pages.alloc_page()
+                    assert sept is not None
+                    bench.get(sept)
+                for page, alike in self._pages(number, first):
+                    bench.pause("fault", alike)
+                    bench.get(page, alike)
+                    self.faults += alike
+                    if not self._goes_on():
+                        return
+            self.ranges += 1
+            if not self._goes_on():
+                return
+            number, first = next(self._free), 0
+
+    def _shutdown(self, cpu: int) -> None:
+        """A CPU removes all pages of a TD; TDs began at different times."""
+        bench = self.bench
+        bench.clocks.now[cpu] += bench.rng.random() * PAGES * bench.costs["unmap"].ns
+        for number in self._before[cpu]:
+            pages = list(self._pages(number))
+            for i, (page, alike) in enumerate(reversed(pages)):
+                bench.pause("unmap", alike)
+                bench.put(page, 1 if i + 1 == len(pages) else alike)
+                self.faults += alike
+                if not self._goes_on():
+                    return
+            self.ranges += 1
+
+    def _storm(self, cpu: int) -> None:
+        """A guest converts a page that is alone in its range, to shared and back."""
+        bench = self.bench
+        page = self._before[cpu][0] * PAGES
+        while self._goes_on():
+            bench.pause("convert", 1)
+            bench.get(page)
+            bench.put(page)
+            self.faults += 1
+            self.ranges += 1
+
+
+@contextmanager
+def _deep(cpus: int) -> Iterator[None]:
+    """CPUs that are begun by one another count as so many calls deep."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(usual + 50 * cpus)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+def alike_of(layer_class: type[RefcountLayer], costs: Costs) -> int:
+    """How many gets in the middle of a range may be one under a design: many, if they take no lock
+    and make no call when nobody else is there.
+    """
+    bench = Bench(layer_class, 1, costs, 0, 1)
+    page = bench.guest_ranges[0] * PAGES
+    locks = []
+
+    def body() -> None:
+        bench.get(page)
+        bench.get(page + 1)
+        for act in (bench.get, bench.put):
+            before = bench.clocks.counted.lock_steps, bench.calls
+            act(page + 2)
+            locks.append((bench.clocks.counted.lock_steps, bench.calls) != before)
+
+    bench.sim.run([body])
+    return 1 if any(locks) else ALIKE

@@ -219,6 +219,9 @@ def test_the_page_in_a_browser(browser: Browser, width: int, height: int, scheme
         )
         assert isinstance(place, list)
         assert all(top < height and bottom > 0 for top, bottom in place)
+        if width < 600:
+            # There the state lies over the lower part, and must leave the line visible.
+            assert place[0][1] <= place[1][0] + 1
 
 
 @slow

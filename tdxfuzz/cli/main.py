@@ -11,6 +11,7 @@ import click
 from tdxfuzz import __version__
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.output import print_error
+from tdxfuzz.cli.streams import make_usable
 from tdxfuzz.cli.supervisor import fix_hash_seed, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
@@ -76,6 +77,7 @@ def cli() -> None:
 
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
+    make_usable()
     if not SUPERVISED.intersection(sys.argv[1:2]):
         main()
         return

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tdxfuzz.case.visible import shortened, visible
 from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 
 PIPE_WIDTH = 1000
@@ -40,13 +41,13 @@ class Output:
         """A line for people."""
         if not self.as_json:
             self._clear()
-            self._console.print(Text(text, style=style))
+            self._console.print(Text(visible(text), style=style))
 
     def block(self, text: str) -> None:
-        """Text that is laid out already: printed unchanged."""
+        """Text that is laid out already: printed unchanged but for what cannot be seen."""
         if not self.as_json:
             self._clear()
-            our_stdout().write(text)
+            our_stdout().write(visible(text, "\n"))
             our_stdout().flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -64,7 +65,9 @@ class Output:
                 head, justify="right" if numeric else "left", no_wrap=i == 0, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+            table.add_row(
+                *(f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row)
+            )
         if our_stdout().isatty():
             self._console.print(table)
             return
@@ -76,6 +79,7 @@ class Output:
         """A progress line: overwritten on a terminal, printed rarely elsewhere."""
         if self.as_json:
             return
+        text = visible(text)
         now = time.monotonic()
         if our_stderr().isatty():
             if now - self._last >= 0.1:
@@ -102,6 +106,6 @@ class Output:
 
 def print_error(message: str, details: str = "") -> None:
     """An error: one line, and details below it if there are any."""
-    our_stderr().write(f"tdxfuzz: {message}\n")
+    our_stderr().write(f"tdxfuzz: {visible(shortened(message))}\n")
     if details:
-        our_stderr().write(details.rstrip() + "\n")
+        our_stderr().write(visible(details.rstrip(), "\n") + "\n")

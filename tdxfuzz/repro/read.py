@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +11,8 @@ from attrs import evolve, field, frozen, validators
 
 from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.untrusted import UntrustedError, toml_tables
+from tdxfuzz.case.untrusted import read_text as read_untrusted
 from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
@@ -19,8 +20,6 @@ from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit
 from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.sim import Fault, Schedule, Switch
-
-MAX_BYTES = 1 << 20
 
 T = TypeVar("T")
 F = TypeVar("F", bound="_CaseFile")
@@ -137,18 +136,9 @@ def read_text(path: Path) -> str:
         ReproducerError: the file cannot be read, is too large, or is not text.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ReproducerError(path, 0, "", error.strerror or str(error)) from None
-    if len(data) > MAX_BYTES:
-        raise ReproducerError(
-            path, 0, "", f"larger than {MAX_BYTES} bytes, so it is not a reproducer"
-        )
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise ReproducerError(path, 0, "", "not UTF-8 text") from None
+        return read_untrusted(path, "a reproducer")
+    except UntrustedError as error:
+        raise ReproducerError(path, 0, "", error.problem) from None
 
 
 def parse(text: str, path: Path | str = "<text>") -> Reproducer:
@@ -195,11 +185,9 @@ def parse_case(text: str, path: Path | str = "<text>") -> Case:
 
 def _tables(text: str, path: Path | str) -> dict[str, object]:
     try:
-        tables: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        at = int(line.group(1)) if line else text.count("\n") + 1
-        raise ReproducerError(path, at, "", f"not valid TOML: {error}") from None
+        tables = toml_tables(text)
+    except UntrustedError as error:
+        raise ReproducerError(path, error.line, "", error.problem) from None
     version = tables.get("format")
     if type(version) is not int:
         raise _error(path, text, "format", "missing, or not a number; this is not a reproducer")

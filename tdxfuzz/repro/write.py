@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.visible import visible
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT
@@ -141,9 +142,17 @@ def _world(case: Case) -> list[str]:
 def _value(value: object) -> str:
     """A TOML value; strings and arrays of them look the same in JSON."""
     if isinstance(value, str | bool | int):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _escaped(json.dumps(value, ensure_ascii=False))
     assert isinstance(value, Iterable)
     return "[" + ", ".join(_value(item) for item in value) + "]"
+
+
+def _escaped(text: str) -> str:
+    """Without characters that cannot be seen; TOML has no way to write half of a pair (a byte of a
+    file name that is not UTF-8).
+    """
+    text = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+    return visible(text)
 
 
 def file_name(reproducer: Reproducer, trace_hash: str) -> str:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from golden_files import HINT_RACE
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.untrusted import MAX_BYTES
 from tdxfuzz.repro.errors import ReproducerError
-from tdxfuzz.repro.read import MAX_BYTES, parse, read
+from tdxfuzz.repro.read import parse, read
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, to_toml, write
 from tdxfuzz.sim import Fault

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from attrs import frozen
 
+from tdxfuzz.case.untrusted import UntrustedError, json_value
+from tdxfuzz.repro.write import write_whole
 from tdxfuzz.targets import interleaved, sequential
 from tdxfuzz.targets.json_values import mapping, sequence
 from tdxfuzz.targets.library.compare import Divergence
@@ -155,8 +158,7 @@ def write(
     }
     if before:
         data["before"] = [trial_object(each, none) for each in before]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    write_whole(json.dumps(data) + "\n", path)
 
 
 def read(path: Path) -> Reproducer:
@@ -165,11 +167,12 @@ def read(path: Path) -> Reproducer:
     Raises:
         RecordingError: it is none.
     """
-    lines = list(lines_of(path))
+    # A third line cannot make it a divergence, and a file may have millions.
+    lines = list(islice(lines_of(path), 2))
     if len(lines) != 1:
         raise RecordingError(path, 0, "must be one line, a divergence")
     try:
-        data = mapping(json.loads(lines[0][1]))
+        data = mapping(json_value(lines[0][1]))
         params = read_params(path)
         expect = mapping(data["expect"])
         before = tuple(trial_of(mapping(each), params) for each in sequence(data.get("before", [])))
@@ -179,8 +182,8 @@ def read(path: Path) -> Reproducer:
         trial = trial_of(data, params)
         recorded = _recorded(data, trial, name, library)
         return Reproducer(trial, leaf, name, model, library, recorded, before)
-    except json.JSONDecodeError as error:
-        raise RecordingError(path, 1, f"not JSON: {error}") from None
+    except UntrustedError as error:
+        raise RecordingError(path, 1, error.problem) from None
     except KeyError as error:
         raise RecordingError(path, 1, f"field {error.args[0]!r} is missing") from None
     except (TypeError, ValueError) as error:

@@ -76,7 +76,7 @@ def special_files(folder: Path, suffix: str) -> list[Path]:
         "xlinks": lambda path: path.symlink_to(path.name.removeprefix("x")),
         "nowhere": lambda path: path.symlink_to("gone"),
         "folder": Path.mkdir,
-        "sparse": lambda path: (path.touch(), os.truncate(path, 1 << 30)),
+        "sparse": _sparse,
         "bytes": lambda path: path.write_bytes(b"\xff\xfe\x00" * 100),
         "empty": Path.touch,
         "process": lambda path: path.symlink_to("/proc/self/mem"),
@@ -89,6 +89,11 @@ def special_files(folder: Path, suffix: str) -> list[Path]:
     for path in paths:
         path.write_text("no file of this kind", encoding="utf-8")
     return sorted([*(folder / f"{name}{suffix}" for name in made), *paths])
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
 
 
 def _socket(path: Path) -> None:

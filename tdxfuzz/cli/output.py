@@ -65,9 +65,7 @@ class Output:
                 head, justify="right" if numeric else "left", no_wrap=i == 0, overflow="fold"
             )
         for row in rows:
-            table.add_row(
-                *(f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row)
-            )
+            table.add_row(*map(_cell, row))
         if our_stdout().isatty():
             self._console.print(table)
             return
@@ -102,6 +100,10 @@ class Output:
             our_stderr().write("\r\x1b[K")
             our_stderr().flush()
             self._shown = False
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else visible(str(value))
 
 
 def print_error(message: str, details: str = "") -> None:

@@ -10,6 +10,7 @@ from tdxfuzz.case.untrusted import UntrustedError, read_bytes
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, format_option, kvm_option
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.generate.codec import decode
@@ -50,6 +51,7 @@ def decode_command(
     except UntrustedError as error:
         raise UsageProblem(f"{path}: {error}") from None
     design = choose(design_argument, hostile=True, kvm=kvm)
+    probe(out)
     output = Output(as_json)
     try:
         found = run(decode(data, design.name), design.design)

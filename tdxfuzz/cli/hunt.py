@@ -26,6 +26,7 @@ from tdxfuzz.cli.options import (
     module_variant_option,
     source_option,
 )
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import (
@@ -148,6 +149,7 @@ def hunt_command(
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
     if scenario_name is not None and scenario_name not in SCENARIOS:
         raise unknown("scenario", scenario_name, SCENARIOS)
+    probe(out)
     clock = Clock(seconds)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS

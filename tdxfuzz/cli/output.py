@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import StringIO
 
 from rich.console import Console
@@ -19,6 +20,35 @@ PIPE_WIDTH = 1000
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
+
+
+_broken: list[OSError] = []
+"""Why standard output takes nothing any more; at most one."""
+
+
+def output_is_broken() -> bool:
+    """Whether a part of what the command said could not be written."""
+    return bool(_broken)
+
+
+def begin_output() -> None:
+    """A command begins: its output is whole."""
+    _broken.clear()
+
+
+@contextmanager
+def _surviving() -> Iterator[None]:
+    """A disk that is full must not end a search: the first error is told, and the work goes on,
+    because a finding also goes into a file. Nobody waits for it if the reader has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if not _broken:
+            _broken.append(error)
+            print_error(f"standard output cannot be written: {error.strerror or error}")
 
 
 class Output:
@@ -41,14 +71,16 @@ class Output:
         """A line for people."""
         if not self.as_json:
             self._clear()
-            self._console.print(Text(visible(text), style=style))
+            with _surviving():
+                self._console.print(Text(visible(text), style=style))
 
     def block(self, text: str) -> None:
         """Text that is laid out already: printed unchanged but for what cannot be seen."""
         if not self.as_json:
             self._clear()
-            our_stdout().write(visible(text, "\n"))
-            our_stdout().flush()
+            with _surviving():
+                our_stdout().write(visible(text, "\n"))
+                our_stdout().flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A small table. Numbers are aligned to the right.
@@ -66,18 +98,23 @@ class Output:
             )
         for row in rows:
             table.add_row(*map(_cell, row))
-        if our_stdout().isatty():
-            self._console.print(table)
-            return
-        text = StringIO()
-        Console(file=text, width=PIPE_WIDTH).print(table)
-        our_stdout().writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+        with _surviving():
+            if our_stdout().isatty():
+                self._console.print(table)
+                return
+            text = StringIO()
+            Console(file=text, width=PIPE_WIDTH).print(table)
+            our_stdout().writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
     def progress(self, text: str) -> None:
         """A progress line: overwritten on a terminal, printed rarely elsewhere."""
         if self.as_json:
             return
-        text = visible(text)
+        # Progress is no result: what it cannot be written to may be full.
+        with suppress(OSError):
+            self._show_progress(visible(text))
+
+    def _show_progress(self, text: str) -> None:
         now = time.monotonic()
         if our_stderr().isatty():
             if now - self._last >= 0.1:
@@ -93,7 +130,9 @@ class Output:
     def json(self, document: Mapping[str, object]) -> None:
         """The one document of ``--format json``."""
         if self.as_json:
-            our_stdout().write(json.dumps(document, indent=2) + "\n")
+            with _surviving():
+                our_stdout().write(json.dumps(document, indent=2) + "\n")
+                our_stdout().flush()
 
     def _clear(self) -> None:
         if self._shown:
@@ -108,6 +147,8 @@ def _cell(value: object) -> str:
 
 def print_error(message: str, details: str = "") -> None:
     """An error: one line, and details below it if there are any."""
-    our_stderr().write(f"tdxfuzz: {visible(shortened(message))}\n")
-    if details:
-        our_stderr().write(visible(details.rstrip(), "\n") + "\n")
+    # Where errors cannot be written either, the exit code is all that can be told.
+    with suppress(OSError):
+        our_stderr().write(f"tdxfuzz: {visible(shortened(message))}\n")
+        if details:
+            our_stderr().write(visible(details.rstrip(), "\n") + "\n")

@@ -21,6 +21,7 @@ from tdxfuzz.cli.options import (
     module_variant_option,
     source_option,
 )
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
 from tdxfuzz.cli.verify_hostile import PREEMPTIONS, setup_jobs
@@ -133,6 +134,9 @@ def verify_command(
     """
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other; give one of them")
+    probe(out)
+    if checkpoint is not None:
+        probe(checkpoint.parent)
     if library is not None:
         only_hostile(designs)
         return verify_library(library, names, cpus, seconds, out, Output(as_json))

@@ -143,10 +143,21 @@ def _objects(
 def write(
     path: Path, found: Divergence, trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()
 ) -> None:
-    """Write a divergence with what the library did."""
+    """Write a divergence with what the library did.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    write_whole(to_json(path.stem, found, trial, outcome, before), path)
+
+
+def to_json(
+    name: str, found: Divergence, trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()
+) -> str:
+    """The text of a file with a divergence."""
     none = Outcome((), {})
     data = {
-        "id": path.stem,
+        "id": name,
         "kind": "divergence",
         **trial_object(trial, outcome),
         "expect": {
@@ -158,7 +169,7 @@ def write(
     }
     if before:
         data["before"] = [trial_object(each, none) for each in before]
-    write_whole(json.dumps(data) + "\n", path)
+    return json.dumps(data) + "\n"
 
 
 def read(path: Path) -> Reproducer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from attrs import frozen
@@ -204,6 +204,9 @@ def read(path: Path) -> Reproducer:
 def _recorded(data: Mapping[str, object], trial: Trial, field: str, library: str) -> Outcome:
     """What the library did: how it ended is what was expected, if that was no answer."""
     objects = [mapping(item) for item in sequence(data["setup" if trial.programs else "calls"])]
+    for call in (*trial.calls, *chain.from_iterable(trial.programs.values())):
+        if call.status is not None and not call.outputs:
+            raise ValueError(f"{call.name} has a status, but no registers ('out')")
     results = tuple(call.result for call in trial.calls if call.status is not None)
     states: dict[int, State] = {}
     if data["final"] is not None:

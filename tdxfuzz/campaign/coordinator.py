@@ -245,8 +245,6 @@ class Coordinator:
         for sighting in met:
             self._buckets.add((task.design, sighting.bucket))
             path = self._folder.original(task.design, sighting.bucket)
-            write_whole(sighting.text, path)
-            write_whole(sighting.text, self._folder.finding(task.design, sighting.bucket))
             self._to_shrink.append(ShrinkTask(task.design, sighting.bucket, sighting.text))
             self._emit(
                 FindingMet(
@@ -257,6 +255,10 @@ class Coordinator:
                     before.cases + sighting.cases,
                 )
             )
+            # Told first: the disk may be full. The store has the text, so a resumed campaign
+            # writes the files that are missing.
+            write_whole(sighting.text, path)
+            write_whole(sighting.text, self._folder.finding(task.design, sighting.bucket))
         if answer.error:
             self._cut(task.design, answer.error)
 

@@ -7,6 +7,7 @@ to find out.
 
 from __future__ import annotations
 
+import os
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -138,7 +139,7 @@ class Corpus:
             names.remove(path.name)
         with self._store.transaction():
             self._store.drop_entry(path.name)
-        if path.is_file():
+        if os.path.lexists(path):
             self._emit(EntrySetAside(str(self._folder.put_aside(path)), why))
 
 

@@ -91,7 +91,7 @@ class Folder:
 
     def entries(self) -> list[Path]:
         """The files of the corpus, by name."""
-        return sorted(path for path in self.corpus.glob(f"*{SUFFIX}") if path.is_file())
+        return sorted(path for path in self.corpus.glob(f"*{SUFFIX}") if not path.is_dir())
 
     def sweep(self) -> None:
         """Remove what a killed process was about to write."""
@@ -112,10 +112,10 @@ class Folder:
 
 def is_corpus_entry(path: Path) -> bool:
     """Whether a file is a case in the corpus of a campaign, which expects no bucket."""
-    corpora = (Folder(parent.parent) for parent in path.resolve().parents)
-    return any(
-        folder.corpus in path.resolve().parents and folder.store.is_file() for folder in corpora
-    )
+    # Not the file itself is resolved: it may be a link to itself.
+    folders = path.parent.resolve() / path.name
+    corpora = (Folder(parent.parent) for parent in folders.parents)
+    return any(folder.corpus in folders.parents and folder.store.is_file() for folder in corpora)
 
 
 def finding_name(design: str, bucket: str) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tdxfuzz.cli.ctrl_c import noted
 from tdxfuzz.cli.design_arg import Chosen
+from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.workers import Stop, Tell, Workers
 from tdxfuzz.engines.plan import HuntPlan
-from tdxfuzz.repro.save import save
+from tdxfuzz.repro.save import prepare
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.survey.compare import (
     ComparedDesign,
@@ -55,7 +56,7 @@ def run_comparison(
     output.table(("of all runs", *names), rows)
     output.line()
     output.table(("broken by a program", "programs"), list(_groups(comparison)))
-    files = _save_first(chosen, sides, out)
+    files = _save_first(chosen, sides, out, output)
     buckets = sorted({bucket for side in sides for bucket in side.broken})
     if buckets:
         output.line()
@@ -116,14 +117,17 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, int]]:
         yield ", ".join(name for name in order if name in broken) or "none", programs
 
 
-def _save_first(chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path) -> dict[str, str]:
+def _save_first(
+    chosen: list[Chosen], sides: Sequence[ComparedDesign], out: Path, output: Output
+) -> dict[str, str]:
     """For each broken design, a reproducer of its most frequent bucket."""
     files = {}
     for design, side in zip(chosen, sides, strict=True):
         if side.broken:
             found = side.first[side.broken.most_common(1)[0][0]]
             best = shrink(found, design.design).run
-            saved = save(best, found, out, design.design, design.file)
+            saved = prepare(best, found, out, design.design, design.file)
+            keep(saved.text, saved.path, output)
             files[side.name] = str(saved.path)
     return files
 

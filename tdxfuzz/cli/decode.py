@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from tdxfuzz.case.untrusted import UntrustedError, read_bytes
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, format_option, kvm_option
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import finding_document, write_finding
 from tdxfuzz.generate.codec import decode
 from tdxfuzz.run.session import SetupError, run
-
-MAX_BYTES = 1 << 20
 
 
 @click.command("decode", epilog="Example: tdxfuzz decode crash-1f0c… --design hint")
@@ -46,14 +46,15 @@ def decode_command(
     Exit codes: 0 the case has no finding under this design; 1 a reproducer was written; 2 the
     file is not a crash file of this target.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise UsageProblem(
-            f"{path}: larger than {MAX_BYTES} bytes, so it is not a crash file of a fuzz target"
-        )
+    try:
+        data = read_bytes(path, "a crash file of a fuzz target")
+    except UntrustedError as error:
+        raise UsageProblem(f"{path}: {error}") from None
     design = choose(design_argument, hostile=True, kvm=kvm)
+    probe(out)
     output = Output(as_json)
     try:
-        found = run(decode(path.read_bytes(), design.name), design.design)
+        found = run(decode(data, design.name), design.design)
     except SetupError as error:
         raise UsageProblem(f"{path}: {error}") from None
     if found.finding is None:

@@ -14,11 +14,12 @@ from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import library_option, not_compared, trial_text
 from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import MOST, Diff, Found, Tally
-from tdxfuzz.targets.library.files import SUFFIX, write
+from tdxfuzz.targets.library.files import SUFFIX, to_json
 from tdxfuzz.targets.library.known import Known, as_known, read_known
 from tdxfuzz.targets.library.process import Library
 
@@ -70,6 +71,7 @@ def diff_command(
     Exit codes: 0 no divergence; 1 a divergence; 2 wrong usage, or a library that cannot be used;
     3 interrupted, or nothing was compared.
     """
+    probe(out)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS
     if seed is None:
@@ -117,14 +119,16 @@ def _report(
     divergence = found.divergence
     words = re.sub(r"[^a-z0-9]+", "-", f"{divergence.leaf} {divergence.field}".lower())
     path = out / f"{number:02}-{words.removeprefix('tdh-')}{SUFFIX}"
-    write(path, divergence, found.trial, found.library, found.before)
     output.line(f"{divergence.leaf}, {divergence.field} differs:", style="red")
     output.line(f"  model    {divergence.model}")
     output.line(f"  library  {divergence.library}")
     output.block(trial_text(found.trial, found.library, found.before))
+    text = to_json(path.stem, divergence, found.trial, found.library, found.before)
+    is_written = keep(text, path, output)
     output.line(f"  seen after {tally.calls:,} calls, {found.seconds:.1f} s; {path}")
     return {
-        "reproducer": str(path),
+        "reproducer": str(path) if is_written else None,
+        **({} if is_written else {"reproducer_text": text}),
         "leaf": divergence.leaf,
         "field": divergence.field,
         "model": divergence.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import click
@@ -22,4 +23,7 @@ class Duration(click.ParamType[float]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
         if match is None:
             self.fail(f"{value!r} is not a duration; write 60s, 2m or 1h", param, ctx)
-        return float(match.group(1)) * _UNITS[match.group(2)]
+        seconds = float(match.group(1)) * _UNITS[match.group(2)]
+        if math.isinf(seconds):
+            self.fail("a duration of so many digits never ends; write 60s, 2m or 1h", param, ctx)
+        return seconds

@@ -27,6 +27,7 @@ from tdxfuzz.cli.options import (
     source_option,
     workers_option,
 )
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.report import (
@@ -161,6 +162,7 @@ def hunt_command(
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
     scenario = None if scenario_name is None else choose_scenario(scenario_name)
+    probe(out)
     clock = Clock(seconds)
     if seconds is None and cases is None:
         seconds = DEFAULT_SECONDS

@@ -11,10 +11,11 @@ from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import trial_text
+from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import Found
-from tdxfuzz.targets.library.files import SUFFIX, write
+from tdxfuzz.targets.library.files import SUFFIX, to_json
 from tdxfuzz.targets.library.hostile import LibraryHunter, possible_setups
 from tdxfuzz.targets.library.judge import CHECKS
 from tdxfuzz.targets.library.process import Library
@@ -133,12 +134,14 @@ def _report(found: Found, number: int, out: Path, output: Output) -> Json:
     finding = found.divergence
     words = re.sub(r"[^a-z0-9]+", "-", f"{finding.field} {finding.leaf}".lower())
     path = out / f"{number:02}-{words}{SUFFIX}"
-    write(path, finding, found.trial, found.library)
     output.line(f"{finding.field}: {finding.leaf}: {finding.library}", style="red")
     output.block(trial_text(found.trial, found.library))
+    text = to_json(path.stem, finding, found.trial, found.library)
+    is_written = keep(text, path, output)
     output.line(f"  found after {found.seconds:.1f} s; {path}")
     return {
-        "reproducer": str(path),
+        "reproducer": str(path) if is_written else None,
+        **({} if is_written else {"reproducer_text": text}),
         "check": finding.field,
         "leaf": finding.leaf,
         "message": finding.library,

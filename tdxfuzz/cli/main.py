@@ -11,7 +11,9 @@ import click
 
 from tdxfuzz import __version__
 from tdxfuzz.cli.errors import UsageProblem
-from tdxfuzz.cli.output import print_error
+from tdxfuzz.cli.exit_codes import BROKEN, PASS, UNKNOWN
+from tdxfuzz.cli.output import begin_output, output_is_broken, print_error
+from tdxfuzz.cli.streams import make_usable
 from tdxfuzz.cli.supervisor import fix_hash_seed, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
@@ -95,6 +97,7 @@ def cli() -> None:
 
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
+    make_usable()
     if not SUPERVISED.intersection(sys.argv[1:2]):
         main()
         return
@@ -108,6 +111,7 @@ def entry() -> None:
 
 def main() -> None:
     """Run a command and exit with its code."""
+    begin_output()
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -132,7 +136,10 @@ def main() -> None:
             traceback.format_exc(),
         )
         code = 2
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if output_is_broken() and code in (PASS, UNKNOWN):
+        code = BROKEN
+    sys.exit(code)
 
 
 def _help_hint(error: click.ClickException) -> str:

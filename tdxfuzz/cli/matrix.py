@@ -15,6 +15,7 @@ from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option, workers_option
+from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.plan_problems import plan_problems
 from tdxfuzz.cli.scenario_arg import choose_scenarios, set_up_problems
@@ -22,7 +23,7 @@ from tdxfuzz.cli.variant_arg import module_variant_option
 from tdxfuzz.cli.workers import Stop, Tell, Workers
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.repro.save import save
+from tdxfuzz.repro.save import prepare
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.survey.matrix import Effort, MatrixCell, MatrixEntry, row
@@ -114,6 +115,9 @@ def matrix_command(
     raised an exception; 3 unknown: no finding, but not every cell is clean.
     """
     scenarios = choose_scenarios(names)
+    probe(out)
+    if page is not None:
+        probe(page.parent)
     effort = Effort(seconds, seconds * HUNT_SHARE, tuple(scenarios), variant=variant, checks=checks)
     output = Output(as_json)
     chosen = [choose(argument, kvm=kvm) for argument in designs or DESIGNS]
@@ -143,7 +147,7 @@ def matrix_command(
         for design, own in _rows(chosen, effort, workers, output, stop):
             for cell in own:
                 if cell.found is not None:
-                    links[cell.design, cell.check] = _save(cell.found, design, out, stop)
+                    links[cell.design, cell.check] = _save(cell.found, design, out, output, stop)
             entries += own
             output.line(f"{design.name}: {_summary(own)}")
     output.line()
@@ -159,8 +163,8 @@ def matrix_command(
     if page is not None and entries:
         command = "tdxfuzz " + " ".join(sys.argv[1:])
         relative = {key: _relative(path, page) for key, path in links.items()}
-        page.write_text(markdown(entries, command, relative), encoding="utf-8")
-        output.line(f"written: {page}")
+        if keep(markdown(entries, command, relative), page, output):
+            output.line(f"written: {page}")
     cells = [_document(entry, links) for entry in entries]
     output.json({"cells": cells, "not_begun": not_begun})
     verdicts = {entry.cell for entry in entries} | ({MatrixCell.UNKNOWN} if not_begun else set())
@@ -186,11 +190,13 @@ def _rows(
         yield from zip(chosen, rows, strict=False)
 
 
-def _save(case: Case, design: Chosen, out: Path, stop: Callable[[], bool]) -> str:
+def _save(case: Case, design: Chosen, out: Path, output: Output, stop: Callable[[], bool]) -> str:
     """Write the reproducer of a cell, shrunk if there is time; its path."""
     found = run(case, design.design)
     best = found if stop() else shrink(found, design.design).run
-    return str(save(best, found, out, design.design, design.file).path)
+    saved = prepare(best, found, out, design.design, design.file)
+    keep(saved.text, saved.path, output)
+    return str(saved.path)
 
 
 def _explain_unknown(entries: list[MatrixEntry], output: Output) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import StringIO
 from shutil import get_terminal_size
 from textwrap import wrap
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tdxfuzz.case.visible import shortened, visible
 from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 
 PIPE_WIDTH = 1000
@@ -23,6 +25,35 @@ PROSE_WIDTH = 100
 
 PLAIN_EVERY = 10.0
 """Seconds between progress lines where there is no terminal."""
+
+
+_broken: list[OSError] = []
+"""Why standard output takes nothing any more; at most one."""
+
+
+def output_is_broken() -> bool:
+    """Whether a part of what the command said could not be written."""
+    return bool(_broken)
+
+
+def begin_output() -> None:
+    """A command begins: its output is whole."""
+    _broken.clear()
+
+
+@contextmanager
+def _surviving() -> Iterator[None]:
+    """A disk that is full must not end a search: the first error is told, and the work goes on,
+    because a finding also goes into a file. Nobody waits for it if the reader has gone.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if not _broken:
+            _broken.append(error)
+            print_error(f"standard output cannot be written: {error.strerror or error}")
 
 
 class Output:
@@ -45,14 +76,16 @@ class Output:
         """A line for people."""
         if not self.as_json:
             self._clear()
-            self._console.print(Text(text, style=style))
+            with _surviving():
+                self._console.print(Text(visible(text), style=style))
 
     def block(self, text: str) -> None:
-        """Text that is laid out already: printed unchanged."""
+        """Text that is laid out already: printed unchanged but for what cannot be seen."""
         if not self.as_json:
             self._clear()
-            our_stdout().write(text)
-            our_stdout().flush()
+            with _surviving():
+                our_stdout().write(visible(text, "\n"))
+                our_stdout().flush()
 
     def table(
         self, heads: Sequence[str], rows: Sequence[Sequence[object]], prose: bool = False
@@ -72,16 +105,17 @@ class Output:
                 head, justify="right" if numeric else "left", no_wrap=i == 0, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-        if our_stdout().isatty():
-            self._console.print(table)
-            return
-        text = StringIO()
-        Console(file=text, width=PIPE_WIDTH).print(table)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        if prose and max(map(len, lines)) > PROSE_WIDTH:
-            lines = list(_entries(heads, rows))
-        our_stdout().writelines(f"{line}\n" for line in lines)
+            table.add_row(*map(_cell, row))
+        with _surviving():
+            if our_stdout().isatty():
+                self._console.print(table)
+                return
+            text = StringIO()
+            Console(file=text, width=PIPE_WIDTH).print(table)
+            lines = [line.rstrip() for line in text.getvalue().splitlines()]
+            if prose and max(map(len, lines)) > PROSE_WIDTH:
+                lines = list(_entries(heads, rows))
+            our_stdout().writelines(f"{line}\n" for line in lines)
 
     def progress(self, text: str) -> None:
         """A progress line: overwritten on a terminal, printed rarely elsewhere. It is cut to the
@@ -89,6 +123,11 @@ class Output:
         """
         if self.as_json:
             return
+        # Progress is no result: what it cannot be written to may be full.
+        with suppress(OSError):
+            self._show_progress(visible(text))
+
+    def _show_progress(self, text: str) -> None:
         now = time.monotonic()
         if our_stderr().isatty():
             if now - self._last >= 0.1:
@@ -105,7 +144,9 @@ class Output:
     def json(self, document: Mapping[str, object]) -> None:
         """The one document of ``--format json``."""
         if self.as_json:
-            our_stdout().write(json.dumps(document, indent=2) + "\n")
+            with _surviving():
+                our_stdout().write(json.dumps(document, indent=2) + "\n")
+                our_stdout().flush()
 
     def _clear(self) -> None:
         if self._shown:
@@ -117,10 +158,11 @@ class Output:
 def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Each row as its first cell, and below it the others, wrapped."""
     for row in rows:
-        yield str(row[0])
+        yield visible(str(row[0]))
         for head, cell in zip(heads[1:], row[1:], strict=True):
-            told = str(cell) if head == heads[1] else f"{head}: {cell}"
-            if str(cell):
+            text = visible(str(cell))
+            told = text if head == heads[1] else f"{head}: {text}"
+            if text:
                 yield from wrap(
                     told,
                     PROSE_WIDTH,
@@ -130,8 +172,14 @@ def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator
                 )
 
 
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else visible(str(value))
+
+
 def print_error(message: str, details: str = "") -> None:
     """An error: one line, and details below it if there are any."""
-    our_stderr().write(f"tdxfuzz: {message}\n")
-    if details:
-        our_stderr().write(details.rstrip() + "\n")
+    # Where errors cannot be written either, the exit code is all that can be told.
+    with suppress(OSError):
+        our_stderr().write(f"tdxfuzz: {visible(shortened(message))}\n")
+        if details:
+            our_stderr().write(visible(details.rstrip(), "\n") + "\n")

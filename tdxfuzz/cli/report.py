@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
+
 from tdxfuzz.cli.design_arg import Chosen
+from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.variant_arg import replay_option
 from tdxfuzz.repro.columns import columns
-from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.repro.save import Saved, prepare
 from tdxfuzz.repro.words import counted
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.result import Run
@@ -46,33 +49,38 @@ def write_finding(
     source: bool = False,
 ) -> Saved:
     """Shrink a run that has a finding, print its trace, write its reproducer. ``source``: the
-    trace names lines of the design's code.
-
-    Raises:
-        OSError: the file cannot be written.
+    trace names lines of the design's code. Printed before it is written, and written even if the
+    output has failed: one of the two is left.
     """
     best = _shrink(original, design, output)
-    saved = save(best, original, out, design.design, design.file, source)
+    saved = prepare(best, original, out, design.design, design.file, source)
     finding = saved.run.finding
     assert finding is not None
-    output.line(f"original: {size_text(original)}; shrunk: {size_text(best)}")
-    output.line()
-    output.block(columns(saved.run, source=source))
-    output.line()
-    output.line(f"bucket: {finding.bucket}")
+    try:
+        output.line(f"original: {size_text(original)}; shrunk: {size_text(best)}")
+        output.line()
+        output.block(columns(saved.run, source=source))
+        output.line()
+        output.line(f"bucket: {finding.bucket}")
+    finally:
+        saved = write_saved(saved, output)
     _tell_file(saved, design, output)
     return saved
 
 
-def write_cut_off(cut_off: Run, design: Chosen, out: Path, output: Output) -> Saved:
-    """Say where a run was that did not end, and write its reproducer. It is not shrunk.
+def write_saved(saved: Saved, output: Output) -> Saved:
+    """Write a reproducer, or print its text."""
+    return evolve(saved, is_written=keep(saved.text, saved.path, output))
 
-    Raises:
-        OSError: the file cannot be written.
-    """
-    saved = save(cut_off, cut_off, out, design.design, design.file)
+
+def write_cut_off(cut_off: Run, design: Chosen, out: Path, output: Output) -> Saved:
+    """Say where a run was that did not end, and write its reproducer. It is not shrunk."""
+    saved = prepare(cut_off, cut_off, out, design.design, design.file)
     shown = saved.run.cut_off
-    output.line(f"cut off: {shown.message if shown is not None else 'this time the run ended'}")
+    try:
+        output.line(f"cut off: {shown.message if shown is not None else 'this time the run ended'}")
+    finally:
+        saved = write_saved(saved, output)
     _tell_file(saved, design, output)
     return saved
 
@@ -80,22 +88,23 @@ def write_cut_off(cut_off: Run, design: Chosen, out: Path, output: Output) -> Sa
 def write_design_error(
     error: DesignError, design: Chosen, out: Path, output: Output
 ) -> Saved | None:
-    """Show the run that led to a design's error, and write its reproducer, if there was a run.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Show the run that led to a design's error, and write its reproducer, if there was a run."""
     if error.run is None:
         return None
-    saved = save(error.run, error.run, out, design.design, design.file)
-    output.line()
-    output.block(columns(saved.run))
-    output.line()
+    saved = prepare(error.run, error.run, out, design.design, design.file)
+    try:
+        output.line()
+        output.block(columns(saved.run))
+        output.line()
+    finally:
+        saved = write_saved(saved, output)
     _tell_file(saved, design, output)
     return saved
 
 
 def _tell_file(saved: Saved, design: Chosen, output: Output) -> None:
+    if not saved.is_written:
+        return
     output.line(f"reproducer: {saved.path}")
     options = design.options + replay_option(saved.run.case.world.module_variant)
     output.line(f"Reproduce with: tdxfuzz replay {saved.path}{options}")
@@ -107,8 +116,15 @@ def error_document(error: DesignError, saved: Saved | None) -> dict[str, object]
         "verdict": "error",
         "error": str(error),
         "kind": error.kind,
-        "reproducer": None if saved is None else str(saved.path),
+        **({"reproducer": None} if saved is None else file_document(saved)),
     }
+
+
+def file_document(saved: Saved) -> dict[str, object]:
+    """Where a reproducer is; its text, if it could not be written."""
+    if saved.is_written:
+        return {"reproducer": str(saved.path)}
+    return {"reproducer": None, "reproducer_text": saved.text}
 
 
 def finding_document(saved: Saved) -> dict[str, object]:
@@ -120,7 +136,7 @@ def finding_document(saved: Saved) -> dict[str, object]:
         "design": saved.run.case.design,
         "bucket": finding.bucket,
         "message": finding.message,
-        "reproducer": str(saved.path),
+        **file_document(saved),
         "operations": saved.run.case.operations,
         "preemptions": saved.run.preemptions,
         "original_operations": saved.original.case.operations,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tdxfuzz.case.scenarios import Scenario
+from tdxfuzz.case.visible import visible
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
@@ -108,7 +109,7 @@ def show_command(
         raise UsageProblem(f"--source goes with the columns view, not with --as {view}")
     reproducer = read(path)
     if view == "pytest":
-        click.echo(_as_pytest(reproducer, design_argument, kvm), file=our_stdout(), nl=False)
+        _print(_as_pytest(reproducer, design_argument, kvm))
         return 0
     chosen = None if design_argument is None else choose(design_argument)
     design = design_for(reproducer, chosen, kvm, path).design
@@ -127,8 +128,13 @@ def show_command(
         text = columns(run(reproducer.case, design, traced=True, sources=source), width, source)
     else:
         text = RENDER[view](run_to_tell(reproducer.case, design))
-    click.echo(text, file=our_stdout(), nl=False)
+    _print(text)
     return 0
+
+
+def _print(text: str) -> None:
+    """What names and messages of a file may hold must not reach a terminal, an editor or a page."""
+    click.echo(visible(text, "\n"), file=our_stdout(), nl=False)
 
 
 def _as_pytest(reproducer: Reproducer, design_argument: str | None, kvm: ChosenKvm | None) -> str:

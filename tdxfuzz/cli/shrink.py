@@ -9,14 +9,16 @@ from attrs import evolve
 
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.exit_codes import BROKEN, PASS
 from tdxfuzz.cli.options import design_option, format_option
+from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.replay import design_for
 from tdxfuzz.cli.report import size_text
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
 from tdxfuzz.repro.words import counted
-from tdxfuzz.repro.write import write
+from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink.shrink import shrink
@@ -55,6 +57,8 @@ def shrink_command(
             "there is nothing to shrink; see `tdxfuzz replay`"
         )
     output = Output(as_json)
+    target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
+    probe(target.parent)
 
     def progress(smaller: Run, replays: int) -> None:
         output.progress(f"{size_text(smaller)} after {counted(replays, 'replay')}")
@@ -62,24 +66,25 @@ def shrink_command(
     result = shrink(found, design, progress)
     best = result.run
     assert best.finding is not None
-    target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
-    write(
+    text = to_toml(
         evolve(
             reproducer,
             case=best.case,
             expect=Expect(best.finding.bucket, best.finding.message),
             origin=None,
-        ),
-        target,
+        )
     )
     output.line(
         f"original: {size_text(found)}; shrunk: {size_text(best)} "
         f"({counted(result.replays, 'replay')})"
     )
-    output.line(f"reproducer: {target}")
+    is_written = keep(text, target, output)
+    if is_written:
+        output.line(f"reproducer: {target}")
     output.json(
         {
-            "reproducer": str(target),
+            "reproducer": str(target) if is_written else None,
+            **({} if is_written else {"reproducer_text": text}),
             "bucket": best.finding.bucket,
             "operations": best.case.operations,
             "preemptions": best.preemptions,
@@ -88,4 +93,4 @@ def shrink_command(
             "replays": result.replays,
         }
     )
-    return 0
+    return PASS if is_written else BROKEN

@@ -84,7 +84,8 @@ def supervise() -> Callable[[int], NoReturn]:
 
 def _own_stdout() -> None:
     """What code under test writes to the standard output of the process goes to standard error."""
-    sys.stdout = open(os.dup(1), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = open(os.dup(1), "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
     os.dup2(2, 1)
 
 

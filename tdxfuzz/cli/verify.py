@@ -25,6 +25,7 @@ from tdxfuzz.cli.options import (
     source_option,
     workers_option,
 )
+from tdxfuzz.cli.out_folder import probe
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import error_document, write_design_error
 from tdxfuzz.cli.scenario_arg import choose_scenarios, names_scenario_file, set_up_problems
@@ -202,6 +203,9 @@ def verify_command(
     """
     if full and preemptions is not None:
         raise UsageProblem("--full and --preemptions exclude each other; give one of them")
+    probe(out)
+    if checkpoint is not None:
+        probe(checkpoint.parent)
     if library is not None:
         only_hostile(designs)
         return verify_library(library, names, cpus or CPUS, seconds, out, Output(as_json))

@@ -39,6 +39,7 @@ A = TypeVar("A")
 Tell = Callable[[object], None]
 Stop = Callable[[], bool]
 Serve = Callable[[Q, Stop, Tell], A]
+Parts = tuple[type[BaseException], tuple[object, ...], dict[str, object]]
 """Answers a request. It is given what tells whether to stop, and may tell how far it is."""
 
 TOLD, ANSWERED, FAILED = range(3)
@@ -178,7 +179,7 @@ class WorkerProcess(Worker[Q, A]):
             return
         self._pending = self.told = None
         if kind == FAILED:
-            pending.come(error=what)
+            pending.come(error=_from_parts(what))
         else:
             pending.come(what)
 
@@ -344,7 +345,7 @@ def _live(
         try:
             pipe.send((ANSWERED, serve(request, lambda: stop[0] != 0, tell)))
         except BaseException as error:
-            pipe.send((FAILED, _to_send(error)))
+            pipe.send((FAILED, _in_parts(error)))
 
 
 def _end_if_it_hangs(parent: int, stack: int) -> None:
@@ -366,12 +367,23 @@ def _end_if_it_hangs(parent: int, stack: int) -> None:
     on_heartbeat(heartbeat)
 
 
-def _to_send(error: BaseException) -> BaseException:
-    """An error that can be sent, with its traceback if it is a mistake of ours."""
+def _in_parts(error: BaseException) -> Parts:
+    """An error as it can be sent, with its traceback if it is a mistake of ours. Its constructor is
+    not called again, because that of many errors takes something else than the message.
+    """
     if not isinstance(error, HarnessError | UsageProblem | OSError):
         error.add_note("".join(traceback.format_exception(error)))
+    parts = type(error), error.args, vars(error)
     try:
-        pickle.loads(pickle.dumps(error))
+        _from_parts(pickle.loads(pickle.dumps(parts)))
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError, (f"{type(error).__name__}: {error}",), {}
+    return parts
+
+
+def _from_parts(parts: Parts) -> BaseException:
+    kind, arguments, attributes = parts
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(attributes)
     return error

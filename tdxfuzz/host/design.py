@@ -31,7 +31,8 @@ from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
 from tdxfuzz.host.kernel.refcount_t import RefcountT
 from tdxfuzz.host.refcount import RangeRefcount
-from tdxfuzz.sim import Declared, HarnessError
+from tdxfuzz.host.sealed import Sealed
+from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
@@ -68,21 +69,10 @@ PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
 PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
 
 
-def _contents(value: object) -> object:
-    """A copy of containers all the way down; anything else stands for itself."""
-    if isinstance(value, dict):
-        return {key: _contents(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_contents(inner) for inner in value]
-    if isinstance(value, set | bytearray):
-        return value.copy()
-    return value
-
-
-class RefcountLayer:
+class RefcountLayer(Sealed):
     """Base of all designs; the class docstring is what lists and reports show."""
 
-    STATE: ClassVar = Declared(fixed="_frozen_state _host _sealed")
+    STATE: ClassVar = Declared(fixed="_host")
 
     uses_hint: ClassVar[bool] = False
     """``put`` takes the module's removal hint as a second argument."""
@@ -135,11 +125,6 @@ class RefcountLayer:
     """The file that its code is in, if that is C: there plain accesses can race."""
 
     _host: Machine
-    _sealed: bool
-    _frozen_state: dict[str, object]
-
-    def __init__(self) -> None:
-        object.__setattr__(self, "_sealed", False)
 
     def setup(self) -> None:
         """Make locks and other shared state. Runs once, alone."""
@@ -389,35 +374,4 @@ class RefcountLayer:
         """Called once by the harness: set up, then seal."""
         object.__setattr__(self, "_host", host)
         self.setup()
-        object.__setattr__(self, "_frozen_state", self._plain_state())
-        object.__setattr__(self, "_sealed", True)
-
-    def check_sealed(self) -> None:
-        """Called by the harness when a run has ended.
-
-        Raises:
-            HarnessError: a container made in ``setup`` was changed afterwards.
-        """
-        for name, value in self._plain_state().items():
-            if value != self._frozen_state[name]:
-                raise HarnessError(
-                    f"{type(self).__name__}.{name} was changed after setup(); keep state that "
-                    "CPUs share in cells (self.atomic, self.refcount, locks), because races on "
-                    "other state are not seen"
-                )
-
-    def _plain_state(self) -> dict[str, object]:
-        return {
-            name: _contents(value)
-            for name, value in vars(self).items()
-            if isinstance(value, list | dict | set | bytearray) and name != "_frozen_state"
-        }
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if getattr(self, "_sealed", False):
-            raise HarnessError(
-                f"{type(self).__name__}.{name} is set outside setup(); keep state that CPUs "
-                "share in cells (self.atomic, self.refcount, locks), because races on other "
-                "state are not seen"
-            )
-        object.__setattr__(self, name, value)
+        self.seal()

@@ -212,3 +212,13 @@ _TABLE: dict[str, Callable[..., int]] = {
 }
 
 assert set(_TABLE) == set(HOST_OPERATIONS)
+
+
+def body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:
+    """What a CPU does in a run: the operations of its program, one after the other."""
+
+    def perform() -> None:
+        for op in program:
+            run(host, op)
+
+    return perform

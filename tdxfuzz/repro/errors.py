@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tdxfuzz.case.visible import shortened, visible
+
 
 class ReproducerError(Exception):
     """This version cannot replay a file.
@@ -14,7 +16,7 @@ class ReproducerError(Exception):
     def __init__(self, path: Path | str, line: int, field: str, problem: str) -> None:
         where = f"{path}:{line}" if line else str(path)
         what = f"{field}: " if field else ""
-        super().__init__(f"{where}: {what}{problem}")
+        super().__init__(visible(shortened(f"{where}: {what}{problem}")))
         self.path = str(path)
         self.line = line
         self.field = field

@@ -41,7 +41,9 @@ def misfit(table: object, kind: type, where: str = "") -> tuple[str, str] | None
             found = misfit(table[name], wanted, inside)
         elif get_origin(wanted) is tuple and isinstance(table[name], list):
             item = get_args(wanted)[0]
-            tables = [one for one in enumerate(table[name]) if isinstance(one[1], dict)]
+            # A table where a number must be is left to what reads numbers.
+            tables = [each for each in enumerate(table[name]) if isinstance(each[1], dict)]
+            tables = tables if has(item) else []
             found = next(filter(None, (misfit(t, item, f"{inside}[{i}]") for i, t in tables)), None)
         if found is not None:
             return found

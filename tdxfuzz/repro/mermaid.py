@@ -42,4 +42,5 @@ def mermaid(run: Run) -> str:
 
 def _plain(text: str) -> str:
     """The text without characters that have a meaning in Mermaid."""
-    return re.sub(r"\s+", " ", text.replace(";", ",").replace("#", "no. ")).strip()
+    text = text.replace(";", ",").replace("#", "no. ").replace("<", "#lt;")
+    return re.sub(r"\s+", " ", text).strip()

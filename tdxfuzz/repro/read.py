@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,8 @@ from tdxfuzz.case.case import DEFAULT_STEPS, Case, CaseError
 from tdxfuzz.case.faults import fault_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import Scenario
+from tdxfuzz.case.untrusted import UntrustedError, toml_tables
+from tdxfuzz.case.untrusted import read_text as read_untrusted
 from tdxfuzz.case.world import World
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
@@ -22,8 +23,6 @@ from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.fields import line_of, misfit
 from tdxfuzz.repro.reproducer import FORMAT, DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.sim import Fault, Schedule, Switch
-
-MAX_BYTES = 1 << 20
 
 T = TypeVar("T")
 F = TypeVar("F", bound="_CaseFile")
@@ -165,18 +164,9 @@ def read_text(path: Path) -> str:
         ReproducerError: the file cannot be read, is too large, or is not text.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ReproducerError(path, 0, "", error.strerror or str(error)) from None
-    if len(data) > MAX_BYTES:
-        raise ReproducerError(
-            path, 0, "", f"larger than {MAX_BYTES} bytes, so it is not a reproducer"
-        )
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise ReproducerError(path, 0, "", "not UTF-8 text") from None
+        return read_untrusted(path, "a reproducer")
+    except UntrustedError as error:
+        raise ReproducerError(path, 0, "", error.problem) from None
 
 
 def parse(text: str, path: Path | str = "<text>") -> Reproducer:
@@ -270,11 +260,9 @@ def has_finding(path: Path) -> bool:
 
 def _tables(text: str, path: Path | str) -> dict[str, object]:
     try:
-        tables: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        at = int(line.group(1)) if line else text.count("\n") + 1
-        raise ReproducerError(path, at, "", f"not valid TOML: {error}") from None
+        tables = toml_tables(text)
+    except UntrustedError as error:
+        raise ReproducerError(path, error.line, "", error.problem) from None
     version = tables.get("format")
     if type(version) is not int:
         raise _error(

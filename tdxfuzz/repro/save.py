@@ -1,4 +1,4 @@
-"""Save a shrunk run as a reproducer file."""
+"""Make a shrunk run a reproducer, and save it as a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from tdxfuzz.host.design_file import digest_of, file_of_kvm
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Reproducer
-from tdxfuzz.repro.write import file_name, write
+from tdxfuzz.repro.write import file_name, to_toml, write_whole
 from tdxfuzz.run.blame import CRASH, HANG, DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, run
@@ -18,11 +18,16 @@ from tdxfuzz.sim import Trace
 
 @frozen
 class Saved:
-    """The traced run, the run before shrinking, and the path of the reproducer."""
+    """The traced run, the run before shrinking, and the reproducer: its path and its text.
+
+    ``is_written``: the file is there.
+    """
 
     run: Run
     original: Run
     path: Path
+    text: str
+    is_written: bool = False
 
 
 def save(
@@ -33,7 +38,25 @@ def save(
     design_file: DesignFile | None = None,
     sources: bool = False,
 ) -> Saved:
-    """Write the reproducer of a run that has a finding, was cut off, or ended in a design's error.
+    """Write the reproducer of a run; the arguments are those of :func:`prepare`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    saved = prepare(best, original, out, design, design_file, sources)
+    write_whole(saved.text, saved.path)
+    return evolve(saved, is_written=True)
+
+
+def prepare(
+    best: Run,
+    original: Run,
+    out: Path,
+    design: Design = None,
+    design_file: DesignFile | None = None,
+    sources: bool = False,
+) -> Saved:
+    """The reproducer of a run that has a finding, was cut off, or ended in a design's error.
 
     Args:
         best: the run, usually shrunk.
@@ -42,9 +65,6 @@ def save(
         design: the class of the case's design, if it is not built in.
         design_file: the file of that class.
         sources: the trace of the saved run names lines of that file.
-
-    Raises:
-        OSError: the file cannot be written.
     """
     traced = _again(best, design, sources)
     shown = traced.shown
@@ -56,8 +76,7 @@ def save(
         kvm_file=kvm_file_of(design),
     )
     path = out / file_name(reproducer, _digest(traced, design_file))
-    write(reproducer, path)
-    return Saved(traced, original, path)
+    return Saved(traced, original, path, to_toml(reproducer))
 
 
 def kvm_file_of(design: Design) -> DesignFile | None:

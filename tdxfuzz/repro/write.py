@@ -7,11 +7,13 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from tdxfuzz.case.case import DEFAULT_STEPS, Case
 from tdxfuzz.case.faults import text_of
 from tdxfuzz.case.scenarios import Scenario
+from tdxfuzz.case.visible import visible
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.module.variants import DEFAULT, variant_file_of
@@ -178,9 +180,17 @@ def _variant_file(name: str) -> list[str]:
 def _value(value: object) -> str:
     """A TOML value; strings and arrays of them look the same in JSON."""
     if isinstance(value, str | bool | int):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _escaped(json.dumps(value, ensure_ascii=False))
     assert isinstance(value, Iterable)
     return "[" + ", ".join(_value(item) for item in value) + "]"
+
+
+def _escaped(text: str) -> str:
+    """Without characters that cannot be seen; TOML has no way to write half of a pair (a byte of a
+    file name that is not UTF-8).
+    """
+    text = "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
+    return visible(text)
 
 
 def file_name(reproducer: Reproducer, trace_hash: str) -> str:
@@ -216,5 +226,17 @@ def write_whole(text: str, path: Path) -> None:
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name outlast a power cut. Some file systems cannot; the file is there then."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -23,6 +23,7 @@ from tdxfuzz.host.hostile import Hostile
 from tdxfuzz.module.watch import ModuleWatch
 from tdxfuzz.run.blame import DesignError, blaming, without_end
 from tdxfuzz.run.cut_off import cut_off
+from tdxfuzz.run.event_log import event_log
 from tdxfuzz.run.judge import Judge
 from tdxfuzz.run.loop_judge import ROUNDS, LoopJudge
 from tdxfuzz.run.observer import Observer
@@ -225,7 +226,7 @@ class Session:
             # The loop is known, however many rounds led to it.
             self.sim.rounds.most = NEVER
             self.steer(Repeats(Observer(self.host, self.remembered), self._follow, loop))
-        return self.execute([_body(self.host, program) for program in self.case.programs])
+        return self.execute([operations.body(self.host, program) for program in self.case.programs])
 
     def execute(self, bodies: Sequence[Callable[[], None]]) -> Run:
         """Run one body per CPU to the end, and let the checks judge."""
@@ -236,7 +237,7 @@ class Session:
             if self.setup_trace is not None and (self._in_setup or not self.case.operations):
                 self.trace.records += self.setup_trace.records
             self.sim.trace = self.trace
-            self.sim.log = _event_log(self.sim, self.trace)
+            self.sim.log = event_log(self.sim, self.trace)
         if not self.findings and self._stuck is None:
             try:
                 with self._watching(), blaming(self._layer_class):
@@ -374,24 +375,9 @@ def set_up(host: Host, setup: tuple[Op, ...], findings: list[Finding]) -> None:
             raise SetupError(setup, index, failure)
 
 
-def _body(host: Host, program: tuple[Op, ...]) -> Callable[[], None]:
-    def body() -> None:
-        for op in program:
-            operations.run(host, op)
-
-    return body
-
-
 def _in_fair_turns(sim: Simulator) -> Policy:
     """What decides once a run has used up its steps."""
     return FairTurns(sim, half=sim.clock + sim.bound * MORE // 2)
-
-
-def _event_log(sim: Simulator, trace: Trace) -> Callable[[str, str, str, bool], None]:
-    def log(op: str, mode: str, resource: str, ok: bool) -> None:
-        trace.add(sim.clock - 1, sim.current.id, "event", resource, op, mode, ok)
-
-    return log
 
 
 def layer_class_of(case: Case, design: Design = None) -> type[RefcountLayer]:

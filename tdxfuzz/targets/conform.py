@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 
 from attrs import field, frozen
 
+from tdxfuzz.case.untrusted import UntrustedError, json_value
 from tdxfuzz.targets import contention, interleaved, locks, sequential
 from tdxfuzz.targets.count import Count
 from tdxfuzz.targets.json_values import mapping
@@ -107,12 +107,12 @@ def _parse(
     path: Path, number: int, line: str, params: Mapping[str, bytes]
 ) -> tuple[str, Callable[[object, Count], None], object]:
     try:
-        data = mapping(json.loads(line))
+        data = mapping(json_value(line))
         for mark, kind, module in KINDS:
             if mark in data:
                 return kind, module.compare, module.parse(data, params)
-    except json.JSONDecodeError as error:
-        raise RecordingError(path, number, f"not JSON: {error}") from None
+    except UntrustedError as error:
+        raise RecordingError(path, number, error.problem) from None
     except KeyError as error:
         raise RecordingError(path, number, f"field {error.args[0]!r} is missing") from None
     except (TypeError, ValueError) as error:

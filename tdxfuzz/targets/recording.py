@@ -6,10 +6,7 @@ not need are ignored; one that it needs and does not find is an error with its p
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Iterator, Mapping
 from errno import ENOENT
 from pathlib import Path
@@ -17,12 +14,17 @@ from pathlib import Path
 from attrs import frozen
 
 from tdxfuzz.abi import Registers, Status, status
+from tdxfuzz.case import untrusted
+from tdxfuzz.case.untrusted import UntrustedError, json_value
+from tdxfuzz.case.visible import shortened, visible
 from tdxfuzz.targets.guest import GuestScript, RunningScript, Told, script_of
 from tdxfuzz.targets.json_values import hex_of, mapping, number, sequence
 from tdxfuzz.targets.world import PROCESSORS, ModelUnderTest, Piece, pieces_of, within_pages
 
 COMPARED = ("rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "rbx", "rdi", "rsi")
 PARAMS_FILE = "td_params.json"
+MAX_PARAMS = 1 << 22
+"""Bytes of that file."""
 
 LockEvent = tuple[str, str, str, bool | None]
 """Operation, mode, resource, success (None: the module died inside it)."""
@@ -35,7 +37,8 @@ class RecordingError(Exception):
     """A recording that cannot be read; the text names file, line and field."""
 
     def __init__(self, path: Path, line: int, problem: str) -> None:
-        super().__init__(f"{path}:{line}: {problem}" if line else f"{path}: {problem}")
+        where = f"{path}:{line}" if line else str(path)
+        super().__init__(visible(shortened(f"{where}: {problem}")))
 
 
 @frozen
@@ -158,12 +161,9 @@ def find_datasets(paths: list[Path]) -> list[Path]:
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file, packed or not, with their numbers."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise RecordingError(path, 0, f"cannot be read: {error}") from None
+        yield from untrusted.lines_of(path)
+    except UntrustedError as error:
+        raise RecordingError(path, error.line, f"cannot be read: {error}") from None
 
 
 class _NoParams(dict[str, bytes]):
@@ -183,10 +183,10 @@ def read_params(path: Path) -> dict[str, bytes]:
     if not beside.exists():
         return _NoParams(beside)
     try:
-        entries = mapping(json.loads(beside.read_text(encoding="utf-8")))
+        entries = mapping(json_value(untrusted.read_text(beside, "TD_PARAMS", MAX_PARAMS)))
         return {key: bytes.fromhex(str(mapping(entries[key])["hex"])) for key in entries}
-    except OSError as error:
-        raise RecordingError(beside, 0, f"cannot be read: {error.strerror}") from None
+    except UntrustedError as error:
+        raise RecordingError(beside, 0, f"cannot be read: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise RecordingError(beside, 0, f"not TD_PARAMS: {error!r}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from tdxfuzz.abi import status
+from tdxfuzz.case.untrusted import UntrustedError, json_value
 from tdxfuzz.targets.count import event_text, first_difference
 from tdxfuzz.targets.json_values import hex_of, mapping, sequence
 from tdxfuzz.targets.recording import COMPARED, RecordingError, event_of, lines_of
@@ -55,9 +55,9 @@ def _traces(path: Path) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for number, line in lines_of(path):
         try:
-            data = mapping(json.loads(line))
+            data = mapping(json_value(line))
             found[str(data["id"])] = data
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
+        except (UntrustedError, TypeError, KeyError) as error:
             raise RecordingError(path, number, f"not a recording: {error!r}") from None
     return found
 

@@ -50,7 +50,12 @@ OTHER_VARIANT = next(name for name in VARIANTS if name != DEFAULT.name)
         ("v6", {"cpus": 0}, {"--cpus"}, "--cpus 0: from 1 to 8"),
         ("v6", {"engine": "none"}, {"--engine"}, "--engine none: unknown; known: portfolio, "),
         ("v6", {"variant": "none"}, {"--module-variant"}, "--module-variant none: unknown; "),
-        ("v6", {"faults": ("none",)}, {"--faults"}, "--faults none: unknown; known: alloc, "),
+        (
+            "v6",
+            {"faults": ("none",)},
+            {"--faults"},
+            "--faults none: unknown kind 'none'; known: alloc, ",
+        ),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(

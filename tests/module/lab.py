@@ -97,6 +97,9 @@ class Watch(ModuleWatch):
     def page_gone(self, hpa: int) -> None:
         self.told.append(("page_gone", hpa))
 
+    def guest_gave_way(self) -> None:
+        self.told.append(("guest_gave_way", None))
+
     def touched(self, backing_page: int, entry: str) -> None:
         self.told.append(("touched", (backing_page, entry)))
 

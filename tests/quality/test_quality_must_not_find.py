@@ -6,7 +6,12 @@ import pytest
 
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.run.tally import RUNNING
 from tiers import first_quick
+
+BUSY = "OPERAND_BUSY"
+MAY_BE_RARE = ("BUSY seen", *RUNNING)
+"""Witnesses that some hundred cases may leave at zero."""
 
 
 @pytest.mark.parametrize("cases", first_quick(1, [600, 4_000]))
@@ -16,7 +21,8 @@ def test_a_sound_design_is_clean_and_was_really_tried(design: str, cpus: int, ca
     result = hunt(HuntPlan(design, Budget(cases=cases), cpus=cpus))
     assert result.found is None
     assert result.statistics.unseen() == []
+    busy = {leaf for leaf, by_status in result.statistics.table().items() if BUSY in by_status}
+    assert busy <= {"TDH.VP.ENTER"}, "the host's locks keep apart what clashes, but for one vCPU"
     witnesses = result.statistics.witnesses()
-    assert witnesses.pop("BUSY seen") == 0, "the host's locks keep apart what clashes"
-    assert all(witnesses.values()), witnesses
+    assert all(n for what, n in witnesses.items() if what not in MAY_BE_RARE), witnesses
     assert result.statistics.discarded == 0

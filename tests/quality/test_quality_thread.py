@@ -23,7 +23,7 @@ SETUP = ("create 0", "create 1", "map 0 1", "zap 0 1", "map 1 0", "zap 1 0")
     ("design", "bucket"),
     [
         ("per-range-rwlock", "deadlock/-/-/pamt_rwlock"),
-        ("per-range-lock", "unexpected-status/PerRangeLock/WARN/-"),
+        ("per-range-lock", "unexpected-status/PerRangeLock/WARN/PAMT.ADD failed: OPERAND_BUSY"),
     ],
 )
 def test_the_ab_ba_of_a1_and_b2(design: str, bucket: str) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from golden_files import HINT_RACE
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.untrusted import MAX_BYTES
 from tdxfuzz.repro.errors import ReproducerError
-from tdxfuzz.repro.read import MAX_BYTES, parse, read
+from tdxfuzz.repro.read import parse, read
 from tdxfuzz.repro.reproducer import DesignFile, Expect, Origin, Reproducer
 from tdxfuzz.repro.write import file_name, to_toml, write
 from tdxfuzz.sim import Fault
@@ -66,6 +67,7 @@ def line_of(text: str, part: str) -> int:
         ("format = 1", "", "format", "missing, or not a number"),
         ('model = "1.5.25"', 'model = "9.9"', "model", "'9.9' is not modelled here"),
         ("cpus = 2", "cpus = 99", "world.cpus", "must be <= 8"),
+        ("faults = []", "loop = [{}, 1]", "schedule.loop[0]", "must be a number, not {}"),
         ("cpus = 2", "cpus = 2.0", "world.cpus", "must be a number, not 2.0"),
         ("cpus = 2", "cpus = true", "world.cpus", "must be a number, not True"),
         ("cpus = 2", "processors = 2", "world.processors", "unknown field; known here: cpus"),

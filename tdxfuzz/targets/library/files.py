@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from attrs import frozen
 
+from tdxfuzz.case.untrusted import UntrustedError, json_value
+from tdxfuzz.repro.write import write_whole
 from tdxfuzz.targets import interleaved, sequential
 from tdxfuzz.targets.json_values import mapping, sequence
 from tdxfuzz.targets.library.compare import Divergence
@@ -140,10 +143,21 @@ def _objects(
 def write(
     path: Path, found: Divergence, trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()
 ) -> None:
-    """Write a divergence with what the library did."""
+    """Write a divergence with what the library did.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+    """
+    write_whole(to_json(path.stem, found, trial, outcome, before), path)
+
+
+def to_json(
+    name: str, found: Divergence, trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()
+) -> str:
+    """The text of a file with a divergence."""
     none = Outcome((), {})
     data = {
-        "id": path.stem,
+        "id": name,
         "kind": "divergence",
         **trial_object(trial, outcome),
         "expect": {
@@ -155,8 +169,7 @@ def write(
     }
     if before:
         data["before"] = [trial_object(each, none) for each in before]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data) + "\n", encoding="utf-8")
+    return json.dumps(data) + "\n"
 
 
 def read(path: Path) -> Reproducer:
@@ -165,11 +178,12 @@ def read(path: Path) -> Reproducer:
     Raises:
         RecordingError: it is none.
     """
-    lines = list(lines_of(path))
+    # A third line cannot make it a divergence, and a file may have millions.
+    lines = list(islice(lines_of(path), 2))
     if len(lines) != 1:
         raise RecordingError(path, 0, "must be one line, a divergence")
     try:
-        data = mapping(json.loads(lines[0][1]))
+        data = mapping(json_value(lines[0][1]))
         params = read_params(path)
         expect = mapping(data["expect"])
         before = tuple(trial_of(mapping(each), params) for each in sequence(data.get("before", [])))
@@ -179,8 +193,8 @@ def read(path: Path) -> Reproducer:
         trial = trial_of(data, params)
         recorded = _recorded(data, trial, name, library)
         return Reproducer(trial, leaf, name, model, library, recorded, before)
-    except json.JSONDecodeError as error:
-        raise RecordingError(path, 1, f"not JSON: {error}") from None
+    except UntrustedError as error:
+        raise RecordingError(path, 1, error.problem) from None
     except KeyError as error:
         raise RecordingError(path, 1, f"field {error.args[0]!r} is missing") from None
     except (TypeError, ValueError) as error:
@@ -190,6 +204,9 @@ def read(path: Path) -> Reproducer:
 def _recorded(data: Mapping[str, object], trial: Trial, field: str, library: str) -> Outcome:
     """What the library did: how it ended is what was expected, if that was no answer."""
     objects = [mapping(item) for item in sequence(data["setup" if trial.programs else "calls"])]
+    for call in (*trial.calls, *chain.from_iterable(trial.programs.values())):
+        if call.status is not None and not call.outputs:
+            raise ValueError(f"{call.name} has a status, but no registers ('out')")
     results = tuple(call.result for call in trial.calls if call.status is not None)
     states: dict[int, State] = {}
     if data["final"] is not None:

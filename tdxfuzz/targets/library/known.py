@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from attrs import define, field, frozen
 
+from tdxfuzz.case.untrusted import UntrustedError, read_text, toml_tables
 from tdxfuzz.targets.library.compare import Divergence
 from tdxfuzz.targets.library.errors import LibraryError
 
@@ -56,9 +56,10 @@ def read_known(path: Path) -> Known:
         LibraryError: it is not one.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LibraryError(f"{path}: {error}") from None
+        data = toml_tables(read_text(path, "a list of known divergences"))
+    except UntrustedError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise LibraryError(f"{where}: {error}") from None
     tables = data.pop("known", [])
     if data or not isinstance(tables, list):
         raise LibraryError(f"{path}: must have [[known]] tables, and nothing else")

@@ -11,6 +11,7 @@ from commands import Invoke
 TEXT = """
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.host import kvm
+from tiers import slow
 
 
 class NoRemove(kvm.Kvm):
@@ -69,7 +70,7 @@ def test_a_hunt_finds_a_skipped_seamcall_and_the_reproducer_names_the_kvm(
     "command",
     [
         ("verify", "v6", "--scenario", "map-zap"),
-        ("matrix", "v6", "--scenario", "map-zap", "--time", "1s"),
+        pytest.param(("matrix", "v6", "--scenario", "map-zap", "--time", "1s"), marks=slow),
         ("campaign", "run", "DIR", "v6", "--cases", "100", "--workers", "1", "--batch", "50"),
     ],
     ids=lambda command: command[0],

@@ -20,6 +20,7 @@ from tdxfuzz.host.kernel.refcount_t import SATURATED, RefcountT
 from tdxfuzz.sim import Simulator
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
+from tiers import first_quick, slow
 
 RIGHT = (Counted, Batched)
 
@@ -35,7 +36,7 @@ def test_a_right_design_is_clean_in_every_order(design: type[RefcountLayer], nam
     assert result.verdict is Verdict.PASS or "vacuous" in result.why
 
 
-@pytest.mark.parametrize("design", RIGHT)
+@pytest.mark.parametrize("design", first_quick(1, RIGHT))
 def test_a_right_design_is_clean_in_hunts(design: type[RefcountLayer]) -> None:
     for scenario in WITHOUT_2MB:
         budget = Budget(cases=60)
@@ -47,9 +48,9 @@ def test_a_right_design_is_clean_in_hunts(design: type[RefcountLayer]) -> None:
     ("design", "said"),
     [
         (CountedFromZero, "refcount_t: addition on 0; use-after-free"),
-        (RemovedOutside, "lockdep_assert_held(pamt_lock)"),
-        (BatchedUnchecked, ""),
-        (BatchedTwice, "is in idle ranges already"),
+        pytest.param(RemovedOutside, "lockdep_assert_held(pamt_lock)", marks=slow),
+        pytest.param(BatchedUnchecked, "", marks=slow),
+        pytest.param(BatchedTwice, "is in idle ranges already", marks=slow),
     ],
 )
 def test_a_mistake_is_found(design: type[RefcountLayer], said: str) -> None:

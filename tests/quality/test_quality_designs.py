@@ -98,7 +98,7 @@ def test_a_broken_design_is_found(design: str, seed: int) -> None:
     assert found.finding.check in FOUND[design]
 
 
-SHORT_SOON = ("hint", "hint-retry", "rfc", "v2", "v3-base", "v3", "v5", "per-range-rwlock")
+SHORT_SOON = ("hint", "hint-retry", "rfc", "v2", "v3-base", "per-range-rwlock")
 """Their shrinks take a second of CPU time or less."""
 
 

@@ -25,7 +25,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import first_quick, slow
+from tiers import first_quick, only_quick, slow
 
 BUDGET = Budget(cases=4_000)
 
@@ -92,7 +92,9 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize(
+    "mutant", only_quick([*MUTANTS[:4], NoKick], MUTANTS), ids=lambda mutant: mutant.__name__
+)
 def test_a_hunt_finds_a_kvm_that_leaves_something_out(mutant: type[Kvm], seed: int) -> None:
     name = name_under("merged", mutant)
     found = hunt(HuntPlan(name, BUDGET, design=under(Merged, mutant), seed=seed)).found

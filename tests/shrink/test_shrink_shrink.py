@@ -123,6 +123,7 @@ def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> Non
     assert {op.name for program in tds.case.programs for op in program} == {"create", "destroy"}
 
 
+@slow
 def test_a_bug_that_shows_in_used_memory_is_shown_there() -> None:
     """Two maps in memory that nobody has used come to the same as two TDs in the usual ranges."""
     fresh = Case(

@@ -99,6 +99,7 @@ def test_a_design_that_raises_is_reported_where_it_was_steered() -> None:
         live.start(0, Op("zap", (0, 0)))
 
 
+@slow
 def test_the_seamcall_machine_notices_tables_that_disagree(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

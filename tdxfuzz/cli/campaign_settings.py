@@ -11,7 +11,7 @@ from tdxfuzz.campaign.settings import NamedScenario, Settings, Subject
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.case.faults import pattern_of
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.cli.design_arg import ChosenKvm, choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose_all
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.scenario_arg import choose_scenarios
 from tdxfuzz.cli.variant_arg import variant_argument
@@ -48,8 +48,8 @@ def settings_of(
     begun = store.settings()
     subjects = []
     raw = kvm is None and all(one.is_raw for one in asked.scenarios)
-    for argument in designs or (*DESIGNS, *((HOSTILE,) if raw else ())):
-        chosen = choose(argument, hostile=True, kvm=kvm)
+    named = designs or (*DESIGNS, *((HOSTILE,) if raw else ()))
+    for argument, chosen in zip(named, choose_all(named, hostile=True, kvm=kvm), strict=True):
         user = chosen.file
         subject = Subject(chosen.name)
         if user is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve, frozen
 
 from tdxfuzz.case.hostile import HOSTILE
@@ -86,6 +88,30 @@ def choose(argument: str, hostile: bool = False, kvm: ChosenKvm | None = None) -
         )
     design = under(chosen.design or DESIGNS[chosen.name], kvm.kvm)
     return evolve(chosen, name=name_under(chosen.name, kvm.kvm), design=design, kvm=kvm)
+
+
+def choose_all(
+    arguments: Iterable[str], hostile: bool = False, kvm: ChosenKvm | None = None
+) -> list[Chosen]:
+    """The designs that arguments name, each as by :func:`choose`.
+
+    Raises:
+        UsageProblem: as for :func:`choose`, or two of them have one name. Cases, files and tables
+            tell designs apart by it.
+    """
+    by_name: dict[str, Chosen] = {}
+    for argument in arguments:
+        chosen = choose(argument, hostile, kvm)
+        other = by_name.setdefault(chosen.name, chosen)
+        if other is chosen:
+            continue
+        if other.argument == chosen.argument:
+            raise UsageProblem(f"{argument} is named twice; name each design once")
+        raise UsageProblem(
+            f"{other.argument} and {chosen.argument} are both called {chosen.name}, and results "
+            "are told apart by that name; rename one of them, or run them one after the other"
+        )
+    return list(by_name.values())
 
 
 def _chosen(argument: str, hostile: bool) -> Chosen:

@@ -13,7 +13,7 @@ from attrs import evolve
 from tdxfuzz.case.faults import KINDS, text_of
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
-from tdxfuzz.cli.design_arg import ChosenKvm, choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose_all
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import unknown
 from tdxfuzz.cli.huge_arg import HugeShare
@@ -171,7 +171,7 @@ def hunt_command(
     if library is not None:
         only_hostile(designs)
         return hunt_library(library, seed, cases, seconds, out, Output(as_json))
-    chosen = [choose(argument, hostile=True, kvm=kvm) for argument in designs or DESIGNS]
+    chosen = choose_all(designs or DESIGNS, hostile=True, kvm=kvm)
     with plan_problems():
         plans = [
             HuntPlan(

@@ -11,7 +11,7 @@ import click
 from tdxfuzz.case.case import Case
 from tdxfuzz.cli.compare import SEED, run_comparison
 from tdxfuzz.cli.ctrl_c import noted
-from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
+from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose_all
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option, workers_option
@@ -120,7 +120,7 @@ def matrix_command(
         probe(page.parent)
     effort = Effort(seconds, seconds * HUNT_SHARE, tuple(scenarios), variant=variant, checks=checks)
     output = Output(as_json)
-    chosen = [choose(argument, kvm=kvm) for argument in designs or DESIGNS]
+    chosen = choose_all(designs or DESIGNS, kvm=kvm)
     if compare:
         if len(names) > 1 or page is not None:
             raise UsageProblem(

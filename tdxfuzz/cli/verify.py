@@ -13,7 +13,7 @@ from tdxfuzz.case.faults import fault_of
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.scenarios import Scenario, with_cpus
 from tdxfuzz.cli.clock import Clock
-from tdxfuzz.cli.design_arg import ChosenKvm, choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose_all
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.library_hostile import only_hostile, verify_library
@@ -218,7 +218,7 @@ def verify_command(
     jobs: list[Job] = []
     every = _Every(cpus, faults, checks, variant)
     searched: list[Scenario] = []
-    for design in [choose(argument, hostile=True, kvm=kvm) for argument in designs]:
+    for design in choose_all(designs, hostile=True, kvm=kvm):
         in_files = [name for name in names if names_scenario_file(name)]
         if design.name == HOSTILE and (not names or len(in_files) < len(names)):
             if variant != DEFAULT.name or checkpoint is not None or faults or checks:

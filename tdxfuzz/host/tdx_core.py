@@ -19,16 +19,9 @@ from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.lock import Mutex
 from tdxfuzz.host.kernel.page import PageCache
 from tdxfuzz.host.machine import Machine
+from tdxfuzz.host.result_error import ResultError
 from tdxfuzz.host.watch import HostWatch
-from tdxfuzz.sim import RMW, Declared, HarnessError, Simulator
-
-
-class ResultError(HarnessError):
-    """A function of a design has returned what it must not."""
-
-    def __init__(self, function: str, message: str) -> None:
-        super().__init__(message)
-        self.function = function
+from tdxfuzz.sim import RMW, Declared, Simulator
 
 
 class TdxCore(Machine):

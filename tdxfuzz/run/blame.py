@@ -16,7 +16,7 @@ from tdxfuzz.check.base import NOBODY
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.host.tdx_core import ResultError
+from tdxfuzz.host.result_error import ResultError
 from tdxfuzz.sim import (
     CodePlace,
     Cpu,
@@ -115,7 +115,8 @@ def _misused_at(layer_class: type[RefcountLayer], error: HarnessError) -> CodePl
     if layer_class.c_file is not None:
         return None
     if isinstance(error, ResultError):
-        code = getattr(getattr(layer_class, error.function), "__code__", None)
+        owner = layer_class if hasattr(layer_class, error.function) else layer_class.kvm
+        code = getattr(getattr(owner, error.function), "__code__", None)
         return code and CodePlace(code.co_filename, code.co_firstlineno, error.function)
     own_files = _files_of(layer_class)
     return next((place for place in _places(error) if place.file in own_files), None)

@@ -244,3 +244,23 @@ def test_a_design_may_import_the_modules_beside_it(tmp_path: Path) -> None:
         check=False,
     )
     assert both.returncode in (0, 3), both.stderr
+
+
+@pytest.mark.parametrize("command", ["hunt", "verify", "matrix", "campaign run here"])
+def test_two_designs_of_one_name_are_refused(invoke: Invoke, tmp_path: Path, command: str) -> None:
+    """Cases, files and tables tell designs apart by their names."""
+    files = []
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "layer.py"
+        file.write_text(
+            "from tdxfuzz.host.designs.merged import Merged\nclass Mine(Merged): pass\n",
+            encoding="utf-8",
+        )
+        files.append(str(file))
+    answer = invoke(*command.split(), *files)
+    assert answer.code == 2
+    assert f"{files[0]}:Mine and {files[1]}:Mine are both called Mine" in answer.err
+    twice = invoke(*command.split(), files[0], files[0])
+    assert twice.code == 2
+    assert "is named twice" in twice.err

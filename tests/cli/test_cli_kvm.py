@@ -7,16 +7,21 @@ from pathlib import Path
 import pytest
 
 from commands import Invoke
+from tiers import slow
 
 TEXT = """
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.host import kvm
-from tiers import slow
 
 
 class NoRemove(kvm.Kvm):
     def page_remove(self, vm, gpa, level):
         return Status(0), Registers()
+
+
+class ForgetsReturn(kvm.Kvm):
+    def track(self, vm):
+        super().track(vm)
 
 
 class Raises(kvm.Kvm):
@@ -91,7 +96,11 @@ def test_a_kvm_that_raises_or_keeps_state_is_named(
     hunt = ("hunt", "merged", "--cases", "20", "--seed", "1", "--out", str(tmp_path), "--kvm")
     raised = invoke(*hunt, f"{file}:Raises")
     assert raised.code == 2
-    assert f"KVM Raises raised ValueError: not today ({file}:13)" in raised.err
+    assert f"KVM Raises raised ValueError: not today ({file}:18)" in raised.err
+    forgot = invoke(*hunt, f"{file}:ForgetsReturn")
+    assert forgot.code == 2
+    told = "KVM's track() returned None; it must return (Status, Registers)"
+    assert f"{told} ({file}:12)" in forgot.err
     kept = invoke(*hunt, f"{file}:Counts")
     assert kept.code == 2
     assert "KVM Counts keeps state outside of cells: class attribute Counts.calls" in kept.err
@@ -99,8 +108,11 @@ def test_a_kvm_that_raises_or_keeps_state_is_named(
 
 def test_a_kvm_that_does_not_exist_is_one_line(invoke: Invoke, file: Path) -> None:
     for argument, told in (
-        (f"{file}:Nope", "no KVM class 'Nope'; it has: NoRemove, Raises, Counts"),
-        (str(file), "name a class (FILE.py:Class); it has: NoRemove, Raises, Counts"),
+        (f"{file}:Nope", "no KVM class 'Nope'; it has: NoRemove, ForgetsReturn, Raises, Counts"),
+        (
+            str(file),
+            "name a class (FILE.py:Class); it has: NoRemove, ForgetsReturn, Raises, Counts",
+        ),
         ("nofile.py:NoRemove", "no KVM file 'nofile.py'"),
     ):
         answer = invoke("hunt", "merged", "--kvm", argument)

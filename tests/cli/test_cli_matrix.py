@@ -83,7 +83,7 @@ def test_compare_names_what_breaks(invoke: Invoke) -> None:
     ("arguments", "message"),
     [
         (("v6", "--compare"), "--compare needs two designs or more"),
-        (("v6", "v6", "--compare"), "--compare needs two designs or more, each named once"),
+        (("v6", "v6", "--compare"), "v6 is named twice; name each design once"),
         (
             ("v6", "v5", "--compare", "--scenario", "zap-zap", "--scenario", "zap-remap"),
             "--compare takes one --scenario at most",

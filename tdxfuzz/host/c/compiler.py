@@ -188,7 +188,26 @@ def _problems(said: str) -> list[str]:
 
 def _not_linked(linked: re.Match[str]) -> str:
     where = place_of(linked["file"], linked["line"]) if linked["file"] else "link"
-    return f"{where}: {linked['name']} is not in tdxfuzz's kernel headers; {HOW}"
+    return f"{where}: {_without(linked['name'], '')}"
+
+
+def _without(name: str, kind: str) -> str:
+    """What is to be done about a name that the file does not know."""
+    header = _header_of(name)
+    if header is not None:
+        return f"{name}{kind} needs #include <{header}>"
+    return f"{name}{kind} is not in tdxfuzz's kernel headers; {HOW}"
+
+
+def _header_of(name: str) -> str | None:
+    """The header of ours that defines a function or a macro."""
+    defines = re.compile(
+        rf"^(?:#define\s+{re.escape(name)}\b|\w[\w *]*\b{re.escape(name)}\()", re.MULTILINE
+    )
+    for path in sorted(INCLUDE.glob("linux/**/*.h")):
+        if defines.search(path.read_text(encoding="utf-8")):
+            return str(path.relative_to(INCLUDE))
+    return None
 
 
 def _problem(said: str, found: re.Match[str]) -> str:
@@ -203,7 +222,7 @@ def _problem(said: str, found: re.Match[str]) -> str:
         missing = pattern.search(what)
         if missing is not None:
             name = next(filter(None, missing.groups()))
-            return f"{where}: {name}{kind} is not in tdxfuzz's kernel headers; {HOW}"
+            return f"{where}: {_without(name, kind)}"
     return f"{where}: {what}"
 
 

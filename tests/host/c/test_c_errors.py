@@ -24,6 +24,10 @@ BUILD = {
         text_of(get="	frobnicate(pfn);"),
         r"^layer\.c:\d+: frobnicate\(\) is not in tdxfuzz's kernel headers; add it with --shim DIR",
     ),
+    "a header left out": (
+        text_of(get="	complete_all(NULL);"),
+        r"^layer\.c:\d+: complete_all\(\) needs #include <linux/completion\.h>",
+    ),
     "no such name": (text_of(get="	ret = SOME_FLAG;"), r"^layer\.c:\d+: SOME_FLAG is not in"),
     "no such header": (
         text_of(before="#include <linux/kthread.h>"),

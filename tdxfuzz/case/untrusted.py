@@ -22,7 +22,7 @@ from typing import IO, cast
 MAX_BYTES = 1 << 20
 """Of a file with a case, in bytes."""
 
-MAX_LINE = 1 << 22
+MAX_LINE = 1 << 20
 """Of a line of a recording, in characters; real ones have about 60,000."""
 
 MAX_LINES = 50_000

@@ -40,7 +40,7 @@ test-all: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m ""
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m slow
+	$(BIN)/pytest -n auto --hypothesis-profile=ci --durations=25 -m "slow and not long"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -13,6 +13,9 @@ import pytest
 
 slow = pytest.mark.slow
 
+long = pytest.mark.long
+"""Of slow tests: those of minutes. They come with ``make test-all`` alone."""
+
 COLLECTED = pytest.StashKey[dict[str, bool]]()
 """Of a run: the name of each test, and whether it is slow; for ``test_tiers.py``."""
 

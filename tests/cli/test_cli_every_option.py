@@ -15,7 +15,8 @@ from commands import Invoke
 from golden_files import HINT_RACE
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.main import COMMANDS
-from tiers import slow
+from tdxfuzz.host.c.compiler import FLAGS
+from tiers import long, slow
 
 SOURCE = Path(__file__).parents[2] / "tdxfuzz/host/designs/hint.py"
 
@@ -76,14 +77,20 @@ def calls() -> Iterator[object]:
         for option in command.params:
             if isinstance(option, click.Option):
                 called = f"{name} {option.opts[0]}"
-                marks = [] if called == "list --format" else [slow]
+                marks = [] if called == "list --format" else [slow, long]
                 yield pytest.param(name, command, option, id=called, marks=marks)
 
 
 @pytest.mark.parametrize(("name", "command", "option"), list(calls()))
 def test_each_option_gives_each_subject_a_clear_answer(
-    invoke: Invoke, name: str, command: click.Command, option: click.Option
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    command: click.Command,
+    option: click.Option,
 ) -> None:
+    # Options for layers in C go into the environment of the process.
+    monkeypatch.setenv(FLAGS, "")
     Path("mine.py").write_text(SOURCE.read_text("utf-8"), encoding="utf-8")
     c_layers.write(Path(), c_layers.text_of())
     Path("x.tdx.toml").write_text(HINT_RACE.read_text("utf-8"), encoding="utf-8")

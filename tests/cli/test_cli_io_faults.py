@@ -16,7 +16,7 @@ import pytest
 
 from commands import Answer, Invoke
 from golden_files import HINT_RACE
-from tiers import slow
+from tiers import long, slow
 
 COMMANDS = {
     "hunt": ("hunt", "hint", "--seed", 1, "--cases", 500),
@@ -102,6 +102,7 @@ def test_a_finding_that_cannot_be_written_is_printed_as_its_file(invoke: Invoke)
 
 
 @slow
+@long
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("name", ["hunt", "shrink"])
 def test_a_fault_at_any_write_loses_no_finding(invoke: Invoke, name: str, stays: bool) -> None:

@@ -25,7 +25,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import first_quick, only_quick, slow
+from tiers import long, only_quick, slow
 
 BUDGET = Budget(cases=4_000)
 
@@ -91,7 +91,7 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize("seed", first_quick(1, [1, 2, 3]))
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=[slow, long])])
 @pytest.mark.parametrize(
     "mutant", only_quick([*MUTANTS[:4], NoKick], MUTANTS), ids=lambda mutant: mutant.__name__
 )

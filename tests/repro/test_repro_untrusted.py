@@ -21,7 +21,7 @@ from tdxfuzz.targets.library import files
 from tdxfuzz.targets.library import replay as divergences
 from tdxfuzz.targets.recording import RecordingError
 from tdxfuzz.targets.versions import changes_between
-from tiers import slow
+from tiers import long, slow
 
 SECONDS = 2.0
 """CPU time for one file."""
@@ -88,7 +88,7 @@ def outcome(work: Callable[[], object], *refusals: type[Exception]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=[slow, long])])
 def test_mutants_of_reproducers_are_read_replayed_or_refused(tmp_path: Path, count: int) -> None:
     rng, texts = Random(25), reproducer_texts()
     path = tmp_path / "x.tdx.toml"
@@ -110,7 +110,7 @@ def test_mutants_of_reproducers_are_read_replayed_or_refused(tmp_path: Path, cou
     assert count // 50 < good < count, "mutants of one kind only"
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=slow)])
+@pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=[slow, long])])
 def test_so_are_mutants_of_divergences(tmp_path: Path, count: int) -> None:
     rng, texts = Random(25), divergence_texts()
     path = tmp_path / "x.jsonl"

@@ -28,8 +28,16 @@ def first_quick(count: int, values: Iterable[object]) -> list[object]:
     ]
 
 
-def only_quick(chosen: Collection[object], values: Iterable[object]) -> list[object]:
-    """All values as parameters of a test, slow but for the chosen ones.
+SLOW_AND_LONG = (slow, long)
+
+
+def only_quick(
+    chosen: Collection[object],
+    values: Iterable[object],
+    rest: Collection[pytest.MarkDecorator] = (slow,),
+) -> list[object]:
+    """All values as parameters of a test, slow but for the chosen ones; ``rest`` are the marks of
+    those.
 
     Raises:
         ValueError: a chosen one is no value.
@@ -38,4 +46,4 @@ def only_quick(chosen: Collection[object], values: Iterable[object]) -> list[obj
     for value in chosen:
         if value not in values:
             raise ValueError(f"{value!r} is not one of {values}")
-    return [value if value in chosen else pytest.param(value, marks=slow) for value in values]
+    return [value if value in chosen else pytest.param(value, marks=rest) for value in values]

@@ -21,7 +21,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule, Switch
 from tdxfuzz.survey.lock_table import LockUse, lock_table
 from tdxfuzz.survey.matrix import Effort, row
-from tiers import slow
+from tiers import long, slow
 
 FILE = """
 from tdxfuzz.module.leaves.mem_range import tdh_mem_track
@@ -49,6 +49,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @slow
+@long
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("design", ["merged", "v6", "hint", HOSTILE])
 def test_every_variant_runs_under_every_subject(design: str, name: str) -> None:
@@ -57,6 +58,7 @@ def test_every_variant_runs_under_every_subject(design: str, name: str) -> None:
 
 
 @slow
+@long
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_matrix_decides_merged_on_every_variant(name: str) -> None:
     """But for ``pamt-in-use``: under merged no pair goes while another CPU uses its range."""

@@ -25,7 +25,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import long, only_quick, slow
+from tiers import SLOW_AND_LONG, only_quick, slow
 
 BUDGET = Budget(cases=4_000)
 
@@ -91,9 +91,11 @@ MUTANTS = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=[slow, long])])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=SLOW_AND_LONG)])
 @pytest.mark.parametrize(
-    "mutant", only_quick([*MUTANTS[:4], NoKick], MUTANTS), ids=lambda mutant: mutant.__name__
+    "mutant",
+    only_quick([*MUTANTS[:4], NoKick], MUTANTS, SLOW_AND_LONG),
+    ids=lambda mutant: mutant.__name__,
 )
 def test_a_hunt_finds_a_kvm_that_leaves_something_out(mutant: type[Kvm], seed: int) -> None:
     name = name_under("merged", mutant)

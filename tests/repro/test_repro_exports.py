@@ -20,7 +20,7 @@ from tdxfuzz.repro.read import parse, read
 from tdxfuzz.repro.reproducer import Expect
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Record
-from tiers import only_quick
+from tiers import SLOW_AND_LONG, only_quick
 
 V4 = next(path for path in REGRESSIONS if path.name.startswith("v4-unexpected"))
 FATAL = next(path for path in REGRESSIONS if "module-fatal-mem-page-remove" in path.name)
@@ -41,7 +41,9 @@ def built(text: str, folder: Path, *flags: str) -> Path:
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "path", only_quick((V4, FATAL, DEADLOCK), REGRESSIONS), ids=lambda path: path.name
+    "path",
+    only_quick((V4, FATAL, DEADLOCK), REGRESSIONS, SLOW_AND_LONG),
+    ids=lambda path: path.name,
 )
 def test_the_program_makes_the_calls_of_the_run_in_its_order(path: Path, tmp_path: Path) -> None:
     shown = run(read(path).case, traced=True)
@@ -115,7 +117,9 @@ def test_a_mail_fits_and_says_what_breaks(path: Path) -> None:
     assert parse(copied.partition("\nand run\n")[0]) == reproducer
 
 
-@pytest.mark.parametrize("path", only_quick((V4, FATAL, DEADLOCK), REGRESSIONS), ids=str)
+@pytest.mark.parametrize(
+    "path", only_quick((V4, FATAL, DEADLOCK), REGRESSIONS, SLOW_AND_LONG), ids=str
+)
 def test_columns_fit_into_forty_characters(path: Path) -> None:
     text = columns(run(read(path).case, traced=True), 40)
     assert max(map(len, text.splitlines())) <= 40

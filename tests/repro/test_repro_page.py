@@ -26,7 +26,7 @@ from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import Expect, Reproducer
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
-from tiers import only_quick, slow
+from tiers import SLOW_AND_LONG, only_quick, slow
 
 V4 = next(path for path in REGRESSIONS if path.name.startswith("v4-unexpected"))
 DEADLOCK = next(path for path in REGRESSIONS if "rwlock-deadlock" in path.name)
@@ -48,7 +48,9 @@ def words_of(text: str) -> str:
     return "".join(unescape(re.sub(r"<[^>]*>", "", text.partition("<body>")[2])).split())
 
 
-@pytest.mark.parametrize("path", only_quick(QUICK, REGRESSIONS), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", only_quick(QUICK, REGRESSIONS, SLOW_AND_LONG), ids=lambda path: path.name
+)
 def test_a_page_says_what_happens_and_which_rule_that_breaks(path: Path) -> None:
     reproducer = read(path)
     played = play(reproducer.case)
@@ -72,7 +74,9 @@ def test_a_page_says_what_happens_and_which_rule_that_breaks(path: Path) -> None
     assert all(0 <= card < len(cards) for frames in orders for frame in frames for card in frame)
 
 
-@pytest.mark.parametrize("path", only_quick(QUICK, REGRESSIONS), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", only_quick(QUICK, REGRESSIONS, SLOW_AND_LONG), ids=lambda path: path.name
+)
 def test_nothing_shows_in_the_nearest_orders(path: Path) -> None:
     found = run(read(path).case, traced=True)
     others = nearest(found)

@@ -17,7 +17,7 @@ from tdxfuzz.survey.contention.chart import chart
 from tdxfuzz.survey.contention.costs import Cost, CostsError, read_costs
 from tdxfuzz.survey.contention.measure import ENOUGH, Point, measure
 from tdxfuzz.survey.contention.workload import ALIKE, Load, Window, alike_of
-from tiers import slow
+from tiers import long, slow
 
 COSTS = read_costs()
 WHOLE = 81_920
@@ -30,6 +30,7 @@ def point(design: str, workload: str, cpus: int, ranges: int = 400, work: int = 
 
 
 @slow
+@long
 def test_the_run_it_was_fitted_to_comes_out_and_its_waiting_was_not_fitted() -> None:
     boot = point("v6", "boot", 40, ranges=1600, work=1_000_000)
     assert boot.seen >= ENOUGH
@@ -65,6 +66,7 @@ def test_gets_are_put_together_only_where_they_take_no_lock() -> None:
 
 
 @slow
+@long
 def test_a_lock_around_every_get_costs_more_with_more_cpus_and_ranges_of_their_own_less() -> None:
     few, many = point("merged", "boot", 4), point("merged", "boot", 64)
     assert few.waiting + few.lines < many.waiting + many.lines
@@ -81,6 +83,7 @@ def test_one_cpu_never_waits() -> None:
 
 
 @slow
+@long
 def test_cpus_that_wait_for_a_lock_are_served_in_turn() -> None:
     """In a storm on one lock the time of an operation is that of all who hold it in turn."""
     storm = point("merged", "storm", 64, ranges=2_000)
@@ -131,6 +134,7 @@ def test_each_cost_says_where_it_comes_from() -> None:
 
 
 @slow
+@long
 def test_the_command_has_rows_json_and_a_chart(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("[add]\nns = 400\nleast = 100\nmost = 900\n")
     arguments = ["contention", "merged", "--cpus", "2,3", "--workload", "storm"]
@@ -155,6 +159,7 @@ def test_names_in_a_chart_are_escaped() -> None:
 
 
 @slow
+@long
 @needs_compiler
 def test_a_layer_in_c_waits_as_its_python_twin_does(invoke: Invoke) -> None:
     arguments = ["--cpus", "4,16", "--workload", "storm", "--format", "json"]

@@ -11,7 +11,7 @@ import pytest
 
 from c_layers import LAYERS, needs_compiler, write
 from commands import Invoke
-from tiers import only_quick
+from tiers import SLOW_AND_LONG, only_quick
 
 pytestmark = needs_compiler
 
@@ -196,7 +196,7 @@ def _text(parts: Parts) -> str:
     return text
 
 
-@pytest.mark.parametrize("what", only_quick(QUICK, VARIANTS))
+@pytest.mark.parametrize("what", only_quick(QUICK, VARIANTS, SLOW_AND_LONG))
 def test_each_variant_gets_its_exit_code_and_its_line(
     what: str, tmp_path: Path, invoke: Invoke
 ) -> None:

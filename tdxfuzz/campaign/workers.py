@@ -200,6 +200,8 @@ def _end_if_it_hangs() -> None:
         if not hangs:
             faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, exit=True)
 
+    # Code that holds the interpreter from the start leaves no time for a first look.
+    heartbeat(False)
     on_heartbeat(heartbeat)
 
 

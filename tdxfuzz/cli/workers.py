@@ -364,6 +364,8 @@ def _end_if_it_hangs(parent: int, stack: int) -> None:
             faulthandler.dump_traceback_later(seconds, file=stack, exit=True)
         hung = hangs
 
+    # Code that holds the interpreter from the start leaves no time for a first look.
+    heartbeat(False)
     on_heartbeat(heartbeat)
 
 

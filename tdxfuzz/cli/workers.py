@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -140,8 +141,10 @@ class WorkerProcess(Worker[Q, A]):
         self._stack = os.memfd_create("stack")
         inherited = [self.pipe, *(other.pipe for other in others)]
         # What is buffered would be written by both processes.
-        our_stdout().flush()
-        our_stderr().flush()
+        # What a stream cannot take is told where it is written.
+        with suppress(OSError):
+            our_stdout().flush()
+            our_stderr().flush()
         self._process = context.Process(
             target=_live, args=(theirs, inherited, serve, stop, os.getpid(), self._stack)
         )

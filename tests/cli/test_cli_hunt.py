@@ -64,7 +64,7 @@ def test_a_clean_hunt_passes_with_its_statistics(invoke: Invoke) -> None:
         "merged: nothing found in 2,000 cases",
         "distinct schedules; 0 cut off",
         "TDH.PHYMEM.PAMT.ADD      SUCCESS",
-        "BUSY seen                                          0",
+        "BUSY seen     ",
         "both CPUs in get or put of one range",
         "pair added while another CPU used its range",
         "pair removed while another CPU used its range",

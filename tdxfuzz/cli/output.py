@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from shutil import get_terminal_size
 from textwrap import wrap
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -41,6 +43,14 @@ def begin_output() -> None:
     _broken.clear()
 
 
+def _discard(stream: TextIO) -> None:
+    """From now on what a stream is given goes nowhere: what it has buffered would fail again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 @contextmanager
 def _surviving() -> Iterator[None]:
     """A disk that is full must not end a search: the first error is told, and the work goes on,
@@ -54,6 +64,7 @@ def _surviving() -> Iterator[None]:
         if not _broken:
             _broken.append(error)
             print_error(f"standard output cannot be written: {error.strerror or error}")
+            _discard(our_stdout())
 
 
 class Output:

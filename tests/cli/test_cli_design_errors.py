@@ -234,7 +234,8 @@ def test_a_design_may_import_the_modules_beside_it(tmp_path: Path) -> None:
     mine = "from beside import Base\nimport beside\nclass Mine(Base): pass\n"
     assert tdxfuzz(tmp_path / "one", mine, "hunt", "DESIGN", "--cases", "5").returncode in (0, 3)
     (tmp_path / "one" / "mine.py").write_text(mine + "assert beside.raise_here\n")
-    (tmp_path / "two" / "mine.py").write_text(mine + "assert not hasattr(beside, 'raise_here')\n")
+    other = mine.replace("Mine", "Other") + "assert not hasattr(beside, 'raise_here')\n"
+    (tmp_path / "two" / "mine.py").write_text(other)
     both = subprocess.run(
         [sys.executable, "-m", "tdxfuzz", "hunt", "one/mine.py", "two/mine.py", "--cases", "5"],
         cwd=tmp_path,

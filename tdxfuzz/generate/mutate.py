@@ -157,4 +157,11 @@ def cross(case: Case, other: Case, rng: Random) -> Case:
 
 
 def _fits(op: Op, case: Case) -> bool:
-    return op.is_seamcall or all(value < case.world.most(what) for what, value in op.arguments)
+    of_script = [
+        (what, number)
+        for action in op.script
+        for what, number in (("slot", action.slot), ("area", action.area))
+        if number is not None
+    ]
+    named = (*op.arguments, *of_script)
+    return op.is_seamcall or all(value < case.world.most(what) for what, value in named)

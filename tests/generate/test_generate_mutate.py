@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.codec import decode, encode
-from tdxfuzz.generate.mutate import mutate
+from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.run.session import SetupError, run
 from tdxfuzz.strategies import cases
 
@@ -48,3 +50,11 @@ def test_every_kind_of_change_occurs() -> None:
     assert any(
         mutant.programs != START.programs and mutant.world == START.world for mutant in mutants
     )
+
+
+def test_a_guest_script_that_names_what_the_world_lacks_is_left_out_of_a_child() -> None:
+    enter = Op.parse("enter 0 0 accept4k:a0")
+    small = Case("merged", World(cpus=1), programs=((),))
+    large = Case("merged", World(cpus=1, areas=1), programs=((enter,),))
+    children = [cross(small, large, Random(seed)) for seed in range(8)]
+    assert all(child.programs == ((),) for child in children)

@@ -106,7 +106,8 @@ def design_option(command: F) -> F:
         "--design",
         "design_argument",
         metavar="FILE.py:Class|FILE.c",
-        help="The design of the reproducer, if it is not a built-in design.",
+        help="The design to run under: that of the reproducer, if it is yours. A file of yours "
+        "replaces a built-in design, too.",
     )(c_options(load_variant_option(command)))
 
 

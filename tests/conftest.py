@@ -14,9 +14,12 @@ from tiers import COLLECTED
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Note each test before a tier is selected."""
-    config.stash[COLLECTED] = {
-        item.nodeid: item.get_closest_marker("slow") is not None for item in items
-    }
+    config.stash[COLLECTED] = {item.nodeid: _tier(item) for item in items}
+
+
+def _tier(item: pytest.Item) -> str:
+    marks = (name for name in ("long", "slow") if item.get_closest_marker(name))
+    return next(marks, "quick")
 
 
 @pytest.fixture

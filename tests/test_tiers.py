@@ -27,6 +27,7 @@ ONLY_SLOW = {
     "quality/test_quality_huge.py::test_a_default_hunt_finds_what_breaks_with_2mb_pages_only",
     "quality/test_quality_huge.py::test_the_trace_of_a_clash_is_short",
     "quality/test_quality_lazy.py::test_removing_late_is_no_mistake",
+    "quality/test_quality_told_right.py::test_verify_and_a_default_hunt_try_the_same_2mb_pages",
 }
 """What must not be found, the same file on a busy machine, what a hunt with 2MB pages alone
 finds in a quick test, and long shrinks of what a quick test finds.
@@ -34,11 +35,11 @@ finds in a quick test, and long shrinks of what a quick test finds.
 
 
 @pytest.fixture
-def collected(request: pytest.FixtureRequest) -> dict[str, bool]:
-    """Each test, named from its folder on, and whether it is slow."""
+def collected(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Each test, named from its folder on, and its tier."""
     tests = {
-        nodeid.removeprefix("tests/"): slow
-        for nodeid, slow in request.config.stash[COLLECTED].items()
+        nodeid.removeprefix("tests/"): tier
+        for nodeid, tier in request.config.stash[COLLECTED].items()
     }
     if {name.partition("::")[0] for name in tests} != {
         str(path.relative_to(TESTS)) for path in TESTS.rglob("test_*.py")
@@ -47,8 +48,8 @@ def collected(request: pytest.FixtureRequest) -> dict[str, bool]:
     return tests
 
 
-def quick(collected: dict[str, bool]) -> list[str]:
-    return [name for name, slow in collected.items() if not slow]
+def quick(collected: dict[str, str]) -> list[str]:
+    return [name for name, tier in collected.items() if tier == "quick"]
 
 
 def test_a_file_of_tests_is_named_after_its_folder() -> None:
@@ -59,13 +60,13 @@ def test_a_file_of_tests_is_named_after_its_folder() -> None:
             assert path.name.startswith(f"test_{folder}_"), path
 
 
-def test_every_room_has_quick_tests(collected: dict[str, bool]) -> None:
+def test_every_room_has_quick_tests(collected: dict[str, str]) -> None:
     rooms = Counter(name.partition("/")[0] for name in quick(collected))
     assert [room for room in ROOMS if not rooms[room]] == []
 
 
 def test_every_file_has_quick_tests_but_those_of_clusters_and_kills(
-    collected: dict[str, bool],
+    collected: dict[str, str],
 ) -> None:
     slow = {name.partition("::")[0] for name in collected} - {
         name.partition("::")[0] for name in quick(collected)
@@ -80,7 +81,7 @@ def named(leaf: str) -> str:
     return "|".join([f'"{re.escape(short)}"', *(rf"\b{name}\b" for name in constants)])
 
 
-def test_every_modelled_leaf_is_called_in_a_file_of_quick_tests(collected: dict[str, bool]) -> None:
+def test_every_modelled_leaf_is_called_in_a_file_of_quick_tests(collected: dict[str, str]) -> None:
     files = {name.partition("::")[0] for name in quick(collected)}
     text = "\n".join(
         (TESTS / file).read_text(encoding="utf-8")
@@ -93,20 +94,23 @@ def test_every_modelled_leaf_is_called_in_a_file_of_quick_tests(collected: dict[
     assert [leaf for leaf in leaves if not re.search(named(leaf), text)] == []
 
 
-def test_every_broken_design_must_be_found_by_a_quick_test(collected: dict[str, bool]) -> None:
+def test_every_broken_design_must_be_found_by_a_quick_test(collected: dict[str, str]) -> None:
     name = "quality/test_quality_designs.py::test_a_broken_design_is_found"
     seeds = {
-        design: [s for s in (1, 2) if not collected[f"{name}[{design}-{s}]"]] for design in FOUND
+        design: [s for s in (1, 2) if collected[f"{name}[{design}-{s}]"] == "quick"]
+        for design in FOUND
     }
     assert seeds == {design: [1] for design in FOUND}
 
 
 def test_every_bug_that_must_be_found_is_found_by_a_quick_test(
-    collected: dict[str, bool],
+    collected: dict[str, str],
 ) -> None:
     everything = {name.partition("[")[0] for name in collected if name.startswith("quality/")}
     assert everything - {name.partition("[")[0] for name in quick(collected)} == ONLY_SLOW
 
 
-def test_the_slow_tier_is_there_and_is_the_smaller_one(collected: dict[str, bool]) -> None:
-    assert 100 < sum(collected.values()) < len(collected) / 10
+def test_most_tests_are_quick_and_few_are_long(collected: dict[str, str]) -> None:
+    tiers = Counter(collected.values())
+    assert 100 < tiers["slow"] < len(collected) / 10
+    assert tiers["long"] < tiers["slow"] / 2

@@ -1,8 +1,8 @@
-"""Two tiers of tests: the quick one, and the slow rest.
+"""Three tiers of tests: the quick one, the slow one, and those of minutes.
 
-``pytest`` and ``make test`` run the quick tier. Tests marked ``slow`` come with ``make test-all``
-or ``make test-slow``. Where a test has many parameters, some of them stay quick: no subject
-leaves the quick tier as a whole.
+``pytest`` and ``make test`` run the quick tier. Tests marked ``slow`` come with ``make test-slow``,
+and those that are marked ``long`` as well with ``make test-all`` alone. Where a test has many
+parameters, some of them stay quick: no subject leaves the quick tier as a whole.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ slow = pytest.mark.slow
 long = pytest.mark.long
 """Of slow tests: those of minutes. They come with ``make test-all`` alone."""
 
-COLLECTED = pytest.StashKey[dict[str, bool]]()
-"""Of a run: the name of each test, and whether it is slow; for ``test_tiers.py``."""
+COLLECTED = pytest.StashKey[dict[str, str]]()
+"""Of a run: the name and the tier of each test; for ``test_tiers.py``."""
 
 
 def first_quick(count: int, values: Iterable[object]) -> list[object]:

@@ -35,6 +35,10 @@ from tdxfuzz.sim import (
 
 CHECK_HARNESS_EVERY = 997
 
+MAKE_AGAIN_EVERY = 61
+"""Cases. A run is made again at so small a cost that random choices of a design are noticed within
+few hundred cases, even if most runs make none."""
+
 BLOCK = 256
 """Cases: few enough that the last blocks of several workers end at about the same time."""
 
@@ -207,7 +211,7 @@ class HuntLog:
 def check_harness(attempt: Run, cases: int, design: Design, is_new: bool) -> None:
     """Whether the harness can be believed. A run that ``is_new``, because it has shown a bucket
     first, shows it again. Of the first runs, and of some later ones, two make the same steps, and
-    the model's tables are at one after every call.
+    the model's tables are at one after every call. More runs end alike when they are made again.
 
     Raises:
         HarnessError: it is not so.
@@ -217,6 +221,8 @@ def check_harness(attempt: Run, cases: int, design: Design, is_new: bool) -> Non
             confirm(attempt, design)
     elif attempt.cut_off is None and (cases & (cases - 1) == 0 or cases % CHECK_HARNESS_EVERY == 1):
         _check_run(attempt, design)
+    elif attempt.cut_off is None and cases % MAKE_AGAIN_EVERY == 0:
+        _check_end(attempt, design)
 
 
 def confirm(found: Run, design: Design) -> Run:
@@ -235,6 +241,17 @@ def confirm(found: Run, design: Design) -> Run:
             found,
         )
     return again
+
+
+def _check_end(attempt: Run, design: Design) -> None:
+    again = run(attempt.case, design)
+    if again.outcome != attempt.outcome:
+        steps, later = (one.outcome.steps for one in (attempt, again))
+        raise NotDeterministicError(
+            f"design {attempt.case.design} is not deterministic: a run ended after {steps} steps, "
+            f"and after {later} when it was made again. {LOOK_FOR}",
+            attempt,
+        )
 
 
 def _check_run(attempt: Run, design: Design) -> None:

@@ -28,7 +28,11 @@ def kind(case: Case) -> str:
         return "standard"
     if case.world.areas:
         return "2MB"
-    return "history" if len(case.setup) + case.operations >= 16 else "short"
+    slots = case.world.slots
+    # Each range has a page of each guest, and two more serve the allocator: the world of a history.
+    ranges = tuple(range(slots)), (slots, slots + 1)
+    is_history = slots > 1 and (case.world.guest_ranges, case.world.kernel_ranges) == ranges
+    return "history" if is_history else "short"
 
 
 def kinds(plan: HuntPlan, count: int) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from random import Random
 
 import pytest
@@ -12,8 +13,10 @@ from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.hunt import HuntResult, hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
+from tdxfuzz.sim import HarnessError
 
 CASE = Case(
     "merged",
@@ -68,3 +71,19 @@ def test_the_first_finding_ends_a_hunt() -> None:
     assert again.finding is not None
     assert result.found.finding is not None
     assert again.finding.bucket == result.found.finding.bucket
+
+
+class SeldomRandom(Merged):
+    """Of many puts, some few read the count once more."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        if random.random() < 0.02:
+            self.refcount(pfn).read()
+        super().put(pfn)
+
+
+def test_a_design_that_is_seldom_random_is_noticed() -> None:
+    random.seed(3)
+    plan = HuntPlan("SeldomRandom", Budget(cases=2_000), design=SeldomRandom, seed=1)
+    with pytest.raises(HarnessError, match="SeldomRandom is not deterministic"):
+        hunt(plan)

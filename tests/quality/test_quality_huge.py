@@ -65,8 +65,7 @@ def test_the_trace_of_a_clash_is_short(design: str, seed: int) -> None:
     assert (best.case.operations, best.preemptions) <= (2, 3)
 
 
-@slow
-@pytest.mark.parametrize("seed", [1, 4])
+@pytest.mark.parametrize("seed", first_quick(1, [4, 1]))
 def test_it_is_found_without_a_scenario(seed: int) -> None:
     """In v5 itself the softirq is found first."""
     found = hunt(HuntPlan("v5-irqsave", BUDGET, seed=seed, huge=EVERY)).found

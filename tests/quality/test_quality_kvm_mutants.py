@@ -25,7 +25,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import SLOW_AND_LONG, only_quick, slow
+from tiers import SLOW_AND_LONG, only_quick
 
 BUDGET = Budget(cases=4_000)
 
@@ -110,8 +110,7 @@ def test_unchanged_paths_are_clean_with_running_vcpus(design: str, name: str) ->
     assert result.verdict is Verdict.PASS, result.why
 
 
-@slow
-@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize("name", only_quick(["convert-run", "create-run"], RUNNING))
 @pytest.mark.parametrize("design", ["merged", "v6"])
 def test_they_are_clean_within_the_bound_of_each_scenario(design: str, name: str) -> None:
     scenario = SCENARIOS[name]

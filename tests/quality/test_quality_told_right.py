@@ -78,7 +78,6 @@ class WaitsForReaders(Merged):
         super().put(pfn)
 
 
-@slow
 def test_a_reader_that_waits_for_a_writer_is_a_livelock_for_verify() -> None:
     case = SCENARIOS["map-zap"].case("WaitsForReaders")
     verified = verify(case, WaitsForReaders, Bounds())
@@ -141,8 +140,7 @@ class ReadsThenCounts(V6):
         return super().get(pfn, cache)
 
 
-@slow
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", first_quick(1, range(1, 4)))
 @pytest.mark.parametrize("layer", [Armed, ReadsThenCounts])
 def test_a_count_that_falls_to_0_between_look_and_add_is_found(
     layer: type[RefcountLayer], seed: int
@@ -153,8 +151,7 @@ def test_a_count_that_falls_to_0_between_look_and_add_is_found(
     assert "PAMT.REMOVE" in columns(traced) or "PAMT.ADD" in columns(traced)
 
 
-@slow
-@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("cpus", first_quick(1, [1, 2]))
 def test_the_trace_of_a_history_names_its_calls(cpus: int) -> None:
     plan = HuntPlan("Batch2", BUDGET, design=Batch2, cpus=cpus)
     found = hunt(plan).found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from random import Random
+from statistics import median
 
 import pytest
 from attrs import evolve
@@ -65,11 +67,13 @@ def test_twenty_thousand_runs_that_are_cut_off_need_no_more_memory() -> None:
     case = evolve(SCENARIOS["fault-fault"].case("merged"), steps=60)
     rerun = Rerun(case, twin("merged"))
     sizes = []
-    for _ in range(4):
-        for _ in range(5_000):
+    for _ in range(9):
+        for _ in range(2_250):
             assert rerun.run().outcome.end is End.BOUND
         sizes.append(int(PAGES.read_text(encoding="ascii").split()[1]))
-    assert sizes[-1] - sizes[0] < 250  # pages of 4KB: less than 1MB
+    # A leak grows all the time. The kernel may give one 2MB page at some time.
+    growth = [after - before for before, after in pairwise(sizes)]
+    assert median(growth) < 30, sizes  # pages of 4KB: less than 1MB in all
 
 
 @pytest.mark.parametrize("by_file", [False, True], ids=["class", "file"])

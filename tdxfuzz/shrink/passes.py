@@ -19,6 +19,7 @@ from tdxfuzz.shrink.simplify import (
     smaller_arguments,
     sorted_programs,
     sorted_setup,
+    tds_at_rest,
     zero_registers,
 )
 
@@ -27,6 +28,7 @@ PASSES: tuple[Pass, ...] = (
     exchanged_cpus,
     without_operations,
     into_setup,
+    tds_at_rest,
     shorter_scripts,
     without_faults,
     one_operation,

@@ -13,13 +13,15 @@ _COMPLEXITY = {
     "vcpu": 2,
     "create": 3,
     "destroy": 3,
+    "migrate": 3,
+    "enter": 4,
 }
 """By name of the operation; 0 if it is not here."""
 _PLACES = {name: place for place, name in enumerate(HOST_OPERATIONS)}
 
 
 def complexity(op: Op) -> int:
-    """How much a reader must understand: 0 for a page that comes or goes, 3 for a TD."""
+    """How much a reader must understand: 0 for a page that comes or goes, 4 for a guest."""
     return complexity_of(op.name)
 
 

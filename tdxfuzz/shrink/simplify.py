@@ -8,7 +8,7 @@ from itertools import pairwise
 from attrs import evolve
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.guest_script import number_of
+from tdxfuzz.case.guest_script import Act, Action, number_of
 from tdxfuzz.case.operation import Op
 from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.edit import every_op, with_areas, with_program
@@ -18,6 +18,10 @@ from tdxfuzz.shrink.usual_ranges import usual_ranges
 
 _PAGE_FOR = {"create": "map", "destroy": "zap", "convert": "zap"}
 """A simpler operation with the same effect on pairs: they come, or they go."""
+
+_OF_KVM = {Act.ACCEPT: "map", Act.TOUCH: "map", Act.CONVERT: "convert"}
+_OF_KVM_IN_AREA = {Act.ACCEPT: "map2m", Act.TOUCH: "map2m", Act.ACCEPT4K: "accept4k"}
+"""The operation of KVM that a guest's action leads to."""
 
 
 def exchanged_cpus(case: Case) -> Iterator[Candidate]:
@@ -70,6 +74,33 @@ def simpler_operations(case: Case) -> Iterator[Candidate]:
                 program = (*program[:i], simpler, *program[i + 1 :])
                 smaller = evolve(smaller, programs=with_program(smaller, cpu, program))
             yield Candidate(evolve(smaller, setup=tuple(setup)), search_everywhere=True)
+
+
+def tds_at_rest(case: Case) -> Iterator[Candidate]:
+    """A TD that does not run: what its guest did leads to the same operations of KVM."""
+    for td in sorted({op.args[0] for op in case.setup if op.name == "finalize"}):
+        setup = [op for op in case.setup if op not in (Op("vcpu", (td,)), Op("finalize", (td,)))]
+        programs = tuple(
+            tuple(other for op in program for other in _without_guest(op, td))
+            for program in case.programs
+        )
+        smaller = evolve(case, setup=tuple(setup), programs=programs)
+        yield Candidate(smaller, search_everywhere=True)
+
+
+def _without_guest(op: Op, td: int) -> list[Op]:
+    """What stands in place of an operation when no guest of ``td`` runs."""
+    if op.name not in ("enter", "migrate") or op.args[0] != td:
+        return [op]
+    return [other for action in op.script if (other := _of_kvm(action, td)) is not None]
+
+
+def _of_kvm(action: Action, td: int) -> Op | None:
+    if action.area is not None and action.act in _OF_KVM_IN_AREA:
+        return Op(_OF_KVM_IN_AREA[action.act], (td, action.area))
+    if action.slot is not None and action.act in _OF_KVM:
+        return Op(_OF_KVM[action.act], (td, action.slot))
+    return None
 
 
 def simpler_worlds(case: Case) -> Iterator[Candidate]:

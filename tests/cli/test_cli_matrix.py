@@ -48,7 +48,7 @@ def test_ctrl_c_ends_it_with_what_there_is(invoke: Invoke, monkeypatch: pytest.M
         return real(name, *arguments)
 
     monkeypatch.setattr(matrix, "row", interrupted)
-    options = ("--scenario", "zap-zap", "--time", "1s", "--format", "json")
+    options = ("--scenario", "zap-zap", "--time", "1s", "--format", "json", "--workers", "1")
     answer = invoke("matrix", "v6", "merged", "v5", *options)
     assert answer.code == 3
     cells = answer.json["cells"]

@@ -22,6 +22,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.shrink import order_search
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.shrink import shrink, size
+from tdxfuzz.shrink.simplify import tds_at_rest
 from tdxfuzz.sim import Fault, Schedule
 from tiers import first_quick, slow
 
@@ -278,3 +279,17 @@ def test_a_guest_script_shrinks_to_what_is_needed() -> None:
     best = shrink(found, layer).run
     assert best.case.operations <= 2
     assert all(len(op.script) <= 1 for line in best.case.programs for op in line)
+
+
+def test_a_td_that_need_not_run_is_at_rest() -> None:
+    """What a guest asked for, KVM does without it: one bug is one file, be it in a running TD."""
+    setup = ("create 0", "create 1", "vcpu 0", "map2m 0 0", "finalize 0")
+    enters = "enter 0 0 accept4k:a0,touch:1,hlt", "enter 1 0 accept:0"
+    programs = (tuple(map(Op.parse, enters)), (Op.parse("map 1 0"),))
+    case = Case("v3", World(tds=2, slots=2, areas=1), tuple(map(Op.parse, setup)), programs)
+    (at_rest,) = tds_at_rest(case)
+    assert [str(op) for op in at_rest.case.setup] == ["create 0", "create 1", "map2m 0 0"]
+    assert [[str(op) for op in program] for program in at_rest.case.programs] == [
+        ["accept4k 0 0", "map 0 1", enters[1]],
+        ["map 1 0"],
+    ]

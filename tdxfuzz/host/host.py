@@ -9,6 +9,7 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm.guest import GuestProgram
 from tdxfuzz.host.kvm.paths import Kvm
 from tdxfuzz.host.kvm.vm import Vm
+from tdxfuzz.host.result_error import check_calls_run
 from tdxfuzz.host.tdx_core import TdxCore
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.sim import Declared, Simulator
@@ -24,10 +25,12 @@ class Host(TdxCore):
     def __init__(
         self, sim: Simulator, case: Case, layer: RefcountLayer, watch: HostWatch | None = None
     ) -> None:
-        super().__init__(sim, case, layer, watch)
-        self.vms = [Vm(self, i) for i in range(case.world.tds)]
         kind = layer.kvm or Kvm
         assert issubclass(kind, Kvm), f"{kind} is not derived from kvm.Kvm"
+        check_calls_run(type(layer), RefcountLayer)
+        check_calls_run(kind, Kvm)
+        super().__init__(sim, case, layer, watch)
+        self.vms = [Vm(self, i) for i in range(case.world.tds)]
         self.kvm = kind(self)
         for lp in dict.fromkeys(self.lps):
             lp.guest = GuestProgram(self, self.vms, lp.id)

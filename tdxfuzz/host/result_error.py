@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import lru_cache
+
 from tdxfuzz.sim import HarnessError
 
 
@@ -11,3 +14,28 @@ class ResultError(HarnessError):
     def __init__(self, function: str, message: str) -> None:
         super().__init__(message)
         self.function = function
+
+
+@lru_cache(maxsize=64)
+def check_calls_run(kind: type, base: type) -> None:
+    """Whether the functions of a user's class are plain functions, where those of ``base`` are.
+
+    Raises:
+        ResultError: one is ``async`` or holds ``yield``, so that calling it runs nothing.
+    """
+    for name in dir(base):
+        own = getattr(kind, name)
+        if own is not getattr(base, name) and _runs_nothing(own):
+            raise ResultError(
+                name,
+                f"{kind.__name__}.{name}() is async or holds a yield, so that calling it runs "
+                "nothing; make it a plain function",
+            )
+
+
+def _runs_nothing(function: object) -> bool:
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )

@@ -10,7 +10,8 @@ run meets. So nothing of it may change after ``setup``. Looked at are
 
 Cells and other objects of tdxfuzz count as fixed: what they hold is in the key of a state. So do
 modules, objects of libraries outside of the standard one, and objects whose content cannot be
-read. A cache of :mod:`functools` may fill up: it answers as the function does.
+read. A cache of :mod:`functools` may fill up: it answers as the function does. That does not hold
+for a method of the design, because what cells hold may change: its cache counts.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class _Same:
 
 
 _MISSING = _Same(object())
+_Cached = type(lru_cache(str))
+"""What :func:`functools.lru_cache` makes of a function."""
 
 
 @define
@@ -133,8 +136,11 @@ class _Look:
 
     def _look_at_class(self, kind: type) -> None:
         for name, value in vars(kind).items():
-            if name not in _MADE_BY_PYTHON:
-                self._note(f"class attribute {kind.__name__}.{name}", value)
+            if name in _MADE_BY_PYTHON:
+                continue
+            self._note(f"class attribute {kind.__name__}.{name}", value)
+            if isinstance(value, _Cached) and issubclass(kind, RefcountLayer | Kvm):
+                self._note(f"cache of {kind.__name__}.{name}()", value.cache_info().misses)
         for base in kind.__bases__:
             self._reach(base)
 

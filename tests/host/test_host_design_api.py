@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
-from tdxfuzz.host import design
+from tdxfuzz.host import design, kvm
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.host import Host
+from tdxfuzz.host.kvm.under import under
+from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.session import Session, UnknownDesignError, run
 from tdxfuzz.sim import HarnessError
@@ -38,6 +42,21 @@ class Truthy(Merged):
         return super().get(pfn, cache) + 1
 
 
+class Lazy(Merged):
+    def put(self, pfn: int, hint: bool = False) -> Iterator[None]:  # type: ignore[override]
+        yield super().put(pfn)
+
+
+class Promising(Merged):
+    async def put(self, pfn: int, hint: bool = False) -> None:  # type: ignore[override]
+        super().put(pfn)
+
+
+class NeverKicks(kvm.Kvm):
+    def kick_vcpus(self, vm: Vm) -> Iterator[None]:  # type: ignore[override]
+        yield super().kick_vcpus(vm)
+
+
 class Raising(Merged):
     def put(self, pfn: int, hint: bool = False) -> None:
         raise LookupError("no such range")
@@ -61,6 +80,9 @@ class Incomplete(design.RefcountLayer):
         (Truthy, "Truthy.get() returned 1; it must return 0 or a negative errno"),
         (Confused, "'dpamt_lock' is a Spinlock, not a Mutex"),
         (Incomplete, "Incomplete has no get()"),
+        (Lazy, "Lazy.put() is async or holds a yield, so that calling it runs nothing"),
+        (Promising, "Promising.put() is async or holds a yield"),
+        (under(Merged, NeverKicks), "NeverKicks.kick_vcpus() is async or holds a yield"),
     ],
 )
 def test_misuse_is_a_harness_error_and_never_a_finding(

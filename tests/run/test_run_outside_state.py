@@ -202,6 +202,21 @@ def test_a_cache_of_a_function_and_a_logger_may_fill_up() -> None:
     assert remembered.cache_info().currsize == 1
 
 
+def test_a_cache_of_a_method_keeps_what_cells_held() -> None:
+    """Cells change, and the cache answers as they were."""
+
+    class Remembers(Merged):
+        @cache  # noqa: B019
+        def count(self, pfn: int) -> int:
+            return self.refcount(pfn).read()
+
+        def get(self, pfn: int, cache: PageCache | None = None) -> int:
+            self.count(pfn)
+            return super().get(pfn, cache)
+
+    assert what_changes(Remembers) == ["cache of Remembers.count()"]
+
+
 class InItself(Merged):
     """Keeps state in the object and in the class."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
 
 from tdxfuzz.sim import HarnessError
 
@@ -16,21 +15,20 @@ class ResultError(HarnessError):
         self.function = function
 
 
-@lru_cache(maxsize=64)
 def check_calls_run(kind: type, base: type) -> None:
     """Whether the functions of a user's class are plain functions, where those of ``base`` are.
 
     Raises:
         ResultError: one is ``async`` or holds ``yield``, so that calling it runs nothing.
     """
-    for name in dir(base):
-        own = getattr(kind, name)
-        if own is not getattr(base, name) and _runs_nothing(own):
-            raise ResultError(
-                name,
-                f"{kind.__name__}.{name}() is async or holds a yield, so that calling it runs "
-                "nothing; make it a plain function",
-            )
+    for owner in kind.__mro__[: kind.__mro__.index(base)]:
+        for name, own in vars(owner).items():
+            if hasattr(base, name) and _runs_nothing(own):
+                raise ResultError(
+                    name,
+                    f"{kind.__name__}.{name}() is async or holds a yield, so that calling it runs "
+                    "nothing; make it a plain function",
+                )
 
 
 def _runs_nothing(function: object) -> bool:

@@ -124,6 +124,7 @@ def test_a_finding_is_shrunk_and_replayed_ten_times() -> None:
     assert replay(parse(shrunk.text)).result is ReplayResult.FAILED
 
 
+@slow
 def test_what_does_not_show_cannot_be_shrunk() -> None:
     (race,) = answer_to(HINT).sightings
     shrunk = TaskRunner(EVERYTHING).do(ShrinkTask("hint", "refcount/-/-/negative", race.text))

@@ -12,6 +12,7 @@ from commands import Invoke
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
 from tdxfuzz.generate.codec import encode
 from tdxfuzz.repro.read import read
+from tiers import slow
 
 FIRST = HINT_RACE
 TEXT = FIRST.read_text(encoding="utf-8")
@@ -128,6 +129,7 @@ def test_of_a_campaign_s_folder_the_corpus_is_left_out(invoke: Invoke) -> None:
     assert "no reproducers" in invoke("replay", "kept/corpus").err
 
 
+@slow
 def test_a_test_of_a_design_that_was_named_finds_it_from_there(invoke: Invoke) -> None:
     Path("lib").mkdir()
     source = Path(__file__).parents[2] / "tdxfuzz/host/designs/hint.py"

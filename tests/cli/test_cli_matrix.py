@@ -32,6 +32,7 @@ def test_a_page_with_links_to_reproducers(invoke: Invoke) -> None:
         assert invoke("replay", link).code == 1
 
 
+@slow
 def test_json_has_every_cell_with_its_bounds(invoke: Invoke) -> None:
     answer = invoke("matrix", "v6", *QUICK, "--format", "json", "--module-variant", "ranges-ex")
     cells = answer.json["cells"]

@@ -54,7 +54,7 @@ def test_verify_says_the_same_of_a_file_and_of_what_it_was_written_from(
     "command",
     [
         ("hunt", "v4", "--cases", 400, "--seed", 1),
-        ("verify", "v4"),
+        pytest.param(("verify", "v4"), marks=slow),
         pytest.param(("matrix", "v4", "--time", "4s"), marks=slow),
         pytest.param(("matrix", "v4", "merged", "--compare", "--time", "2s"), marks=slow),
         pytest.param(

@@ -32,6 +32,7 @@ def test_a_pass_says_what_was_explored(invoke: Invoke) -> None:
     )
 
 
+@slow
 def test_a_fail_is_shrunk_and_written(invoke: Invoke) -> None:
     answer = invoke("verify", "v4", "--scenario", "zap-remap", "--out", "here")
     assert answer.code == 1

@@ -15,6 +15,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.workers import LostWorkerError, Stop, Tell, Workers
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.verify.search import verify
+from tiers import slow
 
 
 def never() -> bool:
@@ -120,6 +121,7 @@ def test_how_far_a_worker_is_can_be_seen_while_it_works() -> None:
     assert seen == {"half of 0", "half of 1"}
 
 
+@slow
 def test_a_run_that_came_back_to_its_state_can_be_sent() -> None:
     result = verify(SCENARIOS["map-map"].case("hint"))
     assert result.loop is not None

@@ -20,7 +20,7 @@ from tdxfuzz.host.kernel.refcount_t import SATURATED, RefcountT
 from tdxfuzz.sim import Simulator
 from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import first_quick, slow
+from tiers import slow
 
 RIGHT = (Counted, Batched)
 
@@ -36,7 +36,8 @@ def test_a_right_design_is_clean_in_every_order(design: type[RefcountLayer], nam
     assert result.verdict is Verdict.PASS or "vacuous" in result.why
 
 
-@pytest.mark.parametrize("design", first_quick(1, RIGHT))
+@slow
+@pytest.mark.parametrize("design", RIGHT)
 def test_a_right_design_is_clean_in_hunts(design: type[RefcountLayer]) -> None:
     for scenario in WITHOUT_2MB:
         budget = Budget(cases=60)

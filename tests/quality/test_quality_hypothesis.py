@@ -27,7 +27,7 @@ CI = settings(
 """The profile ``ci``, with a seed that the test chooses, and without a phase ``shrink``."""
 
 
-SHORT_SOON = ("hint", "rfc", "v2", "v3-base", "v5", "per-range-rwlock")
+SHORT_SOON = ("rfc", "v2", "v3-base", "per-range-rwlock")
 """What is found in them shrinks in little time; one of each kind of bug."""
 
 

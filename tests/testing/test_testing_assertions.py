@@ -28,6 +28,7 @@ from tdxfuzz.testing.designs import Named, design_of
 from tdxfuzz.testing.profiles import most_orders
 from tdxfuzz.testing.run_cache import run_cache
 from tdxfuzz.testing.strategies import cases
+from tiers import slow
 
 BUCKET = "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"
 RACE = SCENARIOS["map-zap"].case("hint")
@@ -91,6 +92,7 @@ def test_nothing_is_printed_below_the_trace() -> None:
         assert not hasattr(error, "__notes__")
 
 
+@slow
 def test_the_middle_of_a_long_trace_is_left_out(monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
     monkeypatch.setattr(assertions, "MOST_LINES", 14)
     monkeypatch.setattr(assertions, "FIRST_LINES", 4)
@@ -104,6 +106,7 @@ def test_the_middle_of_a_long_trace_is_left_out(monkeypatch: pytest.MonkeyPatch,
     assert any("^ pamt-in-use" in line for line in text)
 
 
+@slow
 def test_a_class_that_no_file_has_at_its_top_is_told() -> None:
     class Inner(Hint):
         """Nobody can import it."""
@@ -127,6 +130,7 @@ def test_other_orders_of_the_programs_are_tried() -> None:
     assert assert_clean(RACE, orders=0).case == RACE, "only the case itself"
 
 
+@slow
 def test_the_order_of_the_case_and_the_default_order_are_tried_in_any_case() -> None:
     race = read(HINT_RACE).case
     with pytest.raises(Broken):
@@ -154,6 +158,7 @@ def test_the_same_case_is_run_in_the_same_orders(monkeypatch: pytest.MonkeyPatch
     assert len(set(map(repr, tried[0]))) == len(tried[0]) == 1 + 8 * orders_of(BaseRun(case)) // 32
 
 
+@slow
 def test_hypothesis_does_not_shrink_what_we_have_shrunk() -> None:
     """Whatever the settings: the first finding ends the test, and the same example fails again.
 

@@ -115,7 +115,7 @@ def last_of_the_failure(printed: str) -> str:
     ("options", "decorators", "machine"),
     [
         ((), "", DESK),
-        ((), "", CI_MACHINE),
+        pytest.param((), "", CI_MACHINE, marks=slow),
         pytest.param(("--hypothesis-profile=ci",), "", DESK, marks=slow),
         pytest.param(("--hypothesis-profile=nightly",), "", DESK, marks=slow),
         pytest.param(
@@ -204,9 +204,9 @@ def test_it():
     [
         (DESK, (), 50),
         (CI_MACHINE, (), 200),
-        (DESK, ("--hypothesis-profile=ci",), 200),
+        pytest.param(DESK, ("--hypothesis-profile=ci",), 200, marks=slow),
         (DESK, ("-p", "own"), 7),
-        (CI_MACHINE, ("-p", "own"), 7),
+        pytest.param(CI_MACHINE, ("-p", "own"), 7, marks=slow),
     ],
 )
 def test_dev_is_used_on_a_desk_and_ci_on_a_ci_machine_where_nobody_has_chosen_a_profile(

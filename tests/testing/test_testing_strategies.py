@@ -44,6 +44,7 @@ def test_programs_are_of_all_kinds_that_a_hunt_draws() -> None:
     assert len(drawn) - len(huge) - len(long) >= 40
 
 
+@slow
 @settings(max_examples=80)
 @given(cases("merged"))
 def test_the_merged_design_is_clean(case: Case) -> None:
@@ -61,6 +62,7 @@ def test_an_operation_fits_its_world(world: World, data: st.DataObject) -> None:
     Case("merged", world, programs=((),) * world.cpus, setup=(data.draw(operations(world)),))
 
 
+@slow
 @given(bases("hint"), st.data())
 def test_a_schedule_has_no_more_preemptions_than_asked_for(
     base: BaseRun, data: st.DataObject

@@ -354,6 +354,7 @@ def test_rounds_in_which_a_cpu_goes_on_by_itself_end_where_orders_at_random_end(
         assert digest_of(SharedState(session.host)) in verified.counts.finals
 
 
+@slow
 def test_two_try_locks_in_opposite_orders_starve() -> None:
     verified = verify(scenario("map-zap", TakesTwoInTurn), TakesTwoInTurn)
     assert verified.verdict is Verdict.FAIL

@@ -181,7 +181,7 @@ VARIANTS: dict[str, tuple[Parts, int, str]] = {
 }  # fmt: skip
 """What is put in, the exit code of hunt, and what it says."""
 
-QUICK = ("as it is", "an xarray", "NULL", "a counter for statistics", "no get")
+QUICK = ("as it is", "NULL", "a counter for statistics", "no get")
 
 
 def _text(parts: Parts) -> str:

@@ -84,6 +84,7 @@ def test_state_shared_by_calls_has_no_serial_order(
     assert invoke("replay", path, "--library", library).code == 0
 
 
+@slow
 def test_a_hunt_on_a_library_writes_what_it_finds(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* init goes through what the header shim offers, alone on a CPU; it returns the line that is wrong. */
 #include "pamt.h"
+#include <linux/bit_spinlock.h>
 #include <linux/bitmap.h>
 #include <linux/hashtable.h>
 #include <linux/jump_label.h>
 #include <linux/kref.h>
 #include <linux/kvm_types.h>
 #include <linux/llist.h>
+#include <linux/mmdebug.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rwsem.h>
@@ -19,6 +21,12 @@
 		if ((a) != (b))                                                                    \
 			return -__LINE__;                                                          \
 	} while (0)
+
+#define CONFIG_GIVEN 1
+#define CONFIG_AS_MODULE_MODULE 1
+#if !IS_ENABLED(CONFIG_GIVEN) || IS_ENABLED(CONFIG_NOT_GIVEN)
+#error "IS_ENABLED() is wrong in #if"
+#endif
 
 struct thing {
 	int key;
@@ -57,6 +65,16 @@ static int atomics(void)
 	return 0;
 }
 
+static DEFINE_SPINLOCK(count_lock);
+static int released_count;
+
+static void released(struct kref *kref)
+{
+	lockdep_assert_held(&count_lock);
+	released_count += kref_read(kref) == 0;
+	spin_unlock(&count_lock);
+}
+
 static int counts(void)
 {
 	refcount_t r = REFCOUNT_INIT(1);
@@ -70,6 +88,16 @@ static int counts(void)
 	kref_init(&k);
 	kref_get(&k);
 	SAME(kref_read(&k), 2);
+	refcount_set(&r, 2);
+	SAME(refcount_dec_and_lock(&r, &count_lock), false);
+	SAME(spin_is_locked(&count_lock), false);
+	SAME(refcount_dec_and_lock(&r, &count_lock), true);
+	lockdep_assert_held(&count_lock);
+	spin_unlock(&count_lock);
+	SAME(refcount_dec_if_one(&r), false);
+	SAME(kref_put_lock(&k, released, &count_lock), 0);
+	SAME(kref_put_lock(&k, released, &count_lock), 1);
+	SAME(released_count, 1);
 	return 0;
 }
 
@@ -90,6 +118,11 @@ static int bits(void)
 	SAME(find_first_bit(map, 130), 129);
 	SAME(GENMASK_ULL(47, 40), 0xff0000000000ull);
 	SAME(FIELD_GET(0xf0, 0x57), 5);
+	bit_spin_lock(64, map);
+	SAME(bit_spin_trylock(64, map), 0);
+	SAME(bit_spin_is_locked(64, map), 1);
+	bit_spin_unlock(64, map);
+	SAME(bit_spin_is_locked(64, map), 0);
 	SAME(ilog2(4096), 12);
 	SAME(ALIGN(5, 4), 8);
 	SAME(DIV_ROUND_UP(5, 4), 2);
@@ -188,6 +221,10 @@ static int others(void)
 	SAME(IS_TDX_OPERAND_BUSY(0x8000020000000080ull), true);
 	SAME(snprintf(text, sizeof(text), "%d%s", 12, "ab"), 4);
 	SAME(text[3], 'b');
+	SAME(IS_ENABLED(CONFIG_GIVEN), true);
+	SAME(IS_ENABLED(CONFIG_AS_MODULE), true);
+	SAME(IS_BUILTIN(CONFIG_AS_MODULE), false);
+	SAME(IS_ENABLED(CONFIG_NOT_GIVEN), false);
 	*object = 1;
 	return 0;
 }

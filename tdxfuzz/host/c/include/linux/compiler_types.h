@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef TDXFUZZ_LINUX_COMPILER_TYPES_H
 #define TDXFUZZ_LINUX_COMPILER_TYPES_H
+#include <linux/kconfig.h>
+
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #define noinline __attribute__((noinline))

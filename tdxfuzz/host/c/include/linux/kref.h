@@ -38,4 +38,24 @@ static __always_inline __maybe_unused int kref_put(struct kref *kref,
 	return 1;
 }
 
+static __always_inline __maybe_unused int kref_put_lock(struct kref *kref,
+							 void (*release)(struct kref *kref),
+							 spinlock_t *lock)
+{
+	if (!refcount_dec_and_lock(&kref->refcount, lock))
+		return 0;
+	release(kref);
+	return 1;
+}
+
+static __always_inline __maybe_unused int kref_put_mutex(struct kref *kref,
+							  void (*release)(struct kref *kref),
+							  struct mutex *lock)
+{
+	if (!refcount_dec_and_mutex_lock(&kref->refcount, lock))
+		return 0;
+	release(kref);
+	return 1;
+}
+
 #endif

@@ -3,6 +3,8 @@
 #define TDXFUZZ_LINUX_REFCOUNT_H
 #include <linux/atomic.h>
 #include <linux/bug.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
 
 /* Saturates, and warns, as the kernel's does. */
 typedef struct refcount_struct {
@@ -86,6 +88,35 @@ static __always_inline __maybe_unused void refcount_dec(refcount_t *r)
 static __always_inline __maybe_unused bool refcount_dec_not_one(refcount_t *r)
 {
 	return atomic_add_unless(&r->refs, -1, 1);
+}
+
+static __always_inline __maybe_unused bool refcount_dec_if_one(refcount_t *r)
+{
+	return atomic_cmpxchg_release(&r->refs, 1, 0) == 1;
+}
+
+/* Down to 0 only with the lock held, and then it stays held. */
+static __always_inline __maybe_unused bool refcount_dec_and_lock(refcount_t *r, spinlock_t *lock)
+{
+	if (refcount_dec_not_one(r))
+		return false;
+	spin_lock(lock);
+	if (refcount_dec_and_test(r))
+		return true;
+	spin_unlock(lock);
+	return false;
+}
+
+static __always_inline __maybe_unused bool refcount_dec_and_mutex_lock(refcount_t *r,
+								       struct mutex *lock)
+{
+	if (refcount_dec_not_one(r))
+		return false;
+	mutex_lock(lock);
+	if (refcount_dec_and_test(r))
+		return true;
+	mutex_unlock(lock);
+	return false;
 }
 
 #endif

@@ -8,13 +8,14 @@ import pytest
 from attrs import evolve
 
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.sim import Nondeterminism
 from tdxfuzz.tables.table import Leg, Table
 from tdxfuzz.verify import table_search
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import RUNS, TABLES, Bounds, Worklist
-from tiers import slow
+from tiers import long, slow
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,15 @@ def test_2mb_pages_and_the_life_of_a_td(design: str, name: str, preemptions: int
 @slow
 def test_three_cpus() -> None:
     assert assert_same("v6", "zap-zap", Bounds(2), cpus=3).engine == TABLES
+
+
+@slow
+@long
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_scenario_of_every_design(design: str) -> None:
+    """All orders with up to one preemption: the same counts, verdict and finding."""
+    for name in SCENARIOS:
+        assert_same(design, name, Bounds(1))
 
 
 def test_loops_are_found_on_tables() -> None:

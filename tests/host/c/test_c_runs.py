@@ -110,6 +110,18 @@ def test_a_fault_in_a_run_is_no_finding_and_the_next_run_goes_on(tmp_path: Path)
         assert worlds.run(good).outcome.end is End.REST
 
 
+def test_a_warning_without_a_text_never_has_that_of_a_run_before(tmp_path: Path) -> None:
+    """A run that is ended where it prints leaves its text behind."""
+    case = SCENARIOS["map-map"].case("C")
+    prints = text_of(get='	for (;;)\n		pr_info("too late");')
+    with pytest.raises(DesignError, match="an endless loop"):
+        run(case, class_in(write(tmp_path, prints, "prints.c")))
+    warns = class_in(write(tmp_path, text_of(get="	WARN_ON(pfn > 5);"), "warns.c"))
+    finding = run(case, warns).finding
+    assert finding is not None
+    assert "pfn > 5" in finding.message
+
+
 def test_a_run_is_still_there_after_another_one(tmp_path: Path) -> None:
     """A search asks for the state of a run when it has made another run in between."""
     text = text_of(before="int gets;", locked="	gets++;")

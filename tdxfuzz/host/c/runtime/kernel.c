@@ -221,6 +221,7 @@ void *tdxc_xarray(struct xarray *xa, unsigned long index, int op, const void *ol
 /* ---- messages ---- */
 
 static char text[512];
+static int warns_with_text;
 
 int tdxc_print(const char *format, ...)
 {
@@ -230,7 +231,6 @@ int tdxc_print(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	request(PRINT, (u64)text, 0, 0, 0, HERE);
-	text[0] = 0;
 	return 0;
 }
 
@@ -241,6 +241,7 @@ void tdxc_say(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	warns_with_text = 1;
 }
 
 int tdxc_format(char *buffer, unsigned long size, const char *format, ...)
@@ -257,8 +258,11 @@ int tdxc_format(char *buffer, unsigned long size, const char *format, ...)
 
 void tdxc_warn(const char *what, const char *file, int line, const char *function)
 {
-	request(WARN, text[0] ? (u64)text : (u64)what, (u64)file, (u64)line, (u64)function, HERE);
-	text[0] = 0;
+	const char *told = warns_with_text ? text : what;
+
+	/* Not behind the request: a run that ends there never comes back. */
+	warns_with_text = 0;
+	request(WARN, (u64)told, (u64)file, (u64)line, (u64)function, HERE);
 }
 
 void tdxc_bug(const char *what, const char *file, int line)

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.check import C_CHECKS
+from tdxfuzz.check.vacuous import never_happened
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of
 
@@ -22,7 +23,9 @@ EXIT = {PASS: 0, FAIL: 1, ERROR: 2, UNKNOWN: 3}
 @frozen
 class DesignSummary:
     """One design: what it was put through, and what came of it. ``seen`` counts, for each check,
-    the cases in which what it watches for happened. ``in_c``: more checks listen to it.
+    the cases in which what it watches for happened. ``in_c``: more checks listen to it. ``named``
+    are the only ones that listen, if there are any; ``scenarios``: its programs were those of
+    scenarios that the user named.
     """
 
     name: str
@@ -36,10 +39,14 @@ class DesignSummary:
     findings: tuple[StoredFinding, ...]
     cut_off: str = ""
     in_c: bool = False
+    named: tuple[str, ...] = ()
+    scenarios: bool = False
 
     @property
     def checks(self) -> tuple[str, ...]:
         """The checks that listened."""
+        if self.named:
+            return self.named
         return (*checks_of(self.name), *(C_CHECKS if self.in_c else ()))
 
     def cell(self, check: str) -> str:
@@ -61,8 +68,7 @@ class DesignSummary:
             return ERROR
         if self.findings:
             return UNKNOWN
-        vacuous = any(self.cell(check) == UNKNOWN for check in self.checks)
-        return UNKNOWN if vacuous else PASS
+        return UNKNOWN if self._vacuous else PASS
 
     @property
     def why(self) -> str:
@@ -73,8 +79,17 @@ class DesignSummary:
             return "not hunted yet"
         if self.findings and self.verdict == UNKNOWN:
             return f"{self.discarded:,} runs did not end"
+        return f"vacuous: {self._vacuous}" if self._vacuous else ""
+
+    @property
+    def _vacuous(self) -> str:
+        """Why nothing is shown though nothing was found; "" if something is."""
+        if self.scenarios:
+            return never_happened(
+                self.name, self.named, [one for one in self.seen if self.seen[one]]
+            )
         never = [check for check in self.checks if self.cell(check) == UNKNOWN]
-        return f"vacuous: {', '.join(never)} never had anything to check" if never else ""
+        return f"{', '.join(never)} never had anything to check" if never else ""
 
 
 @frozen
@@ -189,6 +204,8 @@ def summarise(store: Store) -> Summary:
                 findings=tuple(found for found in findings if found.design == name),
                 cut_off=cut_off.get(name, ""),
                 in_c=subject.in_c,
+                named=() if settings is None else settings.checks,
+                scenarios=settings is not None and bool(settings.scenarios),
             )
         )
     return Summary(

@@ -43,7 +43,7 @@ from tdxfuzz.cli.workers import LostWorkerError
 from tdxfuzz.engines import ENGINES
 from tdxfuzz.engines.events import CaseRun, Found, HuntEvent
 from tdxfuzz.engines.hunt import HuntResult
-from tdxfuzz.engines.not_tried import not_tried
+from tdxfuzz.engines.not_tried import not_tried, vacuous
 from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
@@ -157,7 +157,8 @@ def hunt_command(
 
     Exit codes: 0 no finding; 1 a finding; 2 wrong usage, or a design that raised, hangs or keeps
     state outside of cells; 3 unknown: interrupted, a run did not end, or a check was vacuous (the
-    last lines say which).
+    last lines say which). With --scenario a hunt is vacuous only if no two CPUs ever were in get or
+    put for one range at the same time, or if none of the checks of --check met what it looks for.
     """
     if engine not in (*ENGINES, HYPOTHESIS):
         raise unknown("engine", engine, (*ENGINES, HYPOTHESIS))
@@ -290,8 +291,8 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     unmet = _unmet(plan, statistics)
     if unmet:
         output.line(f"not met: {', '.join(unmet)}: no case made so many calls")
-    for check in statistics.unseen():
-        output.line(f"vacuous: {check} never had anything to check (`tdxfuzz list checks {check}`)")
+    for reason in vacuous(plan, statistics):
+        output.line(f"vacuous: {reason}")
 
 
 def _unmet(plan: HuntPlan, statistics: Statistics) -> list[str]:
@@ -309,8 +310,8 @@ def _verdict(results: Sequence[tuple[HuntPlan, HuntResult]]) -> str:
 
 def _is_unknown(plan: HuntPlan, result: HuntResult) -> bool:
     statistics = result.statistics
-    vacuous = statistics.unseen() or _unmet(plan, statistics)
-    return result.interrupted or bool(result.cut_off) or bool(vacuous)
+    shows_nothing = vacuous(plan, statistics) or _unmet(plan, statistics)
+    return result.interrupted or bool(result.cut_off) or bool(shows_nothing)
 
 
 def _document(

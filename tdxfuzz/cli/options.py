@@ -106,8 +106,8 @@ def design_option(command: F) -> F:
         "--design",
         "design_argument",
         metavar="FILE.py:Class|FILE.c",
-        help="The design to run under: that of the reproducer, if it is yours. A file of yours "
-        "replaces a built-in design, too.",
+        help="The design of a reproducer, if it is yours. With one FILE it takes the place of "
+        "any other design.",
     )(c_options(load_variant_option(command)))
 
 

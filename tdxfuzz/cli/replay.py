@@ -6,23 +6,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from attrs import evolve
 
 from tdxfuzz.campaign.folder import is_corpus_entry
-from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.cli.design_arg import Chosen, ChosenKvm, choose
+from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
+from tdxfuzz.cli.file_design import Given, design_for, replaced
 from tdxfuzz.cli.library_text import replay_divergence
 from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
-from tdxfuzz.host.designs import DESIGNS
-from tdxfuzz.host.kvm.under import under
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import Replayed, ReplayResult, replay
-from tdxfuzz.repro.reproducer import SUFFIX, Reproducer
+from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.library.files import SUFFIX as LINES
 from tdxfuzz.targets.library.process import Library
@@ -64,6 +61,12 @@ def replay_command(
     changed. With --source the trace of each finding is printed too, with the lines of the
     design's code.
 
+    A file runs under the design that it names. --design is for files of your own designs. With
+    one FILE, --design takes the place of the file's design, whatever that is, and the answer
+    says whose order it was. With a folder or several files it serves only the files that name
+    it: a file of a built-in design runs under that, and a file of another design of yours is an
+    ERROR. The same holds for --kvm.
+
     A divergence of `tdxfuzz diff` (*.jsonl) is FAILED if the model still differs from what the
     library did; with --library, if the library still differs from the model.
 
@@ -76,6 +79,7 @@ def replay_command(
     and none is worse.
     """
     chosen = None if design_argument is None else choose(design_argument)
+    given = Given(chosen, kvm, replaces=len(paths) == 1 and not paths[0].is_dir())
     output = Output(as_json)
     rows: list[dict[str, object]] = []
     worst = 0
@@ -85,7 +89,7 @@ def replay_command(
             if path.suffix == LINES:
                 row, code = replay_divergence(path, target, output)
             else:
-                row, code = _replay_one(path, (chosen, kvm), output, source)
+                row, code = _replay_one(path, given, output, source)
             rows.append(row)
             worst = worse(worst, code)
     output.json({"results": rows})
@@ -93,13 +97,14 @@ def replay_command(
 
 
 def _replay_one(
-    path: Path, given: tuple[Chosen | None, ChosenKvm | None], output: Output, source: bool
+    path: Path, given: Given, output: Output, source: bool
 ) -> tuple[dict[str, object], int]:
     row: dict[str, object] = {"path": str(path)}
     try:
         reproducer = read(path)
         row |= {"check": reproducer.expect.check, "bucket": reproducer.expect.bucket}
-        replayed = replay(reproducer, design_for(reproducer, *given, path).design, source)
+        chosen = design_for(reproducer, given, path)
+        replayed = replay(reproducer, chosen.design, source)
     except (ReproducerError, UsageProblem, HarnessError) as error:
         print_error(str(error), getattr(error, "details", ""))
         row |= {"result": ReplayResult.ERROR.value, "error": str(error)}
@@ -111,6 +116,10 @@ def _replay_one(
         row["shown"] = shown
     style = STYLES.get(replayed.result, "red")
     output.line(f"{replayed.result.value:8} {path}  {shown}", style=style)
+    instead = replaced(reproducer, chosen)
+    if instead is not None:
+        row |= {"order_of": instead.order_of, "under": instead.under}
+        output.line(f"         {instead}")
     output.line(f"         trace {replayed.trace_hash}")
     if source and replayed.run.finding is not None:
         output.line()
@@ -141,35 +150,3 @@ def _files(paths: tuple[Path, ...]) -> list[Path]:
         else:
             files.append(path)
     return files
-
-
-def design_for(
-    reproducer: Reproducer, chosen: Chosen | None, kvm: ChosenKvm | None, path: Path
-) -> Chosen:
-    """The design to run a reproducer under, and under which KVM.
-
-    Raises:
-        UsageProblem: the reproducer needs a design or a KVM that was not given.
-    """
-    name, plus, kvm_name = reproducer.case.design.partition("+")
-    if kvm is None and (plus or reproducer.kvm_file is not None):
-        user = reproducer.kvm_file
-        where = f"FILE.py:{kvm_name}" if user is None else f"{user.file}:{user.class_name}"
-        raise UsageProblem(f"{path}: kvm: this is a run under a user's KVM; add --kvm {where}")
-    design = _design_for(reproducer, name, chosen, path)
-    if kvm is None:
-        return design
-    layer = under(design.design or DESIGNS[design.name], kvm.kvm)
-    return evolve(design, design=layer, kvm=kvm)
-
-
-def _design_for(reproducer: Reproducer, name: str, chosen: Chosen | None, path: Path) -> Chosen:
-    if chosen is not None and (reproducer.design_file is not None or chosen.file is not None):
-        return chosen
-    if reproducer.design_file is None and name in (*DESIGNS, HOSTILE):
-        return Chosen(name, name)
-    hint = f"{name} is not a built-in design (all: `tdxfuzz list designs`)"
-    if reproducer.design_file is not None:
-        user = reproducer.design_file
-        hint = f"{name} is a user's design; add --design {user.file}:{user.class_name}"
-    raise UsageProblem(f"{path}: design.name: {hint}")

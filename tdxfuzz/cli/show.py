@@ -12,8 +12,9 @@ from tdxfuzz.case.visible import visible
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.design_prints import our_stdout
 from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.file_design import Given, design_for, replaced
 from tdxfuzz.cli.options import design_option, source_option
-from tdxfuzz.cli.replay import design_for
+from tdxfuzz.cli.output import print_error
 from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
 from tdxfuzz.host.design_file import names_file, split
 from tdxfuzz.repro.as_c import as_c
@@ -112,7 +113,11 @@ def show_command(
         _print(_as_pytest(reproducer, design_argument, kvm))
         return 0
     chosen = None if design_argument is None else choose(design_argument)
-    design = design_for(reproducer, chosen, kvm, path).design
+    taken = design_for(reproducer, Given(chosen, kvm), path)
+    design = taken.design
+    instead = replaced(reproducer, taken)
+    if instead is not None:
+        print_error(f"{path}: this is {instead}")
     option = "" if design_argument is None else f" --design {design_argument}"
     if kvm is not None:
         option += f" --kvm {kvm.argument}"

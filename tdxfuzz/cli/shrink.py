@@ -10,10 +10,10 @@ from attrs import evolve
 from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, PASS
+from tdxfuzz.cli.file_design import Given, design_for, replaced
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.replay import design_for
 from tdxfuzz.cli.report import size_text
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
@@ -48,7 +48,8 @@ def shrink_command(
     """
     reproducer = read(path)
     chosen = None if design_argument is None else choose(design_argument)
-    design = design_for(reproducer, chosen, kvm, path).design
+    taken = design_for(reproducer, Given(chosen, kvm), path)
+    design = taken.design
     found = run(reproducer.case, design)
     if found.finding is None or not found.finding.is_in(reproducer.expect.bucket):
         shown = "nothing" if found.finding is None else found.finding.bucket
@@ -57,6 +58,9 @@ def shrink_command(
             "there is nothing to shrink; see `tdxfuzz replay`"
         )
     output = Output(as_json)
+    instead = replaced(reproducer, taken)
+    if instead is not None:
+        output.line(f"{instead}; the new file names {instead.order_of} as the old one does")
     target = out or path.with_name(path.name.removesuffix(SUFFIX) + f".shrunk{SUFFIX}")
     probe(target.parent)
 

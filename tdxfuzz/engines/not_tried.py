@@ -1,4 +1,6 @@
-"""What a hunt did not try, in words: a clean hunt says nothing about that."""
+"""What a hunt did not try, in words: a clean hunt says nothing about that. And whether what it did
+try says anything at all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Iterator
 from tdxfuzz.abi import find
 from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.world import ALL_ENTRIES, MAX_CPUS
+from tdxfuzz.check.vacuous import never_happened
 from tdxfuzz.engines.plan import HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.session import checks_of
@@ -20,6 +23,21 @@ LONG = 32
 def not_tried(plan: HuntPlan, statistics: Statistics) -> list[str]:
     """What a hunt left out, in words; the most important first."""
     return list(_not_tried(plan, statistics))
+
+
+def vacuous(plan: HuntPlan, statistics: Statistics) -> list[str]:
+    """Why a hunt that found nothing shows nothing; empty if it shows something.
+
+    Drawn programs are of every kind, so each check must have met what it looks for. The programs of
+    a scenario are few, and there the rule of ``verify`` holds. What no check met is not tried then.
+    """
+    if plan.scenario is None:
+        return [
+            f"{check} never had anything to check (`tdxfuzz list checks {check}`)"
+            for check in statistics.unseen()
+        ]
+    never = never_happened(plan.design_name, plan.checks, statistics.met_by())
+    return [never] if never else []
 
 
 def _not_tried(plan: HuntPlan, statistics: Statistics) -> Iterator[str]:
@@ -44,4 +62,7 @@ def _not_tried(plan: HuntPlan, statistics: Statistics) -> Iterator[str]:
     deaf = [check for check in checks_of(plan.design_name) if check not in statistics.checks]
     if deaf:
         yield f"checks: {', '.join(deaf)}"
+    idle = statistics.unseen()
+    if idle and not vacuous(plan, statistics):
+        yield f"what these checks look for, because it never happened: {', '.join(idle)}"
     yield "reordering of memory accesses by a CPU"

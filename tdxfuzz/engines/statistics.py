@@ -97,6 +97,10 @@ class Statistics:
         """The vacuous checks: their witness never occurred, so the hunt says nothing about them."""
         return [check for check in self.checks if not self.seen[check]]
 
+    def met_by(self) -> list[str]:
+        """The checks whose witness occurred."""
+        return [check for check in self.checks if self.seen[check]]
+
     def witnesses(self) -> dict[str, int]:
         """The number of runs in which each interesting situation occurred."""
         return {

@@ -1,11 +1,15 @@
-"""A reproducer as a mail: what breaks in a paragraph, and the trace in 72 columns."""
+"""A reproducer as a mail of 72 columns: what breaks in a paragraph, the trace, and the file, which
+can be pasted as it stands.
+"""
 
 from __future__ import annotations
 
 import textwrap
 
+from tdxfuzz.case.visible import visible
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.folded_toml import folded
 from tdxfuzz.repro.page.rule import rule_of
 from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.repro.words import counted
@@ -13,6 +17,8 @@ from tdxfuzz.repro.write import to_toml
 from tdxfuzz.run.result import Run
 
 WIDTH = 72
+INDENT = "    "
+"""Before what is to be pasted."""
 
 FOUND = f"It was found with tdxfuzz on a model of module {MODEL_VERSION}, not on hardware."
 
@@ -34,12 +40,13 @@ def mail(reproducer: Reproducer, run: Run, command: str) -> str:
         subject = f"{design}: {shown.check}"
         what = f"{shown.message[:1].upper()}{shown.message[1:]}. {rule.title} {rule.text}"
         what += f" {rule.source}" if rule.source else ""
-    paragraphs = [
-        f"Subject: {' '.join(subject.split())}",
-        what,
-        f"{_order(run)} {FOUND}",
-    ]
-    text = "\n\n".join(textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in paragraphs)
+    text = "\n\n".join(
+        [
+            _filled(f"Subject: {' '.join(subject.split())}", after=" "),
+            _filled(what),
+            _filled(f"{_order(run)} {FOUND}"),
+        ]
+    )
     return "\n".join(
         [
             text,
@@ -48,14 +55,34 @@ def mail(reproducer: Reproducer, run: Run, command: str) -> str:
             "",
             "To reproduce, save this as race.tdx.toml:",
             "",
-            textwrap.indent(to_toml(reproducer).rstrip(), "    "),
+            textwrap.indent(folded(to_toml(reproducer), WIDTH - len(INDENT)).rstrip(), INDENT),
             "",
             "and run",
             "",
-            f"    {command}",
+            *_command(command),
             "",
         ]
     )
+
+
+def _filled(text: str, after: str = "") -> str:
+    """A paragraph; each line but the first begins with ``after``."""
+    return textwrap.fill(
+        visible(" ".join(text.split())), WIDTH, subsequent_indent=after, break_on_hyphens=False
+    )
+
+
+def _command(command: str) -> list[str]:
+    """A command in as many lines as it needs. A shell reads them as one."""
+    rows = textwrap.wrap(
+        command,
+        WIDTH - len(" \\"),
+        initial_indent=INDENT,
+        subsequent_indent=2 * INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*(f"{row} \\" for row in rows[:-1]), rows[-1]]
 
 
 def _order(run: Run) -> str:

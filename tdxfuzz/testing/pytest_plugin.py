@@ -170,6 +170,12 @@ class ReproducerItem(pytest.Item):
                     f"--tdx-design {user.file}:{user.class_name}"
                 )
             design = class_in(*split(argument))
+            if design.__name__ != reproducer.case.design.partition("+")[0]:
+                return (
+                    f"{self.path}: design.name: {reproducer.case.design} is another design than "
+                    f"{argument}; `tdxfuzz replay {self.path} --design {argument}` runs its order "
+                    "under that"
+                )
             options = [f" --design {argument}", f" --tdx-design {argument}"]
         if reproducer.kvm_file is not None:
             argument = self.config.getoption("--tdx-kvm")

@@ -22,7 +22,7 @@ from attrs import evolve, field, frozen
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import text_of
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.check import ALL_CHECKS
+from tdxfuzz.check.vacuous import never_happened
 from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, layer_class_of, run
@@ -34,12 +34,6 @@ from tdxfuzz.verify.loops import Loops, loops_in
 from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.table_search import TableSearch
 from tdxfuzz.verify.worklist import RUNS, Bounds, SearchCounts, Worklist
-
-WITNESS = "refcount"
-WITNESS_IF_HOSTILE = "module-fatal"
-"""The check whose witness must have occurred, or the search has shown nothing. Where checks are
-named, it is one of those.
-"""
 
 INTERRUPTED = "interrupted"
 
@@ -213,11 +207,8 @@ def _vacuous(case: Case, counts: SearchCounts) -> str:
     unmet = [text_of(fault) for fault in case.faults if text_of(fault) not in counts.met]
     if unmet:
         return f"vacuous: not met: {', '.join(unmet)}"
-    witnesses = case.checks or (WITNESS_IF_HOSTILE if case.design == HOSTILE else WITNESS,)
-    if counts.seen.isdisjoint(witnesses):
-        never = " or ".join(ALL_CHECKS[witness].witness for witness in witnesses)
-        return f"vacuous: it never happened that {never}"
-    return ""
+    never = never_happened(case.design, case.checks, counts.seen)
+    return f"vacuous: {never}" if never else ""
 
 
 def _ends(loops: Loops, finished: bool) -> bool | None:

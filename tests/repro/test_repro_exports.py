@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
 from c_layers import needs_compiler
-from golden_files import HINT_RACE, REGRESSIONS
+from commands import Invoke
+from golden_files import HINT_RACE, REGRESSIONS, ROOT
 from tdxfuzz.repro.as_c import as_c
 from tdxfuzz.repro.calls import calls_of
 from tdxfuzz.repro.columns import columns
@@ -20,11 +23,13 @@ from tdxfuzz.repro.read import parse, read
 from tdxfuzz.repro.reproducer import Expect
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Record
-from tiers import SLOW_AND_LONG, only_quick
+from tiers import SLOW_AND_LONG, only_quick, slow
 
 V4 = next(path for path in REGRESSIONS if path.name.startswith("v4-unexpected"))
 FATAL = next(path for path in REGRESSIONS if "module-fatal-mem-page-remove" in path.name)
 DEADLOCK = next(path for path in REGRESSIONS if "rwlock-deadlock" in path.name)
+
+MATRIX = sorted((ROOT / "corpus/matrix").glob("*.tdx.toml"))
 
 COMPILE = ("-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread")
 
@@ -104,17 +109,49 @@ def test_what_a_file_says_stays_in_the_comment(tmp_path: Path) -> None:
     assert text.partition("Written by")[0].count("*/") == 0
 
 
-@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name)
-def test_a_mail_fits_and_says_what_breaks(path: Path) -> None:
+def fits(path: Path) -> str:
+    """The mail about a reproducer, after a look at its lines and at what is to be pasted."""
     reproducer = read(path)
     text = mail(reproducer, run(reproducer.case, traced=True), "tdxfuzz replay race.tdx.toml")
-    front, _, file = text.partition("save this as race.tdx.toml:")
-    assert max(map(len, front.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= WIDTH
+    pasted, _, command = text.partition("save this as race.tdx.toml:")[2].partition("\nand run\n")
+    assert parse(pasted) == reproducer
+    assert parse(textwrap.dedent(pasted)) == reproducer
+    assert command.strip() == "tdxfuzz replay race.tdx.toml"
+    return text
+
+
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.name)
+def test_a_mail_fits_and_says_what_breaks(path: Path) -> None:
+    text, reproducer = fits(path), read(path)
+    front = text.partition("save this as race.tdx.toml:")[0]
     assert text.startswith(f"Subject: {reproducer.case.design}: {reproducer.expect.check}")
     assert "".join(reproducer.expect.message[1:].split()) in "".join(front.split())
     assert re.search(r"It needs this order|It shows (on one|with each)|which the file lists", front)
-    copied = "\n".join(line.removeprefix("    ") for line in file.splitlines())
-    assert parse(copied.partition("\nand run\n")[0]) == reproducer
+
+
+@slow
+@pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.name)
+def test_a_mail_about_a_finding_of_the_matrix_fits_and_can_be_pasted(path: Path) -> None:
+    fits(path)
+
+
+def test_a_file_pasted_from_a_mail_replays(invoke: Invoke) -> None:
+    text = invoke("show", V4, "--as", "mail").out
+    pasted = text.partition("save this as race.tdx.toml:")[2].partition("\nand run\n")[0]
+    Path("race.tdx.toml").write_text(pasted, encoding="utf-8")
+    command = text.rstrip().rpartition("\n")[2].split()
+    answer = invoke(*command[1:])
+    assert (answer.code, answer.out.split()[0]) == (1, "FAILED")
+
+
+def test_a_long_command_of_a_mail_is_one_command_of_several_lines() -> None:
+    reproducer = read(HINT_RACE)
+    words = f"tdxfuzz replay race.tdx.toml --design {'d' * 40}.py:Mine --kvm {'k' * 30}.py:Kvm"
+    text = mail(reproducer, run(reproducer.case, traced=True), words)
+    assert max(map(len, text.splitlines())) <= WIDTH
+    command = text.partition("\nand run\n")[2]
+    assert shlex.split(command.replace("\\\n", "")) == words.split(), "as a shell joins lines"
 
 
 @pytest.mark.parametrize(

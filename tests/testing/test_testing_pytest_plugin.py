@@ -287,11 +287,14 @@ def test_a_reproducer_of_a_users_design_needs_it(tmp_path: Path) -> None:
     without = run_pytest(tmp_path, "--tdx-regressions", "kept")
     assert "add --tdx-design mine.py:Mine" in without.stdout
     good = "from tdxfuzz.host.designs.merged import Merged\n\nclass Mine(Merged):\n    pass\n"
+    good += "\nclass Another(Merged):\n    pass\n"
     (tmp_path / "mine.py").write_text(good, encoding="utf-8")
+    another = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Another")
+    assert "design.name: Mine is another design than mine.py:Another" in another.stdout
     given = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Mine")
     assert "1 passed" in given.stdout
     wrong = run_pytest(tmp_path, "--tdx-regressions", "kept", "--tdx-design", "mine.py:Yours")
-    assert "mine.py: no design class 'Yours'; it has: Mine" in wrong.stdout
+    assert "mine.py: no design class 'Yours'; it has: Mine, Another" in wrong.stdout
 
 
 @slow

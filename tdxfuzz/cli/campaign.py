@@ -28,6 +28,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.variant_arg import module_variant_option
+from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
 
@@ -353,4 +354,7 @@ def _tell(summary: Summary, folder: Folder, output: Output) -> None:
     for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")
+        known = known_text(finding.design, finding.bucket)
+        if known:
+            output.line(f"  {known}")
     output.json(summary.document(folder))

@@ -32,7 +32,8 @@ def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     assert f"found {bucket} after 175 cases" in lines
     assert (f"shrunk {bucket}: 2 operations, 1 preemption, replayed 10 of 10: {path}") in lines
     assert "stopped: 240 cases done" in lines
-    assert lines[-2:] == [bucket, f"  {path}"]
+    heading = "Schemes that follow the module's hints: the module can be shut down"
+    assert lines[-3:] == [bucket, f"  {path}", f"  known: docs/findings.md, {heading}"]
     for name in ("report.html", "junit.xml", "report.sarif", "summary.md", path[2:]):
         assert (Path("c") / name).is_file()
 

@@ -13,6 +13,7 @@ from tdxfuzz.campaign.report.data import Data, gather
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
+from tdxfuzz.campaign.report.since import remember
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.repro.write import write_whole
 
@@ -58,6 +59,8 @@ def write_reports(
         file, render = REPORTS[name]
         paths.append(folder.root / file)
         write_whole(render(data), paths[-1])
+    if not running:
+        remember(folder.root, data.reports)
     return paths
 
 

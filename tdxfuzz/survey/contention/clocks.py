@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from attrs import define
+from attrs import define, evolve
 
 from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.host.refcount import RangeRefcount
@@ -104,6 +104,11 @@ class VirtualClocks:
         counted.wait_ns += waited
         counted.longest_wait_ns = max(counted.longest_wait_ns, waited)
         heappush(self._ready, (self.now[cpu.id], cpu.id))
+
+    def until(self, now: float) -> Counted:
+        """What has happened by this time: who still waits has waited until now."""
+        waiting = [max(now - since, 0.0) for since in self._blocked_at.values()]
+        return evolve(self.counted, wait_ns=self.counted.wait_ns + sum(waiting))
 
     def _pay(self, cpu: int, cell: Named) -> None:
         weight = self.weight[cpu]

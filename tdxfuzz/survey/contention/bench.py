@@ -151,6 +151,10 @@ class Bench(Machine):
         mean = self.costs[what].ns
         self.clocks.now[self.sim.current.id] += self.rng.gammavariate(times, mean)
 
+    def turn(self) -> None:
+        """Let the time that was spent pass: the others come first."""
+        self.sim.step(self._relax, 0)
+
     def warn(
         self, who: str, message: str, leaf: int | None = None, status: Status | None = None
     ) -> None:

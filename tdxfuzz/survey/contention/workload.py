@@ -84,8 +84,8 @@ class Part:
             if not self._over:
                 # The others end what they are about, which is not counted: there may be hundreds.
                 self._over = True
-                self.ns = self.bench.clocks.now[cpu]
-                self.counted = self.bench.clocks.until(self.ns)
+                self.ns = self.bench.clocks.reached
+                self.counted = self.bench.clocks.until_now()
 
         return main
 
@@ -120,14 +120,20 @@ class Part:
             at += alike
 
     def _boot(self, cpu: int) -> None:
-        """A vCPU touches the pages of one range after another; it is in the middle of its first."""
+        """A vCPU touches the pages of one range after another; it is in the middle of its first,
+        or of a fault that maps 2MB.
+        """
         bench, rng = self.bench, self.bench.rng
+        mean_2mb = bench.costs["fault_2mb"].ns
         number, first = self._before[cpu][0], rng.randrange(1, PAGES)
+        if rng.random() < _time_at_2mb(self.load.huge, bench.costs):
+            bench.clocks.now[cpu] += rng.random() * mean_2mb
+            number, first = next(self._free), 0
         while True:
             if first == 0 and rng.random() < self.load.huge:
-                bench.spend("fault_2mb")
+                bench.clocks.now[cpu] += rng.uniform(0.5, 1.5) * mean_2mb
+                bench.turn()
                 self._count(PAGES)
-                bench.clocks.now[cpu] += rng.random() * bench.costs["fault_2mb"].ns
             else:
                 if first == 0:
                     sept = bench.pages.alloc_page()
@@ -168,6 +174,12 @@ class Part:
             bench.put(page)
             self._count(1)
             self.ranges += 1
+
+
+def _time_at_2mb(huge: float, costs: Costs) -> float:
+    """The share of its time that a vCPU spends in faults that map 2MB."""
+    at_2mb, at_4kb = huge * costs["fault_2mb"].ns, (1 - huge) * PAGES * costs["fault"].ns
+    return at_2mb / (at_2mb + at_4kb)
 
 
 @contextmanager

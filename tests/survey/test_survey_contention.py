@@ -180,3 +180,11 @@ def test_cpus_never_wait_for_longer_than_a_part_is(workload: str) -> None:
     """With many CPUs at one lock nearly all of the time is waiting, and never more than all."""
     crowd = point("merged", workload, 256, work=60_000)
     assert 0.5 < crowd.waiting + crowd.lines <= 1
+
+
+def test_a_get_that_adds_takes_as_long_as_the_call_and_what_is_around_it() -> None:
+    alone = point("v6", "storm", 1, ranges=300)
+    assert COSTS["add"].ns < alone.get_ns < 2 * COSTS["add"].ns
+    assert COSTS["remove"].ns < alone.put_ns < 2 * COSTS["remove"].ns
+    assert alone.get_longest_ns > alone.get_ns
+    assert point("v6", "boot", 1, ranges=3).put_ns == 0

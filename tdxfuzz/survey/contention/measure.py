@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.survey.contention.bench import PAGES
+from tdxfuzz.survey.contention.bench import PAGES, Took
 from tdxfuzz.survey.contention.costs import Costs
 from tdxfuzz.survey.contention.workload import Load, Part, alike_of
 
@@ -30,6 +30,7 @@ class Point:
     are the contentions that single parts would give. ``seen`` is how many there were in the
     parts, whose length is ``part_ns``. ``waiting`` is the share of the time of all CPUs that
     they wait for locks, ``lines`` that for cache lines. ``gave_up`` counts warnings in the parts.
+    ``get_ns`` and ``put_ns`` are how long those take that make a SEAMCALL.
     """
 
     design: str
@@ -49,6 +50,10 @@ class Point:
     seen: int
     part_ns: float
     gave_up: int
+    get_ns: float
+    get_longest_ns: float
+    put_ns: float
+    put_longest_ns: float
 
 
 @define
@@ -66,6 +71,8 @@ class Sums:
     busy_ns: float = 0.0
     acquisitions: int = 0
     gave_up: int = 0
+    gets: Took = field(factory=Took)
+    puts: Took = field(factory=Took)
 
 
 def measure(
@@ -109,6 +116,8 @@ def measure(
         sums.busy_ns += bench.busy_ns
         sums.acquisitions += counted.acquisitions
         sums.gave_up += bench.warnings
+        sums.gets.merge(bench.gets)
+        sums.puts.merge(bench.puts)
         if sums.steps >= work:
             break
     share = _share(load, sums.faults, sums.ns, whole)
@@ -130,6 +139,10 @@ def measure(
         seen=sums.seen,
         part_ns=sums.ns,
         gave_up=sums.gave_up,
+        get_ns=sums.gets.mean_ns,
+        get_longest_ns=sums.gets.longest_ns,
+        put_ns=sums.puts.mean_ns,
+        put_longest_ns=sums.puts.longest_ns,
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.survey.contention.bench import PAGES, Bench
+from tdxfuzz.survey.contention.bench import PAGES, Bench, Took
 from tdxfuzz.survey.contention.clocks import Counted
 from tdxfuzz.survey.contention.costs import Costs
 
@@ -75,6 +75,8 @@ class Part:
         bodies = {"boot": self._boot, "shutdown": self._shutdown, "storm": self._storm}
         body = bodies[load.name]
         self._before: list[list[int]] = [self._prepare() for _ in range(load.cpus)]
+        # What comes now is the workload; what was prepared met nobody.
+        self.bench.gets, self.bench.puts = Took(), Took()
         with _deep(load.cpus):
             self.bench.sim.run([self._body(body, cpu) for cpu in range(load.cpus)])
 

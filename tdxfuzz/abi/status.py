@@ -42,6 +42,14 @@ _WITH_BYTES = {
 _WITH_EXIT_REASON = frozenset(name for name in CODES if name.startswith("NON_RECOVERABLE"))
 
 
+def name_of_code(code: int) -> str:
+    """The name of bits 63:32 alone: ``"OPERAND_BUSY"``. Linux makes up several words of one code:
+    all their names, with "or" between them. Hex if no header defines it.
+    """
+    made_up = [name for word, name in SOFTWARE.items() if word >> 32 == code]
+    return " or ".join(made_up) or _NAME_OF_CODE.get(code) or f"0x{code:08x}"
+
+
 class Status(int):
     """A status word: an int that knows its parts.
 

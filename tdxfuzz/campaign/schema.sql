@@ -64,6 +64,10 @@ CREATE TABLE findings (
     preemptions INTEGER,
     reliable INTEGER,
     kept_because TEXT,
+    -- When it was met first and last: the time of day (UTC), and after how many cases in all.
+    first_wall TEXT NOT NULL,
+    last_wall TEXT NOT NULL,
+    last_cases INTEGER NOT NULL,
     PRIMARY KEY (design, bucket)
 );
 

@@ -16,7 +16,7 @@ from tdxfuzz.campaign.events import Event
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import HuntAnswer, HuntTask, ShrinkAnswer, Sighting
 
-FORMAT = 1
+FORMAT = 2
 MOST_EVENTS = 10_000
 BUSY_SECONDS = 30.0
 KEPT = "; the counts so far are kept, and the same command continues"
@@ -29,7 +29,8 @@ class StoreError(Exception):
 @frozen
 class StoredFinding:
     """A row: a bucket under a design. ``shrunk`` is None until that is done; ``kept_because``
-    says why it will not be.
+    says why it will not be. ``cases`` and ``last_cases`` are those of its first and last sighting,
+    ``first_wall`` and ``last_wall`` the times of day (UTC, ISO 8601).
     """
 
     design: str
@@ -46,6 +47,9 @@ class StoredFinding:
     preemptions: int | None = None
     reliable: int | None = None
     kept_because: str | None = None
+    first_wall: str = ""
+    last_wall: str = ""
+    last_cases: int = 0
 
     @property
     def text(self) -> str:
@@ -214,10 +218,11 @@ class Store:
 
     def sight(self, design: str, sighting: Sighting, cases: int, seconds: float) -> bool:
         """Count sightings of a bucket; whether they are the first."""
+        now = _now()
         first = self._db.execute(
             "INSERT INTO findings (design, bucket, message, cases, seconds, sightings, original,"
-            " original_operations, original_preemptions) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)"
-            " ON CONFLICT DO NOTHING",
+            " original_operations, original_preemptions, first_wall, last_wall, last_cases)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (
                 design,
                 sighting.bucket,
@@ -227,11 +232,15 @@ class Store:
                 sighting.text,
                 sighting.operations,
                 sighting.preemptions,
+                now,
+                now,
+                cases,
             ),
         ).rowcount
         self._db.execute(
-            "UPDATE findings SET sightings = sightings + ? WHERE design = ? AND bucket = ?",
-            (sighting.times, design, sighting.bucket),
+            "UPDATE findings SET sightings = sightings + ?, last_wall = ?, last_cases = ?"
+            " WHERE design = ? AND bucket = ?",
+            (sighting.times, now, cases, design, sighting.bucket),
         )
         return bool(first)
 
@@ -278,7 +287,7 @@ class Store:
 
     def log(self, event: Event, seconds: float) -> None:
         """Keep an event; of very many, the last."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = _now()
         with self._errors():
             added = self._db.execute(
                 "INSERT INTO events (seconds, wall, kind, fields) VALUES (?, ?, ?, ?)",
@@ -323,3 +332,7 @@ class Store:
         """The corpus: names of files, by name."""
         sql = "SELECT name FROM corpus WHERE ? IS NULL OR design = ? ORDER BY name"
         return [str(name) for (name,) in self.query(sql, design, design)]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

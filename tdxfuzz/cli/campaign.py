@@ -15,7 +15,16 @@ from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
-from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, KeepReports, available, write_reports
+from tdxfuzz.campaign.report import (
+    HTML,
+    NEEDS,
+    REPORTS,
+    KeepReports,
+    available,
+    write_index,
+    write_of,
+)
+from tdxfuzz.campaign.report.data import gather
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store, StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
@@ -28,6 +37,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import c_options, check_option, format_option, kvm_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.variant_arg import module_variant_option
+from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.words import counted
 
@@ -201,8 +211,16 @@ def status_command(directory: Path, as_json: bool) -> int:
     return summary.exit_code
 
 
-@campaign_command.command("report", epilog="Example: tdxfuzz campaign report nightly/")
-@folder_argument
+@campaign_command.command(
+    "report", epilog="Example: tdxfuzz campaign report nightly/ weekly/ --index all.html"
+)
+@click.argument(
+    "directories",
+    metavar="DIR...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+)
 @click.option(
     "--as",
     "names",
@@ -210,9 +228,17 @@ def status_command(directory: Path, as_json: bool) -> int:
     multiple=True,
     help="Only this report; repeat for several [default: all].",
 )
+@click.option(
+    "--index",
+    "index_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page there that lists the campaigns and links to the page of each.",
+)
 @format_option
-def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> int:
-    """Write the reports of a campaign into its folder, also while it runs.
+def report_command(
+    directories: tuple[Path, ...], names: tuple[str, ...], index_file: Path | None, as_json: bool
+) -> int:
+    """Write the reports of campaigns into their folders, also while they run.
 
     html: one page with verdicts, findings and pictures, to open from disk. junit and sarif:
     files for the pages of a CI system. markdown: a summary for the page of a CI job.
@@ -222,12 +248,21 @@ def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> in
     for name in names or REPORTS:
         if not available(name):
             raise UsageProblem(f"--as {name} needs {NEEDS}")
-    folder = Folder(directory)
+    if index_file is not None and names and HTML not in names:
+        raise UsageProblem("--index links to the pages of the campaigns, so it needs --as html")
     output = Output(as_json)
+    paths: list[Path] = []
+    pages = []
     with _problems():
-        store = Store(folder.store, read_only=True)
-        paths = write_reports(folder, store, names or REPORTS)
-        store.close()
+        for folder in map(Folder, dict.fromkeys(directories)):
+            store = Store(folder.store, read_only=True)
+            data = gather(folder, store)
+            store.close()
+            paths += write_of(data, folder, names or REPORTS)
+            pages.append((folder, data))
+    if index_file is not None:
+        write_index(pages, index_file)
+        paths.append(index_file)
     for path in paths:
         output.line(str(path))
     output.json({"reports": [str(path) for path in paths]})
@@ -353,4 +388,7 @@ def _tell(summary: Summary, folder: Folder, output: Output) -> None:
     for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")
+        known = known_text(finding.design, finding.bucket)
+        if known:
+            output.line(f"  {known}")
     output.json(summary.document(folder))

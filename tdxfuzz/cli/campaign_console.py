@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from tdxfuzz.campaign.event_text import event_text
 from tdxfuzz.campaign.events import (
-    CorpusMerged,
     DesignCutOff,
     EntrySetAside,
     Event,
     FindingKept,
     FindingMet,
-    FindingShrunk,
     Progressed,
-    Started,
-    Stopped,
     WorkerLost,
 )
 from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.words import counted
 
 MEBI = 1 << 20
+
+STYLES: dict[type[Event], str] = {
+    FindingMet: "red",
+    FindingKept: "yellow",
+    WorkerLost: "yellow",
+    EntrySetAside: "yellow",
+    DesignCutOff: "magenta",
+}
 
 
 class CampaignConsole:
@@ -33,8 +38,7 @@ class CampaignConsole:
         if isinstance(event, Progressed):
             self._output.progress(self._status(event))
             return
-        text, style = _line(event)
-        self._output.line(text, style=style)
+        self._output.line(event_text(event), style=STYLES.get(type(event), ""))
 
     def _status(self, event: Progressed) -> str:
         of = "" if self._of is None else f" of {clock(self._of)}"
@@ -53,37 +57,3 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
-
-
-def _line(event: Event) -> tuple[str, str]:
-    """The line of an event, and its style."""
-    match event:
-        case Started():
-            how = "continuing the campaign in" if event.resumed else "starting a campaign in"
-            return (
-                f"{how} {event.folder}: {counted(len(event.designs), 'design')}, "
-                f"{counted(event.workers, 'worker')}, seed {event.seed}"
-            ), ""
-        case FindingMet():
-            return f"found {event.design}: {event.bucket} after {event.cases:,} cases", "red"
-        case FindingShrunk():
-            return (
-                f"shrunk {event.design}: {event.bucket}: {counted(event.operations, 'operation')}, "
-                f"{counted(event.preemptions, 'preemption')}, replayed {event.reliable} of "
-                f"{event.of}: {event.path}"
-            ), ""
-        case FindingKept():
-            return f"not shrunk {event.design}: {event.bucket}: {event.why}", "yellow"
-        case WorkerLost():
-            return f"worker lost: {event.task}: {event.why}; its task is repeated", "yellow"
-        case DesignCutOff():
-            return f"cut off {event.design}: {event.why}", "magenta"
-        case EntrySetAside():
-            return f"set aside {event.path}: {event.why}", "yellow"
-        case CorpusMerged():
-            return f"merged {counted(event.entries, 'corpus file')}", ""
-        case Stopped():
-            rest = "" if event.complete else "; the same command continues with what is left"
-            return f"stopped: {event.why}{rest}", ""
-        case _:
-            raise AssertionError(event)

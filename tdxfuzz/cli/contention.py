@@ -23,7 +23,7 @@ from tdxfuzz.survey.contention.workload import WORKLOADS, Load
 MOST_CPUS = 512
 DEFAULT_CPUS = "1,2,4,8,16,32,64,128,256,512"
 RANGES = 1600
-"""2MB ranges of a window, at the most."""
+"""2MB ranges of a part, at the most."""
 
 
 class CpuList(click.ParamType[tuple[int, ...]]):
@@ -92,7 +92,7 @@ def contention_command(
     cost. Kernel locks queue, a contended cache line serves one CPU after the other, a refused call
     costs its time. boot: each CPU is a vCPU that touches the memory of its TD. shutdown: each CPU
     takes down one TD. storm: each CPU converts a page that is alone in its 2MB range, to shared and
-    back, for a minute. A window of the workload is simulated and scaled to all of it.
+    back, for a minute. A part of the workload is simulated and scaled to all of it.
 
     docs/contention.md says how far off the published figures that is.
     """
@@ -129,7 +129,7 @@ def contention_command(
 
 
 def _ranges(workload: str, cpus: int) -> int:
-    """How many 2MB ranges a window has."""
+    """How many 2MB ranges a part has."""
     return RANGES if workload != "storm" else max(RANGES, 20 * cpus)
 
 

@@ -48,6 +48,7 @@ from tdxfuzz.engines.plan import DEFAULT_CPUS, HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.designs import DESIGNS
+from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.save import Saved
 from tdxfuzz.repro.words import counted
 from tdxfuzz.run.blame import DesignError
@@ -285,7 +286,11 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     ]
     output.table(("leaf", "status", "calls"), rows)
     output.line()
-    output.table(("witness", "cases"), list(statistics.witnesses().items()))
+    impossible = statistics.impossible(plan.is_hostile)
+    output.table(
+        ("witness", "cases"),
+        [row for row in statistics.witnesses().items() if row[0] not in impossible],
+    )
     if not statistics.busy:
         output.line("no SEAMCALL was refused as busy: the host's locks serialise calls that clash")
     unmet = _unmet(plan, statistics)
@@ -293,6 +298,12 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
         output.line(f"not met: {', '.join(unmet)}: no case made so many calls")
     for reason in vacuous(plan, statistics):
         output.line(f"vacuous: {reason}")
+    # Again, at the end: the traces above are long.
+    for first in result.findings.values():
+        finding = first.run.finding
+        if finding is not None:
+            known = known_text(plan.design_name, finding.bucket)
+            output.line(f"found {finding.bucket}{known and f' ({known})'}")
 
 
 def _unmet(plan: HuntPlan, statistics: Statistics) -> list[str]:

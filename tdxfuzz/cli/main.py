@@ -124,9 +124,10 @@ def main() -> None:
         name = f"{error.filename}: " if error.filename else ""
         print_error(f"{name}{error.strerror or error}")
         code = 2
-    except SystemExit:
-        # Only a closed pipe exits below, with 1. A script would read 1 as a finding.
-        code = CLOSED_PIPE
+    except SystemExit as ended:
+        # A shell that asks for completions ends with 0. Else only a closed pipe exits below, with
+        # 1. A script would read 1 as a finding.
+        code = 0 if ended.code == 0 else CLOSED_PIPE
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")
         code = 3

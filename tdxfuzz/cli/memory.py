@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
+from tdxfuzz.survey.memory_chart import human, memory_chart
 from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, TdmrSize, cost
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
@@ -77,6 +79,9 @@ class Range(click.ParamType[TdmrSize]):
 @click.option(
     "--vcpus", type=click.IntRange(min=0), default=1, show_default=True, help="vCPUs of each TD."
 )
+@click.option(
+    "--svg", type=click.Path(path_type=Path), help="Write a chart there, over the number of TDs."
+)
 @format_option
 def memory_command(
     ram: int,
@@ -86,6 +91,7 @@ def memory_command(
     td_memory: int | None,
     huge: float,
     vcpus: int,
+    svg: Path | None,
     as_json: bool,
 ) -> int:
     """Calculate how much memory PAMT needs on a machine: static and dynamic.
@@ -98,6 +104,8 @@ def memory_command(
         raise UsageProblem("--ram must be more than 0")
     if tds and td_memory is None:
         raise UsageProblem("--tds needs --td-memory, the memory of each TD")
+    if svg is not None and not tds:
+        raise UsageProblem("--svg draws the cost over TDs, so it needs --tds and --td-memory")
     td = None if td_memory is None else Td(td_memory, huge, vcpus)
     paid = cost(ram, tdmrs, max_pa or 0, tds or (1 if td else 0), td)
     output = Output(as_json)
@@ -125,6 +133,8 @@ def memory_command(
     for line in picture(paid):
         output.line(line)
     output.json(_document(paid, td))
+    if svg is not None and td is not None:
+        svg.write_text(memory_chart(ram, tdmrs, max_pa or 0, tds, td), encoding="utf-8")
     return 0
 
 
@@ -144,16 +154,6 @@ def picture(paid: Cost) -> list[str]:
     if paid.pairs:
         lines.append(f"{'':8} █ before the first TD  ▓ pairs, at least  ░ and at most")
     return lines
-
-
-def human(amount: int) -> str:
-    """``"4.01 GiB"``."""
-    value = float(amount)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.3g} {unit}" if value < 100 else f"{value:,.0f} {unit}"
 
 
 def _document(paid: Cost, td: Td | None) -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.variant_arg import replay_option
 from tdxfuzz.repro.columns import columns
+from tdxfuzz.repro.known import known_heading, known_text
 from tdxfuzz.repro.save import Saved, prepare
 from tdxfuzz.repro.words import counted
 from tdxfuzz.run.blame import DesignError
@@ -62,6 +63,9 @@ def write_finding(
         output.block(columns(saved.run, source=source))
         output.line()
         output.line(f"bucket: {finding.bucket}")
+        known = known_text(saved.run.case.design, finding.bucket)
+        if known:
+            output.line(known)
     finally:
         saved = write_saved(saved, output)
     _tell_file(saved, design, output)
@@ -136,6 +140,7 @@ def finding_document(saved: Saved) -> dict[str, object]:
         "design": saved.run.case.design,
         "bucket": finding.bucket,
         "message": finding.message,
+        "known": known_heading(saved.run.case.design, finding.bucket) or None,
         **file_document(saved),
         "operations": saved.run.case.operations,
         "preemptions": saved.run.preemptions,

@@ -10,10 +10,16 @@ from tdxfuzz.case.operation import HOST_OPERATIONS
 from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.tried import Tried
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.tally import RUNNING
+from tdxfuzz.run.tally import HOST_PRIORITY, RUNNING
 from tdxfuzz.sim import End, Fault
 
 BUSY = CODES["OPERAND_BUSY"]
+
+WAITED = "a CPU waited for a lock"
+BOTH_IN_RANGE = "both CPUs in get or put of one range"
+ADDED_MEANWHILE = "pair added while another CPU used its range"
+REMOVED_MEANWHILE = "pair removed while another CPU used its range"
+OVERLAPPED = "SEAMCALLs of two CPUs overlapped"
 
 
 _NUMBER = {name: i for i, name in enumerate((*HOST_OPERATIONS, *BY_NAME))}
@@ -105,13 +111,27 @@ class Statistics:
         """The number of runs in which each interesting situation occurred."""
         return {
             "BUSY seen": self.busy,
-            "a CPU waited for a lock": self.waited,
-            "both CPUs in get or put of one range": self.seen["refcount"],
-            "pair added while another CPU used its range": self.adds_met,
-            "pair removed while another CPU used its range": self.seen["pamt-in-use"],
-            "SEAMCALLs of two CPUs overlapped": self.seen["module-fatal"],
+            WAITED: self.waited,
+            BOTH_IN_RANGE: self.seen["refcount"],
+            ADDED_MEANWHILE: self.adds_met,
+            REMOVED_MEANWHILE: self.seen["pamt-in-use"],
+            OVERLAPPED: self.seen["module-fatal"],
             **{what: self.met[what] for what in RUNNING},
         }
+
+    def impossible(self, is_hostile: bool) -> set[str]:
+        """The witnesses that can only be 0: what a check counts that does not listen, and without
+        a host layer what only a host layer does.
+        """
+        by_check = {
+            BOTH_IN_RANGE: "refcount",
+            REMOVED_MEANWHILE: "pamt-in-use",
+            OVERLAPPED: "module-fatal",
+        }
+        deaf = {what for what, check in by_check.items() if check not in self.checks}
+        # A guest gives way to any host.
+        host_only = {WAITED, ADDED_MEANWHILE, *RUNNING} - {HOST_PRIORITY}
+        return deaf | host_only if is_hostile else deaf
 
     def table(self) -> dict[str, dict[str, int]]:
         """SEAMCALLs by leaf and status."""

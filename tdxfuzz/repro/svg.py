@@ -18,13 +18,38 @@ from tdxfuzz.repro.lines import Line
 from tdxfuzz.repro.story import Story, story_of
 from tdxfuzz.run.result import Run
 
-GUTTER = 56
-LANE = 380
-ROW = 17
 PAD = 8
 TOP = 44
-CHARACTERS = 48
-"""That fit into a lane."""
+
+
+@frozen
+class Lanes:
+    """How wide things are, in pixels; ``characters`` fit into a lane, a lane ends with a
+    ``margin``, numbers of steps begin at ``steps``.
+    """
+
+    gutter: int
+    lane: int
+    row: int
+    characters: int
+    margin: int
+    steps: int
+    css: str = "tdx-lanes"
+
+    def x(self, cpu: int) -> int:
+        """Where the text of a CPU begins."""
+        return self.gutter + cpu * self.lane + PAD
+
+    def y(self, row: int) -> int:
+        """The top of a row."""
+        return TOP + row * self.row
+
+
+WIDE = Lanes(gutter=56, lane=380, row=17, characters=48, margin=20, steps=PAD)
+NARROW = Lanes(
+    gutter=26, lane=154, row=14, characters=22, margin=12, steps=0, css="tdx-lanes narrow"
+)
+"""Two lanes are to be seen side by side on a phone of 390 pixels."""
 
 STYLE = """
 .tdx-lanes{font:12px ui-monospace,Menlo,Consolas,monospace;--ink:#1b1f24;--soft:#667;--line:#c9ced6;
@@ -41,6 +66,10 @@ STYLE = """
 .tdx-lanes .open{fill:none;stroke:var(--soft);stroke-dasharray:4 3}
 """.strip()
 
+
+NARROW_STYLE = """
+.tdx-lanes.narrow{font-size:10px}.tdx-lanes.narrow .head{font-size:12px}
+""".strip()
 
 BOXES = {OK: "ok", EXPECTED: "busy", ERROR: "bad", OPEN: "open"}
 """The class of a SEAMCALL's box, by its answer."""
@@ -60,41 +89,42 @@ class _Item:
         return self.top + len(self.rows)
 
 
-def svg(run: Run) -> str:
+def svg(run: Run, lanes: Lanes = WIDE) -> str:
     """A traced run as a picture, for a page or a file of its own.
 
     Raises:
         ValueError: the run kept no trace.
     """
     cpus = run.case.world.cpus
-    items = _placed(story_of(run), cpus)
-    width = GUTTER + cpus * LANE + PAD
-    height = TOP + (items[-1].bottom if items else 0) * ROW + 2 * PAD
+    items = _placed(story_of(run), cpus, lanes)
+    width = lanes.x(cpus)
+    height = lanes.y(items[-1].bottom if items else 0) + 2 * PAD
+    style = STYLE if lanes is WIDE else f"{STYLE}\n{NARROW_STYLE}"
     finding = run.finding
     title = "nothing shows" if finding is None else f"{finding.check}: {finding.message}"
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="tdx-lanes" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{lanes.css}" role="img" '
             f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         ),
         f"<title>{escape(f'{run.case.design}: {title}')}</title>",
-        f"<style>{STYLE}</style>",
-        _text(PAD, TOP - 24, "step", "soft"),
+        f"<style>{style}</style>",
+        _text(lanes.steps, TOP - 24, "step", "soft"),
     ]
     for cpu in range(cpus):
-        x = _x(cpu)
+        x = lanes.x(cpu)
         parts.append(_text(x, TOP - 24, f"CPU {cpu}", "head"))
         parts.append(
             f'<line class="lane" x1="{x - 8}" y1="{TOP - 16}" x2="{x - 8}" y2="{height - PAD}"/>'
         )
-    parts += _boxes(items)
-    parts += _arrows(items)
+    parts += _boxes(items, lanes)
+    parts += _arrows(items, lanes)
     for item in items:
-        parts += _words(item, cpus)
+        parts += _words(item, cpus, lanes)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _placed(story: Story, cpus: int) -> list[_Item]:
+def _placed(story: Story, cpus: int, lanes: Lanes) -> list[_Item]:
     lines = list(story.lines)
     if story.before:
         lines.insert(0, Line(None, 0, "before", f"before: {'; '.join(story.before)}"))
@@ -102,7 +132,7 @@ def _placed(story: Story, cpus: int) -> list[_Item]:
     row = 0
     for line in lines:
         wide = line.kind in ("mark", "before")
-        most = CHARACTERS * (cpus if wide else 1)
+        most = lanes.characters * (cpus if wide else 1)
         rows = textwrap.wrap(line.text, most, subsequent_indent="  ", break_on_hyphens=False)
         if items and (items[-1].line.cpu != line.cpu or line.kind in ("mark", "op")):
             row += 1
@@ -111,15 +141,7 @@ def _placed(story: Story, cpus: int) -> list[_Item]:
     return items
 
 
-def _x(cpu: int) -> int:
-    return GUTTER + cpu * LANE + PAD
-
-
-def _y(row: int) -> int:
-    return TOP + row * ROW
-
-
-def _boxes(items: Sequence[_Item]) -> Iterator[str]:
+def _boxes(items: Sequence[_Item], lanes: Lanes) -> Iterator[str]:
     """A box for each SEAMCALL, from where it begins to where it returns."""
     begun: dict[int, _Item] = {}
     for item in items:
@@ -130,48 +152,50 @@ def _boxes(items: Sequence[_Item]) -> Iterator[str]:
             begun[line.cpu] = item
             continue
         first = begun.pop(line.cpu, item) if line.text.startswith("…") else item
-        yield _box(line.cpu, first.top, item.bottom, BOXES[line.answer])
+        yield _box(line.cpu, first.top, item.bottom, BOXES[line.answer], lanes)
     for cpu, item in begun.items():
-        yield _box(cpu, item.top, max(one.bottom for one in items), "open")
+        yield _box(cpu, item.top, max(one.bottom for one in items), "open", lanes)
 
 
-def _box(cpu: int, top: int, bottom: int, kind: str) -> str:
-    x, y = _x(cpu) - 4, _y(top) - 2
+def _box(cpu: int, top: int, bottom: int, kind: str, lanes: Lanes) -> str:
+    x, y = lanes.x(cpu) - 4, lanes.y(top) - 2
     return (
-        f'<rect class="{kind}" x="{x}" y="{y}" width="{LANE - 20}" '
-        f'height="{(bottom - top) * ROW - 1}" rx="4"/>'
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{lanes.lane - lanes.margin}" '
+        f'height="{(bottom - top) * lanes.row - 1}" rx="4"/>'
     )
 
 
-def _arrows(items: Sequence[_Item]) -> Iterator[str]:
+def _arrows(items: Sequence[_Item], lanes: Lanes) -> Iterator[str]:
     """From the last thing a CPU did to the first thing of the CPU that goes on."""
     moving = [item for item in items if item.line.kind not in ("mark", "before")]
     for before, after in itertools.pairwise(moving):
         a, b = before.line.cpu, after.line.cpu
         if a == b:
             continue
-        x1, x2 = _x(a) + LANE / 2, _x(b) - 6 if b > a else _x(b) + LANE - 24
-        y1, y2 = _y(before.bottom) - 3, _y(after.top) + 6
+        x1 = lanes.x(a) + lanes.lane / 2
+        x2 = lanes.x(b) - 6 if b > a else lanes.x(b) + lanes.lane - lanes.margin - 4
+        y1, y2 = lanes.y(before.bottom) - 3, lanes.y(after.top) + 6
         yield f'<path class="go" d="M{x1:g} {y1} C{x1:g} {y2} {x1:g} {y2} {x2:g} {y2}"/>'
         back = -7 if b > a else 7
         yield f'<path class="tip" d="M{x2:g} {y2} l{back} -4 v8 z"/>'
 
 
-def _words(item: _Item, cpus: int) -> Iterator[str]:
+def _words(item: _Item, cpus: int, lanes: Lanes) -> Iterator[str]:
     line = item.line
-    x = _x(line.cpu)
+    x = lanes.x(line.cpu)
     kind = {"op": "op", "host": "soft", "wait": "soft", "fold": "soft"}.get(line.kind, "")
     if line.kind in ("mark", "before"):
-        x = _x(0)
+        x = lanes.x(0)
     if line.kind == "mark":
         yield (
-            f'<rect class="bad" x="{x - 4}" y="{_y(item.top) - 2}" width="{cpus * LANE - 20}" '
-            f'height="{len(item.rows) * ROW + 2}" rx="4"/>'
+            f'<rect class="bad" x="{x - 4}" y="{lanes.y(item.top) - 2}" '
+            f'width="{cpus * lanes.lane - lanes.margin}" '
+            f'height="{len(item.rows) * lanes.row + 2}" rx="4"/>'
         )
     if line.step is not None and line.kind not in ("op", "mark", "before"):
-        yield _text(PAD, _y(item.top) + 11, str(line.step), "soft")
+        yield _text(lanes.steps, lanes.y(item.top) + 11, str(line.step), "soft")
     for i, row in enumerate(item.rows):
-        yield _text(x, _y(item.top + i) + 11, row, kind)
+        yield _text(x, lanes.y(item.top + i) + 11, row, kind)
 
 
 def _text(x: int, y: int, text: str, kind: str) -> str:

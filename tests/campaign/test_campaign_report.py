@@ -11,20 +11,44 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 
 from browser import CONTRAST, Browser, browser_on
 from campaigns import SMALL, Campaign
 from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.events import Progressed, Stopped
+from tdxfuzz.campaign.event_text import KINDS, event_text, kept_event_text
+from tdxfuzz.campaign.events import (
+    CorpusMerged,
+    DesignCutOff,
+    EntrySetAside,
+    FindingKept,
+    FindingMet,
+    FindingShrunk,
+    Progressed,
+    Started,
+    Stopped,
+    WorkerLost,
+)
 from tdxfuzz.campaign.report import EVERY, REPORTS, KeepReports, write_reports
+from tdxfuzz.campaign.report.causes import causes
 from tdxfuzz.campaign.report.charts import chart
-from tdxfuzz.campaign.report.data import Data, gather
+from tdxfuzz.campaign.report.data import Data, ShownFinding, gather
 from tdxfuzz.campaign.report.html import html
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
+from tdxfuzz.campaign.report.since import (
+    FILE,
+    Reported,
+    Reports,
+    read_reports,
+    remember,
+    reported,
+)
+from tdxfuzz.campaign.report.words import day
 from tdxfuzz.campaign.settings import Subject
+from tdxfuzz.campaign.store import StoredFinding
+from tdxfuzz.campaign.task import Sighting
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tiers import slow
@@ -327,10 +351,138 @@ def test_the_matrix_fits_a_desk_and_pictures_have_their_lanes(browser: Browser) 
     browser.open(1280, 900, "light")
     frame = "document.querySelector('.wide')"
     assert browser.ask(f"{frame}.scrollWidth <= {frame}.clientWidth")
-    lanes = browser.ask("document.querySelectorAll('.finding svg.tdx-lanes').length")
+    lanes = browser.ask("document.querySelectorAll('.finding .desk svg.tdx-lanes').length")
     assert lanes == browser.ask("document.querySelectorAll('.finding').length")
     # No word of a picture runs out of it.
+    assert browser.ask(WORDS_INSIDE.replace("WHERE", ".desk"))
+    # What is said of a finding stands beside its picture.
+    beside = "document.querySelector('.facts').getBoundingClientRect().left"
+    assert browser.ask(f"{beside} > 800")
+
+
+WORDS_INSIDE = (
+    "[...document.querySelectorAll('.finding WHERE svg')].every(s => "
+    "[...s.querySelectorAll('text')].every("
+    "t => t.getBBox().x + t.getBBox().width <= s.viewBox.baseVal.width))"
+)
+
+
+@slow
+def test_two_lanes_are_side_by_side_on_a_phone(browser: Browser) -> None:
+    browser.open(390, 844, "light")
+    assert browser.ask(WORDS_INSIDE.replace("WHERE", ".phone"))
+    two = "[...document.querySelectorAll('.phone')].filter(f => !f.textContent.includes('CPU 2'))"
+    assert browser.ask(f"{two}.length > 0")
+    assert browser.ask(f"{two}.every(f => f.clientWidth > 0 && f.scrollWidth <= f.clientWidth)")
+
+
+@slow
+def test_no_header_of_a_table_is_cut_off(browser: Browser) -> None:
+    browser.open(1280, 900, "light")
+    name = "document.querySelector('.heat .up')"
+    assert browser.ask(f"({name}.textContent = 'A_STATUS_WITH_A_NAME_'.repeat(3)) !== ''")
     assert browser.ask(
-        "[...document.querySelectorAll('.finding svg')].every(s => [...s.querySelectorAll('text')]"
-        ".every(t => t.getBBox().x + t.getBBox().width <= s.viewBox.baseVal.width))"
+        "[...document.querySelectorAll('.up')].every(e => { const a = e.getBoundingClientRect(),"
+        " b = e.closest('.wide').getBoundingClientRect();"
+        " return a.top >= b.top && a.bottom <= b.bottom })"
     )
+
+
+def finding(design: str, bucket: str, operations: int, is_new: bool = False) -> ShownFinding:
+    stored = StoredFinding(
+        design, bucket, f"said under {design}", 1, 1.0, 1, "", 9, 9, "text", operations, 1, 10
+    )
+    return ShownFinding(stored, "findings/x", "", "", "tdxfuzz replay x", is_new=is_new)
+
+
+def test_findings_of_one_bucket_are_one_cause_and_the_smallest_is_shown(data: Data) -> None:
+    pair = "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/NO_PAMT_PAGE_PAIR/-"
+    shown = (finding("v3", pair, 4), finding("v4", pair, 3), finding("v5", "refcount/-/-/x", 1))
+    told = causes(evolve(data, shown=shown))
+    assert [(cause.bucket, cause.designs) for cause in told] == [
+        (pair, ["v3", "v4"]),
+        ("refcount/-/-/x", ["v5"]),
+    ]
+    assert told[0].best.finding.design == "v4"
+    new = causes(evolve(data, shown=(*shown[:2], evolve(shown[2], is_new=True))))
+    assert new[0].bucket == "refcount/-/-/x"
+
+
+def test_the_page_says_what_is_new_and_what_is_known(data: Data) -> None:
+    pair = "unexpected-status/TDH.PHYMEM.PAMT.REMOVE/NO_PAMT_PAGE_PAIR/-"
+    reports = Reports(Reported("b", ()), Reported("2026-11-29T17:03:00+00:00", ()))
+    shown = (finding("v4", pair, 3, is_new=True), finding("v6", pair, 3))
+    nothing = evolve(data.summary, designs=())
+    text = html(evolve(data, summary=nothing, shown=shown, reports=reports))
+    assert "1 finding new since the report of 2026-11-29 17:03 UTC." in " ".join(text.split())
+    assert '<span class="badge">new</span> v4' in text
+    assert "<h4>v6</h4>" in text
+    known = "docs/findings.md, RFC shape, v2 to v5: two puts remove the pair twice"
+    assert text.count(known) == 1
+    assert 'href="#rule-unexpected-status"' in text
+    assert "The rule unexpected-status is broken if:" in text
+
+
+def test_a_report_with_the_same_findings_keeps_its_marks(tmp_path: Path) -> None:
+    first = Reports().then(reported("1", [("v4", "a")]))
+    assert not first.is_new(("v4", "a"))
+    second = first.then(reported("2", [("v4", "a"), ("v4", "b")]))
+    again = second.then(reported("3", [("v4", "b"), ("v4", "a")]))
+    for one in (second, again):
+        assert one.is_new(("v4", "b"))
+        assert not one.is_new(("v4", "a"))
+    remember(tmp_path, again)
+    assert read_reports(tmp_path) == again
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"last": 3}', "[" * 100_000, "\ud800"])
+def test_a_memory_of_reports_that_is_none_is_no_memory(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text, "utf-8", "surrogatepass")
+    assert read_reports(tmp_path) == Reports()
+
+
+def test_a_page_of_a_running_campaign_is_no_report(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    with campaign.store() as store:
+        write_reports(campaign.folder, store, ["markdown"], running=True)
+        assert not (campaign.folder.root / FILE).exists()
+        write_reports(campaign.folder, store, ["markdown"])
+        assert (campaign.folder.root / FILE).is_file()
+
+
+EVENTS = (
+    Started("c", ("v4", "v5"), 2, 1, True),
+    Progressed(1.0, 10, 10.0, 1, 0, 0, 1, 1),
+    FindingMet("v4", "a/b", "m", "p", 1000),
+    FindingShrunk("v4", "a/b", "p", 2, 1, 10, 10),
+    FindingKept("v4", "a/b", "a worker hung"),
+    WorkerLost("hunt 3", "killed"),
+    DesignCutOff("v4", "hangs"),
+    EntrySetAside("x", "not TOML"),
+    CorpusMerged(3),
+    Stopped("enough", False),
+)
+
+
+def test_each_event_is_a_sentence_in_the_console_and_on_the_page() -> None:
+    assert {type(event).__name__ for event in EVENTS} == set(KINDS)
+    for event in EVENTS:
+        told = kept_event_text(type(event).__name__, json.loads(json.dumps(asdict(event))))
+        assert told == event_text(event)
+        assert not re.search(r"[\[\]{}]|True|False|None", told)
+    assert kept_event_text("Started", {"folder": 3}) == "an event of another version: Started"
+    assert kept_event_text("<b>", {}) == "an event of another version: <b>"
+
+
+def test_first_and_last_sighting_are_kept(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    sighting = Sighting("a/b/c/d", "m", "text", 2, 1, 5, 1)
+    with campaign.store() as store:
+        for cases in (5, 70):
+            with store.transaction():
+                store.sight("v4", sighting, cases, 1.0)
+        (found,) = store.findings()
+    assert (found.cases, found.last_cases, found.sightings) == (5, 70, 2)
+    assert found.first_wall <= found.last_wall
+    assert day(found.last_wall).endswith(" UTC")
+    assert day("never") == "never"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def test_a_campaign_from_the_first_line_to_the_last(begun: Answer) -> None:
     assert f"found {bucket} after 175 cases" in lines
     assert (f"shrunk {bucket}: 2 operations, 1 preemption, replayed 10 of 10: {path}") in lines
     assert "stopped: 240 cases done" in lines
-    assert lines[-2:] == [bucket, f"  {path}"]
+    heading = "Schemes that follow the module's hints: the module can be shut down"
+    assert lines[-3:] == [bucket, f"  {path}", f"  known: docs/findings.md, {heading}"]
     for name in ("report.html", "junit.xml", "report.sarif", "summary.md", path[2:]):
         assert (Path("c") / name).is_file()
 
@@ -189,3 +191,21 @@ def test_a_design_that_raises_is_cut_off(invoke: Invoke) -> None:
     assert answer.code == 2
     assert "cut off Mine: design Mine raised ZeroDivisionError" in answer.out
     assert "stopped: no design is left to hunt" in answer.out
+
+
+@slow
+def test_many_campaigns_have_a_page_that_leads_to_each(invoke: Invoke, tmp_path: Path) -> None:
+    for name in ("a #1", "b"):
+        run = invoke("campaign", "run", name, "hint", "merged", *SMALL)
+        assert run.code == 1
+    answer = invoke("campaign", "report", "a #1", "b", "--as", "html", "--index", "all.html")
+    assert answer.code == 0
+    assert answer.out.splitlines() == ["a #1/report.html", "b/report.html", "all.html"]
+    text = Path("all.html").read_text("utf-8")
+    assert "<h1>2 campaigns</h1>" in text
+    links = set(re.findall(r'href="(?!data:)([^"]*)"', text))
+    assert links == {"a%20%231/report.html", "b/report.html"}
+    assert text.count("pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range") == 1
+    refused = invoke("campaign", "report", "b", "--as", "junit", "--index", "all.html")
+    assert refused.code == 2
+    assert "--index links to the pages" in refused.err

@@ -259,6 +259,17 @@ def test_hostile_is_hunted_to_the_end_with_a_file_for_each_bucket(invoke: Invoke
     assert answer.code == 1
     assert "TDH.PHYMEM.PAMT.REMOVE(rcx=A0|1) = SUCCESS" in answer.out
     assert "hostile: 2 buckets found in 300 cases" in answer.out
+    closing = answer.out.partition("hostile: 2 buckets found")[2].splitlines()
+    buckets = [line.partition(": ")[2] for line in answer.out.splitlines() if "bucket: " in line]
+    told = [line for line in closing if line.startswith("found ")]
+    assert [line.split(" (known: docs/findings.md, ")[0] for line in told] == [
+        f"found {bucket}" for bucket in buckets
+    ]
+    assert all(" (known: docs/findings.md, Hostile host: " in line for line in told)
+    # What only a host layer does is not counted where there is none.
+    assert "a CPU waited for a lock" not in answer.out
+    assert "both CPUs in get or put" not in answer.out
+    assert "SEAMCALLs of two CPUs overlapped" in answer.out
     assert len(list(Path("reproducers").iterdir())) == 2
     assert invoke("replay", "reproducers").code == 1
 

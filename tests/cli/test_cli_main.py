@@ -12,7 +12,7 @@ import pytest
 
 from commands import Invoke
 from golden_files import check_golden
-from tdxfuzz.cli.main import CLOSED_PIPE, cli
+from tdxfuzz.cli.main import CLOSED_PIPE, cli, main
 
 COMMANDS = (
     "init",
@@ -169,3 +169,16 @@ def test_a_reader_that_has_gone_is_not_a_finding(command: list[str], tmp_path: P
     os.close(writing)
     assert done.returncode == CLOSED_PIPE
     assert "Traceback" not in done.stderr
+
+
+def test_a_shell_is_given_completions(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tdxfuzz"])
+    monkeypatch.setenv("_TDXFUZZ_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "tdxfuzz cam")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capfd.readouterr().out == "plain,campaign\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
 from commands import Invoke
@@ -43,6 +45,7 @@ def test_the_keys_that_scripts_rely_on(invoke: Invoke) -> None:
         (("--ram", "1T", "--tds", 2), "--tds needs --td-memory"),
         (("--ram", "1T", "--tdmr", "1G"), "'1G' is not a TDMR; write BASE:SIZE"),
         (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR must be multiples of 1GiB"),
+        (("--ram", "1T", "--svg", "x.svg"), "--svg draws the cost over TDs, so it needs --tds"),
         (("--ram", "1T", "--huge", 2), "is not in the range 0<=x<=1"),
         ((), "Missing option '--ram'"),
     ],
@@ -51,3 +54,20 @@ def test_what_is_wrong_is_said(invoke: Invoke, options: tuple[object, ...], said
     answer = invoke("memory", *options)
     assert answer.code == 2
     assert said in answer.err
+
+
+def test_the_chart_has_a_line_for_each_way_to_pay(invoke: Invoke) -> None:
+    options = ("--ram", "1TiB", "--tds", 40, "--td-memory", "16GiB", "--huge", 0.5)
+    assert invoke("memory", *options, "--svg", "chart.svg").code == 0
+    root = ElementTree.parse("chart.svg").getroot()
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    for name in ("static", "dynamic, all at 4KB", "dynamic, 50% at 2MB", "40"):
+        assert name in texts
+    lines = [
+        [float(point.split(",")[1]) for point in line.get("points", "").split()]
+        for line in root.iter("{http://www.w3.org/2000/svg}polyline")
+    ]
+    static, small, half = lines
+    assert static[0] == static[1]
+    # Upwards is less: what is at 2MB needs no pairs, and static PAMT is the dearest of all.
+    assert small[0] == half[0] > half[1] > small[1] > static[0]

@@ -18,10 +18,12 @@ from golden_files import HINT_RACE, REGRESSIONS
 from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.design_file import class_in
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.repro.lines import Line
 from tdxfuzz.repro.page import page
 from tdxfuzz.repro.page.frames import FIRST, LAST, play
 from tdxfuzz.repro.page.nearest import MOST, nearest
 from tdxfuzz.repro.page.rule import rule_of
+from tdxfuzz.repro.page.short import in_short
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import Expect, Reproducer
 from tdxfuzz.run.session import run
@@ -278,3 +280,24 @@ def test_the_page_steps_jumps_plays_and_shows_other_orders(browser: Browser) -> 
     press(" ")
     assert browser.ask("document.getElementById('play').textContent") == "Pause"
     assert browser.errors == []
+
+
+def test_a_page_says_in_short_how_far_each_cpu_comes() -> None:
+    turns = re.findall(r"<li>(.*?)</li>", page(read(V4)).partition('class="short"')[2])[:4]
+    assert [unescape(turn) for turn in turns] == [
+        "CPU 0: zap TD0 page A0, up to “refcount[A]: dec_and_test: yes, now 0” (step 63)",
+        "CPU 1: map TD1 page A16; zap TD1 page A16, up to “unlock pamt_lock” (step 278)",
+        "CPU 0 goes on, up to “TDH.PHYMEM.PAMT.REMOVE(A) = NO_PAMT_PAGE_PAIR|RCX” (step 290)",
+        "PAMT.REMOVE(A) = NO_PAMT_PAGE_PAIR|RCX, which the design does not handle",
+    ]
+    assert "Known: docs/findings.md, RFC shape, v2 to v5" in page(read(V4))
+
+
+def test_of_many_turns_the_first_and_the_last_are_told() -> None:
+    lines = [Line(i, i % 2, "host", f"line {i}") for i in range(20)]
+    told = in_short(lines)
+    assert len(told) == 7
+    assert told[0] == "CPU 0, up to “line 0” (step 0)"
+    assert told[3] == "… 14 more turns …"
+    assert told[-1] == "CPU 1 goes on, up to “line 19” (step 19)"
+    assert in_short([]) == []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.sim_toys import Body, Counter, World, interleavings
-from tdxfuzz.sim import End, FairLock, FairRwLock, Outcome
+from tdxfuzz.sim import Cpu, End, FairLock, FairRwLock, Outcome
 
 
 def take(*locks: FairLock) -> Body:
@@ -168,3 +168,26 @@ def test_a_lock_that_is_never_given_back_ends_in_deadlock(cpus: int) -> None:
     outcome = world.run(*[lock.acquire] * cpus)
 
     assert told(outcome) == [(1, "lock", 0), (2, "lock", 0)][: cpus - 1]
+
+
+def test_a_long_queue_is_not_searched_cpu_by_cpu() -> None:
+    """How often a lock is asked who stands in the way grows as the number of CPUs, not faster."""
+    cpus = 60
+    world = World(cpus, [(cpu, cpu) for cpu in range(1, cpus)])
+    asked = 0
+
+    class Asked(FairLock):
+        __slots__ = ()
+
+        def blockers(self, cpu: Cpu) -> list[Cpu]:
+            nonlocal asked
+            asked += 1
+            return super().blockers(cpu)
+
+    lock = Asked(world.sim, "lock")
+
+    outcome = world.run(*[take(lock)] * cpus)
+
+    assert outcome.end is End.REST
+    assert world.sim.waits == cpus - 1
+    assert asked <= 2 * cpus

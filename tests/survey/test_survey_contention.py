@@ -16,7 +16,7 @@ from tdxfuzz.survey.contention.bench import PAGES, STEPS, Bench
 from tdxfuzz.survey.contention.chart import chart
 from tdxfuzz.survey.contention.costs import Cost, CostsError, read_costs
 from tdxfuzz.survey.contention.measure import ENOUGH, Point, measure
-from tdxfuzz.survey.contention.workload import ALIKE, Load, Window, alike_of
+from tdxfuzz.survey.contention.workload import ALIKE, Load, Part, alike_of
 from tiers import long, slow
 
 COSTS = read_costs()
@@ -94,9 +94,9 @@ def test_cpus_that_wait_for_a_lock_are_served_in_turn() -> None:
 
 def test_a_shutdown_removes_what_was_there() -> None:
     load = Load("shutdown", 4, 10, 0.0, 40)
-    window = Window(DESIGNS["merged"], load, COSTS, 1, 64, ENOUGH, 100_000)
-    assert window.bench.warnings == 0
-    assert window.faults > 0
+    part = Part(DESIGNS["merged"], load, COSTS, 1, 64, ENOUGH, 100_000)
+    assert part.bench.warnings == 0
+    assert part.faults > 0
 
 
 def test_samples_of_a_cost_have_its_mean_and_stay_in_its_bounds() -> None:
@@ -172,3 +172,19 @@ def test_a_layer_in_c_waits_as_its_python_twin_does(invoke: Invoke) -> None:
     assert points[0]["faults_per_second"] == pytest.approx(twin.faults_per_second, rel=0.15)
     refused = invoke("contention", LAYERS / "merged.c", "--cpus", 2)
     assert (refused.code, "--workload storm" in refused.err) == (2, True)
+
+
+@slow
+@pytest.mark.parametrize("workload", ["boot", "storm"])
+def test_cpus_never_wait_for_longer_than_a_part_is(workload: str) -> None:
+    """With many CPUs at one lock nearly all of the time is waiting, and never more than all."""
+    crowd = point("merged", workload, 256, work=60_000)
+    assert 0.5 < crowd.waiting + crowd.lines <= 1
+
+
+def test_a_get_that_adds_takes_as_long_as_the_call_and_what_is_around_it() -> None:
+    alone = point("v6", "storm", 1, ranges=300)
+    assert COSTS["add"].ns < alone.get_ns < 2 * COSTS["add"].ns
+    assert COSTS["remove"].ns < alone.put_ns < 2 * COSTS["remove"].ns
+    assert alone.get_longest_ns > alone.get_ns
+    assert point("v6", "boot", 1, ranges=3).put_ns == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tdxfuzz.campaign.report.data import Data, gather
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
+from tdxfuzz.campaign.report.since import remember
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.repro.write import write_whole
 
@@ -52,13 +53,36 @@ def write_reports(
         StoreError: the store cannot be read.
         OSError: a file cannot be written.
     """
-    data = gather(folder, store, running)
+    return write_of(gather(folder, store, running), folder, names)
+
+
+def write_of(data: Data, folder: Folder, names: Iterable[str]) -> list[Path]:
+    """Write reports of what was gathered; their paths.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     paths = []
     for name in names:
         file, render = REPORTS[name]
         paths.append(folder.root / file)
         write_whole(render(data), paths[-1])
+    if not data.running:
+        remember(folder.root, data.reports)
     return paths
+
+
+def write_index(pages: Sequence[tuple[Folder, Data]], at: Path) -> None:
+    """Write the page of many campaigns, whose own pages are in their folders.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # As above: it needs what not everybody has.
+    from tdxfuzz.campaign.report.index import index
+
+    file, _ = REPORTS[HTML]
+    write_whole(index([(folder.root / file, data) for folder, data in pages], at), at)
 
 
 class KeepReports:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from tdxfuzz.abi import BY_NUMBER, status
+from tdxfuzz.abi import BY_NUMBER
+from tdxfuzz.abi.status import name_of_code
+from tdxfuzz.campaign.event_text import kept_event_text
 from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.report.since import Reports, read_reports, reported
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
+from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.read import parse
-from tdxfuzz.repro.svg import svg
+from tdxfuzz.repro.svg import NARROW, svg
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of, run
 from tdxfuzz.sim import HarnessError
@@ -27,8 +32,8 @@ MOST_EVENTS = 60
 class ShownFinding:
     """A finding with its trace and picture; ``path`` is relative to the campaign's folder.
 
-    ``deaf`` are the checks that did not listen: what they would have found first may be
-    the cause.
+    ``narrow`` is the picture for a phone. ``deaf`` are the checks that did not listen: what they
+    would have found first may be the cause. ``is_new``: the last report did not have it.
     """
 
     finding: StoredFinding
@@ -36,7 +41,14 @@ class ShownFinding:
     trace: str
     picture: str
     command: str
+    narrow: str = ""
     deaf: tuple[str, ...] = ()
+    is_new: bool = False
+
+    @property
+    def known(self) -> str:
+        """Which section of docs/findings.md describes it, or ""."""
+        return known_text(self.finding.design, self.finding.bucket)
 
 
 @frozen
@@ -54,18 +66,17 @@ class Sample:
 
 @frozen
 class EventRecord:
-    """An event: when, which kind, and its fields."""
+    """An event: when, and a sentence."""
 
     seconds: float
     wall: str
-    kind: str
-    fields: Mapping[str, object]
+    text: str
 
 
 @frozen
 class Data:
     """All that reports show. ``calls`` has SEAMCALLs by leaf and status; ``running``: the campaign
-    goes on.
+    goes on. ``reports`` are this one and the one before it.
     """
 
     title: str
@@ -76,6 +87,12 @@ class Data:
     calls: Mapping[str, Mapping[str, int]]
     events: tuple[EventRecord, ...]
     running: bool = False
+    reports: Reports = field(factory=Reports)
+
+    @property
+    def new_since(self) -> str:
+        """When the report was written that new findings were not in, or "" in the first one."""
+        return "" if self.reports.before is None else self.reports.before.at
 
 
 def gather(folder: Folder, store: Store, running: bool = False) -> Data:
@@ -86,11 +103,17 @@ def gather(folder: Folder, store: Store, running: bool = False) -> Data:
     """
     summary = summarise(store)
     settings = store.settings() or Settings(())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    keys = [(found.design, found.bucket) for found in summary.findings]
+    reports = read_reports(folder.root).then(reported(now, keys))
     return Data(
         title=folder.root.resolve().name,
         settings=settings,
         summary=summary,
-        shown=tuple(_shown(found, settings, folder) for found in summary.findings),
+        shown=tuple(
+            evolve(_shown(found, settings, folder), is_new=reports.is_new(key))
+            for found, key in zip(summary.findings, keys, strict=True)
+        ),
         samples=tuple(
             # The columns have the types of the schema, which mypy cannot see.
             Sample(*row)  # type: ignore[arg-type]
@@ -98,13 +121,16 @@ def gather(folder: Folder, store: Store, running: bool = False) -> Data:
         ),
         calls=_calls(store),
         events=tuple(
-            EventRecord(float(str(seconds)), str(wall), str(kind), json.loads(str(fields)))
+            EventRecord(
+                float(str(seconds)), str(wall), kept_event_text(str(kind), json.loads(str(fields)))
+            )
             for seconds, wall, kind, fields in store.query(
                 "SELECT seconds, wall, kind, fields FROM events ORDER BY id DESC LIMIT ?",
                 MOST_EVENTS,
             )
         ),
         running=running,
+        reports=reports,
     )
 
 
@@ -112,7 +138,7 @@ def _calls(store: Store) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     rows = store.query("SELECT leaf, code, sum(calls) FROM calls GROUP BY leaf, code")
     for leaf, code, calls in sorted((int(str(a)), int(str(b)), int(str(c))) for a, b, c in rows):
-        table.setdefault(BY_NUMBER[leaf].name, {})[status(code << 32).name] = calls
+        table.setdefault(BY_NUMBER[leaf].name, {})[name_of_code(code)] = calls
     return table
 
 
@@ -132,4 +158,5 @@ def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFin
         return ShownFinding(found, str(path), f"{error}\n", "", command)
     checks = checks_of(found.design)
     deaf = tuple(check for check in checks if case.checks and check not in case.checks)
-    return ShownFinding(found, str(path), columns(again), svg(again), command, deaf)
+    narrow = svg(again, NARROW)
+    return ShownFinding(found, str(path), columns(again), svg(again), command, narrow, deaf)

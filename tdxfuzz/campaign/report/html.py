@@ -11,13 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from tdxfuzz import __version__
+from tdxfuzz.campaign.report.causes import Cause, causes
 from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, Sample
-from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
+from tdxfuzz.campaign.report.words import day, deaf, headline, sentence, what_clean_means
 from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
 from tdxfuzz.campaign.task import REPLAYS
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
+from tdxfuzz.repro.page.rule import rule
 from tdxfuzz.repro.words import counted
 
 MEBI = 1 << 20
@@ -42,28 +44,41 @@ class HeatMap:
     shade: int
 
 
-def html(data: Data) -> str:
-    """The text of the page."""
-    environment = Environment(
+def environment() -> Environment:
+    """Where pages are made: all that is put into a template is escaped."""
+    return Environment(
         loader=PackageLoader("tdxfuzz.campaign", "report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def html(data: Data) -> str:
+    """The text of the page."""
+    told = causes(data)
     return (
-        environment.get_template("page.html.j2").render(
+        environment()
+        .get_template("page.html.j2")
+        .render(
             data=data,
+            causes=told,
+            new=sum(shown.is_new for shown in data.shown),
+            rules=[(name, rule(name)) for name in _named(told)],
             told=data.summary,
             headline=headline(data),
             clean=what_clean_means(data).replace("`", ""),
             checks=list(ALL_CHECKS),
-            matrix=_matrix(data),
+            matrix=_matrix(data, told),
             charts=_charts(data.samples),
             heads=sorted({name for by_status in data.calls.values() for name in by_status}),
             heat=_heat(data.calls),
             witnesses=_witnesses(data),
-            pictures=[Markup(shown.picture) for shown in data.shown],
+            # Pictures are escaped where they are drawn.
+            picture=Markup,
+            day=day,
+            sentence=sentence,
             counted=counted,
             replays=REPLAYS,
             deaf=deaf,
@@ -74,10 +89,16 @@ def html(data: Data) -> str:
     )
 
 
-def _matrix(data: Data) -> list[tuple[str, list[TableCell]]]:
+def _named(told: Sequence[Cause]) -> list[str]:
+    """The checks of the page: all there are, and what findings name beside them."""
+    return list(dict.fromkeys([*ALL_CHECKS, *(cause.check for cause in told)]))
+
+
+def _matrix(data: Data, told: Sequence[Cause]) -> list[tuple[str, list[TableCell]]]:
     anchors = {
-        (shown.finding.design, shown.finding.check): f"#finding-{i}"
-        for i, shown in reversed(list(enumerate(data.shown, 1)))
+        (shown.finding.design, cause.check): f"#finding-{i}"
+        for i, cause in reversed(list(enumerate(told, 1)))
+        for shown in cause.shown
     }
     rows = []
     for design in data.summary.designs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.summary import FAIL
 from tdxfuzz.module.module import MODEL_VERSION
@@ -39,3 +41,16 @@ def deaf(shown: ShownFinding) -> str:
         f"Found while these checks were off, because they had a finding before: "
         f"{', '.join(shown.deaf)}. This finding may be a consequence of theirs."
     )
+
+
+def day(wall: str) -> str:
+    """``"2026-11-29 17:03 UTC"`` of a time in ISO 8601; what is no time is said as it is."""
+    try:
+        return datetime.fromisoformat(wall).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return wall
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

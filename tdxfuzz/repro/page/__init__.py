@@ -9,11 +9,13 @@ from html import escape
 from importlib.resources import files
 
 from tdxfuzz.repro.answers import ANSWER
+from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.lines import Line
 from tdxfuzz.repro.page.cards import Rows
 from tdxfuzz.repro.page.frames import Played, play
 from tdxfuzz.repro.page.nearest import nearest
 from tdxfuzz.repro.page.rule import rule_of
+from tdxfuzz.repro.page.short import in_short
 from tdxfuzz.repro.reproducer import Reproducer
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import to_toml
@@ -70,7 +72,7 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 <main style="--cpus:{cpus}">
 <p class="soft">design <strong>{escape(case.design)}</strong>, {counted(cpus, "CPU")}, {sizes}</p>
 <h1>{escape(title)}</h1>
-{_rule(found)}{before}
+{_rule(found)}{_known(found)}{before}{_short(found)}
 <div class="orders" role="group" aria-label="Orders">{buttons[0]}{near}{"".join(buttons[1:])}</div>
 <div class="bar">
 <button id="first" title="First line (Home)">|&lt;</button>
@@ -114,6 +116,21 @@ def _rule(found: Played) -> str:
     source = f"<p>{escape(rule.source)}</p>" if rule.source else ""
     told = f"<h2>{escape(rule.title)}</h2><p>{escape(rule.text)}</p>{source}"
     return f'<section class="rule">{told}</section>\n'
+
+
+def _known(found: Played) -> str:
+    shown = found.shown
+    told = "" if shown is None else known_text(found.run.case.design, shown.bucket)
+    return f"<p>{escape(told.capitalize()[:5])}{escape(told[5:])}</p>\n" if told else ""
+
+
+def _short(found: Played) -> str:
+    """What happens, before all the lines of it."""
+    turns = in_short([frame.line for frame in found.frames])
+    if found.shown is None or not turns:
+        return ""
+    rows = "".join(f"<li>{escape(turn)}</li>" for turn in turns)
+    return f'<ol class="short">{rows}<li>{escape(found.shown.message)}</li></ol>\n'
 
 
 def _button(number: int, text: str) -> str:

@@ -41,8 +41,13 @@ NO_RULES = {
 
 def rule_of(finding: Finding) -> Rule:
     """The rule that a finding is about."""
-    if finding.check in NO_RULES:
-        return NO_RULES[finding.check]
-    check = ALL_CHECKS[finding.check]
+    return rule(finding.check)
+
+
+def rule(check_id: str) -> Rule:
+    """The rule of a check, by its id."""
+    if check_id in NO_RULES:
+        return NO_RULES[check_id]
+    check = ALL_CHECKS[check_id]
     text = " ".join(inspect.cleandoc(check.__doc__ or "").split()).replace("``", "")
     return Rule(f"The rule {check.id} is broken if:", text, f"Who says so: {check.source}.")

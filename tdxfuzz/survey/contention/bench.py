@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import define, frozen
 
 from tdxfuzz.abi import Registers, Status
 from tdxfuzz.abi.address import SIZE_1G
@@ -41,6 +41,32 @@ class BenchWorld:
     cpus: int
     entries: int = ALL_ENTRIES
     dynamic_pamt: bool = True
+
+
+@define
+class Took:
+    """How long gets, or puts, took that made a SEAMCALL; times in ns."""
+
+    count: int = 0
+    ns: float = 0.0
+    longest_ns: float = 0.0
+
+    def add(self, ns: float) -> None:
+        """One more."""
+        self.count += 1
+        self.ns += ns
+        self.longest_ns = max(self.longest_ns, ns)
+
+    @property
+    def mean_ns(self) -> float:
+        """The average; 0 if there was none."""
+        return self.ns / self.count if self.count else 0.0
+
+    def merge(self, other: Took) -> None:
+        """Count another's as well."""
+        self.count += other.count
+        self.ns += other.ns
+        self.longest_ns = max(self.longest_ns, other.longest_ns)
 
 
 class Zone(PageAllocator):
@@ -87,7 +113,8 @@ class Bench(Machine):
     """A machine on which CPUs get and put pages under a design, in virtual time.
 
     ``calls``, ``busy`` and ``busy_ns`` count SEAMCALLs, those that were refused and what these
-    took; ``warnings`` how often the design gave up.
+    took; ``warnings`` how often the design gave up. ``gets`` and ``puts`` are those that made
+    a SEAMCALL: the others are the fast path.
 
     Args:
         layer_class: the design.
@@ -137,6 +164,8 @@ class Bench(Machine):
         self.rcu = []
         self.calls = self.busy = self.warnings = 0
         self.busy_ns = 0.0
+        self.gets, self.puts = Took(), Took()
+        self._called = [0] * cpus
         self.layer = layer_class()
         self.caches = [PageCache(self.pages, "PAMT page") for _ in range(cpus)]
         self.layer.attach(self)
@@ -150,6 +179,10 @@ class Bench(Machine):
         """As :meth:`spend`, for so many waits of random length."""
         mean = self.costs[what].ns
         self.clocks.now[self.sim.current.id] += self.rng.gammavariate(times, mean)
+
+    def turn(self) -> None:
+        """Let the time that was spent pass: the others come first."""
+        self.sim.step(self._relax, 0)
 
     def warn(
         self, who: str, message: str, leaf: int | None = None, status: Status | None = None
@@ -172,6 +205,7 @@ class Bench(Machine):
         clocks.per_step[cpu] = clocks.step_ns
         clocks.now[cpu] += edge / 2
         self.calls += 1
+        self._called[cpu] += 1
         if status.busy:
             self.busy += 1
             self.busy_ns += clocks.now[cpu] - began
@@ -184,20 +218,26 @@ class Bench(Machine):
         if cache is not None:
             cache.topup(2 * self.layer.pamt_cache_pages)
             self.layer.topup()
+        began, called = self.clocks.now[cpu], self._called[cpu]
         self.clocks.weight[cpu] = alike
         result = self.layer.get(pfn, cache)
         self.clocks.weight[cpu] = 1
+        if self._called[cpu] != called:
+            self.gets.add(self.clocks.now[cpu] - began)
         return result
 
     def put(self, pfn: int, alike: int = 1) -> None:
         """The design's ``put``."""
         cpu = self.sim.current.id
+        began, called = self.clocks.now[cpu], self._called[cpu]
         self.clocks.weight[cpu] = alike
         if self.layer.uses_hint:
             self.layer.put(pfn, False)
         else:
             self.layer.put(pfn)
         self.clocks.weight[cpu] = 1
+        if self._called[cpu] != called:
+            self.puts.add(self.clocks.now[cpu] - began)
 
 
 STEPS = {"add": 15, "remove": 9}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from attrs import define
+from attrs import define, evolve
 
 from tdxfuzz.host.cells import RelaxPoint
 from tdxfuzz.host.refcount import RangeRefcount
@@ -45,6 +45,7 @@ class Counted:
 class VirtualClocks:
     """A policy of the simulator that decides by the clocks. ``now`` has them, ``per_step`` what a
     step costs on each CPU just now, ``weight`` for how many alike each of its accesses stands.
+    ``reached`` is the time up to which all CPUs have come: when the last step was made.
 
     Args:
         cpus: how many there are.
@@ -56,6 +57,7 @@ class VirtualClocks:
         self.counted = Counted()
         self.step_ns = costs["step"].ns
         self.now = [0.0] * cpus
+        self.reached = 0.0
         self.per_step = [self.step_ns] * cpus
         self.weight = [1] * cpus
         self._relax_ns = costs["relax"].ns
@@ -76,6 +78,7 @@ class VirtualClocks:
         its_turn, self._waits[number] = self._waits[number], False
         if its_turn or not self._ready or self._ready[0] > (self.now[number], number):
             assert cpu.next_cell is not None
+            self.reached = self.now[number]
             self._pay(number, cpu.next_cell)
             return None
         self._waits[number] = True
@@ -104,6 +107,11 @@ class VirtualClocks:
         counted.wait_ns += waited
         counted.longest_wait_ns = max(counted.longest_wait_ns, waited)
         heappush(self._ready, (self.now[cpu.id], cpu.id))
+
+    def until_now(self) -> Counted:
+        """What has happened in the time that all CPUs have reached; who waits has waited so far."""
+        waiting = [max(self.reached - since, 0.0) for since in self._blocked_at.values()]
+        return evolve(self.counted, wait_ns=self.counted.wait_ns + sum(waiting))
 
     def _pay(self, cpu: int, cell: Named) -> None:
         weight = self.weight[cpu]

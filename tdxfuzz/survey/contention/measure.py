@@ -1,19 +1,19 @@
-"""Points: a design on a number of CPUs under a workload, in windows, scaled to all of it."""
+"""Points: a design on a number of CPUs under a workload, in parts, scaled to all of it."""
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.survey.contention.bench import PAGES
+from tdxfuzz.survey.contention.bench import PAGES, Took
 from tdxfuzz.survey.contention.costs import Costs
-from tdxfuzz.survey.contention.workload import Load, Window, alike_of
+from tdxfuzz.survey.contention.workload import Load, Part, alike_of
 
 ENOUGH = 100
 """So many contentions make a point, if they come at all."""
 
-WINDOWS = 3
-"""At least so many windows, each with a seed of its own: their spread is told."""
+PARTS = 3
+"""At least so many parts, each with a seed of its own: their spread is told."""
 
 WORK = 600_000
 """Steps, after which a point has to do with the contentions it has."""
@@ -27,9 +27,10 @@ class Point:
     """What a workload costs under a design on a number of CPUs.
 
     ``contentions``, ``wait_ns`` and ``busy`` are for all of the workload; ``least`` and ``most``
-    are the contentions that single windows would give. ``seen`` is how many there were in the
-    windows, whose length is ``window_ns``. ``waiting`` is the share of the time of all CPUs that
-    they wait for locks, ``lines`` that for cache lines. ``gave_up`` counts warnings in the windows.
+    are the contentions that single parts would give. ``seen`` is how many there were in the
+    parts, whose length is ``part_ns``. ``waiting`` is the share of the time of all CPUs that
+    they wait for locks, ``lines`` that for cache lines. ``gave_up`` counts warnings in the parts.
+    ``get_ns`` and ``put_ns`` are how long those take that make a SEAMCALL.
     """
 
     design: str
@@ -47,13 +48,17 @@ class Point:
     busy_ns: float
     acquisitions: float
     seen: int
-    window_ns: float
+    part_ns: float
     gave_up: int
+    get_ns: float
+    get_longest_ns: float
+    put_ns: float
+    put_longest_ns: float
 
 
 @define
 class Sums:
-    """Sums over the windows of a point."""
+    """Sums over the parts of a point."""
 
     ns: float = 0.0
     faults: int = 0
@@ -66,6 +71,8 @@ class Sums:
     busy_ns: float = 0.0
     acquisitions: int = 0
     gave_up: int = 0
+    gets: Took = field(factory=Took)
+    puts: Took = field(factory=Took)
 
 
 def measure(
@@ -83,26 +90,23 @@ def measure(
     Args:
         name: of the design.
         layer_class: the design.
-        load: a window's load.
+        load: a part's load.
         whole: 2MB ranges of the whole workload; a storm has none.
         costs: what things cost.
-        seed: of the first window.
+        seed: of the first part.
         enough: contentions that make a point.
         work: steps after which it must do with what it has.
     """
     alike = alike_of(layer_class, costs)
     sums, scaled = Sums(), list[float]()
-    while len(scaled) < WINDOWS or (sums.seen < enough and sums.steps < work):
-        window = Window(
-            layer_class, load, costs, seed + len(scaled), alike, enough, work // WINDOWS
-        )
-        clocks, bench = window.bench.clocks, window.bench
-        counted = clocks.counted
-        ns = max(window.ns, 1.0)
-        share = _share(load, window.faults, ns, whole)
+    while len(scaled) < PARTS or (sums.seen < enough and sums.steps < work):
+        part = Part(layer_class, load, costs, seed + len(scaled), alike, enough, work // PARTS)
+        bench, counted = part.bench, part.counted
+        ns = max(part.ns, 1.0)
+        share = _share(load, part.faults, ns, whole)
         scaled.append(counted.contentions * share)
         sums.ns += ns
-        sums.faults += window.faults
+        sums.faults += part.faults
         sums.steps += bench.sim.clock
         sums.seen += counted.contentions
         sums.wait += counted.wait_ns
@@ -112,6 +116,8 @@ def measure(
         sums.busy_ns += bench.busy_ns
         sums.acquisitions += counted.acquisitions
         sums.gave_up += bench.warnings
+        sums.gets.merge(bench.gets)
+        sums.puts.merge(bench.puts)
         if sums.steps >= work:
             break
     share = _share(load, sums.faults, sums.ns, whole)
@@ -131,11 +137,15 @@ def measure(
         busy_ns=sums.busy_ns * share,
         acquisitions=sums.acquisitions * share,
         seen=sums.seen,
-        window_ns=sums.ns,
+        part_ns=sums.ns,
         gave_up=sums.gave_up,
+        get_ns=sums.gets.mean_ns,
+        get_longest_ns=sums.gets.longest_ns,
+        put_ns=sums.puts.mean_ns,
+        put_longest_ns=sums.puts.longest_ns,
     )
 
 
 def _share(load: Load, faults: int, ns: float, whole: int) -> float:
-    """How many such windows the whole workload is."""
+    """How many such parts the whole workload is."""
     return STORM_NS / ns if load.name == "storm" else whole * PAGES / max(faults, 1)

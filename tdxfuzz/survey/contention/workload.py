@@ -1,4 +1,4 @@
-"""What CPUs do all the time: a window of a boot, of a shutdown, of a storm of conversions.
+"""What CPUs do all the time: a part of a boot, of a shutdown, of a storm of conversions.
 
 All memory of ten TDs is 42 million faults. Between the first and the last page of a 2MB range a
 design with a fast path meets nobody, so that a few gets may stand for all: each costs as many
@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.survey.contention.bench import PAGES, Bench
+from tdxfuzz.survey.contention.bench import PAGES, Bench, Took
+from tdxfuzz.survey.contention.clocks import Counted
 from tdxfuzz.survey.contention.costs import Costs
 
 ALIKE = 64
 """So many faults in the middle of a range are one, where they take no lock."""
 
 LEAST = 50
-"""So many faults for each CPU are in every window, because the first ones are not yet usual."""
+"""So many faults for each CPU are in every part, because the first ones are not yet usual."""
 
 WORKLOADS = ("boot", "shutdown", "storm")
 
@@ -31,7 +32,7 @@ class Load:
     """One workload on a number of CPUs.
 
     ``tds`` share the CPUs; ``huge`` of their ranges are mapped at 2MB; ``ranges`` is how many 2MB
-    ranges a window has.
+    ranges a part has.
     """
 
     name: str
@@ -41,9 +42,12 @@ class Load:
     ranges: int
 
 
-class Window:
+class Part:
     """A bench that carries out a load until it is used up, ``enough`` CPUs had to wait, or so many
     ``steps`` were made.
+
+    ``ns`` is how long it was, until the first CPU had left it. ``faults`` and ``counted`` are what
+    happened until then.
     """
 
     def __init__(
@@ -63,29 +67,33 @@ class Window:
         self.bench = Bench(layer_class, load.cpus, costs, seed, blocks)
         self.faults = 0
         self.ranges = 0
+        self.counted = Counted()
         self._enough = enough
         self._free = iter(self.bench.guest_ranges)
         self._over = False
-        self._begun_ns = 0.0
+        self.ns = 0.0
         bodies = {"boot": self._boot, "shutdown": self._shutdown, "storm": self._storm}
         body = bodies[load.name]
         self._before: list[list[int]] = [self._prepare() for _ in range(load.cpus)]
+        # What comes now is the workload; what was prepared met nobody.
+        self.bench.gets, self.bench.puts = Took(), Took()
         with _deep(load.cpus):
             self.bench.sim.run([self._body(body, cpu) for cpu in range(load.cpus)])
-
-    @property
-    def ns(self) -> float:
-        """How long the window was: until the first CPU had left it."""
-        return self._begun_ns
 
     def _body(self, body: Callable[[int], None], cpu: int) -> Callable[[], None]:
         def main() -> None:
             body(cpu)
             if not self._over:
+                # The others end what they are about, which is not counted: there may be hundreds.
                 self._over = True
-                self._begun_ns = self.bench.clocks.now[cpu]
+                self.ns = self.bench.clocks.reached
+                self.counted = self.bench.clocks.until_now()
 
         return main
+
+    def _count(self, faults: int) -> None:
+        if not self._over:
+            self.faults += faults
 
     def _goes_on(self) -> bool:
         waited = self.bench.clocks.counted.contentions >= self._enough
@@ -114,14 +122,20 @@ class Window:
             at += alike
 
     def _boot(self, cpu: int) -> None:
-        """A vCPU touches the pages of one range after another; it is in the middle of its first."""
+        """A vCPU touches the pages of one range after another; it is in the middle of its first,
+        or of a fault that maps 2MB.
+        """
         bench, rng = self.bench, self.bench.rng
+        mean_2mb = bench.costs["fault_2mb"].ns
         number, first = self._before[cpu][0], rng.randrange(1, PAGES)
+        if rng.random() < _time_at_2mb(self.load.huge, bench.costs):
+            bench.clocks.now[cpu] += rng.random() * mean_2mb
+            number, first = next(self._free), 0
         while True:
             if first == 0 and rng.random() < self.load.huge:
-                bench.spend("fault_2mb")
-                self.faults += PAGES
-                bench.clocks.now[cpu] += rng.random() * bench.costs["fault_2mb"].ns
+                bench.clocks.now[cpu] += rng.uniform(0.5, 1.5) * mean_2mb
+                bench.turn()
+                self._count(PAGES)
             else:
                 if first == 0:
                     sept = bench.pages.alloc_page()
@@ -130,7 +144,7 @@ class Window:
                 for page, alike in self._pages(number, first):
                     bench.pause("fault", alike)
                     bench.get(page, alike)
-                    self.faults += alike
+                    self._count(alike)
                     if not self._goes_on():
                         return
             self.ranges += 1
@@ -147,7 +161,7 @@ class Window:
             for i, (page, alike) in enumerate(reversed(pages)):
                 bench.pause("unmap", alike)
                 bench.put(page, 1 if i + 1 == len(pages) else alike)
-                self.faults += alike
+                self._count(alike)
                 if not self._goes_on():
                     return
             self.ranges += 1
@@ -160,8 +174,14 @@ class Window:
             bench.pause("convert", 1)
             bench.get(page)
             bench.put(page)
-            self.faults += 1
+            self._count(1)
             self.ranges += 1
+
+
+def _time_at_2mb(huge: float, costs: Costs) -> float:
+    """The share of its time that a vCPU spends in faults that map 2MB."""
+    at_2mb, at_4kb = huge * costs["fault_2mb"].ns, (1 - huge) * PAGES * costs["fault"].ns
+    return at_2mb / (at_2mb + at_4kb)
 
 
 @contextmanager

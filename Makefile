@@ -6,14 +6,31 @@ DESIGN ?= hint
 TIME ?= 60s
 BIN := $(VENV)/bin
 
+# LOCK=constraints/locked.txt: the versions of the lock file, each file held against its hash.
+LOCK ?=
+# The oldest Python, for the lowest versions: newer ones need newer packages.
+OLDEST ?= python3.11
+# The rooms that meet other packages, for `test-lowest` and `test-newest`.
+OTHERS := tests/campaign tests/case tests/cli tests/fuzzers tests/repro tests/sim tests/testing
+
+ifeq ($(LOCK),)
+install = $(1)/pip install --quiet --editable '.[$(2)]'
+else
+install = $(1)/pip install --quiet --require-hashes -r $(LOCK) \
+	&& $(1)/pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+
 .PHONY: help hunt test test-all test-slow lint types bench budgets compiled power examples orders spin fuzz kills
 .PHONY: docs mutants clean
-.PHONY: site changelog
+.PHONY: site changelog test-lowest test-newest lock
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
 	@echo "make test    the quick tier of the tests: every room, every leaf, under 3 minutes"
 	@echo "make test-all all tests: more seeds, all recordings, long examples, kills"
+	@echo "make test-lowest  tests with the lowest versions that pyproject.toml allows (python3.11)"
+	@echo "make test-newest  tests with the newest versions that there are"
+	@echo "make lock    the lock file of CI, constraints/locked.txt, with the newest versions"
 	@echo "make lint    ruff: style and format"
 	@echo "make types   mypy --strict"
 	@echo "make bench   speed, as ratios against raw greenlet switches"
@@ -72,8 +89,7 @@ examples: $(VENV)/.installed-test
 spin: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.spin
 
-fuzz: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet -e '.[atheris]'
+fuzz: $(VENV)/.installed-atheris
 	$(BIN)/python -m benchmarks.fuzz
 
 kills: $(VENV)/.installed-test
@@ -92,12 +108,45 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --editable '.[report]'
+	$(call install,$(BIN),report)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(call install,$(BIN),test)
 	touch $@ $(VENV)/.installed
+
+# Editable, as all installs here: `pip install '.[atheris]'` would put a copy in its place, which
+# does not follow the sources.
+$(VENV)/.installed-atheris: pyproject.toml | $(VENV)/.installed-test
+	$(call install,$(BIN),atheris)
+	touch $@
+
+# Versions: each set in a virtual environment of its own.
+
+test-lowest: build/lowest/.installed
+	build/lowest/bin/pytest -n auto --hypothesis-profile=ci $(OTHERS)
+
+test-newest: build/newest/.installed
+	build/newest/bin/pytest -n auto --hypothesis-profile=ci $(OTHERS)
+
+build/lowest/.installed: pyproject.toml constraints/lowest.txt
+	$(OLDEST) -m venv --clear build/lowest
+	build/lowest/bin/pip install --quiet --constraint constraints/lowest.txt \
+		--editable '.[atheris,cluster,docs,report,test]'
+	touch $@
+
+# Made anew each time, because what is newest changes.
+.PHONY: build/newest/.installed
+build/newest/.installed:
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/pip install --quiet --editable '.[atheris,cluster,docs,report,test]'
+
+lock:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet --upgrade uv
+	build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+		--generate-hashes --custom-compile-command "make lock" \
+		--output-file constraints/locked.txt pyproject.toml
 
 # The documentation site, and the changelog of a release.
 
@@ -110,5 +159,5 @@ changelog: $(VENV)/.installed-docs
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import tdxfuzz; print(tdxfuzz.__version__)')"
 
 $(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(call install,$(BIN),docs)
 	touch $@ $(VENV)/.installed

@@ -26,13 +26,14 @@ import tdxfuzz.module
 from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
+from tdxfuzz.fuzzers.seeds import write_seeds
 from tdxfuzz.generate.codec import decode
 from tdxfuzz.run.session import SetupError, run
-from tools.seeds import write_seeds
 from tools.statuses import producible
 
 MODULE = Path(tdxfuzz.module.__file__).parent
 FUZZERS = MODULE.parent / "fuzzers"
+CORPUS = MODULE.parent.parent / "corpus"
 TARGETS = ("hostile", "host_ops", "status_words", "reproducers")
 
 CRASHED = 77
@@ -57,7 +58,7 @@ def main() -> None:
 def _row(target: str, seconds: int, design: str) -> str:
     with TemporaryDirectory() as folder:
         seeds = Path(folder)
-        write_seeds(seeds)
+        write_seeds(seeds, CORPUS)
         runs = _fuzz(target, seeds, seconds, design)
         inputs = [path.read_bytes() for path in sorted((seeds / target).iterdir())]
     pairs: Pairs = set()

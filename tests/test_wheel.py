@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 import tdxfuzz
 from c_layers import LAYERS, needs_compiler
@@ -20,11 +21,11 @@ PACKAGE = Path(tdxfuzz.__file__).parent
 ROOT = PACKAGE.parent
 
 
-def _needed() -> int:
+def _needed() -> Version:
     """The first version of setuptools that can build the package."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (required,) = project["build-system"]["requires"]
-    return int(required.removeprefix("setuptools>="))
+    return Version(required.removeprefix("setuptools>="))
 
 
 def test_each_file_of_the_package_is_put_into_the_wheel() -> None:
@@ -50,9 +51,7 @@ def _copy(old: Path, new: Path) -> None:
 
 @slow
 @needs_compiler
-@pytest.mark.skipif(
-    int(version("setuptools").partition(".")[0]) < _needed(), reason="setuptools is too old"
-)
+@pytest.mark.skipif(Version(version("setuptools")) < _needed(), reason="setuptools is too old")
 def test_a_layer_in_c_runs_from_the_wheel(tmp_path: Path) -> None:
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet"]
     source, installed = tmp_path / "source", tmp_path / "installed"

@@ -20,7 +20,7 @@ if command -v compile_python_fuzzer >/dev/null; then
 fi
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-"$PYTHON" -m tools.seeds "$seeds"
+"$PYTHON" -c 'from tdxfuzz.fuzzers.seeds import main; main()' "$seeds" --corpus corpus
 for target in host_ops hostile status_words reproducers; do
     file=$project/tdxfuzz/fuzzers/$target.py
     if command -v compile_python_fuzzer >/dev/null; then

@@ -12,10 +12,10 @@ from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.conform import Conformance, conform
-from tdxfuzz.targets.recording import find_datasets
+from tdxfuzz.targets.recording import IN_PACKAGE, find_datasets
 from tdxfuzz.targets.versions import changes_between
 
-DEFAULT = Path("corpus/conformance")
+IN_CLONE = Path("corpus/conformance")
 
 
 @click.command("conform", epilog="Example: tdxfuzz conform corpus/conformance/locks.jsonl.gz")
@@ -30,8 +30,9 @@ def conform_command(datasets: tuple[Path, ...], against: Path | None, as_json: b
     """Compare the model of the module with recordings of the real module.
 
     Use it after a change of the model. DATASETS are recordings (*.jsonl.gz), or folders:
-    all recordings in them and below. The default is corpus/conformance. The first divergence
-    of each file is shown in full.
+    all recordings in them and below. The default is corpus/conformance, or without it (outside
+    of a clone) a small set that comes with tdxfuzz. The first divergence of each file is shown
+    in full.
 
     There are four kinds of recordings. sequential: every status, register and final state.
     locks: every lock event of a call, in order. contention: two calls in all orders with few
@@ -48,7 +49,9 @@ def conform_command(datasets: tuple[Path, ...], against: Path | None, as_json: b
         if len(datasets) != 1:
             raise UsageProblem("--against compares one recording with another one")
         return _compare_versions(datasets[0], against, output)
-    given = list(datasets) or [DEFAULT]
+    given = list(datasets) or [IN_CLONE if IN_CLONE.is_dir() else IN_PACKAGE]
+    if given == [IN_PACKAGE]:
+        output.line(f"{IN_CLONE} is not here: a small set that comes with tdxfuzz")
     results = []
     for path in find_datasets(given):
         name = _name(path, given)

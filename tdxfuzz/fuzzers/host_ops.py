@@ -18,7 +18,13 @@ from tdxfuzz.host.designs import DESIGNS
 
 DESIGN = os.environ.get("TDXFUZZ_DESIGN", "merged")
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Fuzz until an input crashes, or as the options say."""
     if DESIGN not in DESIGNS:
         sys.exit(f"TDXFUZZ_DESIGN={DESIGN} is not a built-in design; known: {', '.join(DESIGNS)}")
     fuzz_cases(DESIGN)
+
+
+if __name__ == "__main__":
+    main()

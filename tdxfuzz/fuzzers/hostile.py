@@ -15,6 +15,12 @@ from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.fuzzers.engine import fuzz_cases
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Fuzz until an input crashes, or as the options say."""
     everything = os.environ.get("TDXFUZZ_ALL", "") not in ("", "0")
     fuzz_cases(HOSTILE, frozenset() if everything else KNOWN_HOSTILE)
+
+
+if __name__ == "__main__":
+    main()

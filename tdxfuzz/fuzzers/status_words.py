@@ -3,7 +3,7 @@
 
     tdxfuzz/fuzzers/status_words.py -dict=SEEDS/status_words.dict -max_total_time=60 CORPUS
 
-``python -m tools.seeds SEEDS`` makes corpora and dictionaries.
+``tdxfuzz-seeds SEEDS`` makes corpora and dictionaries.
 """
 
 from __future__ import annotations
@@ -15,5 +15,11 @@ with atheris.instrument_imports(include=["tdxfuzz"]):
 
 from tdxfuzz.fuzzers.engine import fuzz_bytes
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Fuzz until an input crashes, or as the options say."""
     fuzz_bytes(check_words)
+
+
+if __name__ == "__main__":
+    main()

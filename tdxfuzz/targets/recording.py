@@ -26,6 +26,9 @@ PARAMS_FILE = "td_params.json"
 MAX_PARAMS = 1 << 22
 """Bytes of that file."""
 
+IN_PACKAGE = Path(__file__).parent / "recordings"
+"""A small set of recordings, for those who have no clone: some traces of ``corpus/conformance``."""
+
 LockEvent = tuple[str, str, str, bool | None]
 """Operation, mode, resource, success (None: the module died inside it)."""
 

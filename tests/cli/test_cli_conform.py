@@ -9,6 +9,7 @@ from pathlib import Path
 
 from commands import Invoke
 from golden_files import ROOT, check_golden
+from tdxfuzz.targets.recording import IN_PACKAGE
 
 RECORDINGS = ROOT / "corpus/conformance"
 
@@ -51,6 +52,30 @@ def test_without_arguments_conform_reads_all_sets_each_with_its_own_td_params(
         "second/locks.jsonl.gz: locks, 11 traces: 11 of 11 agree",
     ]
     assert answer.code == 0
+
+
+def test_outside_of_a_clone_conform_takes_the_small_set_of_the_package(invoke: Invoke) -> None:
+    answer = invoke("conform")
+    assert answer.code == 0
+    first, *others = [line for line in answer.out.splitlines() if not line.startswith(" ")]
+    assert first == "corpus/conformance is not here: a small set that comes with tdxfuzz"
+    kinds = [line.split(": ")[1].split(",")[0] for line in others]
+    assert kinds == ["contention", "interleaved", "locks", "sequential"]
+
+
+def test_the_small_set_is_a_part_of_the_corpus() -> None:
+    """So a recording that is replaced there is replaced here as well."""
+    files = {path.name for path in IN_PACKAGE.iterdir()}
+    assert len(files) == 5
+    for name in files - {"td_params.json"}:
+        few, all_ = (
+            gzip.decompress((folder / name).read_bytes()).splitlines()
+            for folder in (IN_PACKAGE, RECORDINGS)
+        )
+        assert few
+        assert set(few) <= set(all_)
+    params = [(folder / "td_params.json").read_bytes() for folder in (IN_PACKAGE, RECORDINGS)]
+    assert params[0] == params[1]
 
 
 def test_recordings_that_cannot_be_read_are_named(invoke: Invoke) -> None:

@@ -10,20 +10,21 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden_files import HINT_RACE, REGRESSIONS
+from golden_files import HINT_RACE, REGRESSIONS, ROOT
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
+from tdxfuzz.fuzzers import seeds
 from tdxfuzz.fuzzers.cases import MOST_BYTES, MOST_CPUS, MOST_OPERATIONS, Cases, FoundByFuzzing
 from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
+from tdxfuzz.fuzzers.seeds import write_seeds
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.repro.read import read
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule
-from tools.seeds import write_seeds
 
 HOSTILE_REGRESSIONS = [path for path in REGRESSIONS if read(path).case.design == HOSTILE]
 
@@ -63,7 +64,7 @@ def test_fuzzing_for_a_while_shows_nothing_new(
 
     A mutant whose set-up fails, and one on another module, is passed over; most are judged.
     """
-    write_seeds(tmp_path)
+    write_seeds(tmp_path, ROOT / "corpus")
     folder = tmp_path / ("hostile" if design == HOSTILE else "host_ops")
     inputs = [path.read_bytes() for path in sorted(folder.iterdir())]
     rng = Random(1)
@@ -110,7 +111,7 @@ def test_mutants_and_children_are_cases_and_follow_from_the_seed(
 
 
 def test_no_seed_is_cut_off(tmp_path: Path) -> None:
-    write_seeds(tmp_path)
+    write_seeds(tmp_path, ROOT / "corpus")
     for target in ("hostile", "host_ops"):
         lengths = [path.stat().st_size for path in (tmp_path / target).iterdir()]
         assert 0 < max(lengths) <= MOST_BYTES
@@ -163,8 +164,9 @@ def test_any_bytes_are_a_reproducer_or_are_refused(data: bytes) -> None:
     check_reproducer(data)
 
 
-def test_seeds_are_what_they_are_said_to_be(tmp_path: Path) -> None:
-    counts = write_seeds(tmp_path)
+@pytest.mark.parametrize("corpora", [(), (ROOT / "corpus",)], ids=["built in", "corpus"])
+def test_seeds_are_what_they_are_said_to_be(tmp_path: Path, corpora: tuple[Path, ...]) -> None:
+    counts = write_seeds(tmp_path, *corpora)
     assert {name for name, count in counts.items() if count} == {
         "host_ops",
         "hostile",
@@ -178,3 +180,13 @@ def test_seeds_are_what_they_are_said_to_be(tmp_path: Path) -> None:
     for line in (tmp_path / "reproducers.dict").read_text(encoding="utf-8").splitlines():
         assert line.startswith('"')
         assert line.endswith('"')
+
+
+def test_a_corpus_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tdxfuzz-seeds", str(tmp_path), "--corpus", "nowhere"])
+    with pytest.raises(SystemExit) as stop:
+        seeds.main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: nowhere: no such folder\n"

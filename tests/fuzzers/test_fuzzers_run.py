@@ -6,16 +6,19 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import tdxfuzz
+from golden_files import ROOT
 from tdxfuzz.case.scenarios import SCENARIOS
+from tdxfuzz.fuzzers import commands
+from tdxfuzz.fuzzers.seeds import write_seeds
 from tdxfuzz.generate.codec import encode
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.sim import Schedule
-from tools.seeds import write_seeds
 
 FUZZERS = Path(tdxfuzz.__file__).parent / "fuzzers"
 TARGETS = ("host_ops", "hostile", "status_words", "reproducers")
@@ -44,6 +47,14 @@ def test_a_target_is_executable(target: str) -> None:
     assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n")
 
 
+def test_each_target_is_a_command_by_a_name_of_its_own() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for target in TARGETS:
+        place = project["scripts"][f"tdxfuzz-fuzz-{target.replace('_', '-')}"]
+        assert place == f"tdxfuzz.fuzzers.commands:{target}"
+        assert callable(getattr(commands, target))
+
+
 @needs_atheris
 def test_from_an_empty_corpus_the_target_finds_the_hint_race(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
@@ -53,17 +64,31 @@ def test_from_an_empty_corpus_the_target_finds_the_hint_race(tmp_path: Path) -> 
     assert crash.stat().st_size < 200
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is not None, reason="the extra [atheris] is installed"
+)
+def test_without_atheris_a_target_s_command_says_what_it_needs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        commands.hostile()
+    assert stop.value.code == 2
+    assert "needs the extra [atheris]" in capsys.readouterr().err
+
+
 @needs_atheris
 def test_an_unknown_design_is_refused(tmp_path: Path) -> None:
     ended = fuzz("host_ops", "-runs=1", cwd=tmp_path, design="hnt")
     assert ended.returncode != 0
-    assert f"TDXFUZZ_DESIGN=hnt is not one of: {', '.join(DESIGNS)}" in ended.stderr
+    assert (
+        f"TDXFUZZ_DESIGN=hnt is not a built-in design; known: {', '.join(DESIGNS)}" in ended.stderr
+    )
 
 
 @needs_atheris
 @pytest.mark.parametrize("target", TARGETS)
 def test_seeds_run_and_nothing_crashes(target: str, tmp_path: Path) -> None:
-    write_seeds(tmp_path)
+    write_seeds(tmp_path, ROOT / "corpus")
     ended = fuzz(target, "-runs=200", "-seed=1", target, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert list(tmp_path.glob("crash-*")) == []
@@ -71,7 +96,7 @@ def test_seeds_run_and_nothing_crashes(target: str, tmp_path: Path) -> None:
 
 @needs_atheris
 def test_known_findings_crash_only_when_asked_for(tmp_path: Path) -> None:
-    write_seeds(tmp_path)
+    write_seeds(tmp_path, ROOT / "corpus")
     ended = fuzz("hostile", "-runs=1", "hostile", cwd=tmp_path, TDXFUZZ_ALL="1")
     assert ended.returncode != 0
     assert "FoundByFuzzing: " in ended.stderr + ended.stdout
@@ -79,7 +104,7 @@ def test_known_findings_crash_only_when_asked_for(tmp_path: Path) -> None:
 
 @needs_atheris
 def test_corpora_are_merged(tmp_path: Path) -> None:
-    write_seeds(tmp_path)
+    write_seeds(tmp_path, ROOT / "corpus")
     (tmp_path / "merged").mkdir()
     ended = fuzz("hostile", "-merge=1", "merged", "hostile", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-2000:]

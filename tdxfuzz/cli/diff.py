@@ -11,14 +11,15 @@ import click
 
 from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
+from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import library_option, not_compared, trial_text
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.out_folder import keep, probe
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import MOST, Diff, Found, Tally
+from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.files import SUFFIX, to_json
 from tdxfuzz.targets.library.known import Known, as_known, read_known
 from tdxfuzz.targets.library.process import Library
@@ -89,16 +90,21 @@ def diff_command(
         def progress(tally: Tally) -> None:
             output.progress(f"{tally.calls:,} calls, {counted(len(rows), 'divergence')}")
 
-        interrupted = False
+        interrupted, broken = False, ""
         try:
             diff.run(cases, seconds, told, progress)
         except KeyboardInterrupt:
             interrupted = True
+        except LibraryError as error:  # what was found before is told all the same
+            broken = str(error)
         left_out = not_compared(target.caps, _missing(target))
-        verdict = _verdict(rows, diff.tally, interrupted)
+        verdict = "error" if broken else _verdict(rows, diff.tally, interrupted)
         _close(diff, verdict, interrupted, left_out, output)
-    output.json(_document(verdict, seed, target, diff, rows, left_out))
-    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN}[verdict]
+    document = _document(verdict, seed, target, diff, rows, left_out)
+    output.json({**document, "error": broken} if broken else document)
+    if broken:
+        print_error(broken)
+    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN, "error": BROKEN}[verdict]
 
 
 def _missing(library: Library) -> list[str]:
@@ -167,6 +173,8 @@ def _close(
     if interrupted:
         output.line("interrupted")
     word = {"pass": "no divergence", "fail": counted(len(diff.found), "divergence")}
+    if diff.found and verdict != "fail":
+        verdict = f"{verdict}, {word['fail']}"
     style = {"pass": "green", "fail": "red"}.get(verdict, "yellow")
     output.line(
         f"{verdict}: {word.get(verdict, 'nothing to say')} in {tally.calls:,} calls, "

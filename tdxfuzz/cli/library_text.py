@@ -13,8 +13,9 @@ from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.count import event_text
+from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.files import read
-from tdxfuzz.targets.library.process import Caps, Library
+from tdxfuzz.targets.library.process import Library
 from tdxfuzz.targets.library.replay import is_same, replay
 from tdxfuzz.targets.library.trial import Outcome, Trial
 from tdxfuzz.targets.recording import CallResult, RecordedCall, RecordingError

@@ -15,15 +15,12 @@ from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known
 from tdxfuzz.targets.library.model import play
-from tdxfuzz.targets.library.process import TICK, Library
+from tdxfuzz.targets.library.process import HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 
 HISTORY = 30
 """Trials that are remembered, in case the library keeps something over a reset."""
-
-SHORT_TICK = TICK // 20
-"""The same while a hang is shrunk, because each try would take seconds."""
 
 MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
@@ -75,6 +72,7 @@ class Diff:
         self._neutral: dict[Key, bool] = {}
         self._history: list[Trial] = []
         self._until: float | None = None
+        self._patience = PATIENT
 
     def run(
         self,
@@ -119,6 +117,8 @@ class Diff:
         is_old = self._is_old(divergence)
         self._old |= {first.key, divergence.key}
         if is_old:
+            self.library.patience = self._patience
+            self.library.close()
             return None
         found = evolve(self._shrunk(trial, divergence, before), seconds=end - began)
         self.found.append(found)
@@ -151,6 +151,7 @@ class Diff:
         """Look closely, so that the cause is seen and not what follows from it; in a process that
         has run nothing else, or as little as is needed.
         """
+        self.library.patience = PATIENT
         closely = evolve(trial, closely=True)
         passed = self._passed(closely)
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
@@ -179,7 +180,8 @@ class Diff:
 
     def _shrunk(self, trial: Trial, found: Divergence, before: tuple[Trial, ...]) -> Found:
         if found.field == "hang":
-            self.library.tick = SHORT_TICK
+            # Each try would take seconds, and so would each later sequence that meets it again.
+            self._patience = self.library.patience = HASTY
         try:
             if found.field == "reset":
                 return self._shrunk_leak(trial, found, before)
@@ -187,12 +189,16 @@ class Diff:
                 return self._not_repeated(trial, found)
             self.library.close()
             small = self._shrink(trial, lambda each: self._sees(each, found.key) is not None)
+            self.library.close()
+            self.library.patience = PATIENT
             seen = self._sees(small, found.key)
+            if seen is None and found.field == "hang":  # a machine that is busy looks like one
+                small, seen = trial, self._sees(trial, found.key)
             if seen is None:
                 return self._not_repeated(trial, found)
             return Found(seen[0], small, seen[1], before)
         finally:
-            self.library.tick = TICK
+            self.library.patience = self._patience
             self.library.close()
 
     def _not_repeated(self, trial: Trial, found: Divergence) -> Found:
@@ -210,7 +216,14 @@ class Diff:
         seen = self._first_after(before, small)
         if seen is None:
             return self._not_repeated(trial, found)
-        named = evolve(seen, leaf=found.leaf, field=found.field, key=found.key)
+        named = evolve(
+            seen,
+            leaf=found.leaf,
+            field=found.field,
+            model=f"{seen.leaf}, {seen.field}: {seen.model}",
+            library=f"{seen.leaf}, {seen.field}: {seen.library}",
+            key=found.key,
+        )
         return Found(named, small, self.library.play(small), before)
 
     def _sees(self, trial: Trial, key: Key) -> tuple[Divergence, Outcome] | None:

@@ -13,12 +13,11 @@ from attrs import evolve, frozen
 from tdxfuzz.abi import BY_NUMBER, Leaf
 from tdxfuzz.abi.registers import L2_PAGES
 from tdxfuzz.generate.hostile_calls import kind_of
-from tdxfuzz.targets.library.boot import BOOT_LEAVES, boot_calls, draw_plan, seamcall, spoiled
-from tdxfuzz.targets.library.errors import LibraryError
+from tdxfuzz.targets.library.boot import boot_calls, draw_plan, seamcall, spoiled
+from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.goals import next_call
 from tdxfuzz.targets.library.model import ModelSide
 from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
-from tdxfuzz.targets.library.process import Caps
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
 
@@ -71,22 +70,12 @@ class Drawn:
 
 
 class Drawer:
-    """Draws trials for a library: of leaves that both sides have.
-
-    Raises:
-        LibraryError: the library lacks a leaf without which no module comes up.
-    """
+    """Draws trials for a library: of leaves that both sides have."""
 
     def __init__(self, caps: Caps, interleaved: float = INTERLEAVED) -> None:
         self._caps = caps
         self._interleaved = interleaved if caps.hook else 0.0
         self._leaves = [leaf for number, leaf in BY_NUMBER.items() if number in caps.leaves]
-        names = {leaf.name for leaf in self._leaves}
-        for name in BOOT_LEAVES:
-            if f"TDH.{name}" not in names:
-                raise LibraryError(
-                    f"the library lacks TDH.{name}, without which no module comes up"
-                )
         # TDH.SYS.SHUTDOWN ends everything that could still be learnt.
         self._leaves = [leaf for leaf in self._leaves if leaf.name != "TDH.SYS.SHUTDOWN"]
         self._weights = [

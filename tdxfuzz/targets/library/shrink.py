@@ -13,7 +13,7 @@ from attrs import define, evolve
 from tdxfuzz.targets.library.trial import Trial
 from tdxfuzz.targets.recording import RecordedCall
 
-SECONDS = 20.0
+SECONDS = 15.0
 
 Shows = Callable[[Trial], bool]
 Calls = tuple[RecordedCall, ...]

@@ -13,10 +13,6 @@ from enum import IntEnum
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
 from tdxfuzz.targets.world import TSC_AT_START, AtReset
 
-PATIENCE = 20.0
-"""Seconds without an answer after which a library hangs. One that computes is noticed before, by
-CPU time, in the other process."""
-
 MAX_LPS, MAX_CMRS = 64, 32
 _WORLD = struct.Struct(f"<Q{MAX_LPS}Q9Q{2 * MAX_CMRS}Q")
 _CALL = struct.Struct(f"<5Q{len(COMPARED)}Q")
@@ -33,6 +29,7 @@ class Command(IntEnum):
     SNAPSHOT = 5
     PROGRAMS = 6
     CALL_CLOSELY = 7
+    READ = 8
 
 
 class Answer(IntEnum):
@@ -42,6 +39,11 @@ class Answer(IntEnum):
     REFUSED = 2
     CRASHED = 3
     HANGS = 4
+
+
+def read_words(hpa: int, size: int) -> bytes:
+    """Memory to be read, within a page."""
+    return word(Command.READ) + word(hpa) + word(size)
 
 
 class EndOfAnswers(Exception):
@@ -97,8 +99,9 @@ def write_words(hpa: int, content: bytes) -> bytes:
 class Answers:
     """Reads answers from a pipe."""
 
-    def __init__(self, pipe: int) -> None:
+    def __init__(self, pipe: int, patience: float) -> None:
         self._pipe = pipe
+        self._patience = patience
         self._data = bytearray()
 
     def take(self, size: int) -> bytes:
@@ -108,7 +111,7 @@ class Answers:
             EndOfAnswers: they do not come.
         """
         while len(self._data) < size:
-            if not select.select([self._pipe], [], [], PATIENCE)[0]:
+            if not select.select([self._pipe], [], [], self._patience)[0]:
                 raise EndOfAnswers(silent=True)
             more = os.read(self._pipe, 1 << 16)
             if not more:
@@ -122,7 +125,11 @@ class Answers:
         """One word."""
         return int.from_bytes(self.take(8), "little")
 
-    def text(self) -> str:
-        """A text with its length."""
+    def data(self) -> bytes:
+        """Bytes with their number before them."""
         size = self.number()
-        return self.take(size + -size % 8)[:size].decode(errors="replace")
+        return self.take(size + -size % 8)[:size]
+
+    def text(self) -> str:
+        """The same as a text."""
+        return self.data().decode(errors="replace")

@@ -40,7 +40,9 @@ class Found:
 
 @define
 class Tally:
-    """What was done. Times are in seconds."""
+    """What was done. Times are in seconds. ``statuses``, by leaf, are those that both sides gave for
+    the same call.
+    """
 
     trials: int = 0
     interleaved: int = 0
@@ -107,7 +109,7 @@ class Diff:
         middle = time.monotonic()
         library = self.library.play(drawn.trial)
         end = time.monotonic()
-        self._count(drawn.trial, drawn.model, middle - start, end - middle)
+        self._count(drawn.trial, drawn.model, library, middle - start, end - middle)
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
         before, trial = tuple(self._history), drawn.trial
         self._history = [*self._history[1 - HISTORY :], trial]
@@ -237,7 +239,9 @@ class Diff:
         left = SECONDS if self._until is None else self._until - time.monotonic()
         return shrink(trial, shows, min(SECONDS, max(1.0, left)))
 
-    def _count(self, trial: Trial, model: Outcome, drawing: float, playing: float) -> None:
+    def _count(
+        self, trial: Trial, model: Outcome, library: Outcome, drawing: float, playing: float
+    ) -> None:
         tally = self.tally
         tally.trials += 1
         tally.calls += trial.size
@@ -248,10 +252,13 @@ class Diff:
             tally.interleaved_calls += trial.size
             tally.events += len(model.events)
             tally.interleaved_seconds += drawing + playing
-        for call, result in zip(trial.calls, model.results, strict=False):
-            tally.statuses[leaf_name(call), str(result.status.name)] += 1
-        for (lp, i), result in model.ran.items():
-            tally.statuses[leaf_name(trial.programs[lp][i]), str(result.status.name)] += 1
+        for call, one, other in zip(trial.calls, model.results, library.results, strict=False):
+            if one.status == other.status:
+                tally.statuses[leaf_name(call), one.status.name] += 1
+        for (lp, i), one in model.ran.items():
+            there = library.ran.get((lp, i))
+            if there is not None and one.status == there.status:
+                tally.statuses[leaf_name(trial.programs[lp][i]), one.status.name] += 1
 
 
 def _unrepeated(found: Divergence) -> Divergence:

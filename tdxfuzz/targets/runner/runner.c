@@ -72,7 +72,7 @@ static void leave(const char *name)
 	if (is_child)
 		_exit(0);
 	if (!inside || strcmp(inside, name))
-		died("it jumps out of %s, into %s", inside ? inside : "nowhere", name);
+		died("it jumps out of %s", inside ? inside : name);
 	inside = NULL;
 }
 
@@ -151,6 +151,8 @@ static void get(void *data, size_t size)
 		if (!n) {
 			ssize_t got;
 
+			if (inside)
+				died("it jumps out of %s", inside);
 			flush();
 			got = read(in, ahead, sizeof(ahead));
 			if (got < 0 && errno == EINTR)

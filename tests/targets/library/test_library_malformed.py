@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from c_layers import needs_compiler
 from commands import Answer, Invoke
@@ -40,6 +41,14 @@ HEADERS = (
     "#include <pthread.h>\n#include <setjmp.h>\n#include <signal.h>\n#include <stdio.h>\n"
     "#include <sys/mman.h>\n#include <unistd.h>\n"
 )
+
+
+def marked(rows: list[tuple[str, ...]], ids: str) -> list[ParameterSet]:
+    """Rows with their names; those that take seconds are slow."""
+    return [
+        pytest.param(*row, id=name, marks=[slow] if row[1].endswith((SPIN, WAIT, FILL)) else [])
+        for row, name in zip(rows, ids.split(", "), strict=True)
+    ]
 
 
 def changed(folder: Path, before: str, after: str, end: str = "") -> Path:
@@ -99,66 +108,62 @@ def test_a_file_that_is_no_library(
 
 @pytest.mark.parametrize(
     ("before", "after", "why"),
-    [
-        ("tdxt_error(void)", "tdxt_reason(void)", "it does not export tdxt_error"),
-        ("return TDXT_ABI;", "return 2;", "version 2 of the ABI, and this is version 1"),
-        ("memset(caps, 0, sizeof(*caps));", "memset(caps, 0xff, 8);", "not export tdxt_interrupt"),
+    marked(
+        [
+            ("tdxt_error(void)", "tdxt_reason(void)", "it does not export tdxt_error"),
+            ("return TDXT_ABI;", "return 2;", "version 2 of the ABI, and this is version 1"),
+            (
+                "memset(caps, 0, sizeof(*caps));",
+                "memset(caps, 0xff, 8);",
+                "not export tdxt_interrupt",
+            ),
+            (
+                "{ 36, tdmr_init,",
+                "{ 27, tdmr_init,",
+                "its tdxt_caps lack TDH.SYS.TDMR.INIT, without which",
+            ),
+            (
+                CAPS,
+                f'{CAPS}\twhy = "no caps";\n\tif (caps)\n\t\treturn -1;\n',
+                "tdxt_caps: no caps",
+            ),
+            ('return "pairs of PAMT pages, 1";', "return NULL;", "tdxt_version gives no text"),
+            (ABI, ABI + CRASH, "in tdxt_abi: SIGSEGV in tdxt_abi (library.c:"),
+            (CAPS, CAPS + SPIN, "in tdxt_caps: it does not end in tdxt_caps (library.c:"),
+            (VERSION, VERSION + WAIT, "in tdxt_version: it waits in "),
+            (CAPS, f"{CAPS}\texit(0);\n", "in tdxt_caps: it ended the process with exit code 0"),
+            (CAPS, f"{CAPS}\tabort();\n", "in tdxt_caps: SIGABRT"),
+            (
+                WHY,
+                f"{BEGIN}{CRASH}}}\n{WHY}",
+                "in its constructors: SIGSEGV in begin (library.c:",
+            ),
+            (
+                WHY,
+                f"{BEGIN}{SPIN}}}\n{WHY}",
+                "in its constructors: it does not end in begin",
+            ),
+            (
+                CAPS,
+                f"{CAPS}\tsignal(SIGSEGV, SIG_IGN);\n",
+                "it has a handler for SIGSEGV of its own, and may have none",
+            ),
+            (
+                CAPS,
+                f"{IDLE}{CAPS}\tpthread_t id;\n\n\tpthread_create(&id, NULL, idle, NULL);\n",
+                "it has 1 threads of its own, and may have none",
+            ),
+            (
+                "memcpy(page->bytes + hpa % KB4, buffer, size);",
+                "(void)buffer, (void)size;",
+                "does not give",
+            ),
+        ],
         (
-            "{ 36, tdmr_init,",
-            "{ 27, tdmr_init,",
-            "its tdxt_caps lack TDH.SYS.TDMR.INIT, without which",
+            "symbol, version, flags, leaf, refuses, no text, crash, spin, wait, exit, abort, "
+            "constructor, constructor spins, handler, thread, write"
         ),
-        (CAPS, f'{CAPS}\twhy = "no caps";\n\tif (caps)\n\t\treturn -1;\n', "tdxt_caps: no caps"),
-        ('return "pairs of PAMT pages, 1";', "return NULL;", "tdxt_version gives no text"),
-        (ABI, ABI + CRASH, "in tdxt_abi: SIGSEGV in tdxt_abi (library.c:"),
-        (CAPS, CAPS + SPIN, "in tdxt_caps: it does not end in tdxt_caps (library.c:"),
-        (VERSION, VERSION + WAIT, "in tdxt_version: it waits in "),
-        (CAPS, f"{CAPS}\texit(0);\n", "in tdxt_caps: it ended the process with exit code 0"),
-        (CAPS, f"{CAPS}\tabort();\n", "in tdxt_caps: SIGABRT"),
-        (
-            WHY,
-            f"{BEGIN}{CRASH}}}\n{WHY}",
-            "in its constructors: SIGSEGV in begin (library.c:",
-        ),
-        (
-            WHY,
-            f"{BEGIN}{SPIN}}}\n{WHY}",
-            "in its constructors: it does not end in begin",
-        ),
-        (
-            CAPS,
-            f"{CAPS}\tsignal(SIGSEGV, SIG_IGN);\n",
-            "it has a handler for SIGSEGV of its own, and may have none",
-        ),
-        (
-            CAPS,
-            f"{IDLE}{CAPS}\tpthread_t id;\n\n\tpthread_create(&id, NULL, idle, NULL);\n",
-            "it has 1 threads of its own, and may have none",
-        ),
-        (
-            "memcpy(page->bytes + hpa % KB4, buffer, size);",
-            "(void)buffer, (void)size;",
-            "does not give",
-        ),
-    ],
-    ids=[
-        "symbol",
-        "version",
-        "flags",
-        "leaf",
-        "refuses",
-        "no text",
-        "crash",
-        "spin",
-        "wait",
-        "exit",
-        "abort",
-        "constructor",
-        "constructor spins",
-        "handler",
-        "thread",
-        "write",
-    ],
+    ),
 )
 def test_what_cannot_be_used_is_refused(
     invoke: Invoke, tmp_path: Path, before: str, after: str, why: str
@@ -177,48 +182,58 @@ def test_memory_that_outlives_a_reset_is_named(invoke: Invoke, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("before", "after", "where", "how"),
-    [
-        (RESET, RESET + CRASH, "tdxt_reset, crash", "crash: SIGSEGV in tdxt_reset (library.c:"),
-        (RESET, RESET + SPIN, "tdxt_reset, hang", "hang: it does not end in tdxt_reset"),
-        (RESET, f"{RESET}\texit(0);\n", "tdxt_reset, crash", "crash: it ended the process with"),
-        (READ, READ + CRASH, "tdxt_mem_read, crash", "crash: SIGSEGV in tdxt_mem_read"),
-        (WRITE, WRITE + CRASH, "tdxt_mem_write, crash", "crash: SIGSEGV in tdxt_mem_write"),
-        (WRITE, WRITE + SPIN, "tdxt_mem_write, hang", "hang: it does not end in tdxt_mem_write"),
-        (CALL, CALL + CRASH, "TDH.SYS.INIT, crash", "crash: SIGSEGV in tdxt_seamcall"),
-        (CALL, f"{CALL}\texit(0);\n", "TDH.SYS.INIT, crash", "crash: it ended the process with"),
-        (CALL, f"{CALL}\t_exit(0);\n", "TDH.SYS.INIT, crash", "crash: it ended the process with"),
-        (CALL, f"{CALL}\tabort();\n", "TDH.SYS.INIT, crash", "crash: SIGABRT"),
-        (CALL, f"{CALL}\tkill(getpid(), 9);\n", "TDH.SYS.INIT, crash", "crash: SIGKILL"),
-        (CALL, CALL + SPIN, "TDH.SYS.INIT, hang", "hang: it does not end in tdxt_seamcall"),
+    marked(
+        [
+            (RESET, RESET + CRASH, "tdxt_reset, crash", "crash: SIGSEGV in tdxt_reset (library.c:"),
+            (RESET, RESET + SPIN, "tdxt_reset, hang", "hang: it does not end in tdxt_reset"),
+            (
+                RESET,
+                f"{RESET}\texit(0);\n",
+                "tdxt_reset, crash",
+                "crash: it ended the process with",
+            ),
+            (READ, READ + CRASH, "tdxt_mem_read, crash", "crash: SIGSEGV in tdxt_mem_read"),
+            (WRITE, WRITE + CRASH, "tdxt_mem_write, crash", "crash: SIGSEGV in tdxt_mem_write"),
+            (
+                WRITE,
+                WRITE + SPIN,
+                "tdxt_mem_write, hang",
+                "hang: it does not end in tdxt_mem_write",
+            ),
+            (CALL, CALL + CRASH, "TDH.SYS.INIT, crash", "crash: SIGSEGV in tdxt_seamcall"),
+            (
+                CALL,
+                f"{CALL}\texit(0);\n",
+                "TDH.SYS.INIT, crash",
+                "crash: it ended the process with",
+            ),
+            (
+                CALL,
+                f"{CALL}\t_exit(0);\n",
+                "TDH.SYS.INIT, crash",
+                "crash: it ended the process with",
+            ),
+            (CALL, f"{CALL}\tabort();\n", "TDH.SYS.INIT, crash", "crash: SIGABRT"),
+            (CALL, f"{CALL}\tkill(getpid(), 9);\n", "TDH.SYS.INIT, crash", "crash: SIGKILL"),
+            (CALL, CALL + SPIN, "TDH.SYS.INIT, hang", "hang: it does not end in tdxt_seamcall"),
+            (
+                RESET,
+                f"{RESET}\tif (setjmp(place))\n\t\treturn 0;\n",
+                "TDH.SYS.INIT, crash",
+                "crash: it jumps out of tdxt_seamcall",
+            ),
+            (
+                CALL,
+                CALL + FILL,
+                "TDH.SYS.INIT, crash",
+                "crash: it takes more than 1 GB of memory",
+            ),
+        ],
         (
-            RESET,
-            f"{RESET}\tif (setjmp(place))\n\t\treturn 0;\n",
-            "TDH.SYS.INIT, crash",
-            "crash: it jumps out of tdxt_seamcall, into tdxt_reset",
+            "reset, reset spins, reset exits, read, write, write spins, call, exit, _exit, "
+            "abort, kill, spin, longjmp, memory"
         ),
-        (
-            CALL,
-            CALL + FILL,
-            "TDH.SYS.INIT, crash",
-            "crash: it takes more than 1 GB of memory",
-        ),
-    ],
-    ids=[
-        "reset",
-        "reset spins",
-        "reset exits",
-        "read",
-        "write",
-        "write spins",
-        "call",
-        "exit",
-        "_exit",
-        "abort",
-        "kill",
-        "spin",
-        "longjmp",
-        "memory",
-    ],
+    ),
 )
 def test_what_ends_or_stops_it_is_a_finding(
     invoke: Invoke, tmp_path: Path, before: str, after: str, where: str, how: str
@@ -238,7 +253,9 @@ def test_what_ends_or_stops_it_is_a_finding(
     ("body", "where", "how"),
     [
         (CRASH, "tdxt_snapshot, crash", "crash: SIGSEGV in tdxt_snapshot"),
-        (SPIN, "tdxt_snapshot, hang", "hang: it does not end in tdxt_snapshot"),
+        pytest.param(
+            SPIN, "tdxt_snapshot, hang", "hang: it does not end in tdxt_snapshot", marks=slow
+        ),
     ],
     ids=["crash", "hang"],
 )

@@ -61,7 +61,8 @@ def diff_command(
     (docs/targets.md). Sequences of SEAMCALLs are drawn at random: a boot from reset, then calls
     whose operands fit, nearly fit, or are garbage. Both sides run them. Status and all registers
     are compared after each call, the state in between. If the library has the hook, some sequences
-    end with programs on 2 to 4 LPs, and each event of a lock is compared.
+    end with programs on 2 to 4 LPs, and each event of a lock is compared. If it has guests, some
+    vCPUs run a script, and what they are told is compared.
 
     Each divergence is shrunk and written as a file, once. `tdxfuzz replay FILE` runs it on the
     model, `tdxfuzz replay FILE --library PATH` on the library. The library runs in a process of its
@@ -166,7 +167,8 @@ def _close(
     output.line(
         f"  {times['sequential_calls_per_second']:,} calls/s sequential, "
         f"{times['interleaved_calls_per_second']:,} interleaved "
-        f"({tally.events:,} events); model {times['model_share']} % of the time, "
+        f"({tally.events:,} events); guests were told {tally.told:,} times; "
+        f"model {times['model_share']} % of the time, "
         f"library {times['library_share']} %"
     )
     output.line(f"not compared: {'; '.join(left_out)}")
@@ -222,6 +224,7 @@ def _document(
         "sequences": tally.trials,
         "interleaved": tally.interleaved,
         "events": tally.events,
+        "told": tally.told,
         "seconds": round(tally.seconds, 3),
         **_times(tally),
         "statuses": statuses,

@@ -47,7 +47,9 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
         left_out.append("the state between calls (no TDXT_HAS_SNAPSHOT)")
     if not caps.interrupt:
         left_out.append("interrupted calls (no TDXT_HAS_INTERRUPT)")
-    return [*left_out, "guests of running vCPUs", "time-stamp counters that run"]
+    if not caps.guest:
+        left_out.append("guests of running vCPUs (no TDXT_HAS_GUEST)")
+    return [*left_out, "time-stamp counters that run"]
 
 
 def trial_text(trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()) -> str:
@@ -81,7 +83,10 @@ def _lines(trial: Trial, outcome: Outcome, before: Sequence[Trial]) -> Iterator[
 def _call_line(call: RecordedCall, result: CallResult | None) -> str:
     interrupted = ", with an interrupt pending" if call.interrupted else ""
     lp = f" on LP {call.cpu}" if call.cpu else ""
-    return f"{call}{lp}{interrupted} = {'(did not return)' if result is None else result.status}"
+    steps = () if call.guest is None else call.guest.operations
+    guest = f", its guest: {'; '.join(map(str, steps))}" if steps else ""
+    answer = "(did not return)" if result is None else result.status
+    return f"{call}{lp}{interrupted}{guest} = {answer}"
 
 
 def replay_divergence(

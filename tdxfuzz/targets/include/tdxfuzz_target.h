@@ -7,8 +7,8 @@
  *
  * Order of calls: tdxt_abi(), tdxt_caps(), tdxt_hook() if there is one, tdxt_version(), once each.
  * Then, again and again: tdxt_reset(); tdxt_mem_read() and tdxt_mem_write(); then calls of
- * tdxt_seamcall(), each just behind tdxt_interrupt() and tdxt_tsc() for its LP, with tdxt_snapshot()
- * in between while no call is under way. tdxt_error() comes only behind a negative number. Nothing
+ * tdxt_seamcall(), each just behind tdxt_interrupt(), tdxt_tsc(), and tdxt_guest() for its LP, with
+ * tdxt_snapshot() in between while no call is under way. tdxt_error() comes only behind a negative number. Nothing
  * but these is called before the first tdxt_reset(). There is no function for the end: the process
  * is killed.
  *
@@ -67,6 +67,7 @@ const char *tdxt_error(void);
 #define TDXT_HAS_SNAPSHOT	(1ull << 1)
 #define TDXT_HAS_INTERRUPT	(1ull << 2)
 #define TDXT_HAS_TSC		(1ull << 3)
+#define TDXT_HAS_GUEST		(1ull << 4)
 
 struct tdxt_caps {
 	uint64_t flags;
@@ -145,6 +146,35 @@ int64_t tdxt_interrupt(uint64_t lp, uint64_t on);
 
 /* TDXT_HAS_TSC. The time-stamp counter of an LP; it stands still otherwise. */
 int64_t tdxt_tsc(uint64_t lp, uint64_t value);
+
+/*
+ * TDXT_HAS_GUEST. What the vCPU does that the next tdxt_seamcall() on an LP enters, step by step. With
+ * no step left it leaves for an external interrupt (exit reason 1). Nothing is done if that call
+ * enters no vCPU. Without this function, and with no steps, a vCPU leaves at once.
+ *
+ * SCRIPT is the exception to the rule of pointers: it stays until that tdxt_seamcall() returns, and
+ * the library writes into it what the guest is told, and how many steps came back to the guest. A step
+ * that makes the vCPU leave does not come back. Only registers RCX to R13 of a TDCALL are told.
+ */
+#define TDXT_MAX_STEPS		16
+#define TDXT_GUEST_REGS		8	/* RCX to R13, in the order of regs[] of tdxt_seamcall() */
+
+enum tdxt_step_kind {
+	TDXT_TOUCH,		/* rax: 0 reads, 1 writes a byte of private memory at GPA regs[0]; told:
+				   0 done, 1 a #VE */
+	TDXT_TDCALL,		/* rax: leaf and version as in a SEAMCALL; told: status; regs in and out */
+	TDXT_EXIT		/* rax: the basic exit reason, 1 external interrupt, 2 triple fault */
+};
+
+struct tdxt_script {
+	uint64_t steps, done;
+	struct tdxt_step {
+		uint64_t kind;
+		uint64_t rax;
+		uint64_t regs[TDXT_GUEST_REGS];
+	} step[TDXT_MAX_STEPS];
+};
+int64_t tdxt_guest(uint64_t lp, struct tdxt_script *script);
 
 /*
  * TDXT_HAS_SNAPSHOT. The module's state as a text in JSON without spaces at its ends: the "snapshot

@@ -9,7 +9,7 @@ from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.targets.library.boot import BOOT_LEAVES
 from tdxfuzz.targets.library.errors import LibraryError
 
-_HOOK, _SNAPSHOT, _INTERRUPT, _TSC = 1, 2, 4, 8
+_HOOK, _SNAPSHOT, _INTERRUPT, _TSC, _GUEST = 1, 2, 4, 8, 16
 
 
 @frozen
@@ -22,6 +22,7 @@ class Caps:
     snapshot: bool = True
     interrupt: bool = True
     tsc: bool = True
+    guest: bool = True
 
     @classmethod
     def of(cls, version: str, flags: int, bits: int) -> Caps:
@@ -43,4 +44,5 @@ class Caps:
             snapshot=bool(flags & _SNAPSHOT),
             interrupt=bool(flags & _INTERRUPT),
             tsc=bool(flags & _TSC),
+            guest=bool(flags & _GUEST),
         )

@@ -31,8 +31,8 @@ class Divergence:
         leaf: the call's, e.g. ``TDH.MNG.CREATE``; ``reset`` for what differs before any call;
             ``programs`` for the state behind these; a function of the header, e.g.
             ``tdxt_snapshot``, if a library crashed or hung in it outside of calls.
-        field: ``status``, a register, ``event``, ``state.`` and a part of the snapshot, or how one
-            side ended: ``fatal``, ``crash``, ``hang``, ``raised``.
+        field: ``status``, a register, ``guest`` (what it is told), ``event``, ``state.`` and a part
+            of the snapshot, or how one side ended: ``fatal``, ``crash``, ``hang``, ``raised``.
         model: the model's value, as a text.
         library: the library's.
         key: what it is told apart by.
@@ -179,6 +179,11 @@ def _fields(
                         leaf_name(call), name, texts, [_class_of(one), _class_of(other)], place
                     )
                 )
+    if left.told != right.told:
+        at = first_difference(left.told, right.told)
+        sides = [told[at] if at < len(told) else "left" for told in (left.told, right.told)]
+        classes = [" ".join(text.split(" ")[:2]) for text in sides]
+        found.append(_divergence(leaf_name(call), "guest", sides, classes, place))
     return found
 
 

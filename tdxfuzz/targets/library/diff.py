@@ -40,8 +40,8 @@ class Found:
 
 @define
 class Tally:
-    """What was done. Times are in seconds. ``statuses``, by leaf, are those that both sides gave for
-    the same call.
+    """What was done. Times are in seconds. ``statuses``, by leaf, are those of both sides, ``told``
+    what guests were told.
     """
 
     trials: int = 0
@@ -49,6 +49,7 @@ class Tally:
     calls: int = 0
     interleaved_calls: int = 0
     events: int = 0
+    told: int = 0
     model_seconds: float = 0.0
     library_seconds: float = 0.0
     interleaved_seconds: float = 0.0
@@ -255,6 +256,7 @@ class Diff:
         for call, one, other in zip(trial.calls, model.results, library.results, strict=False):
             if one.status == other.status:
                 tally.statuses[leaf_name(call), one.status.name] += 1
+            tally.told += len(other.told)
         for (lp, i), one in model.ran.items():
             there = library.ran.get((lp, i))
             if there is not None and one.status == there.status:

@@ -22,12 +22,14 @@ from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial, t
 from tdxfuzz.targets.library.where import in_source
 from tdxfuzz.targets.library.wire import (
     RESULT,
+    STEP,
     Answer,
     Answers,
     Command,
     EndOfAnswers,
     call_words,
     read_words,
+    told_of,
     word,
     world_words,
     write_words,
@@ -232,7 +234,8 @@ class Library:
 
     def _one_result(self) -> tuple[int, CallResult]:
         fatal, rax, *registers = RESULT.unpack(self._answers.take(RESULT.size))
-        return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)))
+        told = tuple(told_of(self._answers.take(STEP.size)) for _ in range(self._answers.number()))
+        return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)), told)
 
     def _state(self) -> State:
         self._doing = "tdxt_snapshot"

@@ -10,12 +10,17 @@ import select
 import struct
 from enum import IntEnum
 
+from tdxfuzz.abi import status
+from tdxfuzz.targets.guest import COMPARED as OF_GUEST
+from tdxfuzz.targets.guest import Leave, Tdcall, Told, Touch, told_text
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
 from tdxfuzz.targets.world import TSC_AT_START, AtReset
 
 MAX_LPS, MAX_CMRS = 64, 32
 _WORLD = struct.Struct(f"<Q{MAX_LPS}Q9Q{2 * MAX_CMRS}Q")
 _CALL = struct.Struct(f"<5Q{len(COMPARED)}Q")
+STEP = struct.Struct(f"<{2 + len(OF_GUEST)}Q")
+_TOUCH, _TDCALL, _EXIT = range(3)
 RESULT = struct.Struct(f"<qQ{len(COMPARED)}Q")
 
 
@@ -86,8 +91,31 @@ def call_words(call: RecordedCall) -> bytes:
     """A call, without its command."""
     registers = [call.inputs.get(name, 0) for name in COMPARED]
     rax = call.leaf | call.version << 16
+    steps = () if call.guest is None else call.guest.operations
     has_tsc = call.tsc is not None
-    return _CALL.pack(call.cpu, call.interrupted, has_tsc, call.tsc or 0, rax, *registers)
+    fixed = _CALL.pack(call.cpu, call.interrupted, has_tsc, call.tsc or 0, rax, *registers)
+    return fixed + word(len(steps)) + b"".join(map(_step_words, steps))
+
+
+def _step_words(step: Touch | Tdcall | Leave) -> bytes:
+    """``struct tdxt_step``."""
+    match step:
+        case Touch():
+            numbers = [_TOUCH, step.write, step.gpa]
+        case Tdcall():
+            registers = [step.inputs.get(name, 0) for name in OF_GUEST]
+            numbers = [_TDCALL, step.leaf | step.version << 16, *registers]
+        case Leave():
+            numbers = [_EXIT, step.reason]
+    return STEP.pack(*numbers, *[0] * (2 + len(OF_GUEST) - len(numbers)))
+
+
+def told_of(data: bytes) -> Told:
+    """What a guest was told of a step."""
+    kind, rax, *registers = STEP.unpack(data)
+    if kind == _TDCALL:
+        return told_text(status(rax), dict(zip(OF_GUEST, registers, strict=True)))
+    return "ve" if rax else "ok"
 
 
 def write_words(hpa: int, content: bytes) -> bytes:

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static struct {
 	int64_t (*mem_write)(uint64_t hpa, const void *buffer, uint64_t size);
 	int64_t (*interrupt)(uint64_t lp, uint64_t on);
 	int64_t (*tsc)(uint64_t lp, uint64_t value);
+	int64_t (*guest)(uint64_t lp, struct tdxt_script *script);
 	int64_t (*snapshot)(char *buffer, uint64_t size);
 	int64_t (*hook)(tdxt_hook_fn fn, void *context);
 } lib;
@@ -220,6 +222,7 @@ static int accepted(int64_t result)
 
 struct call {
 	uint64_t lp, interrupted, has_tsc, tsc, rax, regs[TDXT_REGS];
+	struct tdxt_script script;
 };
 struct lp {
 	ucontext_t context;
@@ -246,6 +249,8 @@ static int before_call(struct call *call)
 	if ((caps.flags & TDXT_HAS_INTERRUPT) && ABI(interrupt, call->lp, call->interrupted) < 0)
 		return 0;
 	if (call->has_tsc && (caps.flags & TDXT_HAS_TSC) && ABI(tsc, call->lp, call->tsc) < 0)
+		return 0;
+	if ((caps.flags & TDXT_HAS_GUEST) && ABI(guest, call->lp, &call->script) < 0)
 		return 0;
 	return 1;
 }
@@ -337,11 +342,21 @@ static void put_result(const struct call *call, int64_t result)
 	put_word((uint64_t)result);
 	put_word(call->rax);
 	put(call->regs, sizeof(call->regs));
+	if (call->script.done > call->script.steps)
+		died("it told of %llu steps of a guest that has %llu",
+		     (unsigned long long)call->script.done, (unsigned long long)call->script.steps);
+	put_word(call->script.done);
+	put(call->script.step, call->script.done * sizeof(call->script.step[0]));
 }
 
 static int get_call(struct call *call)
 {
-	get(call, sizeof(*call));
+	get(call, offsetof(struct call, script));
+	call->script.steps = get_word();
+	call->script.done = 0;
+	if (call->script.steps > TDXT_MAX_STEPS)
+		return 0;
+	get(call->script.step, call->script.steps * sizeof(call->script.step[0]));
 	return call->lp < MOST_LPS;
 }
 
@@ -778,6 +793,8 @@ static void load(const char *path)
 		TAKE(interrupt);
 	if (caps.flags & TDXT_HAS_TSC)
 		TAKE(tsc);
+	if (caps.flags & TDXT_HAS_GUEST)
+		TAKE(guest);
 	if (caps.flags & TDXT_HAS_SNAPSHOT)
 		TAKE(snapshot);
 	if (caps.flags & TDXT_HAS_HOOK) {

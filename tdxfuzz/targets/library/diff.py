@@ -15,7 +15,7 @@ from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known
 from tdxfuzz.targets.library.model import play
-from tdxfuzz.targets.library.process import HASTY, PATIENT, Library
+from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 
@@ -116,6 +116,8 @@ class Diff:
         self._history = [*self._history[1 - HISTORY :], trial]
         if first is None or self._is_old(first):
             return None
+        if first.field == "hang" and self._patience is HASTY and not self._hangs(trial):
+            return None  # the machine was busy
         trial, divergence, before = self._in_a_fresh_process(trial, first, before)
         is_old = self._is_old(divergence)
         self._old |= {first.key, divergence.key}
@@ -126,6 +128,15 @@ class Diff:
         found = evolve(self._shrunk(trial, divergence, before), seconds=end - began)
         self.found.append(found)
         return found
+
+    def _hangs(self, trial: Trial) -> bool:
+        """Whether a trial hangs if there is more time."""
+        self.library.close()
+        self.library.patience = AGAIN
+        stop = self.library.play(trial).stop
+        self.library.close()
+        self.library.patience = self._patience
+        return stop is not None and stop.kind == "hang"
 
     def _is_old(self, divergence: Divergence) -> bool:
         return divergence.key in self._old or self.known.covers(divergence)
@@ -154,7 +165,7 @@ class Diff:
         """Look closely, so that the cause is seen and not what follows from it; in a process that
         has run nothing else, or as little as is needed.
         """
-        self.library.patience = PATIENT
+        self.library.patience = AGAIN if first.field == "hang" else PATIENT
         closely = evolve(trial, closely=True)
         passed = self._passed(closely)
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
@@ -193,7 +204,7 @@ class Diff:
             self.library.close()
             small = self._shrink(trial, lambda each: self._sees(each, found.key) is not None)
             self.library.close()
-            self.library.patience = PATIENT
+            self.library.patience = AGAIN if found.field == "hang" else PATIENT
             seen = self._sees(small, found.key)
             if seen is None and found.field == "hang":  # a machine that is busy looks like one
                 small, seen = trial, self._sees(trial, found.key)
@@ -236,9 +247,12 @@ class Diff:
         return None if found is None or found.key != key else (found, library)
 
     def _shrink(self, trial: Trial, shows: Callable[[Trial], bool]) -> Trial:
-        """Within the time that is left, but for a second at least."""
+        """Within the time that is left, but for a second at least. A hang makes each try slow, and
+        is told in time rather than small.
+        """
+        most = SECONDS / 2 if self.library.patience is HASTY else SECONDS
         left = SECONDS if self._until is None else self._until - time.monotonic()
-        return shrink(trial, shows, min(SECONDS, max(1.0, left)))
+        return shrink(trial, shows, min(most, max(1.0, left)))
 
     def _count(
         self, trial: Trial, model: Outcome, library: Outcome, drawing: float, playing: float

@@ -40,15 +40,18 @@ from tdxfuzz.targets.world import AtReset, within_pages
 
 @frozen
 class Patience:
-    """After how long a call hangs: ``ticks`` of 0.1 s of CPU time that it takes without an event,
+    """After how long a call hangs: ``ticks`` of 50 ms of CPU time that it takes without an event,
     or ``seconds`` in which it waits.
     """
 
-    ticks: int = 10
+    ticks: int = 20
     seconds: float = 10.0
 
 
 PATIENT = Patience()
+AGAIN = Patience(8, 4.0)
+"""While a hang is confirmed."""
+
 HASTY = Patience(1, 1.0)
 """While a hang that is known is met again and again."""
 

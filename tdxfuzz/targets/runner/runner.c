@@ -32,7 +32,7 @@
 #define MOST_EVENTS	(1 << 16)
 #define STACK		(1ull << 20)
 #define PAGE		4096ull
-#define TICK		100000	/* microseconds of CPU time */
+#define TICK		50000	/* microseconds of CPU time */
 #define MOST_MEMORY	(1ull << 30)
 #define MOST_TEXT	(64ull << 20)
 

@@ -11,14 +11,15 @@ import click
 
 from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.cli.duration import Duration
-from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
+from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import library_option, not_compared, trial_text
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.out_folder import keep, probe
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import MOST, Diff, Found, Tally
+from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.files import SUFFIX, to_json
 from tdxfuzz.targets.library.known import Known, as_known, read_known
 from tdxfuzz.targets.library.process import Library
@@ -60,7 +61,8 @@ def diff_command(
     (docs/targets.md). Sequences of SEAMCALLs are drawn at random: a boot from reset, then calls
     whose operands fit, nearly fit, or are garbage. Both sides run them. Status and all registers
     are compared after each call, the state in between. If the library has the hook, some sequences
-    end with programs on 2 to 4 LPs, and each event of a lock is compared.
+    end with programs on 2 to 4 LPs, and each event of a lock is compared. If it has guests, some
+    vCPUs run a script, and what they are told is compared.
 
     Each divergence is shrunk and written as a file, once. `tdxfuzz replay FILE` runs it on the
     model, `tdxfuzz replay FILE --library PATH` on the library. The library runs in a process of its
@@ -89,16 +91,21 @@ def diff_command(
         def progress(tally: Tally) -> None:
             output.progress(f"{tally.calls:,} calls, {counted(len(rows), 'divergence')}")
 
-        interrupted = False
+        interrupted, broken = False, ""
         try:
             diff.run(cases, seconds, told, progress)
         except KeyboardInterrupt:
             interrupted = True
+        except LibraryError as error:  # what was found before is told all the same
+            broken = str(error)
         left_out = not_compared(target.caps, _missing(target))
-        verdict = _verdict(rows, diff.tally, interrupted)
+        verdict = "error" if broken else _verdict(rows, diff.tally, interrupted)
         _close(diff, verdict, interrupted, left_out, output)
-    output.json(_document(verdict, seed, target, diff, rows, left_out))
-    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN}[verdict]
+    document = _document(verdict, seed, target, diff, rows, left_out)
+    output.json({**document, "error": broken} if broken else document)
+    if broken:
+        print_error(broken)
+    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN, "error": BROKEN}[verdict]
 
 
 def _missing(library: Library) -> list[str]:
@@ -160,13 +167,16 @@ def _close(
     output.line(
         f"  {times['sequential_calls_per_second']:,} calls/s sequential, "
         f"{times['interleaved_calls_per_second']:,} interleaved "
-        f"({tally.events:,} events); model {times['model_share']} % of the time, "
+        f"({tally.events:,} events); guests were told {tally.told:,} times; "
+        f"model {times['model_share']} % of the time, "
         f"library {times['library_share']} %"
     )
     output.line(f"not compared: {'; '.join(left_out)}")
     if interrupted:
         output.line("interrupted")
     word = {"pass": "no divergence", "fail": counted(len(diff.found), "divergence")}
+    if diff.found and verdict != "fail":
+        verdict = f"{verdict}, {word['fail']}"
     style = {"pass": "green", "fail": "red"}.get(verdict, "yellow")
     output.line(
         f"{verdict}: {word.get(verdict, 'nothing to say')} in {tally.calls:,} calls, "
@@ -214,6 +224,7 @@ def _document(
         "sequences": tally.trials,
         "interleaved": tally.interleaved,
         "events": tally.events,
+        "told": tally.told,
         "seconds": round(tally.seconds, 3),
         **_times(tally),
         "statuses": statuses,

@@ -13,8 +13,9 @@ from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.count import event_text
+from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.files import read
-from tdxfuzz.targets.library.process import Caps, Library
+from tdxfuzz.targets.library.process import Library
 from tdxfuzz.targets.library.replay import is_same, replay
 from tdxfuzz.targets.library.trial import Outcome, Trial
 from tdxfuzz.targets.recording import CallResult, RecordedCall, RecordingError
@@ -46,7 +47,9 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
         left_out.append("the state between calls (no TDXT_HAS_SNAPSHOT)")
     if not caps.interrupt:
         left_out.append("interrupted calls (no TDXT_HAS_INTERRUPT)")
-    return [*left_out, "guests of running vCPUs", "time-stamp counters that run"]
+    if not caps.guest:
+        left_out.append("guests of running vCPUs (no TDXT_HAS_GUEST)")
+    return [*left_out, "time-stamp counters that run"]
 
 
 def trial_text(trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()) -> str:
@@ -80,7 +83,10 @@ def _lines(trial: Trial, outcome: Outcome, before: Sequence[Trial]) -> Iterator[
 def _call_line(call: RecordedCall, result: CallResult | None) -> str:
     interrupted = ", with an interrupt pending" if call.interrupted else ""
     lp = f" on LP {call.cpu}" if call.cpu else ""
-    return f"{call}{lp}{interrupted} = {'(did not return)' if result is None else result.status}"
+    steps = () if call.guest is None else call.guest.operations
+    guest = f", its guest: {'; '.join(map(str, steps))}" if steps else ""
+    answer = "(did not return)" if result is None else result.status
+    return f"{call}{lp}{interrupted}{guest} = {answer}"
 
 
 def replay_divergence(

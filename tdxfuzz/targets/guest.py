@@ -5,7 +5,7 @@ See ``corpus/conformance/third/README.md``, "Guests".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -65,6 +65,9 @@ class Leave:
 
     reason: int
 
+    def __str__(self) -> str:
+        return f"exit {self.reason}"
+
 
 @frozen
 class GuestScript:
@@ -112,6 +115,36 @@ def told_text(word: Status, outputs: Mapping[str, int]) -> Told:
     """What a TDCALL came back with."""
     registers = " ".join(f"{name}={value:#x}" for name, value in outputs.items() if value)
     return f"{int(word):#x} {word} {registers}".strip()
+
+
+def script_objects(script: GuestScript, told: Sequence[Told]) -> list[dict[str, object]]:
+    """A script as the list in the field ``guest``, with what the guest was told."""
+    left = iter(told)
+    objects: list[dict[str, object]] = []
+    for op in script.operations:
+        if isinstance(op, Leave):
+            objects.append({"op": "exit", "reason": op.reason})
+            continue
+        result = next(left, None)
+        if isinstance(op, Touch):
+            objects.append(
+                {"op": "touch", "gpa": hex(op.gpa), "write": int(op.write), "result": result}
+            )
+            continue
+        word, *texts = (result or "").split(" ")
+        registers = dict(text.split("=") for text in texts if "=" in text)
+        objects.append(
+            {
+                "op": "tdcall",
+                "leaf": op.leaf,
+                "name": op.name,
+                "version": op.version,
+                "in": {name: hex(value) for name, value in op.inputs.items()},
+                "status": word or None,
+                "out": {name: registers.get(name, "0x0") for name in COMPARED},
+            }
+        )
+    return objects
 
 
 def script_of(data: object) -> GuestScript:

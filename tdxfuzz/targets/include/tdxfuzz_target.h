@@ -5,18 +5,31 @@
  * A library implements these functions and exports them by name. tdxfuzz loads it into a process
  * of its own, one library in a process, in one thread. docs/targets.md says how to begin.
  *
+ * Order of calls: tdxt_abi(), tdxt_caps(), tdxt_hook() if there is one, tdxt_version(), once each.
+ * Then, again and again: tdxt_reset(); tdxt_mem_read() and tdxt_mem_write(); then calls of
+ * tdxt_seamcall(), each just behind tdxt_interrupt(), tdxt_tsc(), and tdxt_guest() for its LP, with
+ * tdxt_snapshot() in between while no call is under way. tdxt_error() comes only behind a negative number. Nothing
+ * but these is called before the first tdxt_reset(). There is no function for the end: the process
+ * is killed.
+ *
  * Rules for all functions:
  *  - A number is 64 bits, little-endian. Addresses are physical addresses as the module sees them,
  *    HKID bits included. A pointer is valid during the call only: nothing changes owner, and
- *    neither side keeps what the other one passed.
- *  - A negative return value is an error of the library as a test object (a world that it cannot
- *    do, an address that it does not have), never an answer of the module. tdxt_error() says why,
- *    and tdxfuzz ends.
+ *    neither side keeps what the other one passed. Pointers to numbers and structures are aligned
+ *    to 8 bytes; buffers of bytes may lie anywhere. None is NULL, but for the FN of tdxt_hook().
+ *  - 0 is success where nothing else is said. A negative return value is an error of the library as
+ *    a test object (a world that it cannot do, an address that it does not have), never an answer of
+ *    the module. tdxt_error() says why, and tdxfuzz ends with exit code 2.
  *  - Nothing may depend on time, on random numbers, on addresses of the process, on threads, or on
  *    what happened before the last tdxt_reset(). The same calls after a reset give the same answers.
- *  - Standard input and output belong to tdxfuzz. What the library prints goes to standard error.
- *  - The library may not fork, may not install handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
- *    SIGABRT, SIGVTALRM, and may not exit. abort() is fine: it is a finding.
+ *  - Standard input is empty. What the library prints, to standard output too, goes to tdxfuzz's
+ *    standard error.
+ *  - The library may start no thread, and install no handler for SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ *    SIGTRAP, SIGABRT, SIGALRM, SIGPROF: tdxfuzz looks after each reset, and refuses it. A child of
+ *    fork() has to call exec() or _exit(). It may not jump out of its functions by longjmp().
+ *  - In constructors and all functions a crash, abort(), exit(), more than a second of CPU time or
+ *    ten seconds of waiting without an event, and more than 1GB of memory in use end the process.
+ *    While the library is loaded that is an error, with exit code 2, else a finding.
  */
 #ifndef TDXFUZZ_TARGET_H
 #define TDXFUZZ_TARGET_H
@@ -32,23 +45,29 @@ extern "C" {
 /* Always needed. The version of this header that the library was built with: return TDXT_ABI. */
 uint64_t tdxt_abi(void);
 
-/* Always needed. A name and a version for people, one line; the same in each call. */
+/* Always needed. A name and a version for people, one line, in memory that stays. */
 const char *tdxt_version(void);
 
-/* Always needed. Why the last function returned a negative number; one line. */
+/* Always needed. Why the last function returned a negative number; one line, in memory of the
+ * library's that stays as it is until its next function is called. */
 const char *tdxt_error(void);
 
 /*
- * Always needed. What the library has. tdxfuzz skips the rest, and names it.
+ * Always needed. What the library has, whatever the world. tdxfuzz skips the rest, and names it.
+ * CAPS comes with any content: write all of it.
  *
  * flags: which of the optional functions can be called, TDXT_HAS_...
  * leaves: bit N % 64 of leaves[N / 64] is set for each SEAMCALL leaf N that is implemented as the
- * module has it. A leaf that is not implemented is never called; numbers that no module knows are.
+ * module has it. A leaf that is not implemented is never called; numbers that no module knows are,
+ * and leaves with versions and reserved bits in RAX that they do not have. SYS.INIT (33), SYS.LP.INIT
+ * (35), SYS.CONFIG (45), SYS.KEY.CONFIG (31), SYS.TDMR.INIT (36) must be there: tdxfuzz boots the
+ * module by SEAMCALLs.
  */
 #define TDXT_HAS_HOOK		(1ull << 0)
 #define TDXT_HAS_SNAPSHOT	(1ull << 1)
 #define TDXT_HAS_INTERRUPT	(1ull << 2)
 #define TDXT_HAS_TSC		(1ull << 3)
+#define TDXT_HAS_GUEST		(1ull << 4)
 
 struct tdxt_caps {
 	uint64_t flags;
@@ -79,9 +98,12 @@ struct tdxt_world {
 
 /*
  * Always needed. A machine that was just switched on: the module is loaded, and no SEAMCALL was made
- * yet, TDH.SYS.INIT included. All memory is zero. No interrupt is pending. It may be called at any
- * time but from the hook, also after a fatal error, and while LPs are suspended in the hook: those
- * calls are over, and do not return.
+ * yet, TDH.SYS.INIT included. All memory is zero: tdxfuzz looks. No interrupt is pending. The hook
+ * stays set. It may be called at any time but from the hook, also after a fatal error, and while LPs
+ * are suspended in the hook: those calls are over, and do not return; locks on their stacks are gone.
+ *
+ * Worlds have 1 to 4 LPs on one or two packages, and HKID bits in one of three places. A library that
+ * refuses one ends the run: there are no caps for worlds.
  *
  * May not keep anything: static and thread-local variables, keyhole mappings, caches, what LPs
  * remember. It is called thousands of times in a process. Clear what was used, not all there is.
@@ -93,9 +115,9 @@ enum { TDXT_RCX, TDXT_RDX, TDXT_R8, TDXT_R9, TDXT_R10, TDXT_R11, TDXT_R12, TDXT_
        TDXT_RDI, TDXT_RSI, TDXT_REGS };
 
 /*
- * Always needed. One SEAMCALL on an LP. RAX holds leaf and version, and the status afterwards. All
- * eleven registers go in and come out, also those that the leaf does not use, as the host sees them
- * after SEAMRET.
+ * Always needed. One SEAMCALL on an LP. RAX holds the leaf in bits 15:0, its version in bits 23:16, and
+ * the status afterwards. All eleven registers go in and come out, also those that the leaf does not
+ * use, as the host sees them after SEAMRET: what the leaf leaves alone is as it was.
  *
  * Returns 0 if the module returned; else the number of the fatal error (FATAL_ERROR_ID, above 0) with
  * which the module shut itself down. It is then not called again before the next tdxt_reset().
@@ -108,8 +130,9 @@ enum { TDXT_RCX, TDXT_RDX, TDXT_R8, TDXT_R9, TDXT_R10, TDXT_R11, TDXT_R12, TDXT_
 int64_t tdxt_seamcall(uint64_t lp, uint64_t *rax, uint64_t regs[TDXT_REGS]);
 
 /*
- * Always needed. The host's view of memory: SIZE bytes within one 4KB page, of a page that the module
- * does not use (TDMR_INFO, TD_PARAMS). What was never written is zero. Neither is an event, and
+ * Always needed. The host's view of memory: SIZE bytes, 1 to 4096, within one 4KB page, of a page that
+ * the module does not use (TDMR_INFO, TD_PARAMS). HPA may have any alignment. What was never written
+ * is zero. What the module itself reads and writes there is the same memory. Neither is an event, and
  * neither may call the hook.
  */
 int64_t tdxt_mem_read(uint64_t hpa, void *buffer, uint64_t size);
@@ -125,10 +148,41 @@ int64_t tdxt_interrupt(uint64_t lp, uint64_t on);
 int64_t tdxt_tsc(uint64_t lp, uint64_t value);
 
 /*
+ * TDXT_HAS_GUEST. What the vCPU does that the next tdxt_seamcall() on an LP enters, step by step. With
+ * no step left it leaves for an external interrupt (exit reason 1). Nothing is done if that call
+ * enters no vCPU. Without this function, and with no steps, a vCPU leaves at once.
+ *
+ * SCRIPT is the exception to the rule of pointers: it stays until that tdxt_seamcall() returns, and
+ * the library writes into it what the guest is told, and how many steps came back to the guest. A step
+ * that makes the vCPU leave does not come back. Only registers RCX to R13 of a TDCALL are told.
+ */
+#define TDXT_MAX_STEPS		16
+#define TDXT_GUEST_REGS		8	/* RCX to R13, in the order of regs[] of tdxt_seamcall() */
+
+enum tdxt_step_kind {
+	TDXT_TOUCH,		/* rax: 0 reads, 1 writes a byte of private memory at GPA regs[0]; told:
+				   0 done, 1 a #VE */
+	TDXT_TDCALL,		/* rax: leaf and version as in a SEAMCALL; told: status; regs in and out */
+	TDXT_EXIT		/* rax: the basic exit reason, 1 external interrupt, 2 triple fault */
+};
+
+struct tdxt_script {
+	uint64_t steps, done;
+	struct tdxt_step {
+		uint64_t kind;
+		uint64_t rax;
+		uint64_t regs[TDXT_GUEST_REGS];
+	} step[TDXT_MAX_STEPS];
+};
+int64_t tdxt_guest(uint64_t lp, struct tdxt_script *script);
+
+/*
  * TDXT_HAS_SNAPSHOT. The module's state as a text in JSON without spaces at its ends: the "snapshot
  * object" of corpus/conformance/README.md, section 1. Parts that the library cannot give are left
- * out, and are not compared. Returns how long the text is; it is written, without a zero at its end,
- * only if that is SIZE at most. No call is under way. May change nothing, and may not call the hook.
+ * out, and are not compared. Returns how long the text is, 64MB at most; it is written, without a zero
+ * at its end, only if that is SIZE at most, and else the function is called once more with a larger
+ * buffer. It may be called straight after a reset, when all parts are empty; not after a fatal error.
+ * No call is under way. May change nothing, and may not call the hook.
  */
 int64_t tdxt_snapshot(char *buffer, uint64_t size);
 

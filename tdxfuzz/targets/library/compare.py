@@ -29,9 +29,10 @@ class Divergence:
 
     Args:
         leaf: the call's, e.g. ``TDH.MNG.CREATE``; ``reset`` for what differs before any call;
-            ``programs`` for the state behind these.
-        field: ``status``, a register, ``event``, ``state.`` and a part of the snapshot, or how one
-            side ended: ``fatal``, ``crash``, ``hang``, ``raised``.
+            ``programs`` for the state behind these; a function of the header, e.g.
+            ``tdxt_snapshot``, if a library crashed or hung in it outside of calls.
+        field: ``status``, a register, ``guest`` (what it is told), ``event``, ``state.`` and a part
+            of the snapshot, or how one side ended: ``fatal``, ``crash``, ``hang``, ``raised``.
         model: the model's value, as a text.
         library: the library's.
         key: what it is told apart by.
@@ -63,16 +64,18 @@ def compare(
         left = model.results[place] if place < len(model.results) else None
         right = library.results[place] if place < len(library.results) else None
         if left is None or right is None:
-            return _ends(call, place, model, library, left, right)
+            return _ends(leaf_name(call), place, model, library, left, right)
         if cause is not None:
             continue  # what the call answers follows from it
         for found in _fields(call, place, left, right):
             if not passed(found):
                 return found
     differs = _state_at(trial, len(trial.calls), model, library)
-    if differs is not None or not trial.programs:
+    if differs is not None:
         return differs
-    return _programs(trial, model, library, passed)
+    if library.stop is not None and library.stop.function:
+        return _ends(library.stop.function, len(trial.calls), model, library, None, None)
+    return None if not trial.programs else _programs(trial, model, library, passed)
 
 
 def _call_events(
@@ -88,7 +91,7 @@ def _call_events(
     texts, classes = _texts_of_events(
         [(call.cpu, event) for event in left], [(call.cpu, event) for event in right], at
     )
-    return _divergence(call, "event", texts, classes, place)
+    return _divergence(leaf_name(call), "event", texts, classes, place)
 
 
 def _programs(
@@ -96,7 +99,7 @@ def _programs(
 ) -> Divergence | None:
     if library.stop is not None and library.stop.kind in ("crash", "hang"):
         call = call_at(trial, library.stop)
-        return _ends(call, IN_PROGRAMS, model, library, None, None)
+        return _ends(leaf_name(call), IN_PROGRAMS, model, library, None, None)
     at = first_difference(model.events, library.events)
     if at < max(len(model.events), len(library.events)):
         return _event(trial, model, library, at)
@@ -105,14 +108,14 @@ def _programs(
             left, right = model.ran.get((lp, i)), library.ran.get((lp, i))
             if left is None or right is None:
                 if left is not right:
-                    return _ends(call, IN_PROGRAMS, model, library, left, right)
+                    return _ends(leaf_name(call), IN_PROGRAMS, model, library, left, right)
                 break
             for found in _fields(call, IN_PROGRAMS, left, right):
                 if not passed(found):
                     return found
     if model.stop != library.stop:
         call = next(iter(trial.programs.values()))[0]
-        return _ends(call, IN_PROGRAMS, model, library, None, None)
+        return _ends(leaf_name(call), IN_PROGRAMS, model, library, None, None)
     return _state_at(trial, AT_END, model, library)
 
 
@@ -130,7 +133,7 @@ def _event(trial: Trial, model: Outcome, library: Outcome, at: int) -> Divergenc
     last = trial.programs[lp][-1]
     call = trial.programs[lp][model.within[at]] if left is not None else last
     texts, classes = _texts_of_events(model.events, library.events, at)
-    return _divergence(call, "event", texts, classes, IN_PROGRAMS)
+    return _divergence(leaf_name(call), "event", texts, classes, IN_PROGRAMS)
 
 
 def _texts_of_events(
@@ -165,15 +168,22 @@ def _fields(
     found = []
     if left.status != right.status:
         values = [str(left.status), str(right.status)]
-        found.append(_divergence(call, "status", values, values, place))
+        found.append(_divergence(leaf_name(call), "status", values, values, place))
     if left.outputs != right.outputs:
         for name in COMPARED:
             one, other = left.outputs[name], right.outputs[name]
             if one != other and name not in call.left_out:
                 texts = [f"{one:#x}", f"{other:#x}"]
                 found.append(
-                    _divergence(call, name, texts, [_class_of(one), _class_of(other)], place)
+                    _divergence(
+                        leaf_name(call), name, texts, [_class_of(one), _class_of(other)], place
+                    )
                 )
+    if left.told != right.told:
+        at = first_difference(left.told, right.told)
+        sides = [told[at] if at < len(told) else "left" for told in (left.told, right.told)]
+        classes = [" ".join(text.split(" ")[:2]) for text in sides]
+        found.append(_divergence(leaf_name(call), "guest", sides, classes, place))
     return found
 
 
@@ -186,7 +196,7 @@ def _class_of(value: int) -> str:
 
 
 def _ends(
-    call: RecordedCall,
+    leaf: str,
     place: int,
     model: Outcome,
     library: Outcome,
@@ -203,7 +213,7 @@ def _ends(
         # Whatever the model answers; and a hang is met at any place of its loop.
         classes = ["", "hang" if library.stop.kind == "hang" else texts[1]]
     kind = "raised" if model.stop is not None and model.stop.kind == "raised" else stop.kind
-    return _divergence(call, kind, texts, classes, place)
+    return _divergence(stop.function or leaf, kind, texts, classes, place)
 
 
 def _end_text(result: CallResult | None, stop: Stop | None) -> str:
@@ -243,9 +253,8 @@ def _items(value: object) -> list[object]:
 
 
 def _divergence(
-    call: RecordedCall, field: str, texts: list[str], classes: list[str], place: int
+    leaf: str, field: str, texts: list[str], classes: list[str], place: int
 ) -> Divergence:
-    leaf = leaf_name(call)
     key = leaf, field, classes[0], classes[1]
     return Divergence(leaf, field, texts[0], texts[1], key, place)
 

@@ -15,15 +15,12 @@ from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known
 from tdxfuzz.targets.library.model import play
-from tdxfuzz.targets.library.process import TICK, Library
+from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 
 HISTORY = 30
 """Trials that are remembered, in case the library keeps something over a reset."""
-
-SHORT_TICK = TICK // 20
-"""The same while a hang is shrunk, because each try would take seconds."""
 
 MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
@@ -43,13 +40,16 @@ class Found:
 
 @define
 class Tally:
-    """What was done. Times are in seconds."""
+    """What was done. Times are in seconds. ``statuses``, by leaf, are those of both sides, ``told``
+    what guests were told.
+    """
 
     trials: int = 0
     interleaved: int = 0
     calls: int = 0
     interleaved_calls: int = 0
     events: int = 0
+    told: int = 0
     model_seconds: float = 0.0
     library_seconds: float = 0.0
     interleaved_seconds: float = 0.0
@@ -75,6 +75,7 @@ class Diff:
         self._neutral: dict[Key, bool] = {}
         self._history: list[Trial] = []
         self._until: float | None = None
+        self._patience = PATIENT
 
     def run(
         self,
@@ -109,20 +110,33 @@ class Diff:
         middle = time.monotonic()
         library = self.library.play(drawn.trial)
         end = time.monotonic()
-        self._count(drawn.trial, drawn.model, middle - start, end - middle)
+        self._count(drawn.trial, drawn.model, library, middle - start, end - middle)
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
         before, trial = tuple(self._history), drawn.trial
         self._history = [*self._history[1 - HISTORY :], trial]
         if first is None or self._is_old(first):
             return None
+        if first.field == "hang" and self._patience is HASTY and not self._hangs(trial):
+            return None  # the machine was busy
         trial, divergence, before = self._in_a_fresh_process(trial, first, before)
         is_old = self._is_old(divergence)
         self._old |= {first.key, divergence.key}
         if is_old:
+            self.library.patience = self._patience
+            self.library.close()
             return None
         found = evolve(self._shrunk(trial, divergence, before), seconds=end - began)
         self.found.append(found)
         return found
+
+    def _hangs(self, trial: Trial) -> bool:
+        """Whether a trial hangs if there is more time."""
+        self.library.close()
+        self.library.patience = AGAIN
+        stop = self.library.play(trial).stop
+        self.library.close()
+        self.library.patience = self._patience
+        return stop is not None and stop.kind == "hang"
 
     def _is_old(self, divergence: Divergence) -> bool:
         return divergence.key in self._old or self.known.covers(divergence)
@@ -151,6 +165,7 @@ class Diff:
         """Look closely, so that the cause is seen and not what follows from it; in a process that
         has run nothing else, or as little as is needed.
         """
+        self.library.patience = AGAIN if first.field == "hang" else PATIENT
         closely = evolve(trial, closely=True)
         passed = self._passed(closely)
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
@@ -179,7 +194,8 @@ class Diff:
 
     def _shrunk(self, trial: Trial, found: Divergence, before: tuple[Trial, ...]) -> Found:
         if found.field == "hang":
-            self.library.tick = SHORT_TICK
+            # Each try would take seconds, and so would each later sequence that meets it again.
+            self._patience = self.library.patience = HASTY
         try:
             if found.field == "reset":
                 return self._shrunk_leak(trial, found, before)
@@ -187,12 +203,16 @@ class Diff:
                 return self._not_repeated(trial, found)
             self.library.close()
             small = self._shrink(trial, lambda each: self._sees(each, found.key) is not None)
+            self.library.close()
+            self.library.patience = AGAIN if found.field == "hang" else PATIENT
             seen = self._sees(small, found.key)
+            if seen is None and found.field == "hang":  # a machine that is busy looks like one
+                small, seen = trial, self._sees(trial, found.key)
             if seen is None:
                 return self._not_repeated(trial, found)
             return Found(seen[0], small, seen[1], before)
         finally:
-            self.library.tick = TICK
+            self.library.patience = self._patience
             self.library.close()
 
     def _not_repeated(self, trial: Trial, found: Divergence) -> Found:
@@ -210,7 +230,14 @@ class Diff:
         seen = self._first_after(before, small)
         if seen is None:
             return self._not_repeated(trial, found)
-        named = evolve(seen, leaf=found.leaf, field=found.field, key=found.key)
+        named = evolve(
+            seen,
+            leaf=found.leaf,
+            field=found.field,
+            model=f"{seen.leaf}, {seen.field}: {seen.model}",
+            library=f"{seen.leaf}, {seen.field}: {seen.library}",
+            key=found.key,
+        )
         return Found(named, small, self.library.play(small), before)
 
     def _sees(self, trial: Trial, key: Key) -> tuple[Divergence, Outcome] | None:
@@ -220,11 +247,16 @@ class Diff:
         return None if found is None or found.key != key else (found, library)
 
     def _shrink(self, trial: Trial, shows: Callable[[Trial], bool]) -> Trial:
-        """Within the time that is left, but for a second at least."""
+        """Within the time that is left, but for a second at least. A hang makes each try slow, and
+        is told in time rather than small.
+        """
+        most = SECONDS / 2 if self.library.patience is HASTY else SECONDS
         left = SECONDS if self._until is None else self._until - time.monotonic()
-        return shrink(trial, shows, min(SECONDS, max(1.0, left)))
+        return shrink(trial, shows, min(most, max(1.0, left)))
 
-    def _count(self, trial: Trial, model: Outcome, drawing: float, playing: float) -> None:
+    def _count(
+        self, trial: Trial, model: Outcome, library: Outcome, drawing: float, playing: float
+    ) -> None:
         tally = self.tally
         tally.trials += 1
         tally.calls += trial.size
@@ -235,10 +267,14 @@ class Diff:
             tally.interleaved_calls += trial.size
             tally.events += len(model.events)
             tally.interleaved_seconds += drawing + playing
-        for call, result in zip(trial.calls, model.results, strict=False):
-            tally.statuses[leaf_name(call), str(result.status.name)] += 1
-        for (lp, i), result in model.ran.items():
-            tally.statuses[leaf_name(trial.programs[lp][i]), str(result.status.name)] += 1
+        for call, one, other in zip(trial.calls, model.results, library.results, strict=False):
+            if one.status == other.status:
+                tally.statuses[leaf_name(call), one.status.name] += 1
+            tally.told += len(other.told)
+        for (lp, i), one in model.ran.items():
+            there = library.ran.get((lp, i))
+            if there is not None and one.status == there.status:
+                tally.statuses[leaf_name(trial.programs[lp][i]), one.status.name] += 1
 
 
 def _unrepeated(found: Divergence) -> Divergence:

@@ -13,17 +13,20 @@ from attrs import evolve, frozen
 from tdxfuzz.abi import BY_NUMBER, Leaf
 from tdxfuzz.abi.registers import L2_PAGES
 from tdxfuzz.generate.hostile_calls import kind_of
-from tdxfuzz.targets.library.boot import BOOT_LEAVES, boot_calls, draw_plan, seamcall, spoiled
-from tdxfuzz.targets.library.errors import LibraryError
+from tdxfuzz.targets.library.boot import boot_calls, draw_plan, seamcall, spoiled
+from tdxfuzz.targets.library.caps import Caps
+from tdxfuzz.targets.library.draw_guest import draw_script
 from tdxfuzz.targets.library.goals import next_call
 from tdxfuzz.targets.library.model import ModelSide
 from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
-from tdxfuzz.targets.library.process import Caps
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
 
 LENGTHS = (40, 200)
 """Calls of a trial behind its boot."""
+
+LENGTHS_RUNNING = (60, 160)
+"""The same for those that go straight to a running vCPU."""
 
 LENGTHS_BEFORE_PROGRAMS = (3, 60)
 """The same if programs on several LPs follow: there are free pages then."""
@@ -39,6 +42,12 @@ INTERLEAVED = 0.3
 
 GOALS = (0.0, 0.5, 0.8)
 """Share of the calls of a trial that lead on with a TD's life."""
+
+RUNNING = 0.25
+"""Share of the trials that go straight to a running vCPU, if the library has guests."""
+
+STRAIGHT = 0.95
+"""Share of their calls that do."""
 
 SAME_LEAF = 0.5
 """Share of these in which all LPs begin with the same leaf."""
@@ -59,6 +68,7 @@ _WEIGHTS = {
     "TDH.MEM.PAGE.AUG": 6,
 }
 _RARE = ("TDH.SYS.", "TDH.MNG.RD", "TDH.MNG.WR")
+_VP_ENTER = 0
 _NO_LEAVES = (200, 255, 61, 300, 0xFFFF)
 
 
@@ -71,22 +81,13 @@ class Drawn:
 
 
 class Drawer:
-    """Draws trials for a library: of leaves that both sides have.
-
-    Raises:
-        LibraryError: the library lacks a leaf without which no module comes up.
-    """
+    """Draws trials for a library: of leaves that both sides have."""
 
     def __init__(self, caps: Caps, interleaved: float = INTERLEAVED) -> None:
         self._caps = caps
         self._interleaved = interleaved if caps.hook else 0.0
+        self._runs = False
         self._leaves = [leaf for number, leaf in BY_NUMBER.items() if number in caps.leaves]
-        names = {leaf.name for leaf in self._leaves}
-        for name in BOOT_LEAVES:
-            if f"TDH.{name}" not in names:
-                raise LibraryError(
-                    f"the library lacks TDH.{name}, without which no module comes up"
-                )
         # TDH.SYS.SHUTDOWN ends everything that could still be learnt.
         self._leaves = [leaf for leaf in self._leaves if leaf.name != "TDH.SYS.SHUTDOWN"]
         self._weights = [
@@ -111,6 +112,10 @@ class Drawer:
         self._boot(rng, side, calls, boot[:at], pools)
         goals = rng.choice(GOALS)
         lengths = LENGTHS_BEFORE_PROGRAMS if is_interleaved else LENGTHS
+        self._runs = self._caps.guest and rng.random() < RUNNING
+        if self._runs:
+            goals, lengths = STRAIGHT, LENGTHS_RUNNING
+            pools.want_more()
         for _ in range(0 if is_within_boot else 8 if is_spoiled else rng.randint(*lengths)):
             if self._make(side, calls, self._next(rng, side, pools, goals)):
                 pools.look(side.bench.module)
@@ -155,12 +160,13 @@ class Drawer:
             return RecordedCall(number, f"LEAF_{number}", 0, {}, False, None, {}, 0)
         leaf = leaf or self._leaf(rng)
         call = seamcall(leaf.name.removeprefix("TDH."), rng.randrange(lps))
-        return evolve(
+        call = evolve(
             call,
             inputs=self._inputs(rng, pools, leaf),
             version=self._version(rng, leaf),
             interrupted=self._caps.interrupt and rng.random() < 0.05,
         )
+        return self._with_guest(rng, pools, call)
 
     def _next(
         self, rng: Random, side: ModelSide, pools: Pools, goals: float, leaf: Leaf | None = None
@@ -168,11 +174,18 @@ class Drawer:
         """A call that leads on, in a share of ``goals``; else any, or any of a leaf."""
         module, lps = side.bench.module, len(side.bench.lps)
         if side.stop is None and module.pamt.tdmrs and rng.random() < goals:
-            call = next_call(rng, module, pools, lps)
+            call = next_call(rng, module, pools, lps, self._runs)
             if call.leaf in self._caps.leaves:
                 interrupted = call.interrupted or rng.random() < 0.03
-                return evolve(call, interrupted=interrupted and self._caps.interrupt)
+                call = evolve(call, interrupted=interrupted and self._caps.interrupt)
+                return self._with_guest(rng, pools, call)
         return self.call(rng, pools, lps, leaf)
+
+    def _with_guest(self, rng: Random, pools: Pools, call: RecordedCall) -> RecordedCall:
+        """A call that may enter a vCPU, with what that does."""
+        if call.leaf != _VP_ENTER or not self._caps.guest or rng.random() < 0.2:
+            return call
+        return evolve(call, guest=draw_script(rng, pools))
 
     def _leaf(self, rng: Random) -> Leaf:
         return rng.choices(self._leaves, self._weights)[0]

@@ -12,6 +12,7 @@ from attrs import frozen
 from tdxfuzz.case.untrusted import UntrustedError, json_value
 from tdxfuzz.repro.write import write_whole
 from tdxfuzz.targets import interleaved, sequential
+from tdxfuzz.targets.guest import script_objects
 from tdxfuzz.targets.json_values import mapping, sequence
 from tdxfuzz.targets.library.compare import Divergence
 from tdxfuzz.targets.library.judge import ONE_SIDE
@@ -86,6 +87,8 @@ def call_object(call: RecordedCall, result: CallResult | None) -> dict[str, obje
         data["intr"] = 1
     if call.tsc is not None:
         data["tsc"] = hex(call.tsc)
+    if call.guest is not None:
+        data["guest"] = script_objects(call.guest, () if result is None else result.told)
     if result is not None:
         data["status"] = f"{int(result.status):#018x}"
         data["status_name"] = str(result.status)

@@ -31,8 +31,12 @@ _IN_A_TD = (
 )
 
 
-def next_call(rng: Random, module: TdxModule, pools: Pools, lps: int) -> RecordedCall:
-    """A call that most likely succeeds, and leads on from where the module stands."""
+def next_call(
+    rng: Random, module: TdxModule, pools: Pools, lps: int, runs: bool = False
+) -> RecordedCall:
+    """A call that most likely succeeds, and leads on from where the module stands; if it ``runs``,
+    straight to a vCPU that is entered again and again.
+    """
     if not pools.kinds["new page"] or rng.random() < 0.05:
         pages = [pools.any_of("PAMT page") for _ in range(2)]
         return seamcall("PHYMEM.PAMT.ADD", rcx=pools.any_of("range"), rdx=pages[0], r8=pages[1])
@@ -44,6 +48,8 @@ def next_call(rng: Random, module: TdxModule, pools: Pools, lps: int) -> Recorde
     match tdr.lifecycle:
         case Lifecycle.HKID_ASSIGNED:
             return seamcall("MNG.KEY.CONFIG", rng.randrange(lps), rcx=tdr.hpa)
+        case Lifecycle.KEYS_CONFIGURED if runs:
+            return _to_a_guest(rng, module, pools, tdr, new)
         case Lifecycle.KEYS_CONFIGURED:
             return _of_a_td(rng, pools, tdr, new) or _of_a_vcpu(rng, module, pools, new)
         case Lifecycle.BLOCKED:
@@ -85,6 +91,37 @@ def _of_a_td(rng: Random, pools: Pools, tdr: Tdr, new: int) -> RecordedCall | No
         case "MEM.PAGE.AUG" if rng.random() < 0.3:
             return seamcall(name, rcx=1, rdx=tdr.hpa, r8=pools.any_of("range") & ~1)
     gpa = rng.choice((0, 0, 1 << 12, 1)) if name != "MEM.PAGE.PROMOTE" else 1
+    return seamcall(name, rcx=gpa, rdx=tdr.hpa, r8=new)
+
+
+def _to_a_guest(rng: Random, module: TdxModule, pools: Pools, tdr: Tdr, new: int) -> RecordedCall:
+    """The next call on the way to a TD that runs, with memory at its GPA 0; then what it needs."""
+    if tdr.num_tdcx < MIN_TDCS_PAGES or tdr.tdcs.op_state is OpState.UNINITIALIZED:
+        first = _of_a_td(rng, pools, tdr, new)
+        assert first is not None
+        return first
+    assert tdr.tdcs.sept is not None
+    there = {level for gpa, level, _ in tdr.tdcs.sept.entries() if gpa == 0}
+    missing = {3, 2, 1} - there
+    if missing and 0 not in there:
+        return seamcall("MEM.SEPT.ADD", rcx=max(missing), rdx=tdr.hpa, r8=new)
+    tdvprs = pools.kinds["tdvpr"]
+    if not tdvprs:
+        return seamcall("VP.CREATE", rcx=new, rdx=tdr.hpa)
+    vcpu = module.tdvps_at(tdvprs[0])
+    if vcpu.num_pages < MIN_TDVPS_PAGES:
+        return seamcall("VP.ADDCX", rcx=new, rdx=tdvprs[0])
+    if vcpu.state is VcpuState.UNINITIALIZED:
+        return seamcall("VP.INIT", rcx=tdvprs[0])
+    if tdr.tdcs.op_state is not OpState.RUNNABLE:
+        return seamcall("MR.FINALIZE", rcx=tdr.hpa)
+    if rng.random() < 0.6:
+        return seamcall("VP.ENTER", rcx=tdvprs[0])
+    gpa = rng.choice((0, 0, 1 << 12))
+    names = ("MEM.PAGE.AUG", "MEM.PAGE.AUG", "MEM.RANGE.BLOCK", "MEM.TRACK", "MEM.PAGE.REMOVE")
+    name = rng.choice(names)
+    if name == "MEM.TRACK":
+        return seamcall(name, rcx=tdr.hpa)
     return seamcall(name, rcx=gpa, rdx=tdr.hpa, r8=new)
 
 

@@ -23,11 +23,11 @@ from tdxfuzz.module.platform import Platform
 from tdxfuzz.run.session import Session
 from tdxfuzz.targets.library.boot import boot_calls, plain_plan
 from tdxfuzz.targets.library.compare import Divergence, Key
-from tdxfuzz.targets.library.diff import SHORT_TICK, Found
+from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.draw import Drawer, draw_order
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.judge import judge, judge_serial, one_by_one, serial_outcomes
-from tdxfuzz.targets.library.process import TICK, Library
+from tdxfuzz.targets.library.process import HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import shrink
 from tdxfuzz.targets.library.trial import Outcome, Trial
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
@@ -144,14 +144,16 @@ class LibraryHunter:
             return found is not None and found.key == finding.key
 
         if finding.field == "hang":
-            self.library.tick = SHORT_TICK
+            self.library.patience = HASTY
         try:
             self.library.close()
             small = shrink(trial, shows) if shortens and shows(trial) else trial
             outcome = self.library.play(small)
             return Found(judged(small, outcome) or finding, small, outcome, seconds=seconds)
         finally:
-            self.library.tick = TICK
+            # Each later run that meets a known hang would take seconds.
+            known_hang = any(key[1] == "hang" for key in [*self.found, finding.key])
+            self.library.patience = HASTY if known_hang else PATIENT
             self.library.close()
 
     def _is_over(self, seconds: float | None) -> bool:

@@ -28,8 +28,9 @@ def judge(trial: Trial, outcome: Outcome) -> Divergence | None:
     """What is wrong with a run, if anything: the module died, or a lock stays held."""
     stop = outcome.stop
     if stop is not None:
-        call = _last_call(trial, outcome)
-        return _finding(call, _ENDS[stop.kind], f"{stop.kind}: {stop.text}", stop.text)
+        leaf = stop.function or leaf_name(_last_call(trial, outcome))
+        text = f"{stop.kind}: {stop.text}"
+        return _finding(leaf, _ENDS[stop.kind], text, stop.text)
     events = [*chain.from_iterable(outcome.of_calls), *(event for _, event in outcome.events)]
     held = sorted(held_after(events).items())
     if not held:
@@ -38,7 +39,7 @@ def judge(trial: Trial, outcome: Outcome) -> Divergence | None:
     kind = f"{what.partition('[')[0]} {mode}"
     how = "stays held" if number > 0 else "was released once too often"
     call = _leaking(trial, outcome, what)
-    return _finding(call, "lock-leak", f"{what} {mode} {how}", kind)
+    return _finding(leaf_name(call), "lock-leak", f"{what} {mode} {how}", kind)
 
 
 def _last_call(trial: Trial, outcome: Outcome) -> RecordedCall:
@@ -119,8 +120,7 @@ def _state(outcome: Outcome) -> State:
     return {part: value for part, value in state.items() if part != "hp"}
 
 
-def _finding(call: RecordedCall, check: str, text: str, kind: str) -> Divergence:
-    leaf = leaf_name(call)
+def _finding(leaf: str, check: str, text: str, kind: str) -> Divergence:
     return Divergence(leaf, check, ONE_SIDE, text, (leaf, check, "", kind), IN_PROGRAMS)
 
 

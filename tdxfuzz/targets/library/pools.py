@@ -13,6 +13,7 @@ from tdxfuzz.targets.library.boot import BootPlan
 
 _RANGES = (0, 1, 2, 3, 4, 511)
 _INDICES = (0, 1, 2, 255, 256, 300, 511)
+_MORE_INDICES = (*_INDICES, *range(320, 360))
 FIT, FIT_TOGETHER = 0.85, 0.98
 """That share of calls alone, and of calls of several LPs: a call that is refused for its operand
 meets nobody.
@@ -29,6 +30,7 @@ class Pools:
 
     def __init__(self, rng: Random, plan: BootPlan) -> None:
         self.fit = FIT
+        self._indices: tuple[int, ...] = _INDICES
         self._rng = rng
         self._mask = plan.world.platform.key_bits.mask
         ranges = [tdmr.base + i * SIZE_2M for tdmr in plan.tdmrs for i in _RANGES]
@@ -42,6 +44,10 @@ class Pools:
             "params": [PARAMS_HPA],
         }
         self._focus = rng.sample(self.ranges, min(3, len(self.ranges)))
+
+    def want_more(self) -> None:
+        """More pages of each range: for a TD that is to run, with its memory."""
+        self._indices = _MORE_INDICES
 
     def look(self, module: TdxModule) -> None:
         """See what there is."""
@@ -58,7 +64,7 @@ class Pools:
                 page
                 for hpa in self._focus
                 if (hpa in paired) is has_pair
-                for i in _INDICES
+                for i in self._indices
                 if (page := hpa + i * SIZE_4K) not in taken
             ]
 

@@ -12,20 +12,24 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from tdxfuzz.abi import status
-from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.targets.json_values import mapping
 from tdxfuzz.targets.library.build import runner
+from tdxfuzz.targets.library.caps import Caps
+from tdxfuzz.targets.library.elf import check_library
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.names import EVENT, event_of
 from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial, tidy
 from tdxfuzz.targets.library.where import in_source
 from tdxfuzz.targets.library.wire import (
     RESULT,
+    STEP,
     Answer,
     Answers,
     Command,
     EndOfAnswers,
     call_words,
+    read_words,
+    told_of,
     word,
     world_words,
     write_words,
@@ -33,32 +37,36 @@ from tdxfuzz.targets.library.wire import (
 from tdxfuzz.targets.recording import COMPARED, CallResult, LockEvent, RecordedCall
 from tdxfuzz.targets.world import AtReset, within_pages
 
-TICK = 1_000_000
-"""Microseconds of CPU time: a call that takes two to three of them hangs."""
+
+@frozen
+class Patience:
+    """After how long a call hangs: ``ticks`` of 50 ms of CPU time that it takes without an event,
+    or ``seconds`` in which it waits.
+    """
+
+    ticks: int = 20
+    seconds: float = 10.0
+
+
+PATIENT = Patience()
+AGAIN = Patience(8, 4.0)
+"""While a hang is confirmed."""
+
+HASTY = Patience(1, 1.0)
+"""While a hang that is known is met again and again."""
 
 STACK_OVERFLOW = "stack overflow"
 """What the other process says of a crash in the hole below a stack."""
 
-_HOOK, _SNAPSHOT, _INTERRUPT, _TSC = 1, 2, 4, 8
-
-
-@frozen
-class Caps:
-    """What a library has. ``leaves`` are those of its leaves that the model has too."""
-
-    version: str
-    leaves: frozenset[int]
-    hook: bool = True
-    snapshot: bool = True
-    interrupt: bool = True
-    tsc: bool = True
+_LOADING, _SEAMCALL = "its constructors", "tdxt_seamcall"
 
 
 class _Stopped(Exception):
     """The library crashed or hangs; the process is gone."""
 
-    def __init__(self, kind: str, text: str, lp: int = 0, place: int = 0) -> None:
+    def __init__(self, kind: str, text: str, function: str, lp: int = 0, place: int = 0) -> None:
         super().__init__()
+        self.function = function
         self.kind = kind
         self.text = text
         self.lp = lp
@@ -75,12 +83,18 @@ class Library:
     """
 
     def __init__(self, path: Path) -> None:
-        self.tick = TICK
+        self.patience = PATIENT
+        self._doing = _LOADING
         if not path.is_file():
             raise LibraryError(f"{path}: no such file")
+        check_library(path)
         self.path = path
         self._process: subprocess.Popen[bytes] | None = None
-        self.caps = self._hello()
+        try:
+            self.caps = self._hello()
+        except LibraryError:
+            self.close()
+            raise
 
     def __enter__(self) -> Library:
         return self
@@ -130,11 +144,13 @@ class Library:
             return self._play_programs(trial, done) if trial.programs else done
         except _Stopped as stopped:
             lp = stopped.lp if len(results) == len(trial.calls) else lp
-            stop = Stop(stopped.kind, stopped.text, lp, stopped.place)
+            function = "" if stopped.function == _SEAMCALL else stopped.function
+            stop = Stop(stopped.kind, stopped.text, lp, stopped.place, function)
             return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
 
     def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
         programs = dict(sorted(trial.programs.items()))
+        self._doing = _SEAMCALL
         self._send(
             word(Command.PROGRAMS) + word(len(programs)),
             *(
@@ -171,36 +187,61 @@ class Library:
             self._send(word(Command.HELLO))
             self._await()
         except _Stopped as stopped:
-            raise LibraryError(f"{self.path.name}: loading it: {stopped.text}") from None
+            raise LibraryError(
+                f"{self.path.name}: loading it, in {stopped.function}: {stopped.text}"
+            ) from None
         answers = self._answers
         answers.number()  # the version of the ABI, which the other process has compared
         flags = answers.number()
         bits = int.from_bytes(answers.take(32), "little")
-        leaves = {number for number in range(256) if bits >> number & 1}
-        return Caps(
-            answers.text(),
-            frozenset(leaves & HANDLERS.keys()),
-            hook=bool(flags & _HOOK),
-            snapshot=bool(flags & _SNAPSHOT),
-            interrupt=bool(flags & _INTERRUPT),
-            tsc=bool(flags & _TSC),
-        )
+        try:
+            return Caps.of(answers.text(), flags, bits)
+        except LibraryError as error:
+            raise LibraryError(f"{self.path.name}: {error}") from None
 
     def _reset(self, world: AtReset) -> None:
         pieces = [part for piece in world.memory for part in within_pages(*piece)]
-        self._send(word(Command.RESET), world_words(world), *(write_words(*p) for p in pieces))
-        for _ in range(1 + len(pieces)):
+        self._doing = "tdxt_reset"
+        self._send(word(Command.RESET), world_words(world))
+        self._await()
+        self._doing = "tdxt_mem_read"
+        self._send(*(read_words(hpa, len(content)) for hpa, content in pieces))
+        for hpa, content in pieces:
+            self._must_hold(hpa, bytes(len(content)), "tdxt_reset left something in memory")
+        self._doing = "tdxt_mem_write"
+        self._send(*(write_words(*piece) for piece in pieces))
+        for _ in pieces:
             self._await()
+        if pieces:  # the last one, because it may lie over others
+            self._doing = "tdxt_mem_read"
+            hpa, content = pieces[-1]
+            self._send(read_words(hpa, len(content)))
+            self._must_hold(hpa, content, "tdxt_mem_read does not give what was written")
+
+    def _must_hold(self, hpa: int, content: bytes, why: str) -> None:
+        """What was asked for of memory."""
+        self._await()
+        held = self._answers.data()
+        if held != content:
+            at = next(
+                i for i, pair in enumerate(zip(held, content, strict=True)) if pair[0] != pair[1]
+            )
+            raise LibraryError(
+                f"{self.path.name}: {why}: {held[at]:#04x} at {hpa + at:#x}, not {content[at]:#04x}"
+            )
 
     def _send_calls(self, calls: Sequence[RecordedCall], closely: bool) -> None:
+        self._doing = _SEAMCALL
         command = word(Command.CALL_CLOSELY if closely and self.caps.hook else Command.CALL)
         self._send(*(command + call_words(call) for call in calls))
 
     def _one_result(self) -> tuple[int, CallResult]:
         fatal, rax, *registers = RESULT.unpack(self._answers.take(RESULT.size))
-        return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)))
+        told = tuple(told_of(self._answers.take(STEP.size)) for _ in range(self._answers.number()))
+        return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)), told)
 
     def _state(self) -> State:
+        self._doing = "tdxt_snapshot"
         self._send(word(Command.SNAPSHOT))
         self._await()
         text = self._answers.text()
@@ -221,13 +262,13 @@ class Library:
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [str(runner()), str(self.path.absolute()), str(self.tick)],
+                [str(runner()), str(self.path.absolute()), str(self.patience.ticks)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
             )
             assert self._process.stdout is not None
-            self._answers = Answers(self._process.stdout.fileno())
+            self._answers = Answers(self._process.stdout.fileno(), self.patience.seconds)
         return self._process
 
     def _await(self) -> None:
@@ -237,7 +278,7 @@ class Library:
             _Stopped: it is the last one.
         """
         try:
-            kind = self._answers.number()
+            kind = self._kind_of_answer()
             if kind == Answer.OK:
                 return
             if kind == Answer.REFUSED:
@@ -246,24 +287,36 @@ class Library:
                 raise LibraryError(f"{self.path.name}: {why}")
             number, lp, place = (self._answers.number() for _ in range(3))
             where = in_source(self._answers.text(), self.path)
+            function = self._answers.text() or self._doing
         except EndOfAnswers as end:
             raise self._ended(end) from None
         self.close()
         at = f" in {where}" if where else ""
-        if where == STACK_OVERFLOW:
-            raise _Stopped("crash", where, lp, place)
-        if kind == Answer.CRASHED:
-            raise _Stopped("crash", f"{signal.Signals(number).name}{at}", lp, place)
-        raise _Stopped("hang", f"it does not end{at}", lp, place)
+        if kind == Answer.HANGS:
+            how = "waits" if number == signal.SIGALRM else "does not end"
+            raise _Stopped("hang", f"it {how}{at}", function, lp, place)
+        if not number or where == STACK_OVERFLOW:
+            raise _Stopped("crash", where, function, lp, place)
+        raise _Stopped("crash", f"{signal.Signals(number).name}{at}", function, lp, place)
+
+    def _kind_of_answer(self) -> int:
+        """The first word of an answer; a library that waits for too long is asked where."""
+        try:
+            return self._answers.number()
+        except EndOfAnswers as end:
+            if not end.silent or self._process is None:
+                raise
+            self._process.send_signal(signal.SIGALRM)
+            return self._answers.number()
 
     def _ended(self, end: EndOfAnswers) -> _Stopped:
         """It went without a word, or was ended because it was silent."""
         assert self._process is not None
         if end.silent:
             self.close()
-            return _Stopped("hang", "it waits")
+            return _Stopped("hang", "it waits", self._doing)
         code = self._process.wait()
         self.close()
         if code < 0:
-            return _Stopped("crash", signal.Signals(-code).name)
-        return _Stopped("crash", f"it ended the process with exit code {code}")
+            return _Stopped("crash", signal.Signals(-code).name, self._doing)
+        return _Stopped("crash", f"it ended the process with exit code {code}", self._doing)

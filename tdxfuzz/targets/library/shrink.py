@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from attrs import define, evolve
 
+from tdxfuzz.targets.guest import GuestScript
 from tdxfuzz.targets.library.trial import Trial
 from tdxfuzz.targets.recording import RecordedCall
 
-SECONDS = 20.0
+SECONDS = 15.0
 
 Shows = Callable[[Trial], bool]
 Calls = tuple[RecordedCall, ...]
@@ -135,12 +136,24 @@ def _changes(
     """How a call may become simpler."""
     if call.interrupted:
         yield lambda it: evolve(it, interrupted=False)
+    if call.guest is not None:
+        yield lambda it: evolve(it, guest=None)
+        for i in reversed(range(len(call.guest.operations))):
+            yield partial(_without_step, i)
     if call.version:
         yield lambda it: evolve(it, version=0)
     if call.cpu and moves:
         yield lambda it: evolve(it, cpu=0)
     for name in call.inputs:
         yield partial(_without, name)
+
+
+def _without_step(i: int, call: RecordedCall) -> RecordedCall:
+    """A call whose guest does less, if it still does so much."""
+    if call.guest is None or i >= len(call.guest.operations):
+        return call
+    operations = call.guest.operations
+    return evolve(call, guest=GuestScript((*operations[:i], *operations[i + 1 :])))
 
 
 def _without(name: str, call: RecordedCall) -> RecordedCall:

@@ -57,13 +57,15 @@ class Trial:
 class Stop:
     """Why nothing more was run: ``fatal``, ``crash``, ``hang``, or ``raised`` (by the model).
 
-    ``place`` is that of the call in its LP's program, if it is known.
+    ``place`` is that of the call in its LP's program, if it is known. ``function`` is the one of
+    the header that a library was in, if it was no SEAMCALL.
     """
 
     kind: str
     text: str
     lp: int
     place: int = 0
+    function: str = ""
 
 
 @frozen

@@ -12,11 +12,13 @@ _AT = re.compile(r"(?P<name>\S+) at (?P<file>\S+)\+0x(?P<offset>[0-9a-f]+)$")
 
 def in_source(text: str, library: Path) -> str:
     """``NAME at FILE+0xOFFSET`` with function and line, if addr2line knows them; else without the
-    offset, which another build does not share.
+    offset, which another build does not share. What it calls is named by its file.
     """
     at = _AT.match(text)
-    if at is None or at["file"] != library.name:
+    if at is None:
         return text
+    if at["file"] != library.name:
+        return at["file"] if at["name"] == "code" else f"{at['name']} of {at['file']}"
     tool = shutil.which("addr2line")
     if tool is not None:
         done = subprocess.run(

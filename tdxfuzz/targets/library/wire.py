@@ -10,16 +10,17 @@ import select
 import struct
 from enum import IntEnum
 
+from tdxfuzz.abi import status
+from tdxfuzz.targets.guest import COMPARED as OF_GUEST
+from tdxfuzz.targets.guest import Leave, Tdcall, Told, Touch, told_text
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
 from tdxfuzz.targets.world import TSC_AT_START, AtReset
-
-PATIENCE = 20.0
-"""Seconds without an answer after which a library hangs. One that computes is noticed before, by
-CPU time, in the other process."""
 
 MAX_LPS, MAX_CMRS = 64, 32
 _WORLD = struct.Struct(f"<Q{MAX_LPS}Q9Q{2 * MAX_CMRS}Q")
 _CALL = struct.Struct(f"<5Q{len(COMPARED)}Q")
+STEP = struct.Struct(f"<{2 + len(OF_GUEST)}Q")
+_TOUCH, _TDCALL, _EXIT = range(3)
 RESULT = struct.Struct(f"<qQ{len(COMPARED)}Q")
 
 
@@ -33,6 +34,7 @@ class Command(IntEnum):
     SNAPSHOT = 5
     PROGRAMS = 6
     CALL_CLOSELY = 7
+    READ = 8
 
 
 class Answer(IntEnum):
@@ -42,6 +44,11 @@ class Answer(IntEnum):
     REFUSED = 2
     CRASHED = 3
     HANGS = 4
+
+
+def read_words(hpa: int, size: int) -> bytes:
+    """Memory to be read, within a page."""
+    return word(Command.READ) + word(hpa) + word(size)
 
 
 class EndOfAnswers(Exception):
@@ -84,8 +91,31 @@ def call_words(call: RecordedCall) -> bytes:
     """A call, without its command."""
     registers = [call.inputs.get(name, 0) for name in COMPARED]
     rax = call.leaf | call.version << 16
+    steps = () if call.guest is None else call.guest.operations
     has_tsc = call.tsc is not None
-    return _CALL.pack(call.cpu, call.interrupted, has_tsc, call.tsc or 0, rax, *registers)
+    fixed = _CALL.pack(call.cpu, call.interrupted, has_tsc, call.tsc or 0, rax, *registers)
+    return fixed + word(len(steps)) + b"".join(map(_step_words, steps))
+
+
+def _step_words(step: Touch | Tdcall | Leave) -> bytes:
+    """``struct tdxt_step``."""
+    match step:
+        case Touch():
+            numbers = [_TOUCH, step.write, step.gpa]
+        case Tdcall():
+            registers = [step.inputs.get(name, 0) for name in OF_GUEST]
+            numbers = [_TDCALL, step.leaf | step.version << 16, *registers]
+        case Leave():
+            numbers = [_EXIT, step.reason]
+    return STEP.pack(*numbers, *[0] * (2 + len(OF_GUEST) - len(numbers)))
+
+
+def told_of(data: bytes) -> Told:
+    """What a guest was told of a step."""
+    kind, rax, *registers = STEP.unpack(data)
+    if kind == _TDCALL:
+        return told_text(status(rax), dict(zip(OF_GUEST, registers, strict=True)))
+    return "ve" if rax else "ok"
 
 
 def write_words(hpa: int, content: bytes) -> bytes:
@@ -97,8 +127,9 @@ def write_words(hpa: int, content: bytes) -> bytes:
 class Answers:
     """Reads answers from a pipe."""
 
-    def __init__(self, pipe: int) -> None:
+    def __init__(self, pipe: int, patience: float) -> None:
         self._pipe = pipe
+        self._patience = patience
         self._data = bytearray()
 
     def take(self, size: int) -> bytes:
@@ -108,7 +139,7 @@ class Answers:
             EndOfAnswers: they do not come.
         """
         while len(self._data) < size:
-            if not select.select([self._pipe], [], [], PATIENCE)[0]:
+            if not select.select([self._pipe], [], [], self._patience)[0]:
                 raise EndOfAnswers(silent=True)
             more = os.read(self._pipe, 1 << 16)
             if not more:
@@ -122,7 +153,11 @@ class Answers:
         """One word."""
         return int.from_bytes(self.take(8), "little")
 
-    def text(self) -> str:
-        """A text with its length."""
+    def data(self) -> bytes:
+        """Bytes with their number before them."""
         size = self.number()
-        return self.take(size + -size % 8)[:size].decode(errors="replace")
+        return self.take(size + -size % 8)[:size]
+
+    def text(self) -> str:
+        """The same as a text."""
+        return self.data().decode(errors="replace")

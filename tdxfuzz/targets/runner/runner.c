@@ -9,13 +9,17 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -28,9 +32,11 @@
 #define MOST_EVENTS	(1 << 16)
 #define STACK		(1ull << 20)
 #define PAGE		4096ull
-#define TICKS		2	/* of CPU time in one call without an event: it hangs */
+#define TICK		50000	/* microseconds of CPU time */
+#define MOST_MEMORY	(1ull << 30)
+#define MOST_TEXT	(64ull << 20)
 
-enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY };
+enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY, READ };
 enum answer { OK = 1, REFUSED, CRASHED, HANGS };
 
 static struct {
@@ -44,10 +50,40 @@ static struct {
 	int64_t (*mem_write)(uint64_t hpa, const void *buffer, uint64_t size);
 	int64_t (*interrupt)(uint64_t lp, uint64_t on);
 	int64_t (*tsc)(uint64_t lp, uint64_t value);
+	int64_t (*guest)(uint64_t lp, struct tdxt_script *script);
 	int64_t (*snapshot)(char *buffer, uint64_t size);
 	int64_t (*hook)(tdxt_hook_fn fn, void *context);
 } lib;
 static struct tdxt_caps caps;
+
+/* Which function of the library is running, or NULL. Who comes back from another one has jumped. */
+static const char *volatile inside;
+static volatile sig_atomic_t progress;
+
+static void enter(const char *name)
+{
+	progress++;
+	inside = name;
+}
+
+static void died(const char *format, ...);
+static int is_child;		/* of a fork: it may go on to another program, and must not come back */
+
+static void leave(const char *name)
+{
+	if (is_child)
+		_exit(0);
+	if (!inside || strcmp(inside, name))
+		died("it jumps out of %s", inside ? inside : name);
+	inside = NULL;
+}
+
+#define ABI(name, ...) ({						\
+	enter("tdxt_" #name);						\
+	__auto_type result_ = lib.name(__VA_ARGS__);			\
+	leave("tdxt_" #name);						\
+	result_;							\
+})
 
 /* Input and output. What is written is kept until the next command is awaited. */
 
@@ -62,6 +98,8 @@ static void flush(void)
 	while (done < filled) {
 		ssize_t n = write(out, pending + done, filled - done);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			_exit(1);
 		done += (size_t)n;
@@ -115,8 +153,12 @@ static void get(void *data, size_t size)
 		if (!n) {
 			ssize_t got;
 
+			if (inside)
+				died("it jumps out of %s", inside);
 			flush();
 			got = read(in, ahead, sizeof(ahead));
+			if (got < 0 && errno == EINTR)
+				continue;
 			if (got <= 0)
 				_exit(0);
 			begin = 0;
@@ -140,16 +182,39 @@ static uint64_t get_word(void)
 	return word;
 }
 
+static void refuse(const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	int size;
+
+	va_start(list, format);
+	size = vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	if (size >= (int)sizeof(text))
+		size = sizeof(text) - 1;
+	put_word(REFUSED);
+	put_text(text, (size_t)size);
+}
+
+/* What tdxt_error says. */
+static const char *reason(void)
+{
+	static char text[900];
+	const char *why = ABI(error);
+
+	enter("tdxt_error");
+	snprintf(text, sizeof(text), "%s", why ? why : "");
+	leave("tdxt_error");
+	return text;
+}
+
 /* 1: the library did it; else the answer is given already. */
 static int accepted(int64_t result)
 {
-	const char *why;
-
 	if (result >= 0)
 		return 1;
-	why = lib.error();
-	put_word(REFUSED);
-	put_text(why ? why : "", why ? strlen(why) : 0);
+	refuse("%s", reason());
 	return 0;
 }
 
@@ -157,6 +222,7 @@ static int accepted(int64_t result)
 
 struct call {
 	uint64_t lp, interrupted, has_tsc, tsc, rax, regs[TDXT_REGS];
+	struct tdxt_script script;
 };
 struct lp {
 	ucontext_t context;
@@ -173,26 +239,39 @@ static ucontext_t loop;
 static int early;		/* LPs stop before each event */
 static int logs;
 static int64_t dead;			/* the fatal error after which nothing is called until a reset */
-static volatile sig_atomic_t progress;
+static __thread int is_main;
 
 static struct tdxt_event events[MOST_EVENTS];
 static uint64_t entered, too_many;
 
 static int before_call(struct call *call)
 {
-	if ((caps.flags & TDXT_HAS_INTERRUPT) && lib.interrupt(call->lp, call->interrupted) < 0)
+	if ((caps.flags & TDXT_HAS_INTERRUPT) && ABI(interrupt, call->lp, call->interrupted) < 0)
 		return 0;
-	if (call->has_tsc && (caps.flags & TDXT_HAS_TSC) && lib.tsc(call->lp, call->tsc) < 0)
+	if (call->has_tsc && (caps.flags & TDXT_HAS_TSC) && ABI(tsc, call->lp, call->tsc) < 0)
+		return 0;
+	if ((caps.flags & TDXT_HAS_GUEST) && ABI(guest, call->lp, &call->script) < 0)
 		return 0;
 	return 1;
 }
 
 static void on_event(void *context, const struct tdxt_event *event)
 {
+	static const char call[] = "tdxt_seamcall";
+
 	(void)context;
+	if (is_child)
+		_exit(0);
+	if (!is_main)
+		died("it calls the hook in a thread of its own");
+	if (!running || !inside || strcmp(inside, call))
+		died("it calls the hook outside of tdxt_seamcall");
 	progress++;
-	if (!event->done && early)
+	if (!event->done && early) {
+		inside = NULL;
 		swapcontext(&running->context, &loop);
+		inside = call;
+	}
 	if (event->done && logs) {
 		if (entered == MOST_EVENTS)
 			too_many = 1;
@@ -212,7 +291,9 @@ static void run_program(void)
 			if (!before_call(call))
 				me->result = -1;
 			else
-				me->result = lib.seamcall(call->lp, &call->rax, call->regs);
+				me->result = ABI(seamcall, call->lp, &call->rax, call->regs);
+			if (running != me)
+				died("it jumps from the call of one LP into that of another");
 			me->next++;
 			progress++;
 			if (me->result)
@@ -261,11 +342,21 @@ static void put_result(const struct call *call, int64_t result)
 	put_word((uint64_t)result);
 	put_word(call->rax);
 	put(call->regs, sizeof(call->regs));
+	if (call->script.done > call->script.steps)
+		died("it told of %llu steps of a guest that has %llu",
+		     (unsigned long long)call->script.done, (unsigned long long)call->script.steps);
+	put_word(call->script.done);
+	put(call->script.step, call->script.done * sizeof(call->script.step[0]));
 }
 
 static int get_call(struct call *call)
 {
-	get(call, sizeof(*call));
+	get(call, offsetof(struct call, script));
+	call->script.steps = get_word();
+	call->script.done = 0;
+	if (call->script.steps > TDXT_MAX_STEPS)
+		return 0;
+	get(call->script.step, call->script.steps * sizeof(call->script.step[0]));
 	return call->lp < MOST_LPS;
 }
 
@@ -391,9 +482,13 @@ static void do_snapshot(void)
 			text = malloc(room);
 		if (!text)
 			_exit(1);
-		size = lib.snapshot(text, room);
+		size = ABI(snapshot, text, room);
 		if (size < 0 || (uint64_t)size <= room)
 			break;
+		if ((uint64_t)size > MOST_TEXT) {
+			refuse("tdxt_snapshot wants room for %lld bytes", (long long)size);
+			return;
+		}
 		free(text);
 		text = NULL;
 		room = (uint64_t)size;
@@ -412,8 +507,66 @@ static void do_write(void)
 	if (size > PAGE)
 		_exit(1);
 	get(buffer, (size + 7) & ~7ull);
-	if (accepted(lib.mem_write(hpa, buffer, size)))
+	if (accepted(ABI(mem_write, hpa, buffer, size)))
 		put_word(OK);
+}
+
+static void do_read(void)
+{
+	static char buffer[PAGE];
+	uint64_t hpa = get_word(), size = get_word();
+
+	if (size > PAGE)
+		_exit(1);
+	memset(buffer, 0xa5, size);
+	if (accepted(ABI(mem_read, hpa, buffer, size))) {
+		put_word(OK);
+		put_text(buffer, size);
+	}
+}
+
+static const struct {
+	int number;
+	const char *name;
+} signals[] = {
+	{ SIGSEGV, "SIGSEGV" }, { SIGBUS, "SIGBUS" }, { SIGFPE, "SIGFPE" }, { SIGILL, "SIGILL" },
+	{ SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" }, { SIGPROF, "SIGPROF" },
+	{ SIGALRM, "SIGALRM" },
+};
+#define SIGNALS	(sizeof(signals) / sizeof(signals[0]))
+static void on_crash(int signal, siginfo_t *info, void *at);
+static void on_tick(int signal, siginfo_t *info, void *at);
+static void on_alarm(int signal, siginfo_t *info, void *at);
+
+typedef void handler_fn(int signal, siginfo_t *info, void *at);
+
+static handler_fn *handler_of(int signal)
+{
+	return signal == SIGPROF ? on_tick : signal == SIGALRM ? on_alarm : on_crash;
+}
+
+/* 1: the library has no thread, and no handler of a signal that is not its own; else the answer is
+ * given already. */
+static int is_alone(void)
+{
+	struct stat tasks;
+
+	if (!stat("/proc/self/task", &tasks) && tasks.st_nlink > 3) {
+		refuse("it has %lu threads of its own, and may have none",
+		       (unsigned long)tasks.st_nlink - 3);
+		return 0;
+	}
+	for (size_t i = 0; i < SIGNALS; i++) {
+		struct sigaction now;
+
+		sigaction(signals[i].number, NULL, &now);
+		if (now.sa_sigaction != handler_of(signals[i].number)) {
+			refuse("it has a handler for %s of its own, and may have none",
+			       signals[i].name);
+			return 0;
+		}
+	}
+	return 1;
 }
 
 static void do_reset(void)
@@ -424,44 +577,72 @@ static void do_reset(void)
 	dead = 0;
 	for (int i = 0; i < MOST_LPS; i++)
 		lps[i].number = 0;
-	if (accepted(lib.reset(&world)))
+	if (accepted(ABI(reset, &world)) && is_alone())
 		put_word(OK);
 }
 
 static void do_hello(void)
 {
-	const char *version = lib.version();
+	const char *version = ABI(version);
+	size_t size;
 
+	if (!version) {
+		refuse("tdxt_version gives no text");
+		return;
+	}
+	if (!is_alone())
+		return;
+	enter("tdxt_version");
+	size = strlen(version);
+	leave("tdxt_version");
 	put_word(OK);
-	put_word(lib.abi());
+	put_word(TDXT_ABI);
 	put(&caps, sizeof(caps));
-	put_text(version, strlen(version));
+	put_text(version, size);
 }
 
 /* What goes wrong */
 
-static void last_words(enum answer answer, uint64_t signal, void *pc, int overflow)
+static void last_words(enum answer answer, uint64_t signal, const char *text)
 {
-	Dl_info info;
-	char text[512];
-	int size = 0;
+	const char *function = inside ? inside : "";
 
-	if (overflow) {
-		size = snprintf(text, sizeof(text), "stack overflow");
-	} else if (pc && dladdr(pc, &info) && info.dli_fname) {
-		const char *file = strrchr(info.dli_fname, '/');
-
-		file = file ? file + 1 : info.dli_fname;
-		size = snprintf(text, sizeof(text), "%s at %s+0x%zx", info.dli_sname ? info.dli_sname : "code",
-				file, (size_t)((char *)pc - (char *)info.dli_fbase));
-	}
+	if (is_child)
+		_exit(0);
 	put_word(answer);
 	put_word(signal);
 	put_word(running ? (uint64_t)(running - lps) : 0);
 	put_word(running ? running->next : 0);
-	put_text(text, (size_t)size);
+	put_text(text, strlen(text));
+	put_text(function, strlen(function));
 	flush();
 	_exit(0);
+}
+
+/* The library did what ends the process, or should. */
+static void died(const char *format, ...)
+{
+	char text[256];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	last_words(CRASHED, 0, text);
+}
+
+/* What is said of an address in code. */
+static void name_place(char *text, size_t size, void *pc)
+{
+	Dl_info info;
+	const char *file;
+
+	text[0] = 0;
+	if (!pc || !dladdr(pc, &info) || !info.dli_fname)
+		return;
+	file = strrchr(info.dli_fname, '/');
+	snprintf(text, size, "%s at %s+0x%zx", info.dli_sname ? info.dli_sname : "code",
+		 file ? file + 1 : info.dli_fname, (size_t)((char *)pc - (char *)info.dli_fbase));
 }
 
 static void *pc_of(const ucontext_t *at)
@@ -478,76 +659,119 @@ static void *pc_of(const ucontext_t *at)
 
 static void on_crash(int signal, siginfo_t *info, void *at)
 {
-	char *touched = info->si_addr;
-	int overflow = 0;
+	char *touched = info->si_addr, text[512];
 
 	for (int i = 0; i < MOST_LPS; i++)
-		overflow |= signal == SIGSEGV && touched >= lps[i].stack - PAGE && touched < lps[i].stack;
-	last_words(CRASHED, (uint64_t)signal, signal == SIGABRT ? NULL : pc_of(at), overflow);
+		if (signal == SIGSEGV && touched >= lps[i].stack - PAGE && touched < lps[i].stack)
+			last_words(CRASHED, (uint64_t)signal, "stack overflow");
+	name_place(text, sizeof(text), signal == SIGABRT ? NULL : pc_of(at));
+	last_words(CRASHED, (uint64_t)signal, text);
 }
+
+/* Bytes of memory that the process has touched. */
+static uint64_t touched(void)
+{
+	char text[64] = "";
+	int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char *resident;
+
+	if (file < 0 || read(file, text, sizeof(text) - 1) <= 0)
+		text[0] = 0;
+	if (file >= 0)
+		close(file);
+	resident = strchr(text, ' ');
+	return resident ? strtoull(resident, NULL, 10) * PAGE : 0;
+}
+
+static long most_ticks;		/* in one call without an event: then it hangs */
 
 static void on_tick(int signal, siginfo_t *info, void *at)
 {
 	static int before = -1, ticks;
+	int error = errno;
 
 	(void)info;
-	if (!running || progress != before)
+	if (!inside || progress != before)
 		ticks = 0;
 	before = progress;
-	if (running && ++ticks > TICKS)
-		last_words(HANGS, (uint64_t)signal, pc_of(at), 0);
+	if (inside && touched() > MOST_MEMORY)
+		died("it takes more than 1 GB of memory");
+	if (inside && ++ticks > most_ticks) {
+		char text[512];
+
+		name_place(text, sizeof(text), pc_of(at));
+		last_words(HANGS, (uint64_t)signal, text);
+	}
+	errno = error;
 }
 
-/* TICK: microseconds of CPU time. */
-static void listen(long tick)
+/* The other process has waited for too long. */
+static void on_alarm(int signal, siginfo_t *info, void *at)
 {
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT };
+	char text[512];
+
+	(void)info;
+	name_place(text, sizeof(text), pc_of(at));
+	last_words(HANGS, (uint64_t)signal, text);
+}
+
+static void on_exit_of_library(int code, void *unused)
+{
+	(void)unused;
+	if (inside)
+		died("it ended the process with exit code %d", code);
+}
+
+static void on_fork(void)
+{
+	is_child = 1;
+}
+
+static void listen(void)
+{
 	static char room[64 << 10];
 	stack_t alternative = { .ss_sp = room, .ss_size = sizeof(room) };
 	struct sigaction action = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
-	struct timeval each = { tick / 1000000, tick % 1000000 };
+	struct timeval each = { 0, TICK };
 	struct itimerval ticks = { each, each };
 
+	is_main = 1;
 	sigaltstack(&alternative, NULL);
-	action.sa_sigaction = on_crash;
-	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		sigaction(crashes[i], &action, NULL);
-	action.sa_sigaction = on_tick;
-	sigaction(SIGVTALRM, &action, NULL);
-	setitimer(ITIMER_VIRTUAL, &ticks, NULL);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		action.sa_sigaction = handler_of(signals[i].number);
+		sigaction(signals[i].number, &action, NULL);
+	}
+	on_exit(on_exit_of_library, NULL);
+	pthread_atfork(NULL, NULL, on_fork);
+	setitimer(ITIMER_PROF, &ticks, NULL);
 }
 
 /* The library cannot be used: say so, and end. */
-static void give_up(const char *format, ...)
-{
-	char text[1024];
-	va_list list;
-	int size;
-
-	va_start(list, format);
-	size = vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
-	if (size >= (int)sizeof(text))
-		size = sizeof(text) - 1;
-	put_word(REFUSED);
-	put_text(text, (size_t)size);
-	flush();
-	_exit(0);
-}
+#define give_up(...) do {						\
+	refuse(__VA_ARGS__);						\
+	flush();							\
+	_exit(0);							\
+} while (0)
 
 static void *needed(void *library, const char *name)
 {
 	void *function = dlsym(library, name);
 
 	if (!function)
-		give_up("it has no function %s", name);
+		give_up("it does not export %s; tdxfuzz_target.h says what that is", name);
 	return function;
 }
 
+#define LOADING "its constructors"
+
 static void load(const char *path)
 {
-	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	void *library;
+	uint64_t version;
 
+	enter(LOADING);
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	leave(LOADING);
 	if (!library)
 		give_up("it cannot be loaded: %s", dlerror());
 #define TAKE(name) (*(void **)&lib.name = needed(library, "tdxt_" #name))
@@ -559,20 +783,24 @@ static void load(const char *path)
 	TAKE(seamcall);
 	TAKE(mem_read);
 	TAKE(mem_write);
-	if (lib.abi() != TDXT_ABI)
-		give_up("it has version %llu of the ABI, and this is version %d",
-			(unsigned long long)lib.abi(), TDXT_ABI);
-	if (lib.caps(&caps) < 0)
-		give_up("tdxt_caps: %s", lib.error());
+	version = ABI(abi);
+	if (version != TDXT_ABI)
+		give_up("it has version %llu of the ABI, and this is version %d: build it with this "
+			"tdxfuzz_target.h", (unsigned long long)version, TDXT_ABI);
+	if (ABI(caps, &caps) < 0)
+		give_up("tdxt_caps: %s", reason());
 	if (caps.flags & TDXT_HAS_INTERRUPT)
 		TAKE(interrupt);
 	if (caps.flags & TDXT_HAS_TSC)
 		TAKE(tsc);
+	if (caps.flags & TDXT_HAS_GUEST)
+		TAKE(guest);
 	if (caps.flags & TDXT_HAS_SNAPSHOT)
 		TAKE(snapshot);
 	if (caps.flags & TDXT_HAS_HOOK) {
 		TAKE(hook);
-		lib.hook(on_event, NULL);
+		if (ABI(hook, on_event, NULL) < 0)
+			give_up("tdxt_hook: %s", reason());
 	}
 }
 
@@ -580,13 +808,15 @@ int main(int argc, char **argv)
 {
 	if (argc != 3)
 		return 2;
-	in = dup(0);
-	out = dup(1);
+	/* Numbers that a library does not meet by chance, and that its children do not get. */
+	in = fcntl(0, F_DUPFD_CLOEXEC, 100);
+	out = fcntl(1, F_DUPFD_CLOEXEC, 100);
 	dup2(open("/dev/null", O_RDONLY), 0);
 	dup2(2, 1);
 	if (in < 0 || out < 0 || !prepare_stacks())
 		return 2;
-	listen(atol(argv[2]));
+	most_ticks = atol(argv[2]);
+	listen();
 	load(argv[1]);
 	for (;;) {
 		switch (get_word()) {
@@ -598,6 +828,9 @@ int main(int argc, char **argv)
 			break;
 		case WRITE:
 			do_write();
+			break;
+		case READ:
+			do_read();
 			break;
 		case CALL:
 			do_call(0);

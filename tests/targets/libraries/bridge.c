@@ -12,11 +12,12 @@
 
 #include <tdxfuzz_target.h>
 
-enum message { CAPS = 1, RESET, CALL, GO, WRITE, READ, INTERRUPT, TSC, SNAPSHOT };
+enum message { CAPS = 1, RESET, CALL, GO, WRITE, READ, INTERRUPT, TSC, SNAPSHOT, GUEST };
 enum answer { DONE = 1, BEFORE, AFTER };
 
 static int to = -1, from = -1;
 static tdxt_hook_fn hook;
+static struct tdxt_script *scripts[TDXT_MAX_LPS];
 static void *hook_context;
 
 static void start(void)
@@ -117,6 +118,8 @@ int64_t tdxt_seamcall(uint64_t lp, uint64_t *rax, uint64_t regs[TDXT_REGS])
 	get(&fatal, sizeof(fatal));
 	get(rax, sizeof(*rax));
 	get(regs, TDXT_REGS * sizeof(*regs));
+	get(&scripts[lp]->done, sizeof(uint64_t));
+	get(scripts[lp]->step, scripts[lp]->done * sizeof(scripts[lp]->step[0]));
 	return fatal;
 }
 
@@ -143,6 +146,16 @@ int64_t tdxt_interrupt(uint64_t lp, uint64_t on)
 	uint64_t words[] = { lp, on };
 
 	ask(INTERRUPT, words, 2);
+	return 0;
+}
+
+int64_t tdxt_guest(uint64_t lp, struct tdxt_script *script)
+{
+	uint64_t words[] = { lp, script->steps };
+
+	scripts[lp] = script;
+	ask(GUEST, words, 2);
+	put(script->step, script->steps * sizeof(script->step[0]));
 	return 0;
 }
 

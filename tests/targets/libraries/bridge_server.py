@@ -6,6 +6,7 @@ Before each event a call stops, so that the runner can go on with another LP.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 from typing import Any
@@ -14,18 +15,24 @@ from greenlet import getcurrent, greenlet
 
 from tdxfuzz.abi import KeyIdBits, Registers
 from tdxfuzz.module.leaves import HANDLERS
+from tdxfuzz.module.leaves.td_call import Guest
 from tdxfuzz.module.platform import Platform
 from tdxfuzz.module.snapshot import snapshot
+from tdxfuzz.module.td_exit import EXTERNAL_INTERRUPT
 from tdxfuzz.sim import EVENT, Simulator
 from tdxfuzz.targets import world
+from tdxfuzz.targets.guest import COMPARED as OF_GUEST
 from tdxfuzz.targets.library.names import KINDS, MODES, OPS
 from tdxfuzz.targets.library.wire import MAX_CMRS, MAX_LPS
 from tdxfuzz.targets.recording import COMPARED
 from tdxfuzz.targets.world import AtReset, ModelUnderTest
 
-CAPS, RESET, CALL, GO, WRITE, READ, INTERRUPT, TSC, SNAPSHOT = range(1, 10)
+CAPS, RESET, CALL, GO, WRITE, READ, INTERRUPT, TSC, SNAPSHOT, GUEST = range(1, 11)
 DONE, BEFORE, AFTER = range(1, 4)
-ALL_FLAGS = 15
+ALL_FLAGS = 31
+ACCEPT = 6
+ERROR = os.environ.get("BRIDGE_ERROR")
+"""A deliberate error: "guest" (ACCEPT leaves something in R8)."""
 NAMES = [name for name, _ in KINDS]
 
 Words = tuple[int, ...]
@@ -65,12 +72,36 @@ class StoppingSimulator(Simulator):
             SERVER.main.switch((BEFORE, *[0] * 10))
 
 
+class RunningGuest:
+    """The steps of a ``struct tdxt_script``; ``told`` are those that came back."""
+
+    def __init__(self, steps: list[Words]) -> None:
+        self.steps = steps
+        self.told: list[Words] = []
+
+    def __call__(self, guest: Guest) -> int:
+        for kind, rax, *values in self.steps:
+            if kind == 2:
+                return rax
+            if kind == 0:
+                failed = not guest.access(values[0], bool(rax))
+                self.told.append((kind, int(failed), *values))
+                continue
+            regs = Registers.of(dict(zip(OF_GUEST, values, strict=True)))
+            word = guest.tdcall(rax & 0xFFFF, regs, rax >> 16)
+            if ERROR == "guest" and rax == ACCEPT and word == 0:
+                regs.r8 = 1
+            self.told.append((kind, int(word), *(getattr(regs, name) for name in OF_GUEST)))
+        return EXTERNAL_INTERRUPT
+
+
 class Server:
     """One machine."""
 
     def __init__(self) -> None:
         self.bench: ModelUnderTest
         self.calls: dict[int, greenlet] = {}
+        self.guests: dict[int, RunningGuest] = {}
         self.main = getcurrent()
 
     def reset(self, numbers: Words) -> None:
@@ -98,9 +129,13 @@ class Server:
     def call(self, lp: int, rax: int, *registers: int) -> Words:
         module = self.bench.module
         regs = Registers.of(dict(zip(COMPARED, registers, strict=True)))
+        guest = self.guests.pop(lp)
+        self.bench.lps[lp].guest = guest
         word = module.seamcall(self.bench.lps[lp], rax & 0xFFFF, regs, rax >> 16)
         fatal = 0 if module.dead is None else module.dead.fatal_id
-        return (DONE, fatal, int(word), *(getattr(regs, name) for name in COMPARED))
+        told = [number for step in guest.told for number in step]
+        outputs = (getattr(regs, name) for name in COMPARED)
+        return (DONE, fatal, int(word), *outputs, len(guest.told), *told)
 
     def serve(self) -> None:
         while True:
@@ -124,6 +159,9 @@ class Server:
             elif what == INTERRUPT:
                 lp, on = words(2)
                 self.bench.lps[lp].interrupt_pending = bool(on)
+            elif what == GUEST:
+                lp, number = words(2)
+                self.guests[lp] = RunningGuest([words(10) for _ in range(number)])
             elif what == TSC:
                 lp, value = words(2)
                 self.bench.lps[lp].tsc = value

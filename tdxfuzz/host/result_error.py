@@ -6,8 +6,9 @@ from tdxfuzz.sim import HarnessError
 
 
 class ResultError(HarnessError):
-    """A function of a design, or of a user's KVM, has returned what it must not."""
+    """A function of ``owner``, a design or a user's KVM, has returned what it must not."""
 
-    def __init__(self, function: str, message: str) -> None:
+    def __init__(self, owner: type, function: str, message: str) -> None:
         super().__init__(message)
+        self.owner = owner
         self.function = function

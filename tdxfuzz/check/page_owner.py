@@ -35,7 +35,7 @@ class PageOwner(Check):
     else can have the page.
     """
 
-    STATE: ClassVar = Declared(memory="_left", derived="_operands")
+    STATE: ClassVar = Declared(memory="_keys _left", derived="_operands")
 
     id = "page-owner"
     source = "tdx_free_control_page puts, then frees; unscrubbed pages: review of v2, 2025-06-27"
@@ -45,34 +45,48 @@ class PageOwner(Check):
         super().__init__(host, in_flight, findings)
         contexts = len(host.sim.cpus)
         self._left: list[dict[int, str]] = [{} for _ in range(contexts)]
-        self._operands = [0] * contexts
+        self._keys: list[dict[int, int]] = [{} for _ in range(contexts)]
+        self._operands = [(0, 0)] * contexts
 
     def calling(self, leaf: int, version: int, regs: Registers) -> None:
         cpu = self.host.sim.current.id
-        self._operands[cpu] = regs.rcx
+        self._operands[cpu] = regs.rcx, regs.rdx
         if leaf == PAGE_RECLAIM and self._use_by_module(regs.rcx >> 12) == PT.TDR.name:
-            self._left[cpu][regs.rcx >> 12] = NO_WBINVD
+            self._leaves(regs.rcx >> 12, self.host.module.platform.global_hkid)
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         cpu = self.host.sim.current.id
-        left = self._left[cpu]
+        left, keys = self._left[cpu], self._keys[cpu]
+        rcx, rdx = self._operands[cpu]
         if leaf == PAGE_REMOVE and status.ok:
             first = (regs.rcx & ~REMOVAL_HINT) >> 12
-            indices = self.host.layout.split_indices if self._operands[cpu] & 7 else (0,)
-            left.update((first + i, NO_WBINVD) for i in indices)
+            for i in self.host.layout.split_indices if rcx & 7 else (0,):
+                self._leaves(first + i, self._hkid_of(rdx))
         elif leaf == PAGE_WBINVD and status.ok and left:
-            pfn = self.host.module.platform.key_bits.strip(self._operands[cpu]) >> 12
-            if pfn in left:
+            bits = self.host.module.platform.key_bits
+            pfn = bits.strip(rcx) >> 12
+            if pfn in left and rcx == bits.assign(rcx, keys[pfn]):
                 left[pfn] = NO_RESET
+
+    def _leaves(self, pfn: int, hkid: int) -> None:
+        """A page leaves the module; what the caches have of it was written under ``hkid``."""
+        cpu = self.host.sim.current.id
+        self._left[cpu][pfn], self._keys[cpu][pfn] = NO_WBINVD, hkid
+
+    def _hkid_of(self, tdr: int) -> int:
+        """The HKID of the TD with this TDR; 0 if no VM has it."""
+        vms = (vm for vm in self.host.vms if vm.tdr_page is not None and vm.tdr == tdr)
+        return next((vm.hkid for vm in vms), 0)
 
     def page_scrubbed(self, pfn: int) -> None:
         left = self._left[self.host.sim.current.id]
         if left.get(pfn) == NO_RESET:
-            del left[pfn]
+            del left[pfn], self._keys[self.host.sim.current.id][pfn]
 
     def warned(self, who: str, message: str, leaf: int | None, status: Status | None) -> None:
         # Pages that a failing path leaks are given out to nobody.
         self._left[self.host.sim.current.id].clear()
+        self._keys[self.host.sim.current.id].clear()
 
     def op_ended(self, op: Op) -> None:
         left = self._left[self.host.sim.current.id]
@@ -83,6 +97,7 @@ class PageOwner(Check):
                 objects="dirty page",
             )
         left.clear()
+        self._keys[self.host.sim.current.id].clear()
 
     def page_freed(self, pfn: int, was: str | None) -> None:
         if was is None:

@@ -21,6 +21,9 @@ MEETS = 75
 
 TAKES_PAGES_AWAY = ("zap", "convert", "zap2m", "accept4k", "promote", "destroy")
 
+OF_A_SLOT = ("zap", "convert")
+"""Those of them that say which page of 4KB goes."""
+
 MIGRATES = 10
 """Percent of entries before which the vCPU's thread goes to another CPU."""
 
@@ -52,11 +55,13 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
         if cpu != must and not choices.percent(ENTERS):
             continue
         others = (op for at, each in enumerate(case.programs) if at != cpu for op in each)
-        taken = [op.args[0] for op in others if op.name in TAKES_PAGES_AWAY]
-        meets = [td for td in taken if td in alive] if choices.percent(MEETS) else []
-        tds = meets or alive
-        td = tds[choices.below(len(tds))]
-        entry = [Op("enter", (td, VCPU, _script(choices, case)))]
+        taken = [op for op in others if op.name in TAKES_PAGES_AWAY and op.args[0] in alive]
+        if taken and choices.percent(MEETS):
+            met = taken[choices.below(len(taken))]
+            td, slot = met.args[0], met.args[1] if met.name in OF_A_SLOT else None
+        else:
+            td, slot = alive[choices.below(len(alive))], None
+        entry = [Op("enter", (td, VCPU, _script(choices, case, slot)))]
         if choices.percent(MIGRATES):
             entry.insert(0, Op("migrate", (td, VCPU, choices.below(len(programs)))))
         at = choices.below(max(len(program), 1))
@@ -64,7 +69,22 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
     return evolve(case, setup=tuple(setup), programs=tuple(map(tuple, programs)))
 
 
-def _script(choices: Choices, case: Case) -> int:
+def guest_meets_zap(case: Case) -> bool:
+    """Whether a CPU enters a vCPU of a TD whose pages another CPU takes away: then it may meet
+    BUSY, a kick and TRACK, though no 2MB range is in get or put of both.
+    """
+    return any(
+        op.name == "enter" and other.name in TAKES_PAGES_AWAY and other.args[0] == op.args[0]
+        for cpu, program in enumerate(case.programs)
+        for op in program
+        for at, others in enumerate(case.programs)
+        if at != cpu
+        for other in others
+    )
+
+
+def _script(choices: Choices, case: Case, slot: int | None) -> int:
+    """What a guest does; most of it with ``slot``, if it is to meet a page that goes."""
     world = case.world
     actions = []
     for _ in range(choices.pick(*LENGTHS)):
@@ -72,5 +92,6 @@ def _script(choices: Choices, case: Case) -> int:
             actions.append(Action(choices.pick(*OF_AREAS), area=choices.below(world.areas)))
             continue
         act = choices.pick(*OF_SLOTS)
-        actions.append(Action(act, choices.below(world.slots) if act.takes_slot else None))
+        of = slot if slot is not None and choices.percent(MEETS) else choices.below(world.slots)
+        actions.append(Action(act, of if act.takes_slot else None))
     return number_of(tuple(actions))

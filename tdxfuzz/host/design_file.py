@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.overrides import problem_of
 from tdxfuzz.sim import Simulator, is_ctrl_c, watched
 
 T = TypeVar("T")
@@ -173,9 +174,13 @@ def kvm_in(path: Path, class_name: str = "") -> type[Kvm]:
     """The class derived from ``Kvm`` of a name, or the only one there is.
 
     Raises:
-        DesignFileError: as for :func:`class_in`.
+        DesignFileError: as for :func:`class_in`, or one of its methods cannot serve.
     """
-    return _chosen(_derived_in(path, Kvm, "KVM"), path, class_name, Kvm, "KVM")
+    kvm = _chosen(_derived_in(path, Kvm, "KVM"), path, class_name, Kvm, "KVM")
+    problem = problem_of(kvm)
+    if problem is not None:
+        raise DesignFileError(f"{path}: {problem}")
+    return kvm
 
 
 def _chosen(

@@ -7,6 +7,7 @@ from typing import ClassVar
 from tdxfuzz.case.case import Case
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm.guest import GuestProgram
+from tdxfuzz.host.kvm.overrides import make_kvm
 from tdxfuzz.host.kvm.paths import Kvm
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.host.result_error import check_calls_run
@@ -31,7 +32,7 @@ class Host(TdxCore):
         check_calls_run(kind, Kvm)
         super().__init__(sim, case, layer, watch)
         self.vms = [Vm(self, i) for i in range(case.world.tds)]
-        self.kvm = kind(self)
+        self.kvm = make_kvm(kind, self)
         for lp in dict.fromkeys(self.lps):
             lp.guest = GuestProgram(self, self.vms, lp.id)
         sim.softirq_handler = self.kvm.run_callbacks

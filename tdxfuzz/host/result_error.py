@@ -8,10 +8,11 @@ from tdxfuzz.sim import HarnessError
 
 
 class ResultError(HarnessError):
-    """A function of a design, or of a user's KVM, has returned what it must not."""
+    """A function of ``owner``, a design or a user's KVM, has returned what it must not."""
 
-    def __init__(self, function: str, message: str) -> None:
+    def __init__(self, owner: type, function: str, message: str) -> None:
         super().__init__(message)
+        self.owner = owner
         self.function = function
 
 
@@ -25,6 +26,7 @@ def check_calls_run(kind: type, base: type) -> None:
         for name, own in vars(owner).items():
             if hasattr(base, name) and _runs_nothing(own):
                 raise ResultError(
+                    kind,
                     name,
                     f"{kind.__name__}.{name}() is async or holds a yield, so that calling it runs "
                     "nothing; make it a plain function",

@@ -65,6 +65,7 @@ class TdxCore(Machine):
         self._leave("get", pfn)
         if not isinstance(result, int) or result > 0:
             raise ResultError(
+                type(self.layer),
                 "get",
                 f"{type(self.layer).__name__}.get() returned {result!r}; "
                 "it must return 0 or a negative errno",

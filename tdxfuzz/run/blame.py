@@ -115,8 +115,7 @@ def _misused_at(layer_class: type[RefcountLayer], error: HarnessError) -> CodePl
     if layer_class.c_file is not None:
         return None
     if isinstance(error, ResultError):
-        owner = layer_class if hasattr(layer_class, error.function) else layer_class.kvm
-        code = getattr(getattr(owner, error.function), "__code__", None)
+        code = getattr(getattr(error.owner, error.function), "__code__", None)
         return code and CodePlace(code.co_filename, code.co_firstlineno, error.function)
     own_files = _files_of(layer_class)
     return next((place for place in _places(error) if place.file in own_files), None)

@@ -16,6 +16,7 @@ from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.design_file import class_in, digest_of, file_of_kvm, kvm_in, names_file, split
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.overrides import problem_of
 from tdxfuzz.host.kvm.under import name_under, under
 from tdxfuzz.repro.reproducer import DesignFile
 from tdxfuzz.run.session import Design, UnknownDesignError
@@ -84,7 +85,8 @@ def named(design: AnyDesign, kvm: AnyKvm | None = None) -> Named:
     Raises:
         UnknownDesignError: no built-in design has this name.
         DesignFileError: there is no such file or class, or the file raised.
-        TypeError: it is neither text nor a design class, or not a KVM class.
+        TypeError: it is neither text nor a design class, or not a KVM class that can
+            serve.
     """
     chosen = _named(design)
     if kvm is None:
@@ -94,6 +96,9 @@ def named(design: AnyDesign, kvm: AnyKvm | None = None) -> Named:
         kvm = _loaded_kvm(path.absolute(), class_name)
     if not (inspect.isclass(kvm) and issubclass(kvm, Kvm)):
         raise TypeError(f"not a KVM: {kvm!r}; a KVM is a subclass of tdxfuzz.host.kvm.Kvm")
+    problem = problem_of(kvm)
+    if problem is not None:
+        raise TypeError(problem)
     if chosen.name == HOSTILE:
         raise TypeError(f"{HOSTILE} takes no KVM, because raw SEAMCALLs have no KVM around them")
     layer = under(chosen.design or DESIGNS[chosen.name], kvm)

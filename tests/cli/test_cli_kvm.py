@@ -125,3 +125,157 @@ def test_raw_seamcalls_have_no_kvm(invoke: Invoke, file: Path) -> None:
     answer = invoke("hunt", "hostile", "--kvm", f"{file}:NoRemove")
     assert answer.code == 2
     assert "hostile takes no --kvm" in answer.err
+
+
+UNFIT = """
+from contextlib import contextmanager
+from tdxfuzz.abi import Registers, Status
+from tdxfuzz.host import kvm
+
+
+class NotPlain(kvm.Kvm):
+    def no_vcpus(self, vm):
+        yield
+
+
+class Waits(kvm.Kvm):
+    async def track(self, vm):
+        return Status(0), Registers()
+
+
+class NoMethod(kvm.Kvm):
+    track = 5
+
+
+class Property(kvm.Kvm):
+    @property
+    def track(self):
+        return lambda vm: (Status(0), Registers())
+
+
+class TakesNothing(kvm.Kvm):
+    def track(self):
+        return Status(0), Registers()
+
+
+class TakesNoHint(kvm.Kvm):
+    def free_control_page(self, pfn, kind):
+        pass
+
+
+class TakesNoHost(kvm.Kvm):
+    def __init__(self):
+        pass
+
+
+class Misspelt(kvm.Kvm):
+    def tdh_mem_track(self, vm):
+        return Status(0), Registers()
+
+
+class ForgetsHost(kvm.Kvm):
+    def __init__(self, host):
+        pass
+
+
+class NothingOfPath(kvm.Kvm):
+    def zap(self, vm, slot):
+        super().zap(vm, slot)
+
+
+class PositiveTopup(kvm.Kvm):
+    def topup(self, vcpu):
+        return 12
+
+
+class BoolStatus(kvm.Kvm):
+    def sept_add(self, vm, gpa, level, pfn):
+        return True, Registers()
+
+
+class TooLarge(kvm.Kvm):
+    def sept_add(self, vm, gpa, level, pfn):
+        return 1 << 64, Registers()
+
+
+class ForgetsAnswer(kvm.Kvm):
+    def call(self, make):
+        make()
+
+
+class Right(kvm.Kvm):
+    @staticmethod
+    def track(vm):
+        return Status(0), Registers()
+
+    def helper(self):
+        return 0
+
+    @contextmanager
+    def no_vcpus(self, vm):
+        self.helper()
+        with super().no_vcpus(vm):
+            yield
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("NotPlain", "NotPlain.no_vcpus must be a plain function, and no generator"),
+        ("Waits", "Waits.track must be a plain function, and no coroutine"),
+        ("NoMethod", "NoMethod.track must be a method"),
+        ("Property", "Property.track must be a method"),
+        ("TakesNothing", "TakesNothing.track must take the arguments of Kvm's: (self, vm)"),
+        ("TakesNoHint", "TakesNoHint.free_control_page must take the arguments of Kvm's: (self,"),
+        ("TakesNoHost", "TakesNoHost.__init__ must take the arguments of Kvm's: (self, host)"),
+        (
+            "Misspelt",
+            "Misspelt.tdh_mem_track is no method of Kvm, and nothing calls it; did you mean track?",
+        ),
+    ],
+)
+def test_a_method_that_cannot_serve_is_one_line_before_anything_runs(
+    invoke: Invoke, tmp_path: Path, name: str, told: str
+) -> None:
+    file = tmp_path / "unfit.py"
+    file.write_text(UNFIT, encoding="utf-8")
+    answer = invoke("verify", "merged", "--scenario", "zap-run", "--kvm", f"{file}:{name}")
+    assert answer.code == 2
+    assert answer.err.startswith(f"tdxfuzz: {file}: {told}")
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ForgetsHost", "ForgetsHost.__init__() must call super().__init__(host)"),
+        ("NothingOfPath", "zap() returned None; it must return 0 or a negative errno"),
+        ("PositiveTopup", "topup() returned 12; it must return 0 or a negative errno"),
+        ("BoolStatus", "sept_add() returned (True, <>); it must return (Status, Registers)"),
+        ("TooLarge", "sept_add() returned (18446744073709551616, <>); it must return"),
+        ("ForgetsAnswer", "call() returned None; it must return (Status, Registers)"),
+    ],
+)
+def test_a_wrong_result_is_told_with_the_method_and_its_line(
+    invoke: Invoke, tmp_path: Path, name: str, told: str
+) -> None:
+    file = tmp_path / "unfit.py"
+    file.write_text(UNFIT, encoding="utf-8")
+    kvm, out = ("--kvm", f"{file}:{name}"), ("--out", str(tmp_path / "out"))
+    answer = invoke("hunt", "merged", "--cases", "30", "--seed", "1", *kvm, *out)
+    assert answer.code == 2
+    assert told in answer.err
+    line = UNFIT[: UNFIT.index("def ", UNFIT.index(f"class {name}("))].count("\n") + 1
+    assert f"({file}:{line})" in answer.err
+
+
+def test_a_decorated_or_static_method_and_a_helper_are_right(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    file = tmp_path / "unfit.py"
+    file.write_text(UNFIT, encoding="utf-8")
+    kvm = ("--kvm", f"{file}:Right")
+    assert invoke("show", "zap-run", *kvm).code == 0
+    hunt = ("hunt", "merged", "--scenario", "zap-run", "--cases", "30", "--seed", "1")
+    assert invoke(*hunt, *kvm, "--out", str(tmp_path / "out")).code == 1

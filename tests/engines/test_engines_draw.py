@@ -8,8 +8,10 @@ from itertools import islice
 from random import Random
 
 import pytest
+from attrs import evolve
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.case.world import ALL_ENTRIES
 from tdxfuzz.engines.draw import cases_of, orders_of, runs_of
@@ -94,3 +96,14 @@ def test_long_programs_get_fewer_orders_but_some() -> None:
     long = max(bases, key=lambda base: base.length)
     assert long.length > 600
     assert 1 <= orders_of(long) < 10
+
+
+def test_a_running_guest_that_meets_a_zap_is_worth_many_orders() -> None:
+    """A kick, TRACK and BUSY of a guest need no 2MB range that both CPUs get or put."""
+    scenario = SCENARIOS["zap-run"]
+    entry, zaps = scenario.programs
+    meets = evolve(scenario.case("merged"), programs=(entry, zaps[:1]))
+    other = evolve(meets, programs=(entry, (Op("map", (1, 1)),)))
+    worth = {name: orders_of(BaseRun(case, None)) for name, case in (("a", meets), ("b", other))}
+    assert worth["a"] == 32
+    assert worth["b"] <= 4

@@ -53,3 +53,16 @@ def test_a_vcpu_is_entered_with_every_kind_of_action() -> None:
         )
     assert acts == set(Act) - {Act.VMCALL}
     assert meets > cases // 4
+
+
+def test_a_guest_mostly_uses_the_page_that_another_cpu_takes_away() -> None:
+    uses = entries = 0
+    for _, after in drawn(600):
+        for cpu, line in enumerate(after.programs):
+            others = (op for at, each in enumerate(after.programs) if at != cpu for op in each)
+            gone = {op.args for op in others if op.name in ("zap", "convert")}
+            for op in line:
+                if op.script and after.world.slots > 1 and {td for td, _ in gone} == {op.args[0]}:
+                    entries += 1
+                    uses += any((op.args[0], action.slot) in gone for action in op.script)
+    assert uses > 0.75 * entries > 15

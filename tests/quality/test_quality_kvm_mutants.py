@@ -65,6 +65,31 @@ class BusyIsDone(Kvm):
         return (Status(0), regs) if status.busy else (status, regs)
 
 
+class WritesBackWithWrongKey(Kvm):
+    """PAGE.WBINVD under the host's key: what the caches have under the TD's stays there."""
+
+    def page_wbinvd(self, vm: Vm, pfn: int) -> Answer:
+        return self._wbinvd(pfn, 0)
+
+
+class NeverLetsVcpusBackIn(Kvm):
+    """The wait flag is set and stays so."""
+
+    @contextmanager
+    def no_vcpus(self, vm: Vm) -> Iterator[None]:
+        vm.wait_for_sept_zap.write(True)
+        self.kick_vcpus(vm)
+        yield
+
+
+class BusyBlockIsDone(Kvm):
+    """BUSY is taken for done for RANGE.BLOCK alone."""
+
+    def range_block(self, vm: Vm, gpa: int, level: int) -> Answer:
+        status, regs = super().range_block(vm, gpa, level)
+        return (Status(0), regs) if status.busy else (status, regs)
+
+
 MUTANTS = [
     *map(
         skips,
@@ -88,6 +113,9 @@ MUTANTS = [
     ),
     NoKick,
     BusyIsDone,
+    WritesBackWithWrongKey,
+    NeverLetsVcpusBackIn,
+    BusyBlockIsDone,
 ]
 
 

@@ -103,9 +103,9 @@ class ControlPaths(TdxCalls):
             status, _ = self.call(partial(self.mng_vpflushdone, vm))
             if self.bug_on(leaf.MNG_VPFLUSHDONE, status):
                 return
-            status, _ = self.call(partial(self.cache_wb, resume=False))
+            status, _ = self.call(partial(self.cache_wb, False))
             while status.name == "INTERRUPTED_RESUMABLE":
-                status, _ = self.call(partial(self.cache_wb, resume=True))
+                status, _ = self.call(partial(self.cache_wb, True))
             self.bug_on(leaf.CACHE_WB, status)
             status, _ = self.call(partial(self.mng_key_freeid, vm))
             if self.bug_on(leaf.MNG_KEY_FREEID, status):

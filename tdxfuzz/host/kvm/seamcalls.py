@@ -10,14 +10,12 @@ Source: arch/x86/virt/vmx/tdx/tdx.c (v6.19), the exported wrappers of that name,
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import isfunction
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import Registers, Status, find
 from tdxfuzz.abi.address import LEVEL_2M, hpa_of
 from tdxfuzz.abi.registers import DEMOTE_PAIR
 from tdxfuzz.host.layout import PARAMS_HPA
-from tdxfuzz.host.result_error import ResultError
 from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
@@ -58,21 +56,6 @@ Make = Callable[[], Answer]
 """Makes a certain SEAMCALL once."""
 
 
-def _checked(name: str, method: Callable[..., object]) -> Callable[..., Answer]:
-    """A user's method, held to what it must return."""
-
-    def call(*arguments: object, **named: object) -> Answer:
-        match method(*arguments, **named):
-            case (int() as status, Registers() as regs):
-                return Status(status), regs
-            case other:
-                raise ResultError(
-                    name, f"KVM's {name}() returned {other!r}; it must return (Status, Registers)"
-                )
-
-    return call
-
-
 class Seamcalls:
     """One method for each SEAMCALL of KVM's. A subclass may change any of them.
 
@@ -86,9 +69,6 @@ class Seamcalls:
 
     def __init__(self, host: TdxCore) -> None:
         self.host = host
-        for name, method in vars(Seamcalls).items():
-            if isfunction(method) and getattr(type(self), name) is not method:
-                setattr(self, name, _checked(name, getattr(self, name)))
 
     # A TD and its HKID.
 

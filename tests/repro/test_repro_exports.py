@@ -131,9 +131,9 @@ def test_a_mail_fits_and_says_what_breaks(path: Path) -> None:
 
 
 @slow
-@pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.name)
-def test_a_mail_about_a_finding_of_the_matrix_fits_and_can_be_pasted(path: Path) -> None:
-    fits(path)
+def test_a_mail_about_any_finding_of_the_matrix_fits_and_can_be_pasted() -> None:
+    for path in MATRIX:
+        fits(path)
 
 
 def test_a_file_pasted_from_a_mail_replays(invoke: Invoke) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.errors import UsageProblem, unknown
-from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
+from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import trial_text
 from tdxfuzz.cli.out_folder import keep
-from tdxfuzz.cli.output import Output
+from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import Found
+from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.files import SUFFIX, to_json
 from tdxfuzz.targets.library.hostile import LibraryHunter, possible_setups
 from tdxfuzz.targets.library.judge import CHECKS
@@ -38,7 +39,7 @@ def hunt_library(
 ) -> int:
     """Random programs in random orders; the exit code."""
     rows: list[Json] = []
-    interrupted = False
+    interrupted, broken = False, ""
     with Library(path) as library:
         hunter = LibraryHunter(library)
         output.line(f"hunting hostile on {path.name} ({library.caps.version}), seed {seed}")
@@ -51,8 +52,12 @@ def hunt_library(
         except KeyboardInterrupt:
             interrupted = True
             output.line("interrupted")
+        except LibraryError as error:  # what was found before is told all the same
+            broken = str(error)
     tally = hunter.tally
     verdict = "fail" if rows else "unknown" if interrupted or not tally.events else "pass"
+    if broken:
+        verdict = "error"
     output.line(
         f"hostile on {path.name}: {counted(len(rows), 'bucket')} in "
         f"{counted(tally.cases, 'case')}, {tally.runs:,} orders, {tally.events:,} events, "
@@ -66,8 +71,11 @@ def hunt_library(
             "library": library.caps.version,
             "stats": {"cases": tally.cases, "runs": tally.runs, "events": tally.events},
             "findings": rows,
+            **({"error": broken} if broken else {}),
         }
     )
+    if broken:
+        print_error(broken)
     return _code(verdict)
 
 
@@ -87,6 +95,7 @@ def verify_library(
         raise UsageProblem("hostile combines two or 3 calls, one on each CPU; use --cpus 2 or 3")
     results: list[Json] = []
     rows: list[Json] = []
+    broken = ""
     clock = Clock(seconds)
     with Library(path) as library:
         possible = list(possible_setups(library))
@@ -98,7 +107,10 @@ def verify_library(
         for number, name in enumerate(wanted):
             hunter = LibraryHunter(library)
             before = len(rows)
-            whole = hunter.sweep(name, lps, clock.share(len(wanted) - number), told)
+            try:
+                whole = hunter.sweep(name, lps, clock.share(len(wanted) - number), told)
+            except LibraryError as error:
+                whole, broken = False, str(error)
             found = rows[before:]
             verdict = "fail" if found else "pass" if whole and hunter.tally.cases else "unknown"
             tally = hunter.tally
@@ -116,18 +128,23 @@ def verify_library(
                     "findings": found,
                 }
             )
+            if broken:
+                break
         left_out = [name for name in names or SETUPS if name not in possible]
     if left_out:
         output.line(f"not run, because the library lacks leaves: {', '.join(left_out)}")
     verdicts = {str(result["verdict"]) for result in results}
     verdict = next((each for each in ("fail", "unknown") if each in verdicts), "pass")
-    verdict = verdict if results else "unknown"
-    output.json({"verdict": verdict, "results": results, "not_run": left_out})
+    verdict = "error" if broken else verdict if results else "unknown"
+    document: Json = {"verdict": verdict, "results": results, "not_run": left_out}
+    output.json({**document, "error": broken} if broken else document)
+    if broken:
+        print_error(broken)
     return _code(verdict)
 
 
 def _code(verdict: str) -> int:
-    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN}[verdict]
+    return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN, "error": BROKEN}[verdict]
 
 
 def _report(found: Found, number: int, out: Path, output: Output) -> Json:

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from tdxfuzz.targets.library.compare import IN_PROGRAMS, Divergence, Key, compare, leaf_name
 from tdxfuzz.targets.library.draw import Drawer
+from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known
 from tdxfuzz.targets.library.model import play
@@ -76,6 +77,7 @@ class Diff:
         self._history: list[Trial] = []
         self._until: float | None = None
         self._patience = PATIENT
+        self._broken: LibraryError | None = None
 
     def run(
         self,
@@ -101,6 +103,8 @@ class Diff:
             self._next += 1
             if found is not None:
                 told(found)
+            if self._broken is not None:
+                raise self._broken
             progress(self.tally)
         self.tally.seconds = time.monotonic() - began
 
@@ -118,6 +122,19 @@ class Diff:
             return None
         if first.field == "hang" and self._patience is HASTY and not self._hangs(trial):
             return None  # the machine was busy
+        try:
+            found = self._looked_at(trial, first, before)
+        except LibraryError as error:  # what was seen is told as it is
+            found, self._broken = Found(first, trial, library), error
+        if found is not None:
+            found = evolve(found, seconds=end - began)
+            self.found.append(found)
+        return found
+
+    def _looked_at(
+        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
+    ) -> Found | None:
+        """The cause of a divergence, shrunk; None if that is an old one."""
         trial, divergence, before = self._in_a_fresh_process(trial, first, before)
         is_old = self._is_old(divergence)
         self._old |= {first.key, divergence.key}
@@ -125,9 +142,7 @@ class Diff:
             self.library.patience = self._patience
             self.library.close()
             return None
-        found = evolve(self._shrunk(trial, divergence, before), seconds=end - began)
-        self.found.append(found)
-        return found
+        return self._shrunk(trial, divergence, before)
 
     def _hangs(self, trial: Trial) -> bool:
         """Whether a trial hangs if there is more time."""

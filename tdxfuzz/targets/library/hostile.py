@@ -113,9 +113,12 @@ class LibraryHunter:
         self.tally.seconds = time.monotonic() - self._began
         finding = judged(trial, outcome)
         if finding is not None and finding.key not in self.found:
-            found = self._shrunk(trial, finding, judged)
-            self.found[finding.key] = found
-            told(found)
+            try:
+                self.found[finding.key] = self._shrunk(trial, finding, judged)
+            except LibraryError:  # what was seen is told as it is
+                told(Found(finding, trial, outcome, seconds=self.tally.seconds))
+                raise
+            told(self.found[finding.key])
         return outcome
 
     def _all_orders(self, trial: Trial, told: Callable[[Found], None]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from c_layers import needs_compiler
 from commands import Invoke
-from target_libraries import ERROR, build
+from target_libraries import ERROR, SOURCES, build, build_text
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.hostile import LibraryHunter, calls_of_setup, possible_setups
 from tdxfuzz.targets.library.process import Library
@@ -82,6 +82,24 @@ def test_state_shared_by_calls_has_no_serial_order(
     assert invoke("replay", path, "--library", library).code == 1
     monkeypatch.delenv(ERROR)
     assert invoke("replay", path, "--library", library).code == 0
+
+
+@pytest.mark.parametrize("command", ["hunt", "verify"])
+def test_what_was_found_before_the_library_is_refused_is_told(
+    command: str, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(ERROR, "no-release")
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    world = "\tworld = *new_world;\n"
+    late = '\tstatic int resets;\n\n\tstrcpy(why, "tired");\n\tif (resets++ > 90)\n\t\treturn -1;\n'
+    library = build_text(tmp_path, text.replace(world, late + world))
+    bound = ("--cases", "20", "--seed", "1") if command == "hunt" else ("--time", "5s")
+    answer = invoke(command, "hostile", "--library", library, *bound, "--format", "json")
+    assert answer.code == 2
+    assert answer.json["verdict"] == "error"
+    assert answer.json["error"] == "library.so: tired"
+    assert answer.err.splitlines()[-1] == "tdxfuzz: library.so: tired"
+    assert command == "verify" or answer.json["findings"]
 
 
 @slow

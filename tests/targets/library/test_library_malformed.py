@@ -270,6 +270,50 @@ def test_so_is_a_snapshot_that_does_not_come_back(
     assert library.startswith(how)
 
 
+HOOK = """
+static tdxt_hook_fn hook;
+static void *hook_context;
+
+int64_t tdxt_hook(tdxt_hook_fn fn, void *context)
+{
+	hook = fn;
+	hook_context = context;
+	return 0;
+}
+
+static void *event(void *unused)
+{
+	struct tdxt_event some = { .op = TDXT_ACQUIRE, .mode = TDXT_MUTEX };
+
+	hook(hook_context, &some);
+	return unused;
+}
+"""
+IN_A_THREAD = (
+    "\tpthread_t id;\n\n\tpthread_create(&id, NULL, event, NULL);\n\tpthread_join(id, NULL);\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "body", "where", "how"),
+    [
+        (RESET, "\tevent(NULL);\n", "tdxt_reset, crash", "outside of tdxt_seamcall"),
+        (CALL, IN_A_THREAD, "TDH.SYS.INIT, crash", "in a thread of its own"),
+    ],
+    ids=["outside of a call", "thread"],
+)
+def test_a_hook_that_is_called_from_elsewhere_is_told(
+    invoke: Invoke, tmp_path: Path, function: str, body: str, where: str, how: str
+) -> None:
+    zero = "memset(caps, 0, sizeof(*caps));\n"
+    text = (SOURCES / "pairs.c").read_text(encoding="utf-8")
+    text = text.replace(zero, f"{zero}\tcaps->flags = TDXT_HAS_HOOK;\n")
+    text = text.replace("static const char *why", f"{HOOK}\nstatic const char *why")
+    path = build_text(tmp_path, HEADERS + text.replace(function, function + body))
+    at, library = first(invoke, path)
+    assert (at, library) == (where, f"crash: it calls the hook {how}")
+
+
 def test_a_snapshot_without_an_end_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     flags = "\tcaps->flags = TDXT_HAS_SNAPSHOT;\n"
     zero = "memset(caps, 0, sizeof(*caps));\n"

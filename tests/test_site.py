@@ -25,7 +25,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     ]
     assert len(targets) == len(set(targets))
     assert {path.name for path in PAGES} - set(targets) == {"index.md"}
-    assert {path.name for path in AT_ROOT} - set(targets) == {"README.md"}
+    assert {path.name for path in AT_ROOT} - set(targets) == {"README.md", "PACKAGE.md"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

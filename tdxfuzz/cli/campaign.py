@@ -334,7 +334,7 @@ def _team(
         from tdxfuzz.campaign.cluster import ClusterWorkers
     except ImportError:
         raise UsageProblem(
-            "--scheduler needs the extra [cluster]; in a clone: pip install '.[cluster]'"
+            "--scheduler needs the extra [cluster]: pip install 'tdxfuzz[cluster]'"
         ) from None
     try:
         client = Client(scheduler, timeout=10)

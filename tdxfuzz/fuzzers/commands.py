@@ -11,6 +11,8 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
+NEEDS = "fuzzing needs Python 3.11 to 3.13 and the extra [atheris]: pip install 'tdxfuzz[atheris]'"
+
 
 def host_ops() -> None:
     """``tdxfuzz-fuzz-host-ops``."""
@@ -34,6 +36,6 @@ def reproducers() -> None:
 
 def _start(target: str) -> None:
     if find_spec("atheris") is None:
-        print("error: fuzzing needs the extra [atheris], for Python 3.11 to 3.13", file=sys.stderr)
+        print(f"error: {NEEDS}", file=sys.stderr)
         sys.exit(2)
     import_module(f"tdxfuzz.fuzzers.{target}").main()

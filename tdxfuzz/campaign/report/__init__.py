@@ -19,7 +19,7 @@ from tdxfuzz.repro.write import write_whole
 
 HTML = "html"
 EVERY = 30.0
-NEEDS = "the extra [report]; in a clone: pip install '.[report]'"
+NEEDS = "the extra [report]: pip install 'tdxfuzz[report]'"
 
 
 def _html(data: Data) -> str:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import wraps
+from inspect import signature, unwrap
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve, field, frozen
 
 from tdxfuzz.abi import BY_NAME, BY_NUMBER
 from tdxfuzz.module.lock import EXCLUSIVE, SHARED
+from tdxfuzz.sim import HarnessError
 
 if TYPE_CHECKING:
+    from tdxfuzz.module.call import Call
     from tdxfuzz.module.leaves.registry import Handler
+    from tdxfuzz.module.module import TdxModule
 
 T = TypeVar("T")
 
@@ -51,6 +56,10 @@ def _known_leaves(variant: Variant, attribute: object, leaves: Mapping[str, Hand
         _check_leaf(leaf)
         if not callable(function):
             raise ValueError(f"{leaf}: must be a function of the module and the call")
+        try:
+            signature(function).bind(None, None)
+        except TypeError:
+            raise ValueError(f"{leaf}: its function must take the module and the call") from None
 
 
 def _check_leaf(name: str) -> None:
@@ -156,7 +165,33 @@ def add_variant(variant: Variant, file: VariantFile) -> None:
     """
     if file.name in VARIANTS:
         raise ValueError(f"{file.name} is a built-in variant; give yours another name")
-    _loaded[file.name] = evolve(variant, name=file.name), file
+    leaves = {leaf: _held_to_status(file, leaf, own) for leaf, own in variant.leaves.items()}
+    _loaded[file.name] = evolve(variant, name=file.name, leaves=leaves), file
+
+
+def _held_to_status(file: VariantFile, leaf: str, function: Handler) -> Handler:
+    """A user's function of a leaf, held to returning a status."""
+
+    @wraps(function)
+    def checked(module: TdxModule, call: Call) -> int:
+        status: object = function(module, call)
+        if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status < 1 << 64:
+            raise HarnessError(
+                f"variant {file.name} ({file.file}): the function of {leaf} returned {status!r}; "
+                "it must return a status"
+            )
+        return status
+
+    return checked
+
+
+def variant_with_code_in(path: str) -> str | None:
+    """The variant that has a function of a leaf in this file, if one was loaded."""
+    for name, (variant, _) in _loaded.items():
+        codes = (getattr(unwrap(own), "__code__", None) for own in variant.leaves.values())
+        if any(code is not None and code.co_filename == path for code in codes):
+            return name
+    return None
 
 
 def variant_of(name: str) -> Variant | None:

@@ -17,6 +17,7 @@ from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.result_error import ResultError
+from tdxfuzz.module.variants import variant_with_code_in
 from tdxfuzz.sim import (
     CodePlace,
     Cpu,
@@ -152,7 +153,11 @@ def _hang(
 
 
 def _crash(layer_class: type[RefcountLayer], error: BaseException) -> DesignError:
-    own = [place for place in _places(error) if place.file in _files_of(layer_class)]
+    own = [
+        place
+        for place in _places(error)
+        if place.file in _files_of(layer_class) or variant_with_code_in(place.file)
+    ]
     name, text = type(error).__name__, _text_of(error)
     if isinstance(error, StrayExitError):
         name, text = text, "it would end the CPU in silence"
@@ -182,6 +187,9 @@ def _text_of(error: BaseException) -> str:
 
 def _name_of(layer_class: type[RefcountLayer], place: CodePlace | None) -> str:
     """Whose code is at a place: the design's, or that of the KVM it runs under."""
+    variant = None if place is None else variant_with_code_in(place.file)
+    if variant is not None:
+        return f"variant {variant}"
     kvm = layer_class.kvm
     if kvm is not None and place is not None and place.file in _files_with(kvm):
         return f"KVM {kvm.__name__}"

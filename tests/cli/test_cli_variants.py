@@ -89,3 +89,52 @@ def test_locks_are_listed_by_leaf_and_by_resource(invoke: Invoke) -> None:
     assert row in by_leaf
     assert row in by_resource
     assert "did you mean 2M" in invoke("list", "locks", "2N").err
+
+
+BROKEN = """
+from tdxfuzz.module.variants import Variant
+
+
+def raises(module, call):
+    raise ValueError("not today")
+
+
+def answers_nothing(module, call):
+    pass
+
+
+def hangs(module, call):
+    while True:
+        pass
+
+
+RAISES = Variant("any", "", leaves={"TDH.MEM.TRACK": raises})
+NOTHING = Variant("any", "", leaves={"TDH.MEM.TRACK": answers_nothing})
+HANGS = Variant("any", "", leaves={"TDH.MEM.TRACK": hangs})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("RAISES", "variant RAISES raised ValueError: not today"),
+        ("NOTHING", "variant NOTHING (broken.py): the function of TDH.MEM.TRACK returned None; it"),
+        pytest.param("HANGS", "variant HANGS hangs in hangs (", marks=slow),
+    ],
+)
+def test_a_function_that_raises_hangs_or_answers_nothing_is_the_variants(
+    invoke: Invoke, name: str, told: str
+) -> None:
+    Path("broken.py").write_text(BROKEN)
+    verify = ("verify", "merged", "--scenario", "map-zap", "--module-variant")
+    answer = invoke(*verify, f"broken.py:{name}")
+    assert answer.code == 2
+    assert f"tdxfuzz: {told}" in answer.err
+
+
+def test_a_function_that_takes_nothing_is_told_when_its_file_is_loaded(invoke: Invoke) -> None:
+    Path("broken.py").write_text(FILE.replace("def track(module, call)", "def track()"))
+    answer = invoke("hunt", "merged", "--module-variant", "broken.py:NO_TRACK")
+    assert answer.code == 2
+    told = "TDH.MEM.TRACK: its function must take the module and the call"
+    assert answer.err.splitlines()[0].endswith(f"broken.py: raised ValueError when loaded: {told}")

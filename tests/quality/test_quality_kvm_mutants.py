@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,7 @@ from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.host.designs.v6 import V6
-from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm import Kvm, seamcalls
 from tdxfuzz.host.kvm.seamcalls import Answer, Make
 from tdxfuzz.host.kvm.under import name_under, under
 from tdxfuzz.host.kvm.vm import Vm
@@ -63,6 +64,29 @@ class BusyIsDone(Kvm):
     def do_no_vcpus(self, vm: Vm, make: Make) -> Answer:
         status, regs = make()
         return (Status(0), regs) if status.busy else (status, regs)
+
+
+class RaisesFlagTooLate(Kvm):
+    """The wait flag is set once the vCPUs are out, and one may be back by then."""
+
+    @contextmanager
+    def no_vcpus(self, vm: Vm) -> Iterator[None]:
+        self.kick_vcpus(vm)
+        vm.wait_for_sept_zap.write(True)
+        yield
+        vm.wait_for_sept_zap.write(False)
+
+
+class KicksBeforeTrack(Kvm):
+    """The kick of ``tdx_track`` comes first: a vCPU may be back before TRACK."""
+
+    def block_and_track(self, vm: Vm, gpa: int, level: int) -> bool:
+        status, _ = self.do_no_vcpus(vm, partial(self.range_block, vm, gpa, level))
+        if self.bug_on(seamcalls.RANGE_BLOCK, status):
+            return True
+        self.kick_vcpus(vm)
+        status, _ = self.do_no_vcpus(vm, partial(self.track, vm))
+        return self.bug_on(seamcalls.TRACK, status)
 
 
 class WritesBackWithWrongKey(Kvm):
@@ -147,12 +171,21 @@ def test_they_are_clean_within_the_bound_of_each_scenario(design: str, name: str
     assert result.ends is True
 
 
-def test_a_kicked_vcpu_that_may_come_back_too_early_is_found() -> None:
+@pytest.mark.parametrize(
+    ("mutant", "expected"),
+    [
+        (LetsVcpusBackIn, "TDH.MEM.RANGE.BLOCK/OPERAND_BUSY"),
+        (RaisesFlagTooLate, "TDH.MEM.RANGE.BLOCK/OPERAND_BUSY"),
+        (KicksBeforeTrack, "TDH.MEM.PAGE.REMOVE/TLB_TRACKING_NOT_DONE"),
+    ],
+)
+def test_a_kicked_vcpu_that_may_come_back_too_early_is_found(
+    mutant: type[Kvm], expected: str
+) -> None:
     """Two CPUs must switch at just the right steps, which a hunt seldom does."""
-    result = verify(SCENARIOS["zap-run"].case("Mutant"), under(Merged, LetsVcpusBackIn), Bounds(2))
+    result = verify(SCENARIOS["zap-run"].case("Mutant"), under(Merged, mutant), Bounds(2))
     assert result.found is not None
-    bucket = result.found.findings[0].bucket
-    assert bucket == "unexpected-status/TDH.MEM.RANGE.BLOCK/OPERAND_BUSY/-"
+    assert result.found.findings[0].bucket == f"unexpected-status/{expected}/-"
 
 
 @pytest.mark.parametrize("layer", [Merged, V6])

@@ -6,9 +6,14 @@ import pytest
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.case.world import World
+from tdxfuzz.engines.hunt import hunt
+from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.run.tally import NOT_KICKED, TDVPR
 from tdxfuzz.verify.search import verify
 from tdxfuzz.verify.worklist import Bounds
+from tiers import slow
 
 CROSSED = World(
     cpus=2, tds=2, slots=2, guest_ranges=(0, 1), kernel_ranges=(2,), fresh_ranges=(0, 1)
@@ -44,3 +49,32 @@ def test_a_global_or_an_ordered_lock_has_no_ab_ba(design: str) -> None:
     programs = ((Op.parse("map 0 0"),), (Op.parse("map 1 1"),))
     case = Case(design, CROSSED, tuple(map(Op.parse, SETUP)), programs)
     assert verify(case).found is None
+
+
+@slow
+def test_a_split_meets_busy_from_another_td_and_no_kick_helps() -> None:
+    """PAMT contention can come from any TD (cover letter): v5 holds nothing around DEMOTE, and an
+    ADD of another TD is in its way both times.
+    """
+    budget, scenario = Budget(cases=1_500), SCENARIOS["split-map"]
+    clash = hunt(HuntPlan("v5", budget, scenario=scenario, seed=2))
+    assert clash.statistics.met[NOT_KICKED] > 0
+    assert clash.found is not None
+    bucket = clash.found.findings[0].bucket
+    assert bucket == "unexpected-status/TDH.MEM.PAGE.DEMOTE/OPERAND_BUSY/-"
+
+
+def test_an_add_by_hand_meets_the_range_of_a_running_vcpus_tdvpr() -> None:
+    """VP.ENTER holds the range shared while the guest runs. No design adds it then, because the
+    TDVPR holds the range's pair.
+    """
+    world = World(cpus=2, tds=1, slots=1, guest_ranges=(0,), kernel_ranges=(0,))
+    setup = tuple(map(Op.parse, ("create 0", "vcpu 0", "finalize 0", "map 0 0")))
+    programs = (
+        (Op.parse("enter 0 0 accept:0,touch:0"),),
+        (Op.parse("TDH.PHYMEM.PAMT.ADD rcx=A0|1 rdx=B0 r8=B1"),),
+    )
+    scenario = Scenario("by hand", "", world, setup, programs)
+    done = hunt(HuntPlan("merged", Budget(cases=60), scenario=scenario, seed=1))
+    assert done.found is None
+    assert done.statistics.met[TDVPR] > 0

@@ -24,6 +24,7 @@ from attrs import define, frozen
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.sim import deaf_children
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -131,14 +132,8 @@ class LocalWorkers:
         process = self._context.Process(
             target=_serve, args=(theirs, self._settings, self._memory), daemon=True
         )
-        # Ctrl-C goes to the whole group of processes; only the coordinator acts on it. A worker
-        # inherits that it is ignored, or its first second would end in a traceback.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with fixed_hash_seed():
-                process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with deaf_children(), fixed_hash_seed():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 

@@ -22,6 +22,7 @@ from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
 from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
+from tdxfuzz.cli.ctrl_c import handle, is_new_wish, put_back
 from tdxfuzz.cli.design_arg import ChosenKvm
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
@@ -310,23 +311,24 @@ def _team(
 
 @contextmanager
 def _stopping(coordinator: Coordinator) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the campaign after the running tasks, the second at
-    once.
+    """The first Ctrl-C, or signal like it, ends the campaign after the running tasks, the second
+    at once.
     """
 
-    def handle(number: int, frame: object) -> None:
+    def note(number: int, frame: object) -> None:
+        if not is_new_wish():
+            return
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
         coordinator.stop(f"{signal.Signals(number).name}: finishing the running tasks")
 
     asked: list[int] = []
-    before = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = handle(note)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        put_back(before)
 
 
 @contextmanager

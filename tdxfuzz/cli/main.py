@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from tdxfuzz import __version__
+from tdxfuzz.cli.ctrl_c import take_for_ctrl_c
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, PASS, UNKNOWN
 from tdxfuzz.cli.output import begin_output, output_is_broken, print_error
@@ -98,6 +99,7 @@ def cli() -> None:
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
     make_usable()
+    take_for_ctrl_c()
     if not SUPERVISED.intersection(sys.argv[1:2]):
         main()
         return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
-from tdxfuzz.campaign.store import Store, StoredFinding
+from tdxfuzz.campaign.store import CutOff, Store, StoredFinding
 from tdxfuzz.check import C_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.session import checks_of
@@ -34,7 +35,7 @@ class DesignSummary:
     seen: Mapping[str, int]
     witnesses: Mapping[str, int]
     findings: tuple[StoredFinding, ...]
-    cut_off: str = ""
+    cut_off: CutOff | None = None
     in_c: bool = False
 
     @property
@@ -57,7 +58,7 @@ class DesignSummary:
         """Of the design as a whole."""
         if any(finding.check != CUT_OFF for finding in self.findings):
             return FAIL
-        if self.cut_off:
+        if self.cut_off is not None:
             return ERROR
         if self.findings:
             return UNKNOWN
@@ -65,10 +66,20 @@ class DesignSummary:
         return UNKNOWN if vacuous else PASS
 
     @property
+    def error_file(self) -> str:
+        """What shows the error that the design was cut off for, relative to the campaign's folder;
+        "" if nothing does.
+        """
+        if self.cut_off is None or not self.cut_off.text:
+            return ""
+        return str(Folder(Path()).error(self.name, self.cut_off.bucket))
+
+    @property
     def why(self) -> str:
         """What keeps the verdict from being better, or from being one."""
-        if self.cut_off:
-            return f"cut off: {self.cut_off}"
+        if self.cut_off is not None:
+            file = f"; reproducer: {self.error_file}" if self.error_file else ""
+            return f"cut off: {self.cut_off.why}{file}"
         if not self.cases:
             return "not hunted yet"
         if self.findings and self.verdict == UNKNOWN:
@@ -126,6 +137,9 @@ class Summary:
                     "design": design.name,
                     "verdict": design.verdict,
                     "why": design.why,
+                    "reproducer": str(folder.root / design.error_file)
+                    if design.error_file
+                    else None,
                     "cases": design.cases,
                     "distinct_schedules": design.schedules,
                     "discarded": design.discarded,
@@ -187,7 +201,7 @@ def summarise(store: Store) -> Summary:
                     store, "SELECT witness, cases FROM witnesses WHERE design = ?", name
                 ),
                 findings=tuple(found for found in findings if found.design == name),
-                cut_off=cut_off.get(name, ""),
+                cut_off=cut_off.get(name),
                 in_c=subject.in_c,
             )
         )

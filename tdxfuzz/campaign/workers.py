@@ -149,9 +149,7 @@ class LocalWorkers:
                 return FinishedTask(task, answer)
         except (EOFError, OSError):
             worker.process.join(LEAVE_SECONDS)
-            code = worker.process.exitcode
-            how = signal.Signals(-code).name if code is not None and code < 0 else f"exit {code}"
-            problem = f"the worker died ({how})"
+            problem = _how_it_ended(worker.process.exitcode)
         if not problem and time.monotonic() - worker.began >= self._patience:
             problem = f"no answer within {self._patience:g} s"
         if not problem:
@@ -161,6 +159,18 @@ class LocalWorkers:
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
         return FinishedTask(task, None, problem)
+
+
+def _how_it_ended(code: int | None) -> str:
+    """What is known of a worker that is gone. It may have been the design, or not."""
+    if code is None:
+        return "the worker says nothing more"
+    if code >= 0:
+        return f"the worker ended with exit code {code}"
+    name = signal.Signals(-code).name
+    if name == "SIGKILL":
+        return "the worker was ended by SIGKILL: by the design, by somebody, or for want of memory"
+    return f"the worker was ended by {name}"
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from tdxfuzz.campaign.events import Event, Progressed
 from tdxfuzz.campaign.folder import Folder, FolderError
 from tdxfuzz.campaign.report import HTML, NEEDS, REPORTS, KeepReports, available, write_reports
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.store import Store, StoreError
+from tdxfuzz.campaign.store import Store
+from tdxfuzz.campaign.store_file import StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
@@ -352,6 +353,10 @@ def _tell(summary: Summary, folder: Folder, output: Output) -> None:
         [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in summary.designs],
     )
     output.line()
+    for design in summary.designs:
+        if design.error_file:
+            output.line(f"{design.name} was cut off; this shows it:")
+            output.line(f"  {folder.root / design.error_file}")
     for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")

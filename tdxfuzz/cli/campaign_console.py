@@ -77,7 +77,8 @@ def _line(event: Event) -> tuple[str, str]:
         case WorkerLost():
             return f"worker lost: {event.task}: {event.why}; its task is repeated", "yellow"
         case DesignCutOff():
-            return f"cut off {event.design}: {event.why}", "magenta"
+            file = f"; reproducer: {event.path}" if event.path else ""
+            return f"cut off {event.design}: {event.why}{file}", "magenta"
         case EntrySetAside():
             return f"set aside {event.path}: {event.why}", "yellow"
         case CorpusMerged():

@@ -25,6 +25,7 @@ from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
 from tdxfuzz.campaign.settings import Subject
+from tdxfuzz.campaign.store import CutOff
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tiers import slow
@@ -40,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     campaign.run(Limits(cases=8 * SMALL.batch))
     with campaign.store() as store:
         with store.transaction():
-            store.cut_off("merged", "3 times in one place: <script>alert(1)</script> & more")
+            why = "3 times in one place: <script>alert(1)</script> & more"
+            store.cut_off(CutOff("merged", why))
             totals = store.totals()
             for second in range(3):
                 store.sample(

@@ -44,6 +44,7 @@ from tdxfuzz.campaign.task import (
     Task,
 )
 from tdxfuzz.campaign.workers import FinishedTask, Workers, rss_of
+from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
 from tdxfuzz.run.cut_off import CUT_OFF
@@ -287,7 +288,9 @@ class Coordinator:
             write_whole(sighting.text, path)
             write_whole(sighting.text, self._folder.finding(task.design, sighting.bucket))
         if answer.error:
-            self._cut(CutOff(task.design, answer.error, answer.error_bucket, answer.error_text))
+            self._cut(
+                CutOff(task.design, answer.error, visible(answer.error_bucket), answer.error_text)
+            )
 
     def _end_shrinking(self, task: ShrinkTask, answer: ShrinkAnswer) -> None:
         with self._store.transaction():

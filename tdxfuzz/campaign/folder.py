@@ -148,7 +148,8 @@ def is_corpus_entry(path: Path) -> bool:
 
 def finding_name(design: str, bucket: str) -> str:
     """A file name for a bucket under a design, readable and unmistakable."""
-    digest = hashlib.sha256(f"{design}\n{bucket}".encode()).hexdigest()[:8]
+    told = f"{design}\n{bucket}".encode(errors="backslashreplace")
+    digest = hashlib.sha256(told).hexdigest()[:8]
     return f"{_slug(f'{design} {bucket}')}-{digest}{SUFFIX}"
 
 

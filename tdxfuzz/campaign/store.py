@@ -268,7 +268,7 @@ class Store:
 
     def cut_off(self, cut: CutOff) -> None:
         """Hunt a design no more."""
-        row = (cut.design, visible(cut.why), cut.bucket, cut.text, cut.is_suspect)
+        row = (cut.design, visible(cut.why), visible(cut.bucket), cut.text, cut.is_suspect)
         self._db.execute("INSERT OR REPLACE INTO cut_off VALUES (?, ?, ?, ?, ?)", row)
 
     def clear_suspects(self) -> None:

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -21,6 +22,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
+from tdxfuzz.campaign.prints import discard_prints
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import TaskRunner
@@ -196,14 +198,15 @@ def rss_of(pid: int | None) -> int:
         return 0
 
 
-def _end_if_it_hangs() -> None:
+def _end_if_it_hangs(told: int) -> None:
     """Code under test that catches every exception, or is inside of a function in C, ends the
-    worker: a thread that needs no interpreter does it, and the coordinator gives the task out anew.
+    worker: a thread that needs no interpreter does it, tells where the code was, and the
+    coordinator gives the task out anew.
     """
 
     def heartbeat(hangs: bool) -> None:
         if not hangs:
-            faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, exit=True)
+            faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, file=told, exit=True)
 
     # Code that holds the interpreter from the start leaves no time for a first look.
     heartbeat(False)
@@ -213,14 +216,19 @@ def _end_if_it_hangs() -> None:
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    _end_if_it_hangs()
+    ours = discard_prints()
+    _end_if_it_hangs(ours)
     runner = TaskRunner(Settings.of_text(settings))
     while True:
         try:
             task = task_of(pipe.recv_bytes().decode())
         except (EOFError, OSError):
             return
-        answer = runner.do(task)
+        try:
+            answer = runner.do(task)
+        except Exception:
+            os.write(ours, traceback.format_exc().encode(errors="backslashreplace"))
+            raise
         try:
             pipe.send_bytes(to_text(answer).encode())
         except OSError:

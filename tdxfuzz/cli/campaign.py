@@ -212,9 +212,14 @@ def status_command(directory: Path, as_json: bool) -> int:
     multiple=True,
     help="Only this report; repeat for several [default: all].",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the reports [default: DIR].",
+)
 @format_option
-def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> int:
-    """Write the reports of a campaign into its folder, also while it runs.
+def report_command(directory: Path, names: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+    """Write the reports of a campaign into its folder, or another one, also while it runs.
 
     html: one page with verdicts, findings and pictures, to open from disk. junit and sarif:
     files for the pages of a CI system. markdown: a summary for the page of a CI job.
@@ -228,7 +233,7 @@ def report_command(directory: Path, names: tuple[str, ...], as_json: bool) -> in
     output = Output(as_json)
     with _problems():
         store = Store(folder.store, read_only=True)
-        paths = write_reports(folder, store, names or REPORTS)
+        paths = write_reports(folder, store, names or REPORTS, out=out)
         store.close()
     for path in paths:
         output.line(str(path))

@@ -15,7 +15,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, PASS, UNKNOWN
 from tdxfuzz.cli.output import begin_output, output_is_broken, print_error
 from tdxfuzz.cli.streams import make_usable
-from tdxfuzz.cli.supervisor import fix_hash_seed, supervise
+from tdxfuzz.cli.supervisor import fix_hash_seed, own_stdout, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.recording import RecordingError
@@ -24,8 +24,10 @@ CLOSED_PIPE = 128 + 13
 """What a shell shows for a process ended by SIGPIPE: the reader of our output has gone."""
 
 
+CAMPAIGN = "campaign"
+
 COMMANDS = {
-    "campaign": "campaign",
+    CAMPAIGN: "campaign",
     "conform": "conform",
     "contention": "contention",
     "decode": "decode",
@@ -46,7 +48,7 @@ COMMANDS = {
 
 
 SUPERVISED = frozenset(COMMANDS) - {
-    "campaign",
+    CAMPAIGN,
     "conform",
     "decode",
     "diff",
@@ -101,6 +103,9 @@ def entry() -> None:
     make_usable()
     take_for_ctrl_c()
     if not SUPERVISED.intersection(sys.argv[1:2]):
+        if CAMPAIGN in sys.argv[1:2]:
+            # Its reports run designs here.
+            own_stdout()
         main()
         return
     fix_hash_seed()

@@ -71,7 +71,7 @@ def supervise() -> Callable[[int], NoReturn]:
     os.set_blocking(tells, False)
     faulthandler.enable(stack, all_threads=False)
     faulthandler.register(WHERE, stack, all_threads=False)
-    _own_stdout()
+    own_stdout()
     on_heartbeat(lambda hangs: _tell(tells, hangs, parent))
 
     def done(code: int) -> NoReturn:
@@ -86,7 +86,7 @@ def supervise() -> Callable[[int], NoReturn]:
     return done
 
 
-def _own_stdout() -> None:
+def own_stdout() -> None:
     """What code under test writes to the standard output of the process goes to standard error."""
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     sys.stdout = open(os.dup(1), "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,13 +19,15 @@ from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.events import Progressed, Stopped
 from tdxfuzz.campaign.report import EVERY, REPORTS, KeepReports, write_reports
 from tdxfuzz.campaign.report.charts import chart
-from tdxfuzz.campaign.report.data import Data, gather
+from tdxfuzz.campaign.report.data import Data, EventRecord, gather
 from tdxfuzz.campaign.report.html import html
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
 from tdxfuzz.campaign.settings import Subject
 from tdxfuzz.campaign.store import CutOff
+from tdxfuzz.campaign.summary import Summary
+from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tiers import slow
@@ -62,6 +64,67 @@ def data(folder: Path) -> Data:
 def test_each_report_has_its_file(folder: Path) -> None:
     for file, _ in REPORTS.values():
         assert (folder / file).stat().st_size > 500
+
+
+HOSTILE = "a|b <script>alert(1)</script> \u202e \x1b[31m \x00 \udcff ~~~~ `c` \n# head [x](y)"
+
+
+@pytest.fixture
+def hostile(data: Data) -> Data:
+    """The same, with texts that users' code could have made."""
+    shown = tuple(
+        evolve(
+            one,
+            finding=evolve(
+                one.finding, message=HOSTILE, bucket=f"{one.finding.check}/{HOSTILE}", design="hint"
+            ),
+            trace=HOSTILE,
+            command=HOSTILE,
+        )
+        for one in data.shown[:1]
+    )
+    designs = (
+        evolve(data.summary.designs[0], findings=tuple(one.finding for one in shown)),
+        evolve(data.summary.designs[2], cut_off=CutOff("merged", HOSTILE, HOSTILE, "text")),
+    )
+    events = (EventRecord(1.0, "now", "DesignCutOff", {"why": HOSTILE}),)
+    summary = evolve(data.summary, designs=designs)
+    return evolve(data, title=HOSTILE, summary=summary, shown=shown, events=events)
+
+
+@pytest.mark.parametrize("report", [html, junit, sarif, markdown])
+def test_no_text_of_a_user_breaks_a_report(
+    hostile: Data, report: Callable[[Data], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Summary, "findings", [one.finding for one in hostile.shown])
+    text = report(hostile)
+    assert text.replace("\n", "").replace("…", "").isprintable()
+    assert text.encode()
+    if report is sarif:
+        results = json.loads(text)["runs"][0]["results"]
+        assert all(value.replace("\n", "").isprintable() for value in texts(results))
+        return
+    block = f"~~~~~\n{visible(HOSTILE, chr(10))}\n~~~~~"
+    lines = text.replace(block, "").splitlines()
+    assert not any("<script>" in line for line in lines if not line.startswith("``"))
+    if report is markdown:
+        (row,) = (line for line in text.splitlines() if line.startswith("| merged"))
+        assert row.count("|") == 6
+        assert not [line for line in text.splitlines() if line.startswith("# head")][1:]
+    if report is junit:
+        assert ElementTree.fromstring(text).find("script") is None
+
+
+def texts(value: object) -> Iterator[str]:
+    """All strings of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from (key, *texts(one))
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
 
 
 def test_junit_has_a_test_for_each_check_of_each_design(data: Data) -> None:

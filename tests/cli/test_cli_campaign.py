@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -206,6 +207,38 @@ def test_a_design_that_raises_is_cut_off(invoke: Invoke) -> None:
     file.unlink()
     assert invoke("campaign", "run", "c", "mine.py:Mine", *SMALL).code == 2
     assert file.read_text() == text
+
+
+PRINTS = """
+import json
+import os
+from tdxfuzz.host.designs.hint import Hint
+
+class Mine(Hint):
+    def get(self, pfn, cache=None):
+        print("printed")
+        os.write(1, b"printed\\n" * 100)
+        os.write(2, b"printed\\n" * 100)
+        return super().get(pfn, cache)
+"""
+
+
+@slow
+def test_what_a_design_prints_goes_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PRINTS)
+    run = ("run", "c", "mine.py:Mine", "--cases", "160", "--batch", "80", "--seed", "6")
+    for words in (run, ("report", "c", "--out", "reports")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tdxfuzz", "campaign", *words, "--format", "json"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=100,
+        )
+        assert json.loads(done.stdout)
+        assert b"printed" not in done.stderr
+    names = {path.name for path in (tmp_path / "reports").iterdir()}
+    assert names == {"report.html", "junit.xml", "report.sarif", "summary.md"}
 
 
 def test_a_lock_file_that_was_deleted_lets_nobody_in(tmp_path: Path, invoke: Invoke) -> None:

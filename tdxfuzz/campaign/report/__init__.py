@@ -43,10 +43,14 @@ def available(name: str) -> bool:
 
 
 def write_reports(
-    folder: Folder, store: Store, names: Iterable[str] = REPORTS, running: bool = False
+    folder: Folder,
+    store: Store,
+    names: Iterable[str] = REPORTS,
+    running: bool = False,
+    out: Path | None = None,
 ) -> list[Path]:
-    """Write reports into the folder of a campaign; their paths. ``running``: the campaign goes on,
-    and they say so.
+    """Write reports into a folder, that of the campaign if no other is named; their paths.
+    ``running``: the campaign goes on, and they say so.
 
     Raises:
         StoreError: the store cannot be read.
@@ -56,7 +60,7 @@ def write_reports(
     paths = []
     for name in names:
         file, render = REPORTS[name]
-        paths.append(folder.root / file)
+        paths.append((out or folder.root) / file)
         write_whole(render(data), paths[-1])
     return paths
 

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.prints import nothing_printed
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.campaign.summary import Summary, summarise
@@ -127,8 +128,9 @@ def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFin
         return ShownFinding(found, str(path), f"{found.message}\n", "", command)
     try:
         case = parse(found.text).case
-        again = run(case, load(subject), traced=True)
-    except (ReproducerError, HarnessError, OSError) as error:
+        with nothing_printed():
+            again = run(case, load(subject), traced=True)
+    except (ReproducerError, HarnessError, OSError, MemoryError, RecursionError) as error:
         return ShownFinding(found, str(path), f"{error}\n", "", command)
     checks = checks_of(found.design)
     deaf = tuple(check for check in checks if case.checks and check not in case.checks)

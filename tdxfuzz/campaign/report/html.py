@@ -16,6 +16,7 @@ from tdxfuzz.campaign.report.data import Data, Sample
 from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
 from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
 from tdxfuzz.campaign.task import REPLAYS
+from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.words import counted
@@ -48,6 +49,7 @@ def html(data: Data) -> str:
         loader=PackageLoader("tdxfuzz.campaign", "report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -72,6 +74,13 @@ def html(data: Data) -> str:
         )
         + "\n"
     )
+
+
+def _shown(value: object) -> object:
+    """What cannot be seen is shown; the template escapes the rest."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value, "\n")
+    return value
 
 
 def _matrix(data: Data) -> list[tuple[str, list[TableCell]]]:

@@ -27,6 +27,7 @@ from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.sim import deaf_children
+from tdxfuzz.sim.process_exit import keep_process
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -216,6 +217,7 @@ def _end_if_it_hangs(told: int) -> None:
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    keep_process()
     ours = discard_prints()
     _end_if_it_hangs(ours)
     runner = TaskRunner(Settings.of_text(settings))

@@ -18,6 +18,7 @@ from tdxfuzz.cli.streams import make_usable
 from tdxfuzz.cli.supervisor import fix_hash_seed, own_stdout, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
+from tdxfuzz.sim.process_exit import keep_process
 from tdxfuzz.targets.recording import RecordingError
 
 CLOSED_PIPE = 128 + 13
@@ -102,6 +103,7 @@ def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
     make_usable()
     take_for_ctrl_c()
+    keep_process()
     if not SUPERVISED.intersection(sys.argv[1:2]):
         if CAMPAIGN in sys.argv[1:2]:
             # Its reports run designs here.

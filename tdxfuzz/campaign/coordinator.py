@@ -43,7 +43,7 @@ from tdxfuzz.campaign.task import (
     ShrinkTask,
     Task,
 )
-from tdxfuzz.campaign.workers import FinishedTask, Workers, rss_of
+from tdxfuzz.campaign.workers import FinishedTask, Workers, WorkersGoneError, rss_of
 from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
@@ -120,7 +120,17 @@ class Coordinator:
         Raises:
             StoreError: the store could not be written.
             OSError: a file could not be.
+            WorkersGoneError: there are no workers any more. What was counted is reported first.
         """
+        try:
+            return self._run()
+        except WorkersGoneError as gone:
+            self._stop = str(gone)
+            self._workers = _Nobody()
+            self._end(complete=False)
+            raise
+
+    def _run(self) -> str:
         names = tuple(subject.name for subject in self._settings.subjects)
         resumed = self._totals.cases > 0
         self._emit(
@@ -143,10 +153,13 @@ class Coordinator:
             for finished in self._workers.wait(TICK):
                 self._take(finished)
             self._sample_if_due()
+        self._end(complete=not self._to_shrink)
+        return self._stop
+
+    def _end(self, complete: bool) -> None:
         self._sample()
         self._store.keep_copy()
-        self._emit(Stopped(self._stop, complete=not self._to_shrink))
-        return self._stop
+        self._emit(Stopped(self._stop, complete))
 
     @property
     def seconds(self) -> float:
@@ -361,6 +374,28 @@ class Coordinator:
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+class _Nobody:
+    """Who works when all workers are gone."""
+
+    def free(self) -> int:
+        return 0
+
+    def size(self) -> int:
+        return 0
+
+    def submit(self, task: Task) -> None:
+        raise AssertionError(task)
+
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
+        return ()
+
+    def rss(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def _what(task: Task) -> str:

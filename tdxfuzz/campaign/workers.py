@@ -38,6 +38,10 @@ PATIENCE = 3.0
 """Seconds that a run which hangs has to end by an exception."""
 
 
+class WorkersGoneError(Exception):
+    """Nobody can do tasks any more; says what to do about it."""
+
+
 @frozen
 class FinishedTask:
     """A task with its answer, or with what became of the worker instead."""
@@ -48,7 +52,10 @@ class FinishedTask:
 
 
 class Workers(Protocol):
-    """Do tasks for a coordinator."""
+    """Do tasks for a coordinator.
+
+    Any method but ``close`` may raise :class:`WorkersGoneError`.
+    """
 
     def free(self) -> int:
         """How many more tasks it can take now."""

@@ -20,9 +20,11 @@ from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store
 from tdxfuzz.campaign.store_file import StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
-from tdxfuzz.campaign.workers import LocalWorkers, Workers
+from tdxfuzz.campaign.tls import Tls
+from tdxfuzz.campaign.workers import LocalWorkers, Workers, WorkersGoneError
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
 from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
+from tdxfuzz.cli.campaign_tls import tls_options
 from tdxfuzz.cli.ctrl_c import handle, is_new_wish, put_back
 from tdxfuzz.cli.design_arg import ChosenKvm
 from tdxfuzz.cli.duration import Duration
@@ -35,6 +37,9 @@ from tdxfuzz.repro.words import counted
 
 DEFAULT_SECONDS = 3600.0
 MEMORY_MIB = 4096
+
+SCHEDULER_SECONDS = 15
+"""How long a scheduler that does not answer is waited for, at the beginning and later."""
 
 folder_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
@@ -80,7 +85,12 @@ def campaign_command() -> None:
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
 @click.option("--plateau", type=Duration(), help="Stop after this time without a new feature.")
 @workers_option
-@click.option("--scheduler", help="Use a Dask cluster: tcp://HOST:PORT (extra [cluster]).")
+@click.option(
+    "--scheduler",
+    help="Use a Dask cluster (extra [cluster]): tls://HOST:PORT, or tcp://HOST:PORT on a closed "
+    "network.",
+)
+@tls_options
 @click.option(
     "--cpus",
     "cpu_counts",
@@ -125,6 +135,7 @@ def run_command(
     plateau: float | None,
     workers: int | None,
     scheduler: str | None,
+    tls: Tls | None,
     cpu_counts: tuple[int, ...],
     seed: int | None,
     batch: int,
@@ -163,7 +174,7 @@ def run_command(
             checks=checks,
         )
         settings = settings_of(store, designs, seed, on_variant(asked, variant), kvm)
-        team = _team(settings, workers, scheduler, patience, memory << 20)
+        team = _team(settings, workers, scheduler, tls, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
         def log(event: Event) -> None:
@@ -283,7 +294,7 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
             raise UsageProblem(
                 f"{directory}: no campaign here; start one: tdxfuzz campaign run DIR"
             )
-        team = _team(settings, workers, None, patience, memory << 20)
+        team = _team(settings, workers, None, None, patience, memory << 20)
         try:
             result = minimise(folder, store, settings, team)
         finally:
@@ -296,21 +307,29 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
 
 
 def _team(
-    settings: Settings, count: int | None, scheduler: str | None, patience: float, memory: int
+    settings: Settings,
+    count: int | None,
+    scheduler: str | None,
+    tls: Tls | None,
+    patience: float,
+    memory: int,
 ) -> Workers:
     if scheduler is None:
+        if tls is not None:
+            raise UsageProblem("--tls-* is for a cluster; name its --scheduler")
         return LocalWorkers(settings, count or os.cpu_count() or 1, patience, memory)
     try:
         from distributed import Client
 
-        from tdxfuzz.campaign.cluster import ClusterWorkers
+        from tdxfuzz.campaign.cluster import ClusterWorkers, security_of
     except ImportError:
         raise UsageProblem(
             "--scheduler needs the extra [cluster]; in a clone: pip install '.[cluster]'"
         ) from None
     try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
+        security = None if tls is None else security_of(tls)
+        client = Client(scheduler, timeout=SCHEDULER_SECONDS, security=security)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UsageProblem(f"--scheduler {scheduler}: {error}") from None
     return ClusterWorkers(client, settings, patience)
 
@@ -341,7 +360,7 @@ def _stopping(coordinator: Coordinator) -> Iterator[None]:
 def _problems() -> Iterator[None]:
     try:
         yield
-    except (FolderError, StoreError) as error:
+    except (FolderError, StoreError, WorkersGoneError) as error:
         raise UsageProblem(str(error)) from None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands import Answer, Invoke
-from tdxfuzz.cli import main
+from tdxfuzz.cli import ctrl_c, main
 from tiers import COLLECTED
 
 
@@ -28,6 +28,7 @@ def invoke(
 ) -> Invoke:
     """Call as ``invoke("hunt", "hint")``; the current folder is an empty one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ctrl_c, "_heard_at", float("-inf"))
 
     def call(*arguments: object) -> Answer:
         monkeypatch.setattr("sys.argv", ["tdxfuzz", *map(str, arguments)])

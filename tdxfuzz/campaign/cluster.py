@@ -8,18 +8,24 @@ with the coordinator. A user's design file must lie at the same path on every ma
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from distributed import Client, Future, wait
-from distributed.client import FutureCancelledError
+from distributed.client import FutureCancelledError, FuturesCancelledError
+from distributed.security import Security
 
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Task, answer_of, task_of, to_text
+from tdxfuzz.campaign.tls import Tls
 from tdxfuzz.campaign.work import TaskRunner
-from tdxfuzz.campaign.workers import FinishedTask
+from tdxfuzz.campaign.workers import FinishedTask, WorkersGoneError
+
+RUNNING = "running"
+"""The status of a client that reaches its scheduler."""
 
 
 class ClusterWorkers:
@@ -32,7 +38,11 @@ class ClusterWorkers:
     """
 
     def __init__(self, client: Client, settings: Settings, patience: float) -> None:
+        # What goes wrong is ours to say, in a line.
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._client = client
+        self._address = client.scheduler.address
         self._settings = settings.text()
         self._patience = patience
         self._running: dict[Future, tuple[Task, float]] = {}
@@ -42,10 +52,12 @@ class ClusterWorkers:
         return self.size() - len(self._running)
 
     def size(self) -> int:
-        return sum(self._client.nthreads().values())
+        with self._scheduler():
+            return sum(self._client.nthreads().values())
 
     def submit(self, task: Task) -> None:
-        future = self._client.submit(_do, self._settings, to_text(task), pure=False)
+        with self._scheduler():
+            future = self._client.submit(_do, self._settings, to_text(task), pure=False)
         self._running[future] = (task, time.monotonic())
 
     def wait(self, seconds: float) -> Sequence[FinishedTask]:
@@ -53,19 +65,58 @@ class ClusterWorkers:
             # No worker is there yet, or none any more.
             time.sleep(seconds)
             return []
-        try:
-            wait(list(self._running), timeout=seconds, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            return self._overdue()
-        return [*self._finished(), *self._overdue()]
+        with self._scheduler():
+            try:
+                wait(list(self._running), timeout=seconds, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                return self._overdue()
+            except FuturesCancelledError:
+                if self._client.status != RUNNING:
+                    return []
+            return [*self._finished(), *self._overdue()]
 
     def rss(self) -> int:
         workers = self._client.scheduler_info().get("workers", {})
         return sum(int(one.get("metrics", {}).get("memory", 0)) for one in workers.values())
 
     def close(self) -> None:
-        self._client.cancel(list(self._running), force=True)
+        # With the scheduler gone there is nothing to cancel, and Dask says so in many ways.
+        with suppress(Exception):
+            self._client.cancel(list(self._running), force=True)
         self._client.close()
+
+    @contextmanager
+    def _scheduler(self) -> Iterator[None]:
+        """The scheduler is there, or comes back soon: what it has forgotten is submitted again.
+
+        Raises:
+            WorkersGoneError: it does not come back.
+        """
+        if self._client.status != RUNNING:
+            # The client itself tries to reach it until its timeout, and closes then.
+            while self._client.status == "connecting":
+                time.sleep(0.1)
+            if self._client.status != RUNNING:
+                raise self._gone()
+            self._submit_again()
+        try:
+            yield
+        except Exception:
+            if self._client.status == RUNNING:
+                raise
+            raise self._gone() from None
+
+    def _submit_again(self) -> None:
+        forgotten = [future for future in self._running if future.cancelled()]
+        for future in forgotten:
+            task, _ = self._running.pop(future)
+            self.submit(task)
+
+    def _gone(self) -> WorkersGoneError:
+        return WorkersGoneError(
+            f"the scheduler at {self._address} is gone; what was counted is kept. Start it and its "
+            "workers again, then the same command continues"
+        )
 
     def _finished(self) -> list[FinishedTask]:
         finished = []
@@ -95,6 +146,16 @@ class ClusterWorkers:
         with suppress(KeyError):
             self._client.restart_workers(stuck, raise_for_error=False)
         return given_up
+
+
+def security_of(tls: Tls) -> Security:
+    """Both sides prove who they are, and nothing is sent in the clear."""
+    return Security(
+        require_encryption=True,
+        tls_ca_file=str(tls.ca_file),
+        tls_client_cert=str(tls.cert),
+        tls_client_key=str(tls.key or tls.cert),
+    )
 
 
 def _problem(future: Future) -> str:

@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 
@@ -30,7 +31,7 @@ from tdxfuzz.campaign.events import (
 )
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.store import Store, Totals
+from tdxfuzz.campaign.store import CutOff, Store, Totals
 from tdxfuzz.campaign.task import (
     ATTEMPTS,
     REPLAYS,
@@ -42,13 +43,16 @@ from tdxfuzz.campaign.task import (
     ShrinkTask,
     Task,
 )
-from tdxfuzz.campaign.workers import FinishedTask, Workers, rss_of
+from tdxfuzz.campaign.workers import FinishedTask, Workers, WorkersGoneError, rss_of
+from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
 from tdxfuzz.run.cut_off import CUT_OFF
 
 TICK = 0.5
 SAMPLE_SECONDS = 5.0
+COPY_SECONDS = 600.0
+"""How often the store is copied while a campaign runs."""
 
 
 @frozen
@@ -91,10 +95,12 @@ class Coordinator:
         self._at_once = False
         self._totals = store.totals()
         self._before = self._totals.seconds
-        self._began = self._last_news = self._last_sample = time.monotonic()
+        self._began = self._last_news = self._last_sample = self._last_copy = time.monotonic()
         self._cases_before = self._totals.cases
         self._problems: Counter[object] = Counter()
-        self._cut_off = store.cut_offs()
+        self._cut_off = {name: cut for name, cut in store.cut_offs().items() if not cut.is_suspect}
+        self._to_repeat_alone: deque[HuntTask] = deque()
+        self._alone: Task | None = None
         self._buckets = {(found.design, found.bucket) for found in store.findings()}
         self._to_measure: deque[MeasureTask] = deque()
         self._to_shrink: deque[ShrinkTask] = deque()
@@ -114,7 +120,17 @@ class Coordinator:
         Raises:
             StoreError: the store could not be written.
             OSError: a file could not be.
+            WorkersGoneError: there are no workers any more. What was counted is reported first.
         """
+        try:
+            return self._run()
+        except WorkersGoneError as gone:
+            self._stop = str(gone)
+            self._workers = _Nobody()
+            self._end(complete=False)
+            raise
+
+    def _run(self) -> str:
         names = tuple(subject.name for subject in self._settings.subjects)
         resumed = self._totals.cases > 0
         self._emit(
@@ -123,7 +139,11 @@ class Coordinator:
             )
         )
         self._folder.sweep()
+        with self._store.transaction():
+            self._store.clear_suspects()
+        self._store.keep_copy()
         self._to_measure.extend(self._corpus.take_up())
+        self._totals = self._store.totals()
         self._restore_files()
         while True:
             self._stop = self._stop or self._reason()
@@ -133,9 +153,13 @@ class Coordinator:
             for finished in self._workers.wait(TICK):
                 self._take(finished)
             self._sample_if_due()
-        self._sample()
-        self._emit(Stopped(self._stop, complete=not self._to_shrink))
+        self._end(complete=not self._to_shrink)
         return self._stop
+
+    def _end(self, complete: bool) -> None:
+        self._sample()
+        self._store.keep_copy()
+        self._emit(Stopped(self._stop, complete))
 
     @property
     def seconds(self) -> float:
@@ -163,9 +187,15 @@ class Coordinator:
             self._workers.submit(task)
 
     def _next(self) -> Task | None:
-        """Shrinking takes half of the workers at most, as long as there is something to hunt."""
-        if self._at_once:
+        """Shrinking takes half of the workers at most, as long as there is something to hunt. A
+        task that has cost workers is done while nothing else is.
+        """
+        if self._at_once or self._alone is not None:
             return None
+        if self._to_repeat_alone and not self._stop:
+            if not self._running:
+                self._alone = self._to_repeat_alone.popleft()
+            return self._alone
         if self._to_measure:
             return self._to_measure.popleft()
         hunt = None
@@ -182,6 +212,8 @@ class Coordinator:
     def _take(self, finished: FinishedTask) -> None:
         task, answer = finished.task, finished.answer
         self._running.remove(task)
+        if task == self._alone:
+            self._alone = None
         if answer is None:
             self._lost(task, finished.problem)
         elif isinstance(task, HuntTask):
@@ -198,10 +230,13 @@ class Coordinator:
         self._emit(WorkerLost(f"{task.design}: {_what(task)}", problem))
         self._problems[task] += 1
         if isinstance(task, HuntTask):
-            if self._problems[task] < ATTEMPTS:
+            if self._problems[task] < ATTEMPTS - 1:
                 self._cycle.again(task)
+            elif self._problems[task] < ATTEMPTS:
+                self._to_repeat_alone.append(task)
             else:
-                self._cut(task.design, f"one task failed {ATTEMPTS} times: {problem}")
+                why = f"suspected, because one task failed {ATTEMPTS} times, at last while nothing "
+                self._cut(CutOff(task.design, f"{why}else ran: {problem}", is_suspect=True))
         elif isinstance(task, MeasureTask):
             if self._problems[task] < ATTEMPTS:
                 self._to_measure.append(task)
@@ -212,11 +247,17 @@ class Coordinator:
         else:
             self._end_shrinking(task, ShrinkAnswer(error=problem))
 
-    def _cut(self, design: str, why: str) -> None:
+    def _cut(self, cut: CutOff) -> None:
         with self._store.transaction():
-            self._store.cut_off(design, why)
-        self._cut_off[design] = why
-        self._emit(DesignCutOff(design, why))
+            self._store.cut_off(cut)
+        self._cut_off[cut.design] = cut
+        kept = (one for one in self._to_repeat_alone if one.design != cut.design)
+        self._to_repeat_alone = deque(kept)
+        path = self._folder.error(cut.design, cut.bucket)
+        self._emit(DesignCutOff(cut.design, cut.why, str(path) if cut.text else ""))
+        # Told first, as findings are.
+        if cut.text:
+            write_whole(cut.text, path)
 
     def _count(self, task: HuntTask, answer: HuntAnswer) -> None:
         """Count an answer. Entries of the corpus are on disk before the store knows them."""
@@ -260,7 +301,9 @@ class Coordinator:
             write_whole(sighting.text, path)
             write_whole(sighting.text, self._folder.finding(task.design, sighting.bucket))
         if answer.error:
-            self._cut(task.design, answer.error)
+            self._cut(
+                CutOff(task.design, answer.error, visible(answer.error_bucket), answer.error_text)
+            )
 
     def _end_shrinking(self, task: ShrinkTask, answer: ShrinkAnswer) -> None:
         with self._store.transaction():
@@ -283,16 +326,19 @@ class Coordinator:
         )
 
     def _restore_files(self) -> None:
-        """Files of findings that the store knows and the folder lacks; what was not shrunk."""
+        """Files that the store knows and the folder lacks; what was not shrunk."""
+        for cut in self._cut_off.values():
+            if cut.text:
+                self._restore(cut.text, self._folder.error(cut.design, cut.bucket))
         for found in self._store.findings():
-            for text, path in (
-                (found.original, self._folder.original(found.design, found.bucket)),
-                (found.text, self._folder.finding(found.design, found.bucket)),
-            ):
-                if not path.is_file() or path.read_text("utf-8", "replace") != text:
-                    write_whole(text, path)
+            self._restore(found.original, self._folder.original(found.design, found.bucket))
+            self._restore(found.text, self._folder.finding(found.design, found.bucket))
             if found.shrunk is None and found.kept_because is None:
                 self._to_shrink.append(ShrinkTask(found.design, found.bucket, found.original))
+
+    def _restore(self, text: str, path: Path) -> None:
+        if not path.is_file() or path.read_text("utf-8", "replace") != text:
+            write_whole(text, path)
 
     def _muted(self, design: str) -> Sequence[str]:
         return sorted({b.partition("/")[0] for d, b in self._buckets if d == design} - {CUT_OFF})
@@ -308,6 +354,9 @@ class Coordinator:
             totals = self._totals = self._store.totals()
             rss = rss_of(os.getpid()) + self._workers.rss()
             self._store.sample(totals, self._workers.size(), rss)
+        if time.monotonic() - self._last_copy >= COPY_SECONDS:
+            self._store.keep_copy()
+            self._last_copy = time.monotonic()
         took = time.monotonic() - self._began
         self._emit(
             Progressed(
@@ -325,6 +374,28 @@ class Coordinator:
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+class _Nobody:
+    """Who works when all workers are gone."""
+
+    def free(self) -> int:
+        return 0
+
+    def size(self) -> int:
+        return 0
+
+    def submit(self, task: Task) -> None:
+        raise AssertionError(task)
+
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
+        return ()
+
+    def rss(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def _what(task: Task) -> str:

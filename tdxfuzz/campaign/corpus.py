@@ -91,7 +91,7 @@ class Corpus:
     def _add(self, task: MeasureTask, answer: MeasureAnswer) -> None:
         name = self._folder.add_entry(task.text)
         with self._store.transaction():
-            self._store.new_features(task.design, answer.features)
+            self._store.new_features(task.design, answer.features, name)
             self._store.add_entry(name, task.design)
         names = self._names[task.design]
         if name not in names:
@@ -113,7 +113,7 @@ class Corpus:
         """Remember them, within a transaction; how many features are new."""
         news = 0
         for name, entry in entries.items():
-            news += len(self._store.new_features(design, entry.features))
+            news += len(self._store.new_features(design, entry.features, name))
             self._store.add_entry(name, design)
             insort(self._names.setdefault(design, []), name)
         return news
@@ -176,7 +176,12 @@ def minimise(folder: Folder, store: Store, settings: Settings, workers: Workers)
         corpus.merge(task, answer)
         if not answer.error:
             reached.setdefault(task.design, {})[entry_name(task.text)] = set(answer.features)
-    kept = {name for entries in reached.values() for name in _cover(entries)}
+    kept = set()
+    with store.transaction():
+        for design, entries in reached.items():
+            for name in _cover(entries):
+                kept.add(name)
+                store.hand_over(design, entries[name], name)
     gone = [name for entries in reached.values() for name in entries if name not in kept]
     with store.transaction():
         for name in gone:

@@ -9,6 +9,7 @@ behind it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
@@ -51,11 +52,11 @@ class HuntCycle:
         self._counted = set(counted)
         self._parents = parents
         self._next = 0
-        self._again: list[HuntTask] = []
+        self._again: deque[tuple[int, HuntTask]] = deque()
 
     def again(self, task: HuntTask) -> None:
-        """A hunt got lost: give it out once more."""
-        self._again.append(task)
+        """A hunt got lost: give it out once more, when each design had a turn."""
+        self._again.append((self._next + len(self._settings.subjects), task))
 
     def next(
         self, muted: Callable[[str], Sequence[str]], without: Collection[str]
@@ -66,8 +67,8 @@ class HuntCycle:
             muted: for a design, the checks that have found their bug.
             without: designs that are hunted no more.
         """
-        while self._again:
-            task = self._again.pop(0)
+        while self._again and self._next >= self._again[0][0]:
+            _, task = self._again.popleft()
             if task.design not in without:
                 return task
         subjects = self._settings.subjects

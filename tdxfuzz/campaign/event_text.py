@@ -50,7 +50,8 @@ def event_text(event: Event) -> str:
         case WorkerLost():
             return f"worker lost: {event.task}: {event.why}; its task is repeated"
         case DesignCutOff():
-            return f"cut off {event.design}: {event.why}"
+            file = f"; reproducer: {event.path}" if event.path else ""
+            return f"cut off {event.design}: {event.why}{file}"
         case EntrySetAside():
             return f"set aside {event.path}: {event.why}"
         case CorpusMerged():

@@ -77,10 +77,13 @@ class WorkerLost:
 
 @frozen
 class DesignCutOff:
-    """A design is hunted no more: it raised, hangs, or eats memory."""
+    """A design is hunted no more: it raised, hangs, or eats memory. ``path`` is a file that shows
+    it, "" if there is none.
+    """
 
     design: str
     why: str
+    path: str = ""
 
 
 @frozen

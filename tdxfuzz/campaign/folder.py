@@ -4,6 +4,8 @@
 ``store.sqlite``      all that is counted
 ``findings/``         a reproducer for each bucket, shrunk as soon as that is done
 ``originals/``        the same findings as they were met
+``errors/``           a reproducer for each design that raised, or is not deterministic
+``copy.sqlite``       the store as it was a while ago, should it be damaged
 ``corpus/``           cases that reached something new; more may be put there
 ``corpus/set-aside/`` files of the corpus that could not be read
 ``coordinator``       locked by the process that is at work here, and its number
@@ -42,6 +44,7 @@ class Folder:
         self.store = root / "store.sqlite"
         self.findings = root / "findings"
         self.originals = root / "originals"
+        self.errors = root / "errors"
         self.corpus = root / "corpus"
         self.set_aside = self.corpus / "set-aside"
 
@@ -56,17 +59,18 @@ class Folder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            inside = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise FolderError(f"{self.root}: cannot be written to: {error.strerror}") from None
-        with os.fdopen(handle, "r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = file.read().strip() or "another process"
+        with os.fdopen(handle, "r+") as file, _closed_at_end(inside):
+            # The folder too, because somebody may remove the file. Some network file systems lock
+            # files alone.
+            if not (_locked(inside) and _locked(file.fileno())):
+                holder = file.read().strip() or "unknown"
                 raise FolderError(
                     f"{self.root}: a campaign is running here (process {holder}); "
                     "stop it first, or choose another folder"
-                ) from None
+                )
             file.truncate(0)
             file.seek(0)
             file.write(f"{os.getpid()}\n")
@@ -80,6 +84,10 @@ class Folder:
     def original(self, design: str, bucket: str) -> Path:
         """Where the case is that met a bucket first."""
         return self.originals / finding_name(design, bucket)
+
+    def error(self, design: str, bucket: str) -> Path:
+        """Where the reproducer of a design's error is."""
+        return self.errors / finding_name(design, bucket)
 
     def add_entry(self, text: str) -> str:
         """Write a case into the corpus; its name."""
@@ -95,7 +103,7 @@ class Folder:
 
     def sweep(self) -> None:
         """Remove what a killed process was about to write."""
-        for inside in (self.root, self.findings, self.originals, self.corpus):
+        for inside in (self.root, self.findings, self.originals, self.errors, self.corpus):
             for path in inside.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
 
@@ -110,6 +118,26 @@ class Folder:
         return target
 
 
+def _locked(handle: int) -> bool:
+    """Lock a file or folder, if that can be; whether nobody else has it locked."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def _closed_at_end(handle: int) -> Iterator[None]:
+    """Close a descriptor, and with it give up its lock."""
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def is_corpus_entry(path: Path) -> bool:
     """Whether a file is a case in the corpus of a campaign, which expects no bucket."""
     # Not the file itself is resolved: it may be a link to itself.
@@ -120,7 +148,8 @@ def is_corpus_entry(path: Path) -> bool:
 
 def finding_name(design: str, bucket: str) -> str:
     """A file name for a bucket under a design, readable and unmistakable."""
-    digest = hashlib.sha256(f"{design}\n{bucket}".encode()).hexdigest()[:8]
+    told = f"{design}\n{bucket}".encode(errors="backslashreplace")
+    digest = hashlib.sha256(told).hexdigest()[:8]
     return f"{_slug(f'{design} {bucket}')}-{digest}{SUFFIX}"
 
 

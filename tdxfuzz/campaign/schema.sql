@@ -41,6 +41,7 @@ CREATE TABLE calls (
 CREATE TABLE features (
     design TEXT NOT NULL,
     feature INTEGER NOT NULL,
+    entry TEXT NOT NULL, -- of the corpus; the first that reached it
     PRIMARY KEY (design, feature)
 ) WITHOUT ROWID;
 
@@ -71,7 +72,13 @@ CREATE TABLE findings (
     PRIMARY KEY (design, bucket)
 );
 
-CREATE TABLE cut_off (design TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cut_off (
+    design TEXT PRIMARY KEY,
+    why TEXT NOT NULL,
+    bucket TEXT NOT NULL, -- that the reproducer of the error shows; "" if there is none
+    text TEXT NOT NULL,
+    is_suspect INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- How it went: a row now and then.
 CREATE TABLE samples (

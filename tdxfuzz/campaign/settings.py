@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 import cattrs
@@ -44,8 +45,8 @@ class Subject:
     @property
     def options(self) -> str:
         """What `tdxfuzz replay` needs beside a reproducer."""
-        design = f" --design {self.argument}" if self.file else ""
-        return f"{design} --kvm {self.kvm}" if self.kvm else design
+        design = f" --design {quote(self.argument)}" if self.file else ""
+        return f"{design} --kvm {quote(self.kvm)}" if self.kvm else design
 
     @property
     def base(self) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
 from attrs import asdict, frozen
 
+from tdxfuzz.campaign.checksum import Checksum
 from tdxfuzz.campaign.events import Event
 from tdxfuzz.campaign.settings import Settings
+from tdxfuzz.campaign.store_file import errors, keep_copy, open_to_read, open_to_write
 from tdxfuzz.campaign.task import HuntAnswer, HuntTask, ShrinkAnswer, Sighting
+from tdxfuzz.case.visible import visible
 
-FORMAT = 2
 MOST_EVENTS = 10_000
 BUSY_SECONDS = 30.0
 KEPT = "; the counts so far are kept, and the same command continues"
-
-
-class StoreError(Exception):
-    """The store cannot be opened, read or written; names the file and says what to do."""
 
 
 @frozen
@@ -63,6 +59,20 @@ class StoredFinding:
 
 
 @frozen
+class CutOff:
+    """A design that is hunted no more. ``text`` is the reproducer of its error and ``bucket`` what
+    that shows; "" if there is none. ``is_suspect``: workers were lost while it ran, which others
+    may have ended.
+    """
+
+    design: str
+    why: str
+    bucket: str = ""
+    text: str = ""
+    is_suspect: bool = False
+
+
+@frozen
 class Totals:
     """Of the whole campaign. ``seconds`` is how long coordinators were at work."""
 
@@ -87,57 +97,45 @@ class Store:
 
     def __init__(self, path: Path, read_only: bool = False) -> None:
         self.path = path
-        if read_only and not path.is_file():
-            raise StoreError(f"{path}: no such store; start one: tdxfuzz campaign run DIR")
-        with self._errors(kept=""):
-            if read_only:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            else:
-                self._db = sqlite3.connect(path, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            fresh = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-            if fresh and not read_only:
-                schema = files("tdxfuzz.campaign").joinpath("schema.sql").read_text("utf-8")
-                self._db.executescript(
-                    f"BEGIN; {schema}; INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
-                )
-            version = self.meta("format")
-        if version != str(FORMAT):
-            self.close()
-            raise StoreError(
-                f"{path}: format {version or 'missing'}, not {FORMAT}, because another version of "
-                "tdxfuzz made it; start a campaign in a new folder"
-            )
+        self._db = open_to_read(path) if read_only else open_to_write(path)
+        self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        self._checksum = None if read_only else Checksum(self._db)
 
     def close(self) -> None:
         """Close; everything committed is kept."""
         self._db.close()
 
+    def keep_copy(self) -> None:
+        """Write a copy beside the store: what is left if the disk damages the store.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        keep_copy(self._db, self.path)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing.
+        """All of it or nothing; within another one, a part of that.
 
         Raises:
             StoreError: it could not be written.
         """
-        with self._errors():
+        is_part = self._db.in_transaction
+        if is_part:
+            yield
+            return
+        assert self._checksum is not None, "the store was opened to be read"
+        with errors(self.path, KEPT):
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._checksum.begin()
                 yield
+                self._checksum.write()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-    @contextmanager
-    def _errors(self, kept: str = KEPT) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}{kept}") from None
 
     def meta(self, name: str) -> str | None:
         """A value by name."""
@@ -146,7 +144,7 @@ class Store:
 
     def set_meta(self, name: str, value: str) -> None:
         """Keep a value by name."""
-        with self._errors():
+        with self.transaction():
             self._db.execute(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
                 (name, value),
@@ -159,7 +157,7 @@ class Store:
 
     def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Rows, for reports."""
-        with self._errors():
+        with errors(self.path):
             return self._db.execute(sql, values).fetchall()
 
     # What is counted
@@ -188,13 +186,16 @@ class Store:
         )
         return True
 
-    def new_features(self, design: str, features: Iterable[int]) -> list[int]:
-        """Those that no case of the design had; they are known from now on."""
+    def new_features(self, design: str, features: Iterable[int], entry: str) -> list[int]:
+        """Those that no case of the design had; they are known from now on, by an entry of the
+        corpus.
+        """
         return [
             feature
             for feature in features
             if self._db.execute(
-                "INSERT INTO features VALUES (?, ?) ON CONFLICT DO NOTHING", (design, feature)
+                "INSERT INTO features VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (design, feature, entry),
             ).rowcount
         ]
 
@@ -213,8 +214,16 @@ class Store:
         self._db.execute("INSERT INTO corpus VALUES (?, ?) ON CONFLICT DO NOTHING", (name, design))
 
     def drop_entry(self, name: str) -> None:
-        """A case of the corpus whose file is gone. What it reached stays reached."""
+        """A case of the corpus whose file is gone. What only it is known for is sought again."""
         self._db.execute("DELETE FROM corpus WHERE name = ?", (name,))
+        self._db.execute("DELETE FROM features WHERE entry = ?", (name,))
+
+    def hand_over(self, design: str, features: Iterable[int], entry: str) -> None:
+        """Features that an entry has too: they are known by it from now on."""
+        self._db.executemany(
+            "UPDATE features SET entry = ? WHERE design = ? AND feature = ?",
+            [(entry, design, feature) for feature in features],
+        )
 
     def sight(self, design: str, sighting: Sighting, cases: int, seconds: float) -> bool:
         """Count sightings of a bucket; whether they are the first."""
@@ -226,7 +235,7 @@ class Store:
             (
                 design,
                 sighting.bucket,
-                sighting.message,
+                visible(sighting.message),
                 cases,
                 seconds,
                 sighting.text,
@@ -249,7 +258,7 @@ class Store:
         if answer.error:
             self._db.execute(
                 "UPDATE findings SET kept_because = ? WHERE design = ? AND bucket = ?",
-                (answer.error, design, bucket),
+                (visible(answer.error), design, bucket),
             )
             return
         self._db.execute(
@@ -257,7 +266,7 @@ class Store:
             " reliable = ? WHERE design = ? AND bucket = ?",
             (
                 answer.text,
-                answer.message,
+                visible(answer.message),
                 answer.operations,
                 answer.preemptions,
                 answer.reliable,
@@ -266,9 +275,14 @@ class Store:
             ),
         )
 
-    def cut_off(self, design: str, why: str) -> None:
+    def cut_off(self, cut: CutOff) -> None:
         """Hunt a design no more."""
-        self._db.execute("INSERT OR REPLACE INTO cut_off VALUES (?, ?)", (design, why))
+        row = (cut.design, visible(cut.why), visible(cut.bucket), cut.text, cut.is_suspect)
+        self._db.execute("INSERT OR REPLACE INTO cut_off VALUES (?, ?, ?, ?, ?)", row)
+
+    def clear_suspects(self) -> None:
+        """Hunt designs again that were only suspected."""
+        self._db.execute("DELETE FROM cut_off WHERE is_suspect")
 
     def sample(self, totals: Totals, workers: int, rss: int) -> None:
         """Note how it goes."""
@@ -288,7 +302,7 @@ class Store:
     def log(self, event: Event, seconds: float) -> None:
         """Keep an event; of very many, the last."""
         now = _now()
-        with self._errors():
+        with self.transaction():
             added = self._db.execute(
                 "INSERT INTO events (seconds, wall, kind, fields) VALUES (?, ?, ?, ?)",
                 (seconds, now, type(event).__name__, json.dumps(asdict(event))),
@@ -301,7 +315,7 @@ class Store:
 
     def totals(self) -> Totals:
         """Of the whole campaign."""
-        with self._errors():
+        with errors(self.path):
             cases, steps = self._db.execute(
                 "SELECT coalesce(sum(cases), 0), coalesce(sum(steps), 0) FROM hunts"
             ).fetchone()
@@ -324,9 +338,13 @@ class Store:
         """The numbers of the hunts that were counted."""
         return {int(str(number)) for (number,) in self.query("SELECT number FROM hunts")}
 
-    def cut_offs(self) -> dict[str, str]:
+    def cut_offs(self) -> dict[str, CutOff]:
         """Designs that are hunted no more, and why."""
-        return {str(design): str(why) for design, why in self.query("SELECT * FROM cut_off")}
+        rows = self.query("SELECT design, why, bucket, text, is_suspect FROM cut_off")
+        return {
+            str(design): CutOff(str(design), str(why), str(bucket), str(text), bool(is_suspect))
+            for design, why, bucket, text, is_suspect in rows
+        }
 
     def entry_names(self, design: str | None = None) -> list[str]:
         """The corpus: names of files, by name."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 from attrs import field, frozen
 
 from tdxfuzz.campaign.folder import Folder
-from tdxfuzz.campaign.store import Store, StoredFinding
+from tdxfuzz.campaign.store import CutOff, Store, StoredFinding
 from tdxfuzz.check import C_CHECKS
 from tdxfuzz.check.vacuous import never_happened
 from tdxfuzz.run.cut_off import CUT_OFF
@@ -37,7 +38,7 @@ class DesignSummary:
     seen: Mapping[str, int]
     witnesses: Mapping[str, int]
     findings: tuple[StoredFinding, ...]
-    cut_off: str = ""
+    cut_off: CutOff | None = None
     in_c: bool = False
     named: tuple[str, ...] = ()
     scenarios: bool = False
@@ -64,17 +65,27 @@ class DesignSummary:
         """Of the design as a whole."""
         if any(finding.check != CUT_OFF for finding in self.findings):
             return FAIL
-        if self.cut_off:
+        if self.cut_off is not None:
             return ERROR
         if self.findings:
             return UNKNOWN
         return UNKNOWN if self._vacuous else PASS
 
     @property
+    def error_file(self) -> str:
+        """What shows the error that the design was cut off for, relative to the campaign's folder;
+        "" if nothing does.
+        """
+        if self.cut_off is None or not self.cut_off.text:
+            return ""
+        return str(Folder(Path()).error(self.name, self.cut_off.bucket))
+
+    @property
     def why(self) -> str:
         """What keeps the verdict from being better, or from being one."""
-        if self.cut_off:
-            return f"cut off: {self.cut_off}"
+        if self.cut_off is not None:
+            file = f"; reproducer: {self.error_file}" if self.error_file else ""
+            return f"cut off: {self.cut_off.why}{file}"
         if not self.cases:
             return "not hunted yet"
         if self.findings and self.verdict == UNKNOWN:
@@ -141,6 +152,9 @@ class Summary:
                     "design": design.name,
                     "verdict": design.verdict,
                     "why": design.why,
+                    "reproducer": str(folder.root / design.error_file)
+                    if design.error_file
+                    else None,
                     "cases": design.cases,
                     "distinct_schedules": design.schedules,
                     "discarded": design.discarded,
@@ -202,7 +216,7 @@ def summarise(store: Store) -> Summary:
                     store, "SELECT witness, cases FROM witnesses WHERE design = ?", name
                 ),
                 findings=tuple(found for found in findings if found.design == name),
-                cut_off=cut_off.get(name, ""),
+                cut_off=cut_off.get(name),
                 in_c=subject.in_c,
                 named=() if settings is None else settings.checks,
                 scenarios=settings is not None and bool(settings.scenarios),

@@ -126,7 +126,9 @@ class CorpusEntry:
 @frozen
 class HuntAnswer:
     """What came of a hunt. ``calls`` has (leaf, status code, how often); ``seen`` and
-    ``witnesses`` count cases; ``error`` says why it ended early, if the design is to blame.
+    ``witnesses`` count cases; ``error`` says why it ended early, if the design is to
+    blame; ``error_text`` is the reproducer of that, which shows ``error_bucket``, if there was a
+    run.
     """
 
     number: int
@@ -141,6 +143,8 @@ class HuntAnswer:
     interesting: tuple[CorpusEntry, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     error: str = ""
+    error_bucket: str = ""
+    error_text: str = ""
 
 
 @frozen

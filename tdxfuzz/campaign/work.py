@@ -36,6 +36,7 @@ from tdxfuzz.repro.replay import ReplayResult, replay
 from tdxfuzz.repro.reproducer import Expect, Origin, Reproducer
 from tdxfuzz.repro.save import kvm_file_of
 from tdxfuzz.repro.write import case_to_toml, to_toml
+from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.cut_off import CUT_OFF
 from tdxfuzz.run.footprint import Conflicts
 from tdxfuzz.run.result import Run
@@ -96,14 +97,26 @@ def _hunt(task: HuntTask, subject: Subject, design: Design) -> HuntAnswer:
     else:
         runs = runs_of(plan, rng, plan.new_engine(), worlds)
     began = time.monotonic()
-    error = ""
+    error, at_fault = "", None
     try:
         for number, attempt in enumerate(islice(runs, plan.budget.cases), 1):
             is_new = counts.add(attempt)
             check_harness(attempt, number, worlds.design, is_new)
+    except DesignError as raised:
+        error, at_fault = str(raised), raised.run
     except HarnessError as raised:
         error = str(raised)
-    return counts.answer(time.monotonic() - began, error)
+    answer = counts.answer(time.monotonic() - began, error)
+    if at_fault is None or at_fault.shown is None:
+        return answer
+    shown = at_fault.shown
+    reproducer = Reproducer(
+        at_fault.case,
+        Expect(shown.bucket, shown.message, at_fault.case.checks),
+        design_file=subject.design_file,
+        kvm_file=kvm_file_of(worlds.design),
+    )
+    return evolve(answer, error_bucket=shown.bucket, error_text=to_toml(reproducer))
 
 
 def _mutants(

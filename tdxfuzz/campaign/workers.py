@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -21,9 +22,12 @@ from typing import Protocol
 
 from attrs import define, frozen
 
+from tdxfuzz.campaign.prints import discard_prints
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.task import Answer, Task, answer_of, task_of, to_text
 from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.sim import deaf_children
+from tdxfuzz.sim.process_exit import keep_process
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -32,6 +36,10 @@ HASH_SEED = "PYTHONHASHSEED"
 
 PATIENCE = 3.0
 """Seconds that a run which hangs has to end by an exception."""
+
+
+class WorkersGoneError(Exception):
+    """Nobody can do tasks any more; says what to do about it."""
 
 
 @frozen
@@ -44,7 +52,10 @@ class FinishedTask:
 
 
 class Workers(Protocol):
-    """Do tasks for a coordinator."""
+    """Do tasks for a coordinator.
+
+    Any method but ``close`` may raise :class:`WorkersGoneError`.
+    """
 
     def free(self) -> int:
         """How many more tasks it can take now."""
@@ -131,14 +142,8 @@ class LocalWorkers:
         process = self._context.Process(
             target=_serve, args=(theirs, self._settings, self._memory), daemon=True
         )
-        # Ctrl-C goes to the whole group of processes; only the coordinator acts on it. A worker
-        # inherits that it is ignored, or its first second would end in a traceback.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with fixed_hash_seed():
-                process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with deaf_children(), fixed_hash_seed():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -154,9 +159,7 @@ class LocalWorkers:
                 return FinishedTask(task, answer)
         except (EOFError, OSError):
             worker.process.join(LEAVE_SECONDS)
-            code = worker.process.exitcode
-            how = signal.Signals(-code).name if code is not None and code < 0 else f"exit {code}"
-            problem = f"the worker died ({how})"
+            problem = _how_it_ended(worker.process.exitcode)
         if not problem and time.monotonic() - worker.began >= self._patience:
             problem = f"no answer within {self._patience:g} s"
         if not problem:
@@ -166,6 +169,18 @@ class LocalWorkers:
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
         return FinishedTask(task, None, problem)
+
+
+def _how_it_ended(code: int | None) -> str:
+    """What is known of a worker that is gone. It may have been the design, or not."""
+    if code is None:
+        return "the worker says nothing more"
+    if code >= 0:
+        return f"the worker ended with exit code {code}"
+    name = signal.Signals(-code).name
+    if name == "SIGKILL":
+        return "the worker was ended by SIGKILL: by the design, by somebody, or for want of memory"
+    return f"the worker was ended by {name}"
 
 
 @contextmanager
@@ -191,14 +206,15 @@ def rss_of(pid: int | None) -> int:
         return 0
 
 
-def _end_if_it_hangs() -> None:
+def _end_if_it_hangs(told: int) -> None:
     """Code under test that catches every exception, or is inside of a function in C, ends the
-    worker: a thread that needs no interpreter does it, and the coordinator gives the task out anew.
+    worker: a thread that needs no interpreter does it, tells where the code was, and the
+    coordinator gives the task out anew.
     """
 
     def heartbeat(hangs: bool) -> None:
         if not hangs:
-            faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, exit=True)
+            faulthandler.dump_traceback_later(HANG_SECONDS + PATIENCE, file=told, exit=True)
 
     # Code that holds the interpreter from the start leaves no time for a first look.
     heartbeat(False)
@@ -208,14 +224,20 @@ def _end_if_it_hangs() -> None:
 def _serve(pipe: Connection, settings: str, memory: int) -> None:
     """A worker's life: until the other end of the pipe is closed."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    _end_if_it_hangs()
+    keep_process()
+    ours = discard_prints()
+    _end_if_it_hangs(ours)
     runner = TaskRunner(Settings.of_text(settings))
     while True:
         try:
             task = task_of(pipe.recv_bytes().decode())
         except (EOFError, OSError):
             return
-        answer = runner.do(task)
+        try:
+            answer = runner.do(task)
+        except Exception:
+            os.write(ours, traceback.format_exc().encode(errors="backslashreplace"))
+            raise
         try:
             pipe.send_bytes(to_text(answer).encode())
         except OSError:

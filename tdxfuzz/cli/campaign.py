@@ -26,11 +26,15 @@ from tdxfuzz.campaign.report import (
 )
 from tdxfuzz.campaign.report.data import gather
 from tdxfuzz.campaign.settings import Settings
-from tdxfuzz.campaign.store import Store, StoreError
+from tdxfuzz.campaign.store import Store
+from tdxfuzz.campaign.store_file import StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
-from tdxfuzz.campaign.workers import LocalWorkers, Workers
+from tdxfuzz.campaign.tls import Tls
+from tdxfuzz.campaign.workers import LocalWorkers, Workers, WorkersGoneError
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
 from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
+from tdxfuzz.cli.campaign_tls import tls_options
+from tdxfuzz.cli.ctrl_c import handle, is_new_wish, put_back
 from tdxfuzz.cli.design_arg import ChosenKvm
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.errors import UsageProblem
@@ -43,6 +47,9 @@ from tdxfuzz.repro.words import counted
 
 DEFAULT_SECONDS = 3600.0
 MEMORY_MIB = 4096
+
+SCHEDULER_SECONDS = 15
+"""How long a scheduler that does not answer is waited for, at the beginning and later."""
 
 folder_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False)
@@ -88,7 +95,12 @@ def campaign_command() -> None:
 @click.option("--cases", type=click.IntRange(min=1), help="Stop after this number of cases.")
 @click.option("--plateau", type=Duration(), help="Stop after this time without a new feature.")
 @workers_option
-@click.option("--scheduler", help="Use a Dask cluster: tcp://HOST:PORT (extra [cluster]).")
+@click.option(
+    "--scheduler",
+    help="Use a Dask cluster (extra [cluster]): tls://HOST:PORT, or tcp://HOST:PORT on a closed "
+    "network.",
+)
+@tls_options
 @click.option(
     "--cpus",
     "cpu_counts",
@@ -133,6 +145,7 @@ def run_command(
     plateau: float | None,
     workers: int | None,
     scheduler: str | None,
+    tls: Tls | None,
     cpu_counts: tuple[int, ...],
     seed: int | None,
     batch: int,
@@ -171,7 +184,7 @@ def run_command(
             checks=checks,
         )
         settings = settings_of(store, designs, seed, on_variant(asked, variant), kvm)
-        team = _team(settings, workers, scheduler, patience, memory << 20)
+        team = _team(settings, workers, scheduler, tls, patience, memory << 20)
         console = CampaignConsole(output, seconds)
 
         def log(event: Event) -> None:
@@ -234,11 +247,20 @@ def status_command(directory: Path, as_json: bool) -> int:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a page there that lists the campaigns and links to the page of each.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the reports of one campaign [default: DIR].",
+)
 @format_option
 def report_command(
-    directories: tuple[Path, ...], names: tuple[str, ...], index_file: Path | None, as_json: bool
+    directories: tuple[Path, ...],
+    names: tuple[str, ...],
+    index_file: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> int:
-    """Write the reports of campaigns into their folders, also while they run.
+    """Write the reports of campaigns into their folders, or another one, also while they run.
 
     html: one page with verdicts, findings and pictures, to open from disk. junit and sarif:
     files for the pages of a CI system. markdown: a summary for the page of a CI job.
@@ -250,6 +272,8 @@ def report_command(
             raise UsageProblem(f"--as {name} needs {NEEDS}")
     if index_file is not None and names and HTML not in names:
         raise UsageProblem("--index links to the pages of the campaigns, so it needs --as html")
+    if out is not None and (index_file is not None or len(directories) > 1):
+        raise UsageProblem("--out is for the reports of one campaign, without --index")
     output = Output(as_json)
     paths: list[Path] = []
     pages = []
@@ -258,7 +282,7 @@ def report_command(
             store = Store(folder.store, read_only=True)
             data = gather(folder, store)
             store.close()
-            paths += write_of(data, folder, names or REPORTS)
+            paths += write_of(data, folder, names or REPORTS, out)
             pages.append((folder, data))
     if index_file is not None:
         write_index(pages, index_file)
@@ -311,7 +335,7 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
             raise UsageProblem(
                 f"{directory}: no campaign here; start one: tdxfuzz campaign run DIR"
             )
-        team = _team(settings, workers, None, patience, memory << 20)
+        team = _team(settings, workers, None, None, patience, memory << 20)
         try:
             result = minimise(folder, store, settings, team)
         finally:
@@ -324,51 +348,60 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
 
 
 def _team(
-    settings: Settings, count: int | None, scheduler: str | None, patience: float, memory: int
+    settings: Settings,
+    count: int | None,
+    scheduler: str | None,
+    tls: Tls | None,
+    patience: float,
+    memory: int,
 ) -> Workers:
     if scheduler is None:
+        if tls is not None:
+            raise UsageProblem("--tls-* is for a cluster; name its --scheduler")
         return LocalWorkers(settings, count or os.cpu_count() or 1, patience, memory)
     try:
         from distributed import Client
 
-        from tdxfuzz.campaign.cluster import ClusterWorkers
+        from tdxfuzz.campaign.cluster import ClusterWorkers, security_of
     except ImportError:
         raise UsageProblem(
             "--scheduler needs the extra [cluster]: pip install 'tdxfuzz[cluster]'"
         ) from None
     try:
-        client = Client(scheduler, timeout=10)
-    except (OSError, ValueError) as error:
+        security = None if tls is None else security_of(tls)
+        client = Client(scheduler, timeout=SCHEDULER_SECONDS, security=security)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UsageProblem(f"--scheduler {scheduler}: {error}") from None
     return ClusterWorkers(client, settings, patience)
 
 
 @contextmanager
 def _stopping(coordinator: Coordinator) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the campaign after the running tasks, the second at
-    once.
+    """The first Ctrl-C, or signal like it, ends the campaign after the running tasks, the second
+    at once.
     """
 
-    def handle(number: int, frame: object) -> None:
+    def note(number: int, frame: object) -> None:
+        if not is_new_wish():
+            return
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
         coordinator.stop(f"{signal.Signals(number).name}: finishing the running tasks")
 
     asked: list[int] = []
-    before = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = handle(note)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        put_back(before)
 
 
 @contextmanager
 def _problems() -> Iterator[None]:
     try:
         yield
-    except (FolderError, StoreError) as error:
+    except (FolderError, StoreError, WorkersGoneError) as error:
         raise UsageProblem(str(error)) from None
 
 
@@ -385,6 +418,10 @@ def _tell(summary: Summary, folder: Folder, output: Output) -> None:
         [(row.name, row.verdict, row.cases, len(row.findings), row.why) for row in summary.designs],
     )
     output.line()
+    for design in summary.designs:
+        if design.error_file:
+            output.line(f"{design.name} was cut off; this shows it:")
+            output.line(f"  {folder.root / design.error_file}")
     for finding in summary.findings:
         output.line(f"{finding.design}: {finding.bucket}")
         output.line(f"  {folder.finding(finding.design, finding.bucket)}")

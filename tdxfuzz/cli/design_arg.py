@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 
 from attrs import evolve, frozen
 
@@ -47,8 +48,8 @@ class Chosen:
     @property
     def options(self) -> str:
         """What `tdxfuzz replay` needs beside the reproducer."""
-        design = "" if self.file is None else f" --design {self.argument}"
-        return design if self.kvm is None else f"{design} --kvm {self.kvm.argument}"
+        design = "" if self.file is None else f" --design {quote(self.argument)}"
+        return design if self.kvm is None else f"{design} --kvm {quote(self.kvm.argument)}"
 
 
 def choose_kvm(argument: str) -> ChosenKvm:

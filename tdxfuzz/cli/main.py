@@ -10,21 +10,25 @@ from importlib import import_module
 import click
 
 from tdxfuzz import __version__
+from tdxfuzz.cli.ctrl_c import take_for_ctrl_c
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, PASS, UNKNOWN
 from tdxfuzz.cli.output import begin_output, output_is_broken, print_error
 from tdxfuzz.cli.streams import make_usable
-from tdxfuzz.cli.supervisor import fix_hash_seed, supervise
+from tdxfuzz.cli.supervisor import fix_hash_seed, own_stdout, supervise
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.sim import HarnessError
+from tdxfuzz.sim.process_exit import keep_process
 from tdxfuzz.targets.recording import RecordingError
 
 CLOSED_PIPE = 128 + 13
 """What a shell shows for a process ended by SIGPIPE: the reader of our output has gone."""
 
 
+CAMPAIGN = "campaign"
+
 COMMANDS = {
-    "campaign": "campaign",
+    CAMPAIGN: "campaign",
     "conform": "conform",
     "contention": "contention",
     "decode": "decode",
@@ -45,7 +49,7 @@ COMMANDS = {
 
 
 SUPERVISED = frozenset(COMMANDS) - {
-    "campaign",
+    CAMPAIGN,
     "conform",
     "decode",
     "diff",
@@ -98,7 +102,12 @@ def cli() -> None:
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
     make_usable()
+    take_for_ctrl_c()
+    keep_process()
     if not SUPERVISED.intersection(sys.argv[1:2]):
+        if CAMPAIGN in sys.argv[1:2]:
+            # Its reports run designs here.
+            own_stdout()
         main()
         return
     fix_hash_seed()

@@ -4,7 +4,7 @@ A design may catch every exception, or wait inside of a function written in C. T
 gets it out of its loop. So a command that runs designs works in a child process. The child tells
 through a pipe that it is alive, and whether a run of it hangs. If a run hangs for longer than the
 exception should have taken, or nothing is told any more, the parent has the child write down where
-it is, and ends it. A child that ends without having said that it is done was ended by the design.
+it is, and ends it. A child that exits without having said that it is done was ended by the design.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import NoReturn
 from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 from tdxfuzz.cli.exit_codes import BROKEN
 from tdxfuzz.cli.output import print_error
+from tdxfuzz.sim import INTERRUPTIONS
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 from tdxfuzz.testing.hang_helper import place
 
@@ -33,7 +34,10 @@ WHERE = signal.SIGUSR1
 WRITING = 0.5
 """Seconds that this takes at most."""
 
-AWAITED = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AWAITED = (signal.SIGCHLD, *INTERRUPTIONS)
+
+WHO_KILLS = "by a design, by you, or for want of memory"
+"""All that is known of who has sent a SIGKILL."""
 
 ALIVE, HANGS, DONE = b".", b"!", b"d"
 
@@ -67,7 +71,7 @@ def supervise() -> Callable[[int], NoReturn]:
     os.set_blocking(tells, False)
     faulthandler.enable(stack, all_threads=False)
     faulthandler.register(WHERE, stack, all_threads=False)
-    _own_stdout()
+    own_stdout()
     on_heartbeat(lambda hangs: _tell(tells, hangs, parent))
 
     def done(code: int) -> NoReturn:
@@ -82,7 +86,7 @@ def supervise() -> Callable[[int], NoReturn]:
     return done
 
 
-def _own_stdout() -> None:
+def own_stdout() -> None:
     """What code under test writes to the standard output of the process goes to standard error."""
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     sys.stdout = open(os.dup(1), "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
@@ -132,6 +136,9 @@ def _ended_inside(status: int, stack: int) -> int:
     how = f"exit code {os.WEXITSTATUS(status)}"
     if os.WIFSIGNALED(status):
         how = signal.Signals(os.WTERMSIG(status)).name
+        if how == "SIGKILL":
+            print_error(f"the command was ended by SIGKILL: {WHO_KILLS}")
+            return BROKEN << 8
     print_error(f"a design has ended the process{place_in(stack)[1]}: {how}")
     return BROKEN << 8
 

@@ -5,9 +5,9 @@ request after the other and answers each; answers are taken in the order of the 
 what a command says does not depend on how many workers there are. They are pickled, because they
 come from this program and not from a file.
 
-Ctrl-C goes to the whole group of processes. Workers ignore it; the command tells them to stop, and
-they answer with what they have. A worker whose command is gone ends. Where there is to be only one
-worker, the command does the work itself.
+Ctrl-C, SIGTERM and SIGHUP go to the whole group of processes. Workers ignore them; the command
+tells them to stop, and they answer with what they have. A worker whose command is gone ends. Where
+there is to be only one worker, the command does the work itself.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from typing import Any, Generic, TypeVar, cast
 from tdxfuzz.cli.design_prints import our_stderr, our_stdout
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN
-from tdxfuzz.cli.supervisor import PATIENCE, place_in
-from tdxfuzz.sim import HarnessError
+from tdxfuzz.cli.supervisor import PATIENCE, WHO_KILLS, place_in
+from tdxfuzz.sim import HarnessError, deaf_children
 from tdxfuzz.sim.watchdog import HANG_SECONDS, on_heartbeat
 
 Q = TypeVar("Q")
@@ -148,11 +148,8 @@ class WorkerProcess(Worker[Q, A]):
         self._process = context.Process(
             target=_live, args=(theirs, inherited, serve, stop, os.getpid(), self._stack)
         )
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-        try:
+        with deaf_children():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     @property
@@ -205,7 +202,7 @@ class WorkerProcess(Worker[Q, A]):
             problem = f"a design has ended the process{place}: exit code {code}"
         elif code in (-signal.SIGKILL, -signal.SIGTERM):
             name = signal.Signals(-code).name
-            problem = f"a worker was ended by {name}: by a design, by you, or for want of memory"
+            problem = f"a worker was ended by {name}: {WHO_KILLS}"
         else:
             problem = f"a design has ended the process{place}: {signal.Signals(-code).name}"
         pending.come(error=LostWorkerError(f"{self._what}: {problem}"))
@@ -327,7 +324,6 @@ def _live(
     stack: int,
 ) -> None:
     """A worker's life: until the other end of the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for end in inherited:
         end.close()
     _end_if_it_hangs(parent, stack)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
 
 from attrs import frozen
 
 from tdxfuzz.repro.answers import ERROR, EXPECTED, OK, OPEN
 from tdxfuzz.repro.lines import Line
+from tdxfuzz.repro.markup import xml_text
 from tdxfuzz.repro.story import Story, story_of
 from tdxfuzz.run.result import Run
 
@@ -107,7 +107,7 @@ def svg(run: Run, lanes: Lanes = WIDE) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="{lanes.css}" role="img" '
             f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         ),
-        f"<title>{escape(f'{run.case.design}: {title}')}</title>",
+        f"<title>{xml_text(f'{run.case.design}: {title}')}</title>",
         f"<style>{style}</style>",
         _text(lanes.steps, TOP - 24, "step", "soft"),
     ]
@@ -200,4 +200,4 @@ def _words(item: _Item, cpus: int, lanes: Lanes) -> Iterator[str]:
 
 def _text(x: int, y: int, text: str, kind: str) -> str:
     attribute = f' class="{kind}"' if kind else ""
-    return f'<text x="{x}" y="{y}" xml:space="preserve"{attribute}>{escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" xml:space="preserve"{attribute}>{xml_text(text)}</text>'

@@ -229,10 +229,10 @@ def write_whole(text: str, path: Path) -> None:
         with suppress(OSError):
             Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the new name outlast a power cut. Some file systems cannot; the file is there then."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

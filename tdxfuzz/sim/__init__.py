@@ -10,7 +10,7 @@ from tdxfuzz.sim.access import BLIND, EVENT, READ, RMW, SHARED, WRITE, access_na
 from tdxfuzz.sim.cell import Cell, NamedCell, Variable
 from tdxfuzz.sim.contents import GUARDED, STATE, STATE_AND_MEMORY, Contents, Numbers
 from tdxfuzz.sim.cpu import Cpu, State
-from tdxfuzz.sim.ctrl_c import is_ctrl_c
+from tdxfuzz.sim.ctrl_c import INTERRUPTIONS, deaf_children, is_ctrl_c
 from tdxfuzz.sim.deadlock import Deadlock
 from tdxfuzz.sim.declared import Declared, roles_of
 from tdxfuzz.sim.determinism import LOOK_FOR, Nondeterminism, check_determinism
@@ -43,6 +43,7 @@ __all__ = [
     "EMPTY",
     "EVENT",
     "GUARDED",
+    "INTERRUPTIONS",
     "LOOK_FOR",
     "MORE",
     "MOST_ROUNDS",
@@ -93,6 +94,7 @@ __all__ = [
     "access_name",
     "check_determinism",
     "counters_of",
+    "deaf_children",
     "default_choice",
     "is_ctrl_c",
     "roles_of",

@@ -152,6 +152,12 @@ def watched(sim: Simulator) -> Iterator[None]:
             last_resort.ends()
 
 
+def in_run() -> bool:
+    """Whether code of a run, or of its set-up, is what runs here: in this process and thread."""
+    watched = _watchdog.watched
+    return watched is not None and watched.thread == threading.get_ident()
+
+
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """Runs in this block are stopped at their next step when so much time has passed. None: no

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
+from tdxfuzz.repro.markup import markdown_code, markdown_link, markdown_text
 from tdxfuzz.survey.matrix import MatrixCell, MatrixEntry
 
 WIDTH = 100
@@ -33,9 +34,9 @@ def markdown(
     lines = [
         "# Which check finds something in which design",
         "",
-        f"Made by `{command}`.",
+        f"Made by {markdown_code(command)}.",
         "",
-        *wrap(f"Each design: {entries[0].bounds}.", WIDTH),
+        *wrap(f"Each design: {markdown_text(entries[0].bounds)}.", WIDTH),
         "",
         *wrap(LEGEND, WIDTH),
         "",
@@ -44,9 +45,9 @@ def markdown(
     ]
     for design in designs:
         cells = [_cell(by_cell.get((design, check)), links) for check in checks]
-        lines.append(f"| {design} | " + " | ".join(cells) + " |")
+        lines.append(f"| {markdown_text(design)} | " + " | ".join(cells) + " |")
     reasons = dict.fromkeys(
-        f"- {entry.design}: {entry.why}"
+        f"- {markdown_text(entry.design)}: {markdown_text(entry.why)}"
         for entry in entries
         if entry.cell is MatrixCell.UNKNOWN and entry.why
     )
@@ -61,6 +62,6 @@ def _cell(entry: MatrixEntry | None, links: Mapping[tuple[str, str], str]) -> st
     if entry.cell is MatrixCell.FOUND:
         word = "found" if entry.loop is None else entry.loop.value
         link = links.get((entry.design, entry.check))
-        return f"[**{word}**]({link})" if link else f"**{word}**"
+        return markdown_link(f"**{word}**", link) if link else f"**{word}**"
     word = entry.cell.value
     return "?" if entry.cell is MatrixCell.UNKNOWN else word

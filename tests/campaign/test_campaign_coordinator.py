@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from tdxfuzz.campaign.events import (
     Stopped,
     WorkerLost,
 )
-from tdxfuzz.campaign.store import Store, StoreError
+from tdxfuzz.campaign.store import Store
+from tdxfuzz.campaign.store_file import StoreError
 from tdxfuzz.campaign.summary import summarise
 from tdxfuzz.campaign.task import ATTEMPTS, Answer, HuntAnswer, HuntTask, ShrinkTask, Sighting, Task
 from tdxfuzz.campaign.work import TaskRunner
+from tdxfuzz.campaign.workers import FinishedTask
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.replay import ReplayResult, replay
 from tiers import slow
@@ -106,10 +108,48 @@ def lose(first: int) -> Callable[[Task], str | None]:
 def test_what_a_worker_was_doing_is_given_out_again(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     workers = InlineWorkers(SMALL, lose(2))
-    campaign.run(Limits(cases=2 * SMALL.batch), workers)
+    campaign.run(Limits(cases=4 * SMALL.batch), workers)
     assert len(campaign.told(WorkerLost)) == 2
-    assert workers.asked[0] == workers.asked[1] == workers.asked[2]
+    # When each of the two designs had a turn.
+    hunts = [task.number for task in workers.asked if isinstance(task, HuntTask)]
+    assert hunts == [0, 1, 2, 0, 3, 1]
     with campaign.store() as store:
+        assert store.counted() == {0, 1, 2, 3}
+
+
+class SmallMachine(InlineWorkers):
+    """Two workers, and memory for one: where both work, both are killed."""
+
+    def free(self) -> int:
+        return 2 - len(self._finished)
+
+    def size(self) -> int:
+        return 2
+
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
+        finished = super().wait(seconds)
+        if len(finished) < 2:
+            return finished
+        return [FinishedTask(one.task, None, "SIGKILL") for one in finished]
+
+
+def test_workers_lost_for_want_of_memory_condemn_no_design(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    campaign.run(Limits(cases=2 * SMALL.batch), SmallMachine(SMALL))
+    assert len(campaign.told(WorkerLost)) >= 4
+    assert not campaign.told(DesignCutOff)
+    with campaign.store() as store:
+        assert store.totals().cases == 2 * SMALL.batch
+
+
+def test_a_design_that_was_only_suspected_is_hunted_by_the_next_run(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "c")
+    everything = InlineWorkers(SMALL, lambda task: "SIGKILL")
+    assert campaign.run(Limits(cases=1_000), everything) == "no design is left to hunt"
+    assert len(campaign.told(DesignCutOff)) == 2
+    campaign.run(Limits(cases=2 * SMALL.batch))
+    with campaign.store() as store:
+        assert not store.cut_offs()
         assert store.counted() == {0, 1}
 
 
@@ -134,11 +174,12 @@ def test_a_design_that_costs_workers_is_cut_off(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=2 * SMALL.batch), InlineWorkers(SMALL, spoil))
     (cut,) = campaign.told(DesignCutOff)
-    assert cut == DesignCutOff("hint", f"one task failed {ATTEMPTS} times: no answer within 5 s")
+    why = f"suspected, because one task failed {ATTEMPTS} times, at last while nothing else ran: "
+    assert cut == DesignCutOff("hint", f"{why}no answer within 5 s")
     with campaign.store() as store:
         summary = summarise(store)
     assert (summary.verdict, summary.exit_code) == ("error", 2)
-    assert summary.designs[0].why.startswith("cut off: one task failed 3 times")
+    assert summary.designs[0].why.startswith("cut off: suspected, because one task failed 3 times")
 
 
 def test_with_no_design_left_it_stops(tmp_path: Path) -> None:

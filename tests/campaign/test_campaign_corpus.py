@@ -44,7 +44,9 @@ def reached(campaign: Campaign) -> set[tuple[str, int]]:
 
 def test_the_corpus_reaches_what_the_store_says(campaign: Campaign) -> None:
     with campaign.store() as store:
-        features = {(str(d), int(str(f))) for d, f in store.query("SELECT * FROM features")}
+        features = {
+            (str(d), int(str(f))) for d, f in store.query("SELECT design, feature FROM features")
+        }
         assert store.entry_names() == [path.name for path in campaign.folder.entries()]
     assert reached(campaign) == features
 
@@ -73,6 +75,23 @@ def test_a_spoilt_entry_is_set_aside_and_named(
     assert Path(aside.path).read_bytes() == content
     with campaign.store() as store:
         assert path.name not in store.entry_names()
+
+
+def test_what_a_deleted_file_reached_is_sought_again(campaign: Campaign) -> None:
+    everything = reached(campaign)
+    before = [path.name for path in campaign.folder.entries()]
+    for path in campaign.folder.entries()[::2]:
+        path.unlink()
+    campaign.run(Limits(cases=CASES))
+    with campaign.store() as store:
+        rows = store.query("SELECT design, feature FROM features")
+        features = {(str(design), int(str(feature))) for design, feature in rows}
+        cases = store.totals().cases
+    assert features <= reached(campaign)
+    assert features < everything
+    campaign.run(Limits(cases=cases + 4 * SMALL.batch))
+    assert len(reached(campaign)) > len(features)
+    assert len(campaign.folder.entries()) > len(before[1::2])
 
 
 def test_an_entry_that_says_something_else_by_now_is_set_aside(campaign: Campaign) -> None:

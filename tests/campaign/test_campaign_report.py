@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,7 +32,7 @@ from tdxfuzz.campaign.events import (
 from tdxfuzz.campaign.report import EVERY, REPORTS, KeepReports, write_reports
 from tdxfuzz.campaign.report.causes import causes
 from tdxfuzz.campaign.report.charts import chart
-from tdxfuzz.campaign.report.data import Data, ShownFinding, gather
+from tdxfuzz.campaign.report.data import Data, EventRecord, ShownFinding, gather
 from tdxfuzz.campaign.report.html import html
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
@@ -47,8 +47,10 @@ from tdxfuzz.campaign.report.since import (
 )
 from tdxfuzz.campaign.report.words import day
 from tdxfuzz.campaign.settings import Subject
-from tdxfuzz.campaign.store import StoredFinding
+from tdxfuzz.campaign.store import CutOff, StoredFinding
+from tdxfuzz.campaign.summary import Summary
 from tdxfuzz.campaign.task import Sighting
+from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
 from tiers import slow
@@ -64,7 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     campaign.run(Limits(cases=8 * SMALL.batch))
     with campaign.store() as store:
         with store.transaction():
-            store.cut_off("merged", "3 times in one place: <script>alert(1)</script> & more")
+            why = "3 times in one place: <script>alert(1)</script> & more"
+            store.cut_off(CutOff("merged", why))
             totals = store.totals()
             for second in range(3):
                 store.sample(
@@ -84,6 +87,67 @@ def data(folder: Path) -> Data:
 def test_each_report_has_its_file(folder: Path) -> None:
     for file, _ in REPORTS.values():
         assert (folder / file).stat().st_size > 500
+
+
+HOSTILE = "a|b <script>alert(1)</script> \u202e \x1b[31m \x00 \udcff ~~~~ `c` \n# head [x](y)"
+
+
+@pytest.fixture
+def hostile(data: Data) -> Data:
+    """The same, with texts that users' code could have made."""
+    shown = tuple(
+        evolve(
+            one,
+            finding=evolve(
+                one.finding, message=HOSTILE, bucket=f"{one.finding.check}/{HOSTILE}", design="hint"
+            ),
+            trace=HOSTILE,
+            command=HOSTILE,
+        )
+        for one in data.shown[:1]
+    )
+    designs = (
+        evolve(data.summary.designs[0], findings=tuple(one.finding for one in shown)),
+        evolve(data.summary.designs[2], cut_off=CutOff("merged", HOSTILE, HOSTILE, "text")),
+    )
+    events = (EventRecord(1.0, "now", f"cut off merged: {HOSTILE}"),)
+    summary = evolve(data.summary, designs=designs)
+    return evolve(data, title=HOSTILE, summary=summary, shown=shown, events=events)
+
+
+@pytest.mark.parametrize("report", [html, junit, sarif, markdown])
+def test_no_text_of_a_user_breaks_a_report(
+    hostile: Data, report: Callable[[Data], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Summary, "findings", [one.finding for one in hostile.shown])
+    text = report(hostile)
+    assert text.replace("\n", "").replace("…", "").isprintable()
+    assert text.encode()
+    if report is sarif:
+        results = json.loads(text)["runs"][0]["results"]
+        assert all(value.replace("\n", "").isprintable() for value in texts(results))
+        return
+    block = f"~~~~~\n{visible(HOSTILE, chr(10))}\n~~~~~"
+    lines = text.replace(block, "").splitlines()
+    assert not any("<script>" in line for line in lines if not line.startswith("``"))
+    if report is markdown:
+        (row,) = (line for line in text.splitlines() if line.startswith("| merged"))
+        assert row.count("|") == 6
+        assert not [line for line in text.splitlines() if line.startswith("# head")][1:]
+    if report is junit:
+        assert ElementTree.fromstring(text).find("script") is None
+
+
+def texts(value: object) -> Iterator[str]:
+    """All strings of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from (key, *texts(one))
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
 
 
 def test_junit_has_a_test_for_each_check_of_each_design(data: Data) -> None:

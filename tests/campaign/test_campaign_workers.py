@@ -18,10 +18,13 @@ from tdxfuzz.campaign.settings import Settings, Subject
 from tdxfuzz.campaign.task import HuntAnswer, HuntTask, Task
 from tdxfuzz.campaign.work import TaskRunner
 from tdxfuzz.campaign.workers import FinishedTask, LocalWorkers, rss_of
+from tdxfuzz.repro.read import parse
 from tiers import slow
 
 GIBI = 1 << 30
 TASK = HuntTask(0, "hint", "portfolio", 1, 60)
+
+KILLED = "the worker was ended by SIGKILL: by the design, by somebody, or for want of memory"
 
 HANGS = """
 from tdxfuzz.host.design import RefcountLayer
@@ -122,7 +125,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         (pid,) = pids()
         os.kill(pid, signal.SIGKILL)
         (finished,) = answer(team)
-        assert (finished.answer, finished.problem) == (None, "the worker died (SIGKILL)")
+        assert (finished.answer, finished.problem) == (None, KILLED)
         team.submit(TASK)
         (again,) = answer(team)
         assert again.answer is not None
@@ -161,6 +164,41 @@ def test_a_design_that_breaks_is_told_in_the_answer(tmp_path: Path, text: str, w
         assert isinstance(finished.answer, HuntAnswer)
         assert why in finished.answer.error
         assert "mine.py:" in finished.answer.error
+
+
+RANDOM = """
+import random
+
+from tdxfuzz.host.designs.merged import Merged
+
+class Mine(Merged):
+    def get(self, pfn, cache=None):
+        if random.random() < 0.5:
+            return 0
+        return super().get(pfn, cache)
+"""
+MISUSES = RAISES.replace("return 1 // 0", "return 'done'")
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket"),
+    [
+        (RAISES, "crash/ZeroDivisionError/get/-"),
+        (MISUSES, "crash/ResultError/get/-"),
+        (RANDOM, "crash/Nondeterminism/-/-"),
+    ],
+    ids=["raises", "misuses", "random"],
+)
+def test_the_answer_has_the_reproducer_of_a_design_at_fault(
+    tmp_path: Path, text: str, bucket: str
+) -> None:
+    told = TaskRunner(user_settings(tmp_path, text)).do(evolve(TASK, design="Mine"))
+    assert isinstance(told, HuntAnswer)
+    assert told.error_bucket == bucket
+    reproducer = parse(told.error_text)
+    assert reproducer.expect.bucket == bucket
+    assert reproducer.design_file is not None
+    assert reproducer.design_file.file == "mine.py"
 
 
 def test_a_design_file_that_changed_is_not_used(tmp_path: Path) -> None:

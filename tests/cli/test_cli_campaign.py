@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from commands import Answer, Invoke
-from tdxfuzz.campaign.store import Store, StoreError
+from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.store import Store
+from tdxfuzz.campaign.store_file import StoreError
 from tiers import slow
 
 SMALL = ("--cases", 240, "--batch", 80, "--workers", 1, "--seed", 6)
@@ -116,7 +119,7 @@ def test_a_store_that_is_none_is_left_alone(invoke: Invoke) -> None:
     Path("c/store.sqlite").write_text("This is no database, but somebody wants to keep it.\n" * 9)
     answer = invoke("campaign", "run", "c", "hint", *SMALL)
     assert answer.code == 2
-    assert "c/store.sqlite: file is not a database" in answer.err
+    assert "c/store.sqlite: damaged: file is not a database" in answer.err
     assert Path("c/store.sqlite").read_text().startswith("This is no database")
 
 
@@ -191,6 +194,62 @@ def test_a_design_that_raises_is_cut_off(invoke: Invoke) -> None:
     assert answer.code == 2
     assert "cut off Mine: design Mine raised ZeroDivisionError" in answer.out
     assert "stopped: no design is left to hunt" in answer.out
+    (file,) = Path("c/errors").iterdir()
+    assert f"Mine was cut off; this shows it:\n  {file}\n" in answer.out
+    assert f"; reproducer: errors/{file.name}\n" in answer.out
+    designs = invoke("campaign", "status", "c", "--format", "json").json["designs"]
+    assert isinstance(designs, list)
+    (row,) = designs
+    assert row["reproducer"] == str(file)
+    again = invoke("replay", file, "--design", "mine.py:Mine")
+    assert again.code == 2
+    assert "design Mine raised ZeroDivisionError" in again.out + again.err
+    # A file that was lost is written again.
+    text = file.read_text()
+    file.unlink()
+    assert invoke("campaign", "run", "c", "mine.py:Mine", *SMALL).code == 2
+    assert file.read_text() == text
+
+
+PRINTS = """
+import json
+import os
+from tdxfuzz.host.designs.hint import Hint
+
+class Mine(Hint):
+    def get(self, pfn, cache=None):
+        print("printed")
+        os.write(1, b"printed\\n" * 100)
+        os.write(2, b"printed\\n" * 100)
+        return super().get(pfn, cache)
+"""
+
+
+@slow
+def test_what_a_design_prints_goes_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PRINTS)
+    run = ("run", "c", "mine.py:Mine", "--cases", "160", "--batch", "80", "--seed", "6")
+    for words in (run, ("report", "c", "--out", "reports")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tdxfuzz", "campaign", *words, "--format", "json"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=100,
+        )
+        assert json.loads(done.stdout)
+        assert b"printed" not in done.stderr
+    names = {path.name for path in (tmp_path / "reports").iterdir()}
+    assert names == {"report.html", "junit.xml", "report.sarif", "summary.md"}
+
+
+def test_a_lock_file_that_was_deleted_lets_nobody_in(tmp_path: Path, invoke: Invoke) -> None:
+    with Folder(tmp_path / "c").taken():
+        (tmp_path / "c" / "coordinator").unlink()
+        answer = invoke("campaign", "run", "c", "hint", *SMALL)
+    assert answer.code == 2
+    assert "c: a campaign is running here" in answer.err
+    assert invoke("campaign", "merge", "c", tmp_path / "c").code == 0
 
 
 @slow

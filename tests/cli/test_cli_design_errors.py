@@ -31,6 +31,21 @@ IN_C = BASE + (
     '  re.match(r"(a+)+$", "a" * 64 + "b")\n'
 )
 EXITS = BASE + "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise SystemExit(0)\n"
+ENDS_PROCESS = BASE + (
+    "import os\nclass Mine(Merged):\n def get(self, pfn, cache=None):\n  os._exit(7)\n"
+)
+ENDS_CHILD = BASE + (
+    "import os\n"
+    "class Mine(Merged):\n"
+    " def setup(self):\n"
+    "  super().setup()\n"
+    "  child = os.fork()\n"
+    "  if not child: os._exit(7)\n"
+    "  assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+)
+KILLS = BASE + (
+    "import os\nclass Mine(Merged):\n def get(self, pfn, cache=None):\n  os.kill(os.getpid(), 9)\n"
+)
 INTERRUPTS = BASE + (
     "class Mine(Merged):\n def get(self, pfn, cache=None):\n  raise KeyboardInterrupt\n"
 )
@@ -78,7 +93,7 @@ def tdxfuzz(folder: Path, source: str, *arguments: str) -> subprocess.CompletedP
     """Run a command on a design in its own file; ``DESIGN`` stands for it."""
     file = folder / "mine.py"
     file.write_text(source, encoding="utf-8")
-    words = [str(file) if word == "DESIGN" else word for word in arguments]
+    words = [word.replace("DESIGN", str(file)) for word in arguments]
     return subprocess.run(
         [sys.executable, "-m", "tdxfuzz", *words],
         cwd=folder,
@@ -86,6 +101,38 @@ def tdxfuzz(folder: Path, source: str, *arguments: str) -> subprocess.CompletedP
         text=True,
         timeout=100,
         check=False,
+    )
+
+
+@slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_os_exit_is_told_with_the_design_the_line_and_the_run(workers: str, tmp_path: Path) -> None:
+    run = ("hunt", "DESIGN", "--cases", "500", "--seed", "1", "--workers", workers)
+    done = tdxfuzz(tmp_path, ENDS_PROCESS, *run)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("tdxfuzz: "))
+    assert "design Mine raised ProcessExitError: os._exit(7) would end the whole process" in line
+    assert "mine.py:5" in line
+    (file,) = tmp_path.rglob("*.tdx.toml")
+    assert read(file).expect.bucket == "crash/ProcessExitError/get/-"
+    again = tdxfuzz(tmp_path, ENDS_PROCESS, "replay", str(file), "--design", "DESIGN:Mine")
+    assert again.returncode == 2
+
+
+@slow
+def test_a_process_that_a_design_has_forked_may_end(tmp_path: Path) -> None:
+    done = tdxfuzz(tmp_path, ENDS_CHILD, "hunt", "DESIGN", "--cases", "20", "--workers", "1")
+    assert "ProcessExitError" not in done.stderr
+    assert done.returncode in (0, 3)
+
+
+@slow
+def test_a_sigkill_is_not_told_as_the_designs(tmp_path: Path) -> None:
+    done = tdxfuzz(tmp_path, KILLS, "hunt", "DESIGN", "--cases", "20", "--workers", "1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "tdxfuzz: the command was ended by SIGKILL: by a design, by you, or for want of memory"
     )
 
 

@@ -44,20 +44,27 @@ def available(name: str) -> bool:
 
 
 def write_reports(
-    folder: Folder, store: Store, names: Iterable[str] = REPORTS, running: bool = False
+    folder: Folder,
+    store: Store,
+    names: Iterable[str] = REPORTS,
+    running: bool = False,
+    out: Path | None = None,
 ) -> list[Path]:
-    """Write reports into the folder of a campaign; their paths. ``running``: the campaign goes on,
-    and they say so.
+    """Write reports into a folder, that of the campaign if no other is named; their paths.
+    ``running``: the campaign goes on, and they say so.
 
     Raises:
         StoreError: the store cannot be read.
         OSError: a file cannot be written.
     """
-    return write_of(gather(folder, store, running), folder, names)
+    return write_of(gather(folder, store, running), folder, names, out)
 
 
-def write_of(data: Data, folder: Folder, names: Iterable[str]) -> list[Path]:
-    """Write reports of what was gathered; their paths.
+def write_of(
+    data: Data, folder: Folder, names: Iterable[str], out: Path | None = None
+) -> list[Path]:
+    """Write reports of what was gathered; their paths. One that goes elsewhere than to the
+    campaign's folder does not count for what the next one calls new.
 
     Raises:
         OSError: a file cannot be written.
@@ -65,9 +72,9 @@ def write_of(data: Data, folder: Folder, names: Iterable[str]) -> list[Path]:
     paths = []
     for name in names:
         file, render = REPORTS[name]
-        paths.append(folder.root / file)
+        paths.append((out or folder.root) / file)
         write_whole(render(data), paths[-1])
-    if not data.running:
+    if not data.running and out is None:
         remember(folder.root, data.reports)
     return paths
 

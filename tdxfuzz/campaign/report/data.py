@@ -12,6 +12,7 @@ from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.abi.status import name_of_code
 from tdxfuzz.campaign.event_text import kept_event_text
 from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.prints import nothing_printed
 from tdxfuzz.campaign.report.since import Reports, read_reports, reported
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Store, StoredFinding
@@ -153,8 +154,9 @@ def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFin
         return ShownFinding(found, str(path), f"{found.message}\n", "", command)
     try:
         case = parse(found.text).case
-        again = run(case, load(subject), traced=True)
-    except (ReproducerError, HarnessError, OSError) as error:
+        with nothing_printed():
+            again = run(case, load(subject), traced=True)
+    except (ReproducerError, HarnessError, OSError, MemoryError, RecursionError) as error:
         return ShownFinding(found, str(path), f"{error}\n", "", command)
     checks = checks_of(found.design)
     deaf = tuple(check for check in checks if case.checks and check not in case.checks)

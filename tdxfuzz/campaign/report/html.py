@@ -17,6 +17,7 @@ from tdxfuzz.campaign.report.data import Data, Sample
 from tdxfuzz.campaign.report.words import day, deaf, headline, sentence, what_clean_means
 from tdxfuzz.campaign.summary import FAIL, NOT_WATCHED, PASS
 from tdxfuzz.campaign.task import REPLAYS
+from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.module.module import MODEL_VERSION
 from tdxfuzz.repro.page.rule import rule
@@ -50,6 +51,7 @@ def environment() -> Environment:
         loader=PackageLoader("tdxfuzz.campaign", "report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -92,6 +94,13 @@ def html(data: Data) -> str:
 def _named(told: Sequence[Cause]) -> list[str]:
     """The checks of the page: all there are, and what findings name beside them."""
     return list(dict.fromkeys([*ALL_CHECKS, *(cause.check for cause in told)]))
+
+
+def _shown(value: object) -> object:
+    """What cannot be seen is shown; the template escapes the rest."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value, "\n")
+    return value
 
 
 def _matrix(data: Data, told: Sequence[Cause]) -> list[tuple[str, list[TableCell]]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.summary import ERROR, FAIL, PASS, DesignSummary
+from tdxfuzz.case.visible import visible
 from tdxfuzz.run.cut_off import CUT_OFF
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(data: Data) -> str:
@@ -64,5 +62,5 @@ def _text(shown: ShownFinding) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return _FORBIDDEN.sub("?", text)
+    """Without what XML cannot hold, or nobody can see."""
+    return visible(text, "\n")

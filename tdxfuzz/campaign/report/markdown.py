@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdxfuzz.campaign.report.data import Data, ShownFinding
 from tdxfuzz.campaign.report.words import deaf, headline, what_clean_means
+from tdxfuzz.repro.markup import markdown_block, markdown_code, markdown_text
 
 MOST_TRACES = 10
 """A job's page holds a megabyte; the rest is in the folder."""
@@ -14,8 +15,8 @@ def markdown(data: Data) -> str:
     lines = [f"## {headline(data)}", "", what_clean_means(data), ""]
     lines += ["| design | verdict | cases | buckets | |", "|---|---|---:|---:|---|"]
     lines += [
-        f"| {_cell(design.name)} | {design.verdict} | {design.cases:,} | {len(design.findings)} "
-        f"| {_cell(design.why)} |"
+        f"| {markdown_text(design.name)} | {design.verdict} | {design.cases:,} "
+        f"| {len(design.findings)} | {markdown_text(design.why)} |"
         for design in data.summary.designs
     ]
     if data.shown:
@@ -29,27 +30,17 @@ def markdown(data: Data) -> str:
 
 def _finding(shown: ShownFinding) -> list[str]:
     found = shown.finding
-    fence = "~~~~"
+    title = f"{markdown_text(found.design)}: {markdown_text(found.message)}"
     return [
-        f"<details><summary>{_plain(found.design)}: {_plain(found.message)}</summary>",
+        f"<details><summary>{title}</summary>",
         "",
-        f"`{found.bucket}`",
+        markdown_code(found.bucket),
         "",
-        *([deaf(shown), ""] if shown.deaf else []),
-        fence,
-        shown.trace.rstrip().replace(fence, "~~~ ~"),
-        fence,
+        *([markdown_text(deaf(shown)), ""] if shown.deaf else []),
+        *markdown_block(shown.trace),
         "",
-        f"`{shown.command}`",
+        markdown_code(shown.command),
         "",
         "</details>",
         "",
     ]
-
-
-def _plain(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|").replace("\n", " ")

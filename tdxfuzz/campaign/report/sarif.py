@@ -6,9 +6,11 @@ import hashlib
 import inspect
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 from tdxfuzz import __version__
 from tdxfuzz.campaign.report.data import Data, ShownFinding
+from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.run.cut_off import CUT_OFF
@@ -60,20 +62,30 @@ def _result(shown: ShownFinding, rules: list[str], data: Data) -> dict[str, obje
     found = shown.finding
     subject = data.settings.subject(found.design)
     file, line = _source(found.design, subject.file, subject.class_name)
-    fingerprint = hashlib.sha256(f"{found.design}\n{found.bucket}".encode()).hexdigest()
+    told = f"{found.design}\n{found.bucket}".encode(errors="backslashreplace")
+    fingerprint = hashlib.sha256(told).hexdigest()
     result: dict[str, object] = {
         "ruleId": found.check,
         "ruleIndex": rules.index(found.check),
         "level": "warning" if found.check == CUT_OFF else "error",
-        "message": {"text": f"{found.design}: {found.message}\n\n{shown.command}"},
+        "message": {"text": _plain(f"{found.design}: {found.message}\n\n{shown.command}")},
         "partialFingerprints": {"tdxfuzzBucket/v1": fingerprint},
         "occurrenceCount": max(found.sightings, 1),
-        "properties": {"bucket": found.bucket, "reproducer": shown.path, "trace": shown.trace},
+        "properties": {
+            "bucket": visible(found.bucket),
+            "reproducer": shown.path,
+            "trace": visible(shown.trace, "\n"),
+        },
     }
     if file:
         where = {"artifactLocation": {"uri": file}, "region": {"startLine": line}}
         result["locations"] = [{"physicalLocation": where}]
     return result
+
+
+def _plain(text: str) -> str:
+    """Text in which SARIF sees no links."""
+    return visible(text.replace("](", "]\\("), "\n")
 
 
 def _source(design: str, file: str, class_name: str) -> tuple[str, int]:
@@ -90,7 +102,7 @@ def _source(design: str, file: str, class_name: str) -> tuple[str, int]:
                 line = number
         here = Path.cwd()
         inside = path.is_relative_to(here)
-        return path.relative_to(here).as_posix() if inside else path.as_uri(), line
+        return quote(path.relative_to(here).as_posix()) if inside else path.as_uri(), line
     if design not in DESIGNS:
         return "", 0
     kind = DESIGNS[design]

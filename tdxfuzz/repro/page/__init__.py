@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 from importlib.resources import files
 
 from tdxfuzz.repro.answers import ANSWER
 from tdxfuzz.repro.known import known_text
 from tdxfuzz.repro.lines import Line
+from tdxfuzz.repro.markup import html_text
 from tdxfuzz.repro.page.cards import Rows
 from tdxfuzz.repro.page.frames import Played, play
 from tdxfuzz.repro.page.nearest import nearest
@@ -44,6 +44,7 @@ def page(reproducer: Reproducer, design: Design = None, command: str = "") -> st
     shown = found.shown
     title = "Nothing shows in this order" if shown is None else f"{shown.check}: {shown.message}"
     case = reproducer.case
+    name = html_text(case.design)
     sizes = (
         f"{counted(case.operations, 'operation')}, {counted(found.run.preemptions, 'preemption')}"
     )
@@ -51,9 +52,9 @@ def page(reproducer: Reproducer, design: Design = None, command: str = "") -> st
     buttons += [_button(i, other.text) for i, other in enumerate(others, 1)]
     near = '<span class="soft">Nothing shows if instead</span>' if others else ""
     before = (
-        f'<p class="soft">Before: {escape("; ".join(found.before))}</p>' if found.before else ""
+        f'<p class="soft">Before: {html_text("; ".join(found.before))}</p>' if found.before else ""
     )
-    replay = f"<p>Reproduce with: <code>{escape(command)}</code></p>" if command else ""
+    replay = f"<p>Reproduce with: <code>{html_text(command)}</code></p>" if command else ""
     cpus = case.world.cpus
     return f"""<!doctype html>
 <html lang="en">
@@ -64,14 +65,14 @@ def page(reproducer: Reproducer, design: Design = None, command: str = "") -> st
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
 style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>{escape(case.design)}: {escape(title)}</title>
+<title>{name}: {html_text(title)}</title>
 <style>
 {_part("page.css")}</style>
 </head>
 <body>
 <main style="--cpus:{cpus}">
-<p class="soft">design <strong>{escape(case.design)}</strong>, {counted(cpus, "CPU")}, {sizes}</p>
-<h1>{escape(title)}</h1>
+<p class="soft">design <strong>{name}</strong>, {counted(cpus, "CPU")}, {sizes}</p>
+<h1>{html_text(title)}</h1>
 {_rule(found)}{_known(found)}{before}{_short(found)}
 <div class="orders" role="group" aria-label="Orders">{buttons[0]}{near}{"".join(buttons[1:])}</div>
 <div class="bar">
@@ -93,7 +94,7 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 <p class="soft keys">Keys: <kbd>→</kbd> <kbd>←</kbd> step, <kbd>n</kbd> <kbd>N</kbd> next and last \
 call, <kbd>space</kbd> play, <kbd>Home</kbd> <kbd>End</kbd>, <kbd>0</kbd> to <kbd>{len(others)}\
 </kbd> order. A7 is page 7 of the 2MB range A. Yellow is what a line has changed.</p>
-{replay}<details><summary>The reproducer file</summary><pre>{escape(to_toml(reproducer))}</pre>
+{replay}<details><summary>The reproducer file</summary><pre>{html_text(to_toml(reproducer))}</pre>
 </details>
 </main>
 <script type="application/json" id="data">{_data(orders)}</script>
@@ -113,15 +114,15 @@ def _rule(found: Played) -> str:
     if found.shown is None:
         return ""
     rule = rule_of(found.shown)
-    source = f"<p>{escape(rule.source)}</p>" if rule.source else ""
-    told = f"<h2>{escape(rule.title)}</h2><p>{escape(rule.text)}</p>{source}"
+    source = f"<p>{html_text(rule.source)}</p>" if rule.source else ""
+    told = f"<h2>{html_text(rule.title)}</h2><p>{html_text(rule.text)}</p>{source}"
     return f'<section class="rule">{told}</section>\n'
 
 
 def _known(found: Played) -> str:
     shown = found.shown
     told = "" if shown is None else known_text(found.run.case.design, shown.bucket)
-    return f"<p>{escape(told.capitalize()[:5])}{escape(told[5:])}</p>\n" if told else ""
+    return f"<p>{html_text(told.capitalize()[:5])}{html_text(told[5:])}</p>\n" if told else ""
 
 
 def _short(found: Played) -> str:
@@ -129,12 +130,12 @@ def _short(found: Played) -> str:
     turns = in_short([frame.line for frame in found.frames])
     if found.shown is None or not turns:
         return ""
-    rows = "".join(f"<li>{escape(turn)}</li>" for turn in turns)
-    return f'<ol class="short">{rows}<li>{escape(found.shown.message)}</li></ol>\n'
+    rows = "".join(f"<li>{html_text(turn)}</li>" for turn in turns)
+    return f'<ol class="short">{rows}<li>{html_text(found.shown.message)}</li></ol>\n'
 
 
 def _button(number: int, text: str) -> str:
-    return f'<button data-order="{number}" aria-pressed="false">{escape(text)}</button>'
+    return f'<button data-order="{number}" aria-pressed="false">{html_text(text)}</button>'
 
 
 def _order(number: int, played: Played) -> str:
@@ -156,15 +157,15 @@ def _item(line: Line, quiet: bool) -> str:
     call, equals, answer = text.rpartition(ANSWER) if line.kind == "call" else (text, "", "")
     if not equals:
         call, answer = text, ""
-    told = escape(call) + (f"{ANSWER}<i>{escape(answer)}</i>" if answer else "")
-    source = f" <small>[{escape(line.source)}]</small>" if line.source else ""
+    told = html_text(call) + (f"{ANSWER}<i>{html_text(answer)}</i>" if answer else "")
+    source = f" <small>[{html_text(line.source)}]</small>" if line.source else ""
     kinds = " ".join(filter(None, (line.kind, line.answer, "quiet" * quiet)))
     say = f"step {step}, CPU {line.cpu}: {text}" if step else f"CPU {line.cpu}: {text}"
     colour = f"--cpu:var(--cpu{line.cpu % COLOURS});--at:{line.cpu}"
     place = "" if line.kind == "mark" else f";grid-column:{line.cpu + 2}"
     who = "" if line.kind == "mark" else f'<span class="who">CPU {line.cpu} </span>'
     return (
-        f'<li class="{kinds}" data-step="{step}" data-say="{escape(say)}">'
+        f'<li class="{kinds}" data-step="{step}" data-say="{html_text(say)}">'
         f'<span class="step">{step}</span>'
         f'<span class="text" style="{colour}{place}">{who}{told}{source}</span></li>'
     )

@@ -266,6 +266,8 @@ class Library:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
+                # A signal to our group must not look like a crash of the library.
+                process_group=0,
             )
             assert self._process.stdout is not None
             self._answers = Answers(self._process.stdout.fileno(), self.patience.seconds)

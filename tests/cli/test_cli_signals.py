@@ -1,0 +1,144 @@
+"""SIGTERM and SIGHUP, to the command or to its whole group, are what Ctrl-C is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tdxfuzz.cli import ctrl_c
+from tdxfuzz.cli.ctrl_c import interrupt, is_new_wish, noted, take_for_ctrl_c
+from tdxfuzz.sim import INTERRUPTIONS
+from tiers import slow
+
+Send = Callable[[subprocess.Popen[str], signal.Signals], None]
+
+
+def to_the_command(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    process.send_signal(number)
+
+
+def to_the_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    os.killpg(process.pid, number)
+
+
+def as_timeout_does(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    to_the_command(process, number)
+    to_the_group(process, number)
+
+
+COMMANDS = {
+    "hunt": ("hunt", "merged", "v6", "--workers", "2"),
+    "hunt alone": ("hunt", "merged", "--workers", "1"),
+    "verify": ("verify", "merged", "v6", "--full", "--workers", "2"),
+    "verify alone": ("verify", "merged", "--full", "--workers", "1"),
+    "matrix": ("matrix", "merged", "v6", "--workers", "2"),
+    "campaign": ("campaign", "run", "c", "merged", "--workers", "2", "--batch", "50"),
+}
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tdxfuzz", *arguments, "--format", "json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@slow
+@pytest.mark.parametrize(
+    ("name", "number", "send"),
+    [
+        ("hunt", signal.SIGTERM, to_the_group),
+        ("hunt", signal.SIGHUP, to_the_command),
+        ("hunt", signal.SIGTERM, as_timeout_does),
+        ("hunt alone", signal.SIGTERM, as_timeout_does),
+        ("verify", signal.SIGHUP, to_the_group),
+        ("verify", signal.SIGTERM, to_the_command),
+        ("verify alone", signal.SIGHUP, as_timeout_does),
+        ("matrix", signal.SIGTERM, as_timeout_does),
+        ("campaign", signal.SIGTERM, to_the_group),
+        ("campaign", signal.SIGHUP, to_the_command),
+        ("campaign", signal.SIGHUP, as_timeout_does),
+    ],
+)
+def test_a_signal_to_end_is_ctrl_c(
+    name: str, number: signal.Signals, send: Send, tmp_path: Path
+) -> None:
+    process = start(tmp_path, *COMMANDS[name])
+    time.sleep(6)
+    send(process, number)
+    out, err = process.communicate(timeout=60)
+    # A campaign tells the verdict of what there is, which depends on how far it came.
+    assert process.returncode in ((0, 3) if name == "campaign" else (3,))
+    assert not err
+    assert json.loads(out)
+    assert is_gone(process.pid)
+
+
+def is_gone(group: int) -> bool:
+    """Whether all processes of a group have ended, or end soon."""
+    for _ in range(50):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctrl_c, "_heard_at", float("-inf"))
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_repetition_at_once_is_no_second_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 10.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    assert [is_new_wish(), is_new_wish()] == [True, False]
+    now += ctrl_c.SAME
+    assert is_new_wish()
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("number", INTERRUPTIONS)
+def test_the_first_is_noted_and_the_second_interrupts(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctrl_c, "SAME", 0.0)
+    with noted() as came:
+        assert not came()
+        signal.raise_signal(number)
+        assert came()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("fresh")
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = {one: signal.getsignal(one) for one in INTERRUPTIONS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        take_for_ctrl_c()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is interrupt
+        with noted():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is interrupt
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

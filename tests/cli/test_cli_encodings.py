@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from golden_files import HINT_RACE
-from tiers import only_quick
+from tiers import SLOW_AND_LONG, only_quick, slow
 
 ENVIRONMENTS = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
@@ -37,6 +37,18 @@ COMMANDS = {
     "list designs": 0,
     "hunt nothing": 2,
 }
+
+OTHERS = {
+    "doctor": 0,
+    "list locks": 0,
+    "init layer.py": 0,
+    f"show {HINT_RACE} --as mail": 0,
+    f"show {HINT_RACE} --as c": 0,
+    f"show {HINT_RACE} --as page": 0,
+    "campaign status campaign": 1,
+    "contention v6 --cpus 2 --tds 1 --td-memory 4MiB": 0,
+}
+"""Commands whose texts are other ones; ``diff`` and ``record`` need a library."""
 
 
 def run(folder: Path, command: str, more: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
@@ -75,3 +87,32 @@ def test_streams_that_are_closed_or_full_keep_the_verdict(tmp_path: Path, name: 
         assert done.returncode == wanted, (command, done.stderr)
         assert is_clean(done.stdout + done.stderr)
     assert len(list((tmp_path / "reproducers").iterdir())) == 1
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    """A folder in which ``campaign`` is one that has found something."""
+    done = run(tmp_path, "campaign run campaign hint --cases 200 --workers 1 --seed 1", {})
+    assert done.returncode == 1, done.stderr
+    return tmp_path
+
+
+@slow
+@pytest.mark.parametrize("name", only_quick(["ascii", "narrow"], ENVIRONMENTS, SLOW_AND_LONG))
+def test_every_environment_gives_the_other_commands_verdicts(campaign: Path, name: str) -> None:
+    for command, code in OTHERS.items():
+        done = run(campaign, command, ENVIRONMENTS[name])
+        assert done.returncode == code, (command, done.stderr)
+        assert is_clean(done.stdout + done.stderr)
+        if "PYTHONIOENCODING" in ENVIRONMENTS[name]:
+            done.stdout.decode(ENVIRONMENTS[name]["PYTHONIOENCODING"])
+
+
+@slow
+@pytest.mark.parametrize("name", only_quick(["stdout full"], REDIRECTS, SLOW_AND_LONG))
+def test_streams_that_are_closed_or_full_keep_the_other_verdicts(campaign: Path, name: str) -> None:
+    for command, code in OTHERS.items():
+        done = run(campaign, f"{command} {REDIRECTS[name]}", {})
+        wanted = 2 if (name, code) == ("stdout full", 0) else code
+        assert done.returncode == wanted, (command, done.stderr)
+        assert is_clean(done.stdout + done.stderr)

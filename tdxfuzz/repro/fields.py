@@ -39,6 +39,9 @@ def misfit(table: object, kind: type, where: str = "") -> tuple[str, str] | None
         wanted = _without_none(hints[name])
         if has(wanted) and not isinstance(table[name], list | str):
             found = misfit(table[name], wanted, inside)
+        elif get_origin(wanted) is tuple and isinstance(table[name], str):
+            # Text would be read as a list of its letters.
+            return inside, f"must be a list, not {table[name]!r}"
         elif get_origin(wanted) is tuple and isinstance(table[name], list):
             item = get_args(wanted)[0]
             # A table where a number must be is left to what reads numbers.

@@ -21,7 +21,7 @@ from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.host.kvm import Kvm, seamcalls
 from tdxfuzz.host.kvm.seamcalls import Answer, Make
 from tdxfuzz.host.kvm.under import name_under, under
-from tdxfuzz.host.kvm.vm import Vm
+from tdxfuzz.host.kvm.vm import Vcpu, Vm
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.search import Verdict, verify
@@ -211,3 +211,17 @@ def test_a_split_goes_on_after_a_block_that_was_busy_only_in_a_td_that_is_finali
     not_blocked = "unexpected-status/TDH.MEM.PAGE.DEMOTE/GPA_RANGE_NOT_BLOCKED/-"
     assert bucket("vcpu 0", "finalize 0") == not_blocked
     assert bucket("vcpu 0", "TDH.MR.FINALIZE rcx=B128") == not_blocked
+
+
+class ForgetsTopup(Kvm):
+    """The caches are not filled before the MMU lock."""
+
+    def topup(self, vcpu: Vcpu) -> int:
+        return 0
+
+
+def test_a_cache_that_was_not_topped_up_is_a_finding_and_no_crash() -> None:
+    world = World(cpus=1, tds=1, slots=1)
+    case = Case("Mutant", world, (Op.parse("create 0"),), ((Op.parse("map 0 0"),),))
+    shown = run(case, under(Merged, ForgetsTopup)).findings
+    assert [each.bucket for each in shown] == ["cache-underflow/-/-/S-EPT page"]

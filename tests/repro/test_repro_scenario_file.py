@@ -65,6 +65,7 @@ def test_a_reproducer_is_a_scenario_without_its_order_and_its_finding() -> None:
         ("[world]\ncpus = 3", "2 programs for 3 CPUs"),
         ("[world]\nslots = 1\n[[cpu]]\noperations = ['zap 0 1']", "cpu[2].operations[0]"),
         ("[setup]\noperations = ['map 0 0', 'mapp 0 0']", "setup.operations[1]"),
+        ("[setup]\noperations = 'create 1'", "setup.operations: must be a list, not 'create 1'"),
         ("[scenario]\npreemptions = -1", "scenario.preemptions"),
         ("[scenario]\npreemptions = true", "scenario.preemptions"),
         ("[scenario]\nabout = 1", "scenario.about"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from tdxfuzz.abi.address import LEVEL_4K
-from tdxfuzz.host.kernel.errno import EBUSY, EFAULT, EIO
+from tdxfuzz.host.kernel.errno import EBUSY, EFAULT, EIO, ENOMEM
 from tdxfuzz.host.kvm import seamcalls as leaf
 from tdxfuzz.host.kvm.rcu import RcuPaths
 from tdxfuzz.host.kvm.vm import Spte, Vcpu, Vm
@@ -61,7 +61,9 @@ class MmuPaths(RcuPaths):
         if value == Spte.FROZEN:
             return -EBUSY
         pfn = vcpu.sept_cache.pop()
-        assert pfn is not None, "topped up before the lock"
+        if pfn is None:
+            # Only where a KVM of the user's has topped up too little: cache-underflow.
+            return -ENOMEM
         if not spte.try_freeze():
             vcpu.sept_cache.pages.append(pfn)
             return -EBUSY

@@ -43,7 +43,7 @@ from tdxfuzz.campaign.task import (
     ShrinkTask,
     Task,
 )
-from tdxfuzz.campaign.workers import FinishedTask, Workers, WorkersGoneError, rss_of
+from tdxfuzz.campaign.workers import FinishedTask, Nobody, Workers, WorkersGoneError, rss_of
 from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import write_whole
@@ -126,7 +126,7 @@ class Coordinator:
             return self._run()
         except WorkersGoneError as gone:
             self._stop = str(gone)
-            self._workers = _Nobody()
+            self._workers = Nobody()
             self._end(complete=False)
             raise
 
@@ -374,28 +374,6 @@ class Coordinator:
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
-
-
-class _Nobody:
-    """Who works when all workers are gone."""
-
-    def free(self) -> int:
-        return 0
-
-    def size(self) -> int:
-        return 0
-
-    def submit(self, task: Task) -> None:
-        raise AssertionError(task)
-
-    def wait(self, seconds: float) -> Sequence[FinishedTask]:
-        return ()
-
-    def rss(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def _what(task: Task) -> str:

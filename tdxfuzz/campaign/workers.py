@@ -76,6 +76,28 @@ class Workers(Protocol):
         """Stop all of them; what they were doing is lost."""
 
 
+class Nobody:
+    """Who works when all workers are gone."""
+
+    def free(self) -> int:
+        return 0
+
+    def size(self) -> int:
+        return 0
+
+    def submit(self, task: Task) -> None:
+        raise AssertionError(task)
+
+    def wait(self, seconds: float) -> Sequence[FinishedTask]:
+        return ()
+
+    def rss(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 @define
 class _Worker:
     """One process, its pipe, and what it is doing since when."""

@@ -85,8 +85,9 @@ def test_three_cpus() -> None:
 @slow
 @long
 @pytest.mark.parametrize("design", DESIGNS)
-def test_every_scenario_of_every_design(design: str) -> None:
+def test_every_scenario_of_every_design(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All orders with up to one preemption: the same counts, verdict and finding."""
+    monkeypatch.setattr(table_search, "PROOF_EVERY", 50)
     for name in SCENARIOS:
         assert_same(design, name, Bounds(1))
 

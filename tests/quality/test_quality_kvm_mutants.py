@@ -225,3 +225,14 @@ def test_a_cache_that_was_not_topped_up_is_a_finding_and_no_crash() -> None:
     case = Case("Mutant", world, (Op.parse("create 0"),), ((Op.parse("map 0 0"),),))
     shown = run(case, under(Merged, ForgetsTopup)).findings
     assert [each.bucket for each in shown] == ["cache-underflow/-/-/S-EPT page"]
+
+
+def test_a_range_that_stays_blocked_is_found_where_a_merge_does_not_take_place() -> None:
+    """The guest has accepted one 4KB page of four, so PROMOTE refuses; hunts seldom get there."""
+    world = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+    setup = tuple(map(Op.parse, ("create 0", "vcpu 0", "finalize 0", "map2m 0 0")))
+    program = tuple(map(Op.parse, ("enter 0 0 accept4k:a0", "promote 0 0", "zap2m 0 0")))
+    case = Case("Mutant", world, setup, (program,))
+    assert run(case, under(Merged, Kvm)).findings == ()
+    shown = run(case, under(Merged, skips("range_unblock"))).findings
+    assert shown[0].bucket == "unexpected-status/TDH.MEM.RANGE.BLOCK/EPT_WALK_FAILED/-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 from commands import Answer, Invoke
 from tdxfuzz.cli import ctrl_c, main
 from tiers import COLLECTED
+
+
+def pytest_configure() -> None:
+    """Shells make what they start in the background deaf to Ctrl-C; its tests need it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,24 +14,16 @@ import click
 from tdxfuzz.campaign.coordinator import Coordinator, Limits
 from tdxfuzz.campaign.corpus import minimise
 from tdxfuzz.campaign.events import Event, Progressed
-from tdxfuzz.campaign.folder import Folder, FolderError
-from tdxfuzz.campaign.report import (
-    HTML,
-    NEEDS,
-    REPORTS,
-    KeepReports,
-    available,
-    write_index,
-    write_of,
-)
-from tdxfuzz.campaign.report.data import gather
+from tdxfuzz.campaign.folder import Folder
+from tdxfuzz.campaign.report import HTML, NEEDS, KeepReports, available
 from tdxfuzz.campaign.settings import Settings
 from tdxfuzz.campaign.store import Store
-from tdxfuzz.campaign.store_file import StoreError
 from tdxfuzz.campaign.summary import Summary, summarise
 from tdxfuzz.campaign.tls import Tls
-from tdxfuzz.campaign.workers import LocalWorkers, Workers, WorkersGoneError
+from tdxfuzz.campaign.workers import LocalWorkers, Workers
 from tdxfuzz.cli.campaign_console import CampaignConsole, clock
+from tdxfuzz.cli.campaign_problems import campaign_problems
+from tdxfuzz.cli.campaign_report import report_command
 from tdxfuzz.cli.campaign_settings import faults_of, on_variant, scenarios_of, settings_of
 from tdxfuzz.cli.campaign_tls import tls_options
 from tdxfuzz.cli.ctrl_c import handle, is_new_wish, put_back
@@ -81,6 +73,9 @@ def campaign_command() -> None:
     Start with `campaign run DIR`. The same command continues a campaign that was stopped or
     killed.
     """
+
+
+campaign_command.add_command(report_command)
 
 
 @campaign_command.command("run", epilog="Example: tdxfuzz campaign run nightly/ v6 my.py:Mine")
@@ -174,7 +169,7 @@ def run_command(
         seconds = DEFAULT_SECONDS
     output = Output(as_json)
     folder = Folder(directory)
-    with _problems(), folder.taken():
+    with campaign_problems(), folder.taken():
         store = Store(folder.store)
         asked = Settings(
             cpus=cpu_counts,
@@ -216,81 +211,12 @@ def status_command(directory: Path, as_json: bool) -> int:
     Exit codes: as for `campaign run`.
     """
     folder = Folder(directory)
-    with _problems():
+    with campaign_problems():
         store = Store(folder.store, read_only=True)
         summary = summarise(store)
         store.close()
     _tell(summary, folder, Output(as_json))
     return summary.exit_code
-
-
-@campaign_command.command(
-    "report", epilog="Example: tdxfuzz campaign report nightly/ weekly/ --index all.html"
-)
-@click.argument(
-    "directories",
-    metavar="DIR...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-)
-@click.option(
-    "--as",
-    "names",
-    type=click.Choice(list(REPORTS)),
-    multiple=True,
-    help="Only this report; repeat for several [default: all].",
-)
-@click.option(
-    "--index",
-    "index_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a page there that lists the campaigns and links to the page of each.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the reports of one campaign [default: DIR].",
-)
-@format_option
-def report_command(
-    directories: tuple[Path, ...],
-    names: tuple[str, ...],
-    index_file: Path | None,
-    out: Path | None,
-    as_json: bool,
-) -> int:
-    """Write the reports of campaigns into their folders, or another one, also while they run.
-
-    html: one page with verdicts, findings and pictures, to open from disk. junit and sarif:
-    files for the pages of a CI system. markdown: a summary for the page of a CI job.
-
-    Exit codes: 0 written; 2 not written.
-    """
-    for name in names or REPORTS:
-        if not available(name):
-            raise UsageProblem(f"--as {name} needs {NEEDS}")
-    if index_file is not None and names and HTML not in names:
-        raise UsageProblem("--index links to the pages of the campaigns, so it needs --as html")
-    if out is not None and (index_file is not None or len(directories) > 1):
-        raise UsageProblem("--out is for the reports of one campaign, without --index")
-    output = Output(as_json)
-    paths: list[Path] = []
-    pages = []
-    with _problems():
-        for folder in map(Folder, dict.fromkeys(directories)):
-            store = Store(folder.store, read_only=True)
-            data = gather(folder, store)
-            store.close()
-            paths += write_of(data, folder, names or REPORTS, out)
-            pages.append((folder, data))
-    if index_file is not None:
-        write_index(pages, index_file)
-        paths.append(index_file)
-    for path in paths:
-        output.line(str(path))
-    output.json({"reports": [str(path) for path in paths]})
-    return 0
 
 
 @campaign_command.command("merge", epilog="Example: tdxfuzz campaign merge nightly/ other/corpus")
@@ -302,7 +228,7 @@ def merge_command(directory: Path, sources: tuple[Path, ...]) -> int:
     SOURCES are files, folders of files, or folders of other campaigns.
     """
     folder = Folder(directory)
-    with _problems(), folder.taken():
+    with campaign_problems(), folder.taken():
         folder.corpus.mkdir(parents=True, exist_ok=True)
         number = 0
         for source in sources:
@@ -328,7 +254,7 @@ def minimise_command(directory: Path, workers: int | None, patience: float, memo
     Each file is run once. A file that cannot be run is moved to corpus/set-aside and named.
     """
     folder = Folder(directory)
-    with _problems(), folder.taken():
+    with campaign_problems(), folder.taken():
         store = Store(folder.store)
         settings = store.settings()
         if settings is None:
@@ -395,14 +321,6 @@ def _stopping(coordinator: Coordinator) -> Iterator[None]:
         yield
     finally:
         put_back(before)
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    try:
-        yield
-    except (FolderError, StoreError, WorkersGoneError) as error:
-        raise UsageProblem(str(error)) from None
 
 
 def _tell(summary: Summary, folder: Folder, output: Output) -> None:

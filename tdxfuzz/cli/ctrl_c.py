@@ -84,7 +84,7 @@ def noted() -> Iterator[Callable[[], bool]]:
     # Other threads get no signals, and a handler that somebody else has set is theirs.
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(
         signal.SIGINT
-    ) in (signal.default_int_handler, interrupt)
+    ) in (signal.default_int_handler, interrupt, signal.SIG_IGN)
     before = handle(note) if ours else {}
     try:
         yield lambda: came

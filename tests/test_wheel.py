@@ -22,7 +22,7 @@ import tdxfuzz
 from c_layers import LAYERS, needs_compiler
 from target_libraries import FLAGS, SOURCES
 from tdxfuzz.host.c.compiler import compiler
-from tiers import slow
+from tiers import long, slow
 
 PACKAGE = Path(tdxfuzz.__file__).parent
 ROOT = PACKAGE.parent
@@ -141,6 +141,7 @@ def test_the_model_agrees_with_the_recordings_of_the_wheel(tried: Tried) -> None
     assert tried("tdxfuzz", "conform").count(" agree") == 4
 
 
+@long
 @slow
 def test_the_tests_that_init_writes_pass_with_the_wheel(tried: Tried) -> None:
     tried("tdxfuzz", "init", "mylayer.py")

@@ -17,7 +17,7 @@ from tdxfuzz.campaign.coordinator import Limits
 from tdxfuzz.campaign.events import FindingShrunk, Stopped, WorkerLost
 from tdxfuzz.campaign.task import Task
 from tdxfuzz.campaign.workers import FinishedTask
-from tiers import slow
+from tiers import long, slow
 
 distributed = pytest.importorskip("distributed")
 
@@ -117,6 +117,7 @@ def test_a_killed_worker_costs_nothing(
     assert campaign.told(Stopped)
 
 
+@long
 def test_a_task_that_hangs_is_given_up_and_its_worker_restarted(
     tmp_path: Path, scheduler: str
 ) -> None:

@@ -23,7 +23,7 @@ from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import Fault
-from tiers import first_quick, only_quick, slow
+from tiers import SLOW_AND_LONG, first_quick, only_quick, slow
 
 BUDGET = Budget(cases=12_000)
 
@@ -82,6 +82,14 @@ MINIMA = {
 """(Operations, preemptions) that twenty seeds of every engine came to, all or nearly all:
 ``docs/power.md`` has the counts. Fewer are welcome."""
 
+FAST = ("rfc", "v3-base", "per-range-rwlock")
+SLOW = ("v3", "hint-retry", "early-inc")
+ONE_FILE = [
+    pytest.param(design, marks=() if design in FAST else slow if design in SLOW else SLOW_AND_LONG)
+    for design in FOUND
+]
+"""Seconds, tens of seconds, and a minute of shrinking."""
+
 SOUND = sorted(set(DESIGNS) - set(FOUND))
 
 
@@ -116,7 +124,7 @@ def test_the_trace_of_a_broken_design_is_short(design: str, seed: int) -> None:
     assert size <= MINIMA.get((design, best.finding.bucket), (6, 3)), best.finding.bucket
 
 
-@pytest.mark.parametrize("cases", first_quick(1, [700, 2_500]))
+@pytest.mark.parametrize("cases", first_quick(1, [1_000, 2_500]))
 @pytest.mark.parametrize("design", first_quick(3, SOUND))
 def test_a_sound_design_stays_clean(design: str, cases: int) -> None:
     result = hunt(HuntPlan(design, Budget(cases=cases)))
@@ -129,7 +137,7 @@ def file_of(found: Run, folder: Path) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
 
 
-@pytest.mark.parametrize("design", only_quick(["rfc", "v3-base", "per-range-rwlock"], FOUND))
+@pytest.mark.parametrize("design", ONE_FILE)
 def test_each_bucket_of_a_design_is_one_file(design: str, tmp_path: Path) -> None:
     files = defaultdict(set)
     for seed in range(1, 7):

@@ -18,12 +18,13 @@ MEETS_A_GUEST = {
     "TDH.MEM.RANGE.BLOCK",
     "TDH.MEM.RANGE.UNBLOCK",
     "TDH.MEM.TRACK",
+    "TDH.MEM.PAGE.AUG",
     "TDH.MEM.PAGE.DEMOTE",
     "TDH.MEM.PAGE.REMOVE",
     "TDH.PHYMEM.PAGE.WBINVD",
 }
 """Two CPUs may enter one vCPU. The other leaves may meet a vCPU that runs: KVM kicks the vCPUs
-out and calls once more (``tdh_do_no_vcpus``)."""
+out and calls once more (``tdh_do_no_vcpus``). A fault whose AUG was busy is taken again."""
 
 
 @pytest.mark.parametrize("cases", first_quick(1, [600, 4_000]))

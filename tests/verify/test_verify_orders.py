@@ -13,7 +13,7 @@ from benchmarks.orders.programs import BASES, LoopingProgram, draw_program
 from tdxfuzz.host.design import ENOMEM
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.verify.progress import LoopKind
-from tiers import first_quick, slow
+from tiers import first_quick, long, slow
 
 PROGRAMS = 40
 """``python -m benchmarks.orders`` compares 200."""
@@ -37,6 +37,7 @@ def same(program: LoopingProgram, folder: Path, name: str) -> frozenset[LoopKind
     return plainly.loops
 
 
+@long
 @slow
 def test_in_programs_at_random_no_end_no_bug_and_no_loop_is_lost(tmp_path: Path) -> None:
     rng = Random(7)

@@ -22,7 +22,7 @@ from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
-from tiers import first_quick, slow
+from tiers import first_quick, long, slow
 
 FULL = Bounds()
 
@@ -47,7 +47,7 @@ def counts(verified: VerifyResult) -> tuple[int, int, int, int, int]:
         ("map-zap", "merged", (363, 499, 161, 21, 2)),
         ("fault-fault", "merged", (1348, 2079, 633, 34, 2)),
         pytest.param("vcpu-map", "merged", (1046, 1727, 628, 37, 1), marks=slow),
-        pytest.param("create-create", "merged", (99130, 136402, 16290, 96, 6), marks=slow),
+        pytest.param("create-create", "merged", (99130, 136402, 16290, 96, 6), marks=[slow, long]),
     ],
 )
 def test_exact_counts_of_small_scenarios(

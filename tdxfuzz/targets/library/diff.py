@@ -27,6 +27,13 @@ MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
 
 
+CONFIRMED = 6
+"""How often a leak over a reset is shown again."""
+
+ENDS = ("crash", "hang", "raised")
+"""Fields of divergences in which a side did not come back."""
+
+
 @frozen
 class Found:
     """A divergence, the trial that shows it, and what the library did there."""
@@ -42,7 +49,8 @@ class Found:
 @define
 class Tally:
     """What was done. Times are in seconds. ``statuses``, by leaf, are those of both sides, ``told``
-    what guests were told.
+    what guests were told. ``hidden`` counts trials that end at an old divergence: what lies behind
+    it was not compared.
     """
 
     trials: int = 0
@@ -51,6 +59,7 @@ class Tally:
     interleaved_calls: int = 0
     events: int = 0
     told: int = 0
+    hidden: int = 0
     model_seconds: float = 0.0
     library_seconds: float = 0.0
     interleaved_seconds: float = 0.0
@@ -118,7 +127,10 @@ class Diff:
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
         before, trial = tuple(self._history), drawn.trial
         self._history = [*self._history[1 - HISTORY :], trial]
-        if first is None or self._is_old(first):
+        if first is None:
+            return None
+        if self._is_old(first):
+            self.tally.hidden += 1
             return None
         if first.field == "hang" and self._patience is HASTY and not self._hangs(trial):
             return None  # the machine was busy
@@ -135,14 +147,17 @@ class Diff:
         self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
     ) -> Found | None:
         """The cause of a divergence, shrunk; None if that is an old one."""
-        trial, divergence, before = self._in_a_fresh_process(trial, first, before)
-        is_old = self._is_old(divergence)
+        closely, divergence, before = self._in_a_fresh_process(trial, first, before)
+        if self._is_old(divergence):
+            if first.field not in ENDS:
+                self.tally.hidden += 1
+                self.library.patience = self._patience
+                self.library.close()
+                return None
+            # Whatever lies before it, the library must not end so.
+            closely, divergence, before = trial, first, ()
         self._old |= {first.key, divergence.key}
-        if is_old:
-            self.library.patience = self._patience
-            self.library.close()
-            return None
-        return self._shrunk(trial, divergence, before)
+        return self._shrunk(closely, divergence, before)
 
     def _hangs(self, trial: Trial) -> bool:
         """Whether a trial hangs if there is more time."""
@@ -188,11 +203,20 @@ class Diff:
             return closely, seen, ()
         starts = [[each] for each in before[::-1]] + [[*before]] if before else []
         for some in starts:
-            if self._first_after(some, trial) is not None:
+            if self._shows_only_behind(some, trial):
                 leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
                 return trial, leak, tuple(some)
         # Not seen again, whatever was run before: it does not depend on what it is asked alone.
         return trial, _unrepeated(first), ()
+
+    def _shows_only_behind(self, before: Sequence[Trial], trial: Trial) -> bool:
+        """Whether a trial shows something behind others, and never alone. A library that answers by
+        the time may show anything once.
+        """
+        return all(
+            self._first_after(before, trial) is not None and self._first_after((), trial) is None
+            for _ in range(CONFIRMED)
+        )
 
     def _first_after(
         self,

@@ -27,7 +27,7 @@ from tdxfuzz.testing.assertions import Broken, assert_clean
 from tdxfuzz.testing.designs import AnyDesign
 from tdxfuzz.testing.stateful import concurrent_machine
 from tdxfuzz.testing.strategies import cases
-from tiers import slow
+from tiers import long, slow
 
 pytestmark = needs_compiler
 
@@ -62,6 +62,7 @@ def test_a_finding_replays_and_shrinks(tmp_path: Path) -> None:
     assert run(smaller.case, layer).findings[0].bucket == found.findings[0].bucket
 
 
+@long
 @slow
 def test_twenty_thousand_runs_that_are_cut_off_need_no_more_memory() -> None:
     case = evolve(SCENARIOS["fault-fault"].case("merged"), steps=60)

@@ -18,7 +18,7 @@ from tdxfuzz.run.session import Design, run
 from tdxfuzz.sim import Schedule
 from tdxfuzz.verify.search import verify
 from tdxfuzz.verify.worklist import Bounds
-from tiers import slow
+from tiers import long, slow
 
 pytestmark = needs_compiler
 
@@ -84,7 +84,7 @@ def test_a_hunt_makes_the_runs_of_its_twin(name: str) -> None:
 
 
 @slow
-@pytest.mark.parametrize("huge", [EVERY, EVERY_REAL], ids=["few", "real"])
+@pytest.mark.parametrize("huge", [EVERY, pytest.param(EVERY_REAL, marks=long)], ids=["few", "real"])
 @pytest.mark.parametrize("name", ["v5", "v6"])
 def test_a_hunt_with_2mb_pages_makes_the_runs_of_its_twin(name: str, huge: Huge) -> None:
     counts = []

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second library for tests, written from tdxfuzz_target.h alone: boot and PAMT pages, with one lock
+ * A second library for tests, in another style: boot and PAMT pages, with one lock
  * around the whole module, no hook and no snapshot. A leaf is a row of a table, which says what the
  * dispatcher does for it. All state is one structure that a reset clears.
  *

@@ -12,7 +12,7 @@ from target_libraries import ERROR, SOURCES, build, build_text
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.hostile import LibraryHunter, calls_of_setup, possible_setups
 from tdxfuzz.targets.library.process import Library
-from tiers import slow
+from tiers import long, slow
 
 pytestmark = needs_compiler
 
@@ -56,6 +56,7 @@ def test_setups_of_leaves_that_the_library_lacks_are_left_out() -> None:
     ]
 
 
+@long
 @slow
 def test_calls_of_a_sound_library_have_serial_orders() -> None:
     with Library(build("reference")) as library:
@@ -65,6 +66,7 @@ def test_calls_of_a_sound_library_have_serial_orders() -> None:
             assert hunter.tally.cases > 3
 
 
+@long
 @slow
 def test_state_shared_by_calls_has_no_serial_order(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch

@@ -167,8 +167,8 @@ def _close(
         output.line(f"ended at {MOST} divergences; mend some, or --ignore them, and run it again")
     if tally.hidden:
         output.line(
-            f"{tally.hidden:,} of {counted(tally.trials, 'sequence')} ended at a divergence that is "
-            "known or was shown before: what lies behind it was not compared"
+            f"{tally.hidden:,} of {counted(tally.trials, 'sequence')} ended at a divergence that "
+            "is known or was shown before: what lies behind it was not compared"
         )
     times = _times(tally)
     output.line(

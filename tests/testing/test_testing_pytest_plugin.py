@@ -132,6 +132,7 @@ def last_of_the_failure(printed: str) -> str:
 def test_a_failing_test_ends_in_its_trace(
     tmp_path: Path, options: tuple[str, ...], decorators: str, machine: Mapping[str, str]
 ) -> None:
+    options = (*options, "--hypothesis-seed=1")
     printed = run_users_test(tmp_path, "'hint'", *options, decorators=decorators, machine=machine)
     (reproducer,) = (tmp_path / "found").iterdir()
     assert read(reproducer).expect.check == "pamt-in-use"
@@ -155,7 +156,8 @@ def test_a_failing_machine_ends_in_its_trace(tmp_path: Path) -> None:
 
 @slow
 def test_the_database_remembers_what_failed(tmp_path: Path) -> None:
-    run_users_test(tmp_path, "'hint'")
+    many = "from hypothesis import settings\n@settings(max_examples=400)"
+    assert "1 failed" in run_users_test(tmp_path, "'hint'", decorators=many)
     only_old = (
         "from hypothesis import Phase, settings\n@settings(phases=[Phase.reuse, Phase.shrink])"
     )

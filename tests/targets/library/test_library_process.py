@@ -52,8 +52,9 @@ def test_answers_that_depend_on_the_time_are_not_repeated(tmp_path: Path) -> Non
     call = f"{FREEID}\tstruct timespec now;\n\n\tclock_gettime(CLOCK_MONOTONIC, &now);\n"
     call += "\tif (!(now.tv_nsec / 64 % 3))\n\t\treturn OPERAND_INVALID;\n"
     fields = {each.divergence.field for each in found_in(tmp_path, FREEID, now + call)}
-    assert fields <= {"repeat", "status", "event"}
+    # Anything may show twice by chance, but nothing is put down to the calls before it.
     assert fields
+    assert "reset" not in fields
 
 
 @pytest.mark.parametrize(

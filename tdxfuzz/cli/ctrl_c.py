@@ -60,6 +60,7 @@ def handle(
 def put_back(before: dict[signal.Signals, object]) -> None:
     """Undo :func:`handle`."""
     for one, handler in before.items():
+        # What getsignal() gave; its type is private to the stubs.
         signal.signal(one, handler)  # type: ignore[arg-type]
 
 

@@ -26,6 +26,7 @@ def make_usable() -> None:
                 os.dup2(null, number)
                 os.close(null)
         if getattr(sys, name) is None:
+            # It stays open for the rest of the process.
             stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
         stream = getattr(sys, name)

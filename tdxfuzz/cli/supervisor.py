@@ -89,6 +89,7 @@ def supervise() -> Callable[[int], NoReturn]:
 def own_stdout() -> None:
     """What code under test writes to the standard output of the process goes to standard error."""
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    # It stays open for the rest of the process.
     sys.stdout = open(os.dup(1), "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
     os.dup2(2, 1)
 

@@ -65,6 +65,46 @@ def test_what_is_known_is_left_out_with_its_reason(
     assert "known 1: needs a 'reason'" in refused.err
 
 
+KNOWN_EVENT = """
+[[known]]
+leaf = "TDH.SYS.INIT"
+field = "event"
+reason = "another lock"
+"""
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "found"),
+    [
+        ("\t*(volatile int *)8 = 1;\n", 1, ["crash"]),
+        ("\tcall->regs[TDXT_R8] = 5;\n\treturn 3;\n", 3, []),
+    ],
+    ids=["crash", "wrong answer"],
+)
+def test_what_lies_behind_a_known_divergence_is_told_or_not_passed(
+    invoke: Invoke, tmp_path: Path, harm: str, code: int, found: list[str]
+) -> None:
+    """The boot takes another lock than the model, and no snapshot shows that this is harmless."""
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    remove = "static u64 pamt_remove(struct call *call)\n{\n"
+    take = "take(call, &global_lock, TDXT_EXCLUSIVE, TDXT_GLOBAL, 0)"
+    for old, new in (
+        (remove, f"static u64 pamt_remove(struct call *call)\n{{\n{harm}"),
+        (take, take.replace("EXCLUSIVE", "SHARED")),
+        ("TDXT_HAS_HOOK | TDXT_HAS_SNAPSHOT", "TDXT_HAS_HOOK"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    Path("known.toml").write_text(KNOWN_EVENT)
+    arguments = ("--library", build_text(tmp_path, text), "--cases", "30", "--seed", "1")
+    answer = invoke("diff", *arguments, "--ignore", "known.toml", "--format", "json")
+    rows = answer.json["divergences"]
+    assert isinstance(rows, list)
+    assert [row["field"] for row in rows] == found
+    assert answer.code == code
+    assert int(str(answer.json["hidden"])) > 15
+
+
 def test_a_recording_agrees_with_the_model_and_two_versions_are_told_apart(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ MOST = 20
 CONFIRMED = 6
 """How often a leak over a reset is shown again."""
 
-ENDS = ("crash", "hang", "raised")
+ENDS = ("crash", "fatal", "hang", "raised")
 """Fields of divergences in which a side did not come back."""
 
 
@@ -133,7 +133,8 @@ class Diff:
             self.tally.hidden += 1
             return None
         if first.field == "hang" and self._patience is HASTY and not self._hangs(trial):
-            return None  # the machine was busy
+            self.tally.hidden += 1  # the machine was busy, and the rest was not compared
+            return None
         try:
             found = self._looked_at(trial, first, before)
         except LibraryError as error:  # what was seen is told as it is

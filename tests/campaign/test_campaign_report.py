@@ -11,77 +11,29 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from attrs import asdict, evolve
+from attrs import evolve
 
-from browser import CONTRAST, Browser, browser_on
-from campaigns import SMALL, Campaign
-from tdxfuzz.campaign.coordinator import Limits
-from tdxfuzz.campaign.event_text import KINDS, event_text, kept_event_text
+from campaigns import Campaign
 from tdxfuzz.campaign.events import (
-    CorpusMerged,
-    DesignCutOff,
-    EntrySetAside,
-    FindingKept,
-    FindingMet,
-    FindingShrunk,
     Progressed,
-    Started,
     Stopped,
-    WorkerLost,
 )
 from tdxfuzz.campaign.report import EVERY, REPORTS, KeepReports, write_reports
 from tdxfuzz.campaign.report.causes import causes
-from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, EventRecord, ShownFinding, gather
 from tdxfuzz.campaign.report.html import html
 from tdxfuzz.campaign.report.junit import junit
 from tdxfuzz.campaign.report.markdown import markdown
 from tdxfuzz.campaign.report.sarif import sarif
 from tdxfuzz.campaign.report.since import (
-    FILE,
     Reported,
     Reports,
-    read_reports,
-    remember,
-    reported,
 )
-from tdxfuzz.campaign.report.words import day
-from tdxfuzz.campaign.settings import Subject
 from tdxfuzz.campaign.store import CutOff, StoredFinding
 from tdxfuzz.campaign.summary import Summary
-from tdxfuzz.campaign.task import Sighting
 from tdxfuzz.case.visible import visible
 from tdxfuzz.check import ALL_CHECKS, CHECKS, HOSTILE_CHECKS
 from tdxfuzz.run.cut_off import CUT_OFF
-from tiers import slow
-
-SUBJECTS = tuple(map(Subject, ("hint", "v3-base", "merged", "hostile")))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a campaign with its reports."""
-    settings = evolve(SMALL, subjects=SUBJECTS)
-    campaign = Campaign(tmp_path_factory.mktemp("reports") / "c", settings)
-    campaign.run(Limits(cases=8 * SMALL.batch))
-    with campaign.store() as store:
-        with store.transaction():
-            why = "3 times in one place: <script>alert(1)</script> & more"
-            store.cut_off(CutOff("merged", why))
-            totals = store.totals()
-            for second in range(3):
-                store.sample(
-                    evolve(totals, seconds=1000.0 + second, cases=second * 500), 2, 1 << 27
-                )
-        write_reports(campaign.folder, store)
-    return campaign.folder.root
-
-
-@pytest.fixture(scope="module")
-def data(folder: Path) -> Data:
-    campaign = Campaign(folder, evolve(SMALL, subjects=SUBJECTS))
-    with campaign.store() as store:
-        return gather(campaign.folder, store)
 
 
 def test_each_report_has_its_file(folder: Path) -> None:
@@ -312,19 +264,6 @@ def test_markdown_shows_verdicts_and_traces(data: Data) -> None:
     assert "<script>" not in text
 
 
-def test_the_page_needs_nothing_else(folder: Path, data: Data) -> None:
-    text = html(data)
-    assert "<script" not in text
-    assert "&lt;script&gt;" in text
-    outside = set(re.findall(r"""(?:src|href)=["'](?!#|data:|findings/)([^"']*)""", text))
-    assert outside == set()
-    assert "http" not in re.sub(r'xmlns="[^"]*"', "", text)
-    for path in re.findall(r'href="(findings/[^"]*)"', text):
-        assert (folder / path).is_file()
-    anchors = set(re.findall(r'href="#([^"]*)"', text))
-    assert anchors <= set(re.findall(r'id="([^"]*)"', text))
-
-
 def test_an_empty_campaign_has_reports_too(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     with campaign.store() as store:
@@ -353,103 +292,6 @@ def test_the_page_is_written_while_a_campaign_runs_and_says_so(tmp_path: Path) -
         keeps(Stopped("enough", True))
     assert "The campaign is running." not in page.read_text("utf-8")
     assert 'http-equiv="refresh"' not in page.read_text("utf-8")
-
-
-def test_a_chart_has_its_axes() -> None:
-    assert chart([(0, 1)], "nothing yet") == ""
-    drawn = chart([(0, 0), (90, 1500), (7200, 3000)], "Features", " MB")
-    assert re.findall(r">([^<>]+)</text>", drawn) == [
-        "0 MB", "0 s", "1.25k MB", "30.0 min", "2.5k MB", "1.0 h", "3.75k MB", "1.5 h",
-        "5k MB", "2.0 h",
-    ]  # fmt: skip
-    ElementTree.fromstring(drawn)
-
-
-@pytest.fixture(scope="module")
-def browser(folder: Path) -> Iterator[Browser]:
-    with browser_on(folder / "report.html") as opened:
-        yield opened
-
-
-@slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
-def test_the_page_in_a_browser(
-    browser: Browser, tmp_path: Path, width: int, height: int, scheme: str
-) -> None:
-    browser.open(width, height, scheme)
-    shot = tmp_path / "shot.png"
-    assert browser.driver.save_screenshot(str(shot))
-    assert shot.stat().st_size > 10_000
-    assert browser.errors == []
-    # Nothing sticks out: what is wide scrolls in a frame of its own.
-    assert browser.ask("document.documentElement.scrollWidth") == width
-    size = browser.ask("parseFloat(getComputedStyle(document.body).fontSize)")
-    assert isinstance(size, int | float)
-    assert size >= 16
-    least = browser.ask(CONTRAST)
-    assert isinstance(least, list)
-    assert least[0] >= 4.5, f"a contrast of {least[0]:.2f}: {least[1]!r}"
-    dark = browser.ask("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
-    assert dark == (scheme == "dark")
-    long_word = "document.querySelector('h3').append('PAGE_'.repeat(40))"
-    assert browser.ask(f"{long_word} || document.documentElement.scrollWidth") == width
-
-
-@slow
-def test_every_link_leads_somewhere(browser: Browser, data: Data) -> None:
-    browser.open(1280, 900, "light")
-    links = browser.ask("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
-    assert isinstance(links, list)
-    assert {"#matrix", "#findings", "#calls"} <= set(links)
-    assert sum(link.startswith("findings/") for link in links) == len(data.shown)
-    for link in set(links):
-        if link.startswith("#"):
-            assert browser.ask(f"document.querySelector({link!r}) !== null"), link
-        else:
-            assert (browser.page.parent / link).is_file(), link
-
-
-@slow
-def test_the_matrix_fits_a_desk_and_pictures_have_their_lanes(browser: Browser) -> None:
-    browser.open(1280, 900, "light")
-    frame = "document.querySelector('.wide')"
-    assert browser.ask(f"{frame}.scrollWidth <= {frame}.clientWidth")
-    lanes = browser.ask("document.querySelectorAll('.finding .desk svg.tdx-lanes').length")
-    assert lanes == browser.ask("document.querySelectorAll('.finding').length")
-    # No word of a picture runs out of it.
-    assert browser.ask(WORDS_INSIDE.replace("WHERE", ".desk"))
-    # What is said of a finding stands beside its picture.
-    beside = "document.querySelector('.facts').getBoundingClientRect().left"
-    assert browser.ask(f"{beside} > 800")
-
-
-WORDS_INSIDE = (
-    "[...document.querySelectorAll('.finding WHERE svg')].every(s => "
-    "[...s.querySelectorAll('text')].every("
-    "t => t.getBBox().x + t.getBBox().width <= s.viewBox.baseVal.width))"
-)
-
-
-@slow
-def test_two_lanes_are_side_by_side_on_a_phone(browser: Browser) -> None:
-    browser.open(390, 844, "light")
-    assert browser.ask(WORDS_INSIDE.replace("WHERE", ".phone"))
-    two = "[...document.querySelectorAll('.phone')].filter(f => !f.textContent.includes('CPU 2'))"
-    assert browser.ask(f"{two}.length > 0")
-    assert browser.ask(f"{two}.every(f => f.clientWidth > 0 && f.scrollWidth <= f.clientWidth)")
-
-
-@slow
-def test_no_header_of_a_table_is_cut_off(browser: Browser) -> None:
-    browser.open(1280, 900, "light")
-    name = "document.querySelector('.heat .up')"
-    assert browser.ask(f"({name}.textContent = 'A_STATUS_WITH_A_NAME_'.repeat(3)) !== ''")
-    assert browser.ask(
-        "[...document.querySelectorAll('.up')].every(e => { const a = e.getBoundingClientRect(),"
-        " b = e.closest('.wide').getBoundingClientRect();"
-        " return a.top >= b.top && a.bottom <= b.bottom })"
-    )
 
 
 def finding(design: str, bucket: str, operations: int, is_new: bool = False) -> ShownFinding:
@@ -485,68 +327,3 @@ def test_the_page_says_what_is_new_and_what_is_known(data: Data) -> None:
     assert text.count(known) == 1
     assert 'href="#rule-unexpected-status"' in text
     assert "The rule unexpected-status is broken if:" in text
-
-
-def test_a_report_with_the_same_findings_keeps_its_marks(tmp_path: Path) -> None:
-    first = Reports().then(reported("1", [("v4", "a")]))
-    assert not first.is_new(("v4", "a"))
-    second = first.then(reported("2", [("v4", "a"), ("v4", "b")]))
-    again = second.then(reported("3", [("v4", "b"), ("v4", "a")]))
-    for one in (second, again):
-        assert one.is_new(("v4", "b"))
-        assert not one.is_new(("v4", "a"))
-    remember(tmp_path, again)
-    assert read_reports(tmp_path) == again
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"last": 3}', "[" * 100_000, "\ud800"])
-def test_a_memory_of_reports_that_is_none_is_no_memory(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text, "utf-8", "surrogatepass")
-    assert read_reports(tmp_path) == Reports()
-
-
-def test_a_page_of_a_running_campaign_is_no_report(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path / "c")
-    with campaign.store() as store:
-        write_reports(campaign.folder, store, ["markdown"], running=True)
-        assert not (campaign.folder.root / FILE).exists()
-        write_reports(campaign.folder, store, ["markdown"])
-        assert (campaign.folder.root / FILE).is_file()
-
-
-EVENTS = (
-    Started("c", ("v4", "v5"), 2, 1, True),
-    Progressed(1.0, 10, 10.0, 1, 0, 0, 1, 1),
-    FindingMet("v4", "a/b", "m", "p", 1000),
-    FindingShrunk("v4", "a/b", "p", 2, 1, 10, 10),
-    FindingKept("v4", "a/b", "a worker hung"),
-    WorkerLost("hunt 3", "killed"),
-    DesignCutOff("v4", "hangs"),
-    EntrySetAside("x", "not TOML"),
-    CorpusMerged(3),
-    Stopped("enough", False),
-)
-
-
-def test_each_event_is_a_sentence_in_the_console_and_on_the_page() -> None:
-    assert {type(event).__name__ for event in EVENTS} == set(KINDS)
-    for event in EVENTS:
-        told = kept_event_text(type(event).__name__, json.loads(json.dumps(asdict(event))))
-        assert told == event_text(event)
-        assert not re.search(r"[\[\]{}]|True|False|None", told)
-    assert kept_event_text("Started", {"folder": 3}) == "an event of another version: Started"
-    assert kept_event_text("<b>", {}) == "an event of another version: <b>"
-
-
-def test_first_and_last_sighting_are_kept(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path / "c")
-    sighting = Sighting("a/b/c/d", "m", "text", 2, 1, 5, 1)
-    with campaign.store() as store:
-        for cases in (5, 70):
-            with store.transaction():
-                store.sight("v4", sighting, cases, 1.0)
-        (found,) = store.findings()
-    assert (found.cases, found.last_cases, found.sightings) == (5, 70, 2)
-    assert found.first_wall <= found.last_wall
-    assert day(found.last_wall).endswith(" UTC")
-    assert day("never") == "never"

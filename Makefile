@@ -26,7 +26,7 @@ endif
 
 help:
 	@echo "make hunt    find the race of a design: DESIGN=hint TIME=60s (until found)"
-	@echo "make test    the quick tier of the tests: every room, every leaf, under 3 minutes"
+	@echo "make test    the quick tier of the tests: every room, every leaf, five minutes on 2 cores"
 	@echo "make test-all all tests: more seeds, all recordings, long examples, kills"
 	@echo "make test-lowest  tests with the lowest versions that pyproject.toml allows (python3.11)"
 	@echo "make test-newest  tests with the newest versions that there are"

@@ -41,6 +41,11 @@ class Scenario:
         )
 
     @property
+    def enters(self) -> bool:
+        """Whether a CPU enters a vCPU in it, so that guest code runs beside the host."""
+        return any(op.name == "enter" for program in self.programs for op in program)
+
+    @property
     def is_raw(self) -> bool:
         """Whether its programs are raw SEAMCALLs alone, so that it needs no host layer."""
         return all(op.is_seamcall for program in self.programs for op in program)

@@ -91,8 +91,8 @@ def matrix_command(
     """Test designs in every way, and show which check finds something in which design.
 
     Use it to compare a new design with the built-in ones. A row of the table is a design, a
-    column is a check. The last column shows what scenarios with 2MB pages found. The default
-    is all built-in designs.
+    column is a check. The last two columns show what scenarios with 2MB pages and with running
+    TDs found. The default is all built-in designs.
 
     Each design runs all orders of every scenario on two CPUs, one run for each allocation
     that fails, one for each SEAMCALL that is interrupted or gets no entropy, and a hunt on

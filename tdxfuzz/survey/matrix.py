@@ -55,9 +55,17 @@ FAULTS = {ALLOC: 80, ENTROPY: 160, INTERRUPT: 160}
 """Kinds of faults, and up to which occasion of a TD's life each strikes once."""
 
 HUGE_PAGES = "2MB pages"
-"""A column of its own: what any check found in the scenarios that split 2MB pages."""
+RUNNING = "running TDs"
 
-COLUMNS = (*CHECKS, HUGE_PAGES)
+GROUPS: dict[str, Callable[[Scenario], bool]] = {
+    HUGE_PAGES: lambda scenario: scenario.world.areas > 0,
+    RUNNING: lambda scenario: scenario.enters,
+}
+"""Columns of their own: what any check found in those of the scenarios."""
+
+_WITNESSES = {HUGE_PAGES: "a 2MB page was split", RUNNING: "a vCPU was entered"}
+
+COLUMNS = (*CHECKS, *GROUPS)
 """Of a design in Python."""
 
 HUNT_CPUS = 3
@@ -74,7 +82,7 @@ class MatrixCell(Enum):
 
 @frozen
 class MatrixEntry:
-    """One cell, of a check or of :data:`HUGE_PAGES`; ``found`` is a case that shows it,
+    """One cell, of a check or of one of :data:`GROUPS`; ``found`` is a case that shows it,
     ``bounds`` says what was done, ``why`` what is missing. ``loop`` is the kind of a livelock that
     a search in all orders has found.
     """
@@ -145,6 +153,7 @@ def row(
             unfinished[name] = INTERRUPTED
             continue
         tell(f"all orders of {name}")
+        groups = [group for group, holds in GROUPS.items() if holds(scenario)]
         bounds = Bounds(scenario.preemptions, seconds=effort.scenario_seconds)
         case = effort.narrowed(scenario.case(design_name))
         result = verify(case, design, bounds, until=StopRule.EVERY_CHECK, stop=stop)
@@ -154,10 +163,9 @@ def row(
             if check == LIVELOCK and check not in found:
                 loop = result.loop
             found.setdefault(check, shown)
-            if scenario.world.areas:
-                found.setdefault(HUGE_PAGES, shown)
-        if scenario.world.areas:
-            seen.add(HUGE_PAGES)
+            for group in groups:
+                found.setdefault(group, shown)
+        seen.update(groups)
         if result.verdict is not Verdict.PASS and result.why:
             unfinished[name] = result.why
     if not stop():
@@ -172,9 +180,10 @@ def row(
     elif ends and None not in ends:
         seen.add(LIVELOCK)
     text = _bounds_text(effort)
-    whole = [f"{name}: {why}" for name, why in unfinished.items()]
-    small = {scenario.name for scenario in effort.scenarios if not scenario.world.areas}
-    huge = [f"{name}: {why}" for name, why in unfinished.items() if name not in small]
+    apart = {
+        group: {scenario.name for scenario in effort.scenarios if not holds(scenario)}
+        for group, holds in GROUPS.items()
+    }
     checks = [
         check
         for check in checks_of(design_name, design)
@@ -186,10 +195,14 @@ def row(
             column,
             found.get(column),
             text,
-            huge if column == HUGE_PAGES else whole,
+            [
+                f"{name}: {why}"
+                for name, why in unfinished.items()
+                if name not in apart.get(column, ())
+            ],
             column in seen,
         )
-        for column in (*checks, HUGE_PAGES)
+        for column in (*checks, *GROUPS)
     ]
     return [
         _of_livelock(entry, loop, False in ends) if entry.check == LIVELOCK else entry
@@ -241,7 +254,7 @@ def _entry(
     if unfinished:
         return MatrixEntry(design, check, MatrixCell.UNKNOWN, bounds, "; ".join(unfinished))
     if not seen:
-        never = "a 2MB page was split" if check == HUGE_PAGES else ALL_CHECKS[check].witness
+        never = _WITNESSES.get(check) or ALL_CHECKS[check].witness
         return MatrixEntry(
             design, check, MatrixCell.UNKNOWN, bounds, f"it never happened that {never}"
         )

@@ -155,7 +155,7 @@ def test_the_matrix_has_a_column_for_each_named_check(invoke: Invoke) -> None:
             *("--time", "2s", "--format", "json"),
         ).out
     )
-    assert {cell["check"] for cell in document["cells"]} == {"refcount", "2MB pages"}
+    assert {cell["check"] for cell in document["cells"]} == {"refcount", "2MB pages", "running TDs"}
 
 
 def test_a_named_check_that_could_not_fail_leaves_the_verdict_unknown(invoke: Invoke) -> None:

@@ -9,6 +9,7 @@ from tdxfuzz.run.session import run
 from tdxfuzz.survey.matrix import (
     COLUMNS,
     HUGE_PAGES,
+    RUNNING,
     Effort,
     MatrixCell,
     MatrixEntry,
@@ -63,6 +64,7 @@ def test_a_search_cut_short_leaves_all_unknown() -> None:
     entries = cells("v6", effort)
     reached = "the bound of 0 s was reached"
     assert entries.pop(HUGE_PAGES).why == f"split-map: {reached}"
+    assert entries.pop(RUNNING).why == "it never happened that a vCPU was entered"
     for entry in entries.values():
         assert entry.cell is MatrixCell.UNKNOWN
         assert entry.why == f"zap-remap: {reached}; split-map: {reached}"
@@ -78,6 +80,17 @@ def test_what_scenarios_with_2mb_pages_find_has_a_column() -> None:
     assert found is not None
     assert run(found).finding is not None
     assert "never" in cells("v6")[HUGE_PAGES].why
+
+
+@slow
+def test_what_scenarios_with_running_tds_find_has_a_column() -> None:
+    effort = Effort(scenario_seconds=60, hunt_seconds=0, scenarios=chosen("zap-zap", "convert-run"))
+    hint, merged = cells("hint", effort)[RUNNING], cells("merged", effort)[RUNNING]
+    assert hint.cell is MatrixCell.FOUND
+    assert hint.found is not None
+    assert any(op.name == "enter" for program in hint.found.programs or () for op in program)
+    assert merged.cell is MatrixCell.CLEAN
+    assert cells("merged")[RUNNING].why == "it never happened that a vCPU was entered"
 
 
 @slow

@@ -14,24 +14,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from attrs import frozen
 
 from benchmarks.figures import sequential_seamcalls
+from benchmarks.power import DESIGNS
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.host.design_file import class_in
+from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import verify
 from tdxfuzz.verify.worklist import Bounds
 
-FIRST_EDITION = tuple(name for name in SCENARIOS if name != "zap-map-zap")
-"""The thirteen scenarios that there were then."""
+FIRST_EDITION = tuple(SCENARIOS)[: tuple(SCENARIOS).index("zap2m-fault") + 1]
+"""The thirteen scenarios that there were then, map-zap to zap2m-fault."""
 
 SMALL = tuple(name for name, scenario in SCENARIOS.items() if not scenario.world.areas)[:10]
 """Ten scenarios of 4KB pages."""
 
 CASES = 5_000
+
+TIMES = 3
+"""Runs in turn of what is compared; the median counts."""
+
+SHRUNK_SEEDS = 5
 
 COMPARED = ("map-zap", "destroy-create", "split-map", "zap2m-fault")
 """Scenarios that are searched with tables and without."""
@@ -129,6 +139,34 @@ def two_workers() -> str:
     return f"{one / two:.2f}"
 
 
+def shrinking() -> str:
+    """The 95th percentile of the CPU time of shrinking what hunts of the seeded bugs find."""
+    seconds = []
+    for design in DESIGNS:
+        for number in range(1, SHRUNK_SEEDS + 1):
+            found = hunt(HuntPlan(design, Budget(seconds=30), seed=number)).found
+            if found is not None:
+                began = time.process_time()
+                shrink(found)
+                seconds.append(time.process_time() - began)
+    worst = sorted(seconds)
+    return f"{worst[len(worst) * 95 // 100]:.1f} s, {worst[-1]:.1f} at most"
+
+
+def layer_in_c() -> str:
+    """CPU time of a hunt of a layer in C by that of its Python twin."""
+    layer = class_in(Path("tests/host/c/layers/merged.c"))
+    ratios = []
+    for _ in range(TIMES):
+        took = []
+        for design in (None, layer):
+            began = time.process_time()
+            hunt(HuntPlan("merged", Budget(cases=CASES), design=design))
+            took.append(time.process_time() - began)
+        ratios.append(took[1] / took[0])
+    return f"{median(ratios):.2f}"
+
+
 def seamcalls() -> str:
     """SEAMCALLs a second, one after the other."""
     (rate,) = sequential_seamcalls().values()
@@ -176,7 +214,10 @@ ROWS = (
     Row("given", "`@given(cases(D))`, 20 seeds", "0/6", "19/20", "20/20", "make examples"),
     Row("atheris", "atheris, cases/s", "250 - 650", "1,000", "2,000", "make fuzz"),
     Row("calls", "sequential SEAMCALLs/s", "25,000", "30,000", "100,000", seamcalls),
+    Row("shrink", "shrinking, 95th percentile", "20 s", "8 s", "3 s", shrinking, is_quick=False),
     Row("two", "two workers against one", "-", "1.8", "1.95", two_workers),
+    Row("test", "`make test`, wall", "9.5 min", "3 min", "90 s", "time make test"),
+    Row("c", "a layer in C by its Python twin, hunt", "-", "1.15", "1.05", layer_in_c),
 )
 
 

@@ -38,8 +38,10 @@ def test_its_bug_still_shows(path: Path) -> None:
 def test_what_the_matrix_links_to_still_shows_and_is_small(path: Path) -> None:
     shown = replay(read(path))
     assert shown.result is ReplayResult.FAILED
-    assert read(path).case.operations <= 6
-    assert run(read(path).case).preemptions <= 3
+    case = read(path).case
+    assert case.operations <= 6
+    # A loop has those of its round as well.
+    assert run(case).preemptions <= (3 if case.schedule.loop is None else 6)
 
 
 @each

@@ -17,6 +17,7 @@ from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.cli.workers import Stop, Tell
+from tdxfuzz.host.design_file import digest_of, split
 from tdxfuzz.module.variants import variant_file_of
 from tdxfuzz.repro.words import counted
 from tdxfuzz.repro.write import case_to_toml
@@ -25,15 +26,17 @@ from tdxfuzz.run.session import run
 from tdxfuzz.sim import OutOfTime, time_limit
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.covers import Covers, covers
+from tdxfuzz.verify.out_of_time import OutOfTimeInRun, out_of_time
 from tdxfuzz.verify.search import (
     INTERRUPTED,
-    OutOfTimeInRun,
     Verdict,
     VerifyResult,
-    out_of_time,
     verify,
 )
 from tdxfuzz.verify.worklist import Bounds, SearchCounts, Worklist
+
+TOLD = 16
+"""Digits of a digest that tell one file from another."""
 
 LONGER = 2.0
 """Seconds for a run that the time was over in: most runs that do not end take one."""
@@ -54,13 +57,18 @@ class Checkpoint:
         cls, folder: Path, design: Chosen, scenario: Scenario, case: Case, bounds: Bounds
     ) -> Checkpoint:
         """The file of a scenario under a design in a folder."""
-        digest = "" if design.file is None else design.file.sha256
         cpus, variant, name = case.world.cpus, case.world.module_variant, scenario.name
-        identity = f"{design.name} {digest} {name} {cpus} CPUs, {bounds}, {variant}"
-        if scenario.file or case.faults or case.checks or variant_file_of(variant):
-            # A file may say something else by the next time.
-            whole = case_to_toml(case, None, f"checks: {case.checks}")
-            identity += f", {hashlib.sha256(whole.encode()).hexdigest()}"
+        whole = case_to_toml(case, None, f"checks: {case.checks}")
+        # A file may say something else by the next time.
+        digests = {"case": hashlib.sha256(whole.encode()).hexdigest()}
+        if design.file is not None:
+            digests["design"] = design.file.sha256
+        if design.kvm is not None:
+            digests["KVM"] = digest_of(split(design.kvm.argument)[0])
+        if (file := variant_file_of(variant)) is not None:
+            digests["variant"] = file.sha256
+        told = ", ".join(f"{what} {digest[:TOLD]}" for what, digest in digests.items())
+        identity = f"{design.name} {name} {cpus} CPUs, {bounds}, {variant}, {told}"
         return cls(folder / f"{design.name}-{name}-{cpus}.verify.gz", identity)
 
 
@@ -132,7 +140,7 @@ class ScenarioJob:
 
     @property
     def covers(self) -> Covers:
-        return covers(self.case, self.bounds)
+        return covers(self.case, self.bounds, self.design.design)
 
     @property
     def ends(self) -> bool | str | None:

@@ -141,7 +141,7 @@ class Machine:
         else:
             self._refused[cpu] = leaf, status
         if local is not None:
-            local.leave(cpu, (leaf, int(status), *regs.as_tuple()))
+            local.leave(cpu, leaf, int(status), *regs.as_tuple())
         if traced:
             out = {name: getattr(regs, name) for name in ("rcx", "rdx", "r8", "r9")}
             sim.record(sim.clock - 1, "return", str(leaf), int(status), *_flat(out))

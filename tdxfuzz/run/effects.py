@@ -143,7 +143,7 @@ def _count(cell: AtomicCount, access: int, contents: SharedState) -> object:
 
 @_look.register
 def _bitmap_word(cell: BitmapWord, access: int, contents: SharedState) -> object:
-    return cell.value
+    return _exact(cell.value)
 
 
 @_look.register

@@ -5,28 +5,34 @@ from __future__ import annotations
 from tdxfuzz.abi import Registers
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm import Kvm
-from tdxfuzz.module.watch import ModuleWatch
+from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.run.blame import OURS_BY_NAME, DesignError
 from tdxfuzz.run.outside_state import changed, outside_state
+from tdxfuzz.sim import Simulator
 
 MOST_TOLD = 3
 
 
-class OutsideWatch(ModuleWatch):
+class OutsideWatch(HostWatch):
     """Looks at a design when it has been set up, and compares later looks with that one.
 
     A look costs as much as a short run. So there are looks in and after the first run, the second,
-    the fourth, the eighth …. Within a run there is one at each SEAMCALL, because a design may put
-    back what it has changed before its function returns, as a lock of its own would be.
+    the fourth, the eighth …. Within these there is one at each SEAMCALL, and at each step while a
+    CPU is in get or put, because a design may put back what it has changed before its function
+    returns, as a lock of its own would be. Another CPU may see it at any step in between, though no
+    search has a reason to try that: the step is about something else.
 
     Args:
+        sim: makes the steps.
         layer: has run its ``setup``.
         kvm: what it runs under.
     """
 
-    def __init__(self, layer: RefcountLayer, kvm: Kvm) -> None:
+    def __init__(self, sim: Simulator, layer: RefcountLayer, kvm: Kvm) -> None:
+        self._sim = sim
         self._layer = layer
         self._kvm = kvm
+        self._inside = 0
         built_in = all(type(each).__module__.startswith(OURS_BY_NAME) for each in (layer, kvm))
         self._first = None if built_in else outside_state(layer, kvm)
         self._runs = 0
@@ -37,9 +43,23 @@ class OutsideWatch(ModuleWatch):
         """Whether there is nothing to look at: the design is built in."""
         return self._first is None
 
+    @property
+    def _looks_closely(self) -> bool:
+        return self._first is not None and self._runs & (self._runs + 1) == 0
+
     def calling(self, leaf: int, version: int, regs: Registers) -> None:
-        if self._first is not None and self._runs & (self._runs + 1) == 0:
+        if self._looks_closely:
             self._note()
+
+    def entered(self, what: str, pfn: int, holders: int, cached: bool) -> None:
+        self._inside += 1
+        if self._looks_closely:
+            self._sim.at_each_step(self._note)
+
+    def left(self, what: str, pfn: int) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._sim.at_each_step(None)
 
     def after_run(self, found: bool = False) -> None:
         """A run has ended; ``found``: with a finding, so that a look is worth its time.
@@ -48,6 +68,8 @@ class OutsideWatch(ModuleWatch):
             DesignError: something outside of cells is not as it was.
         """
         self._runs += 1
+        self._inside = 0
+        self._sim.at_each_step(None)
         if found or self._runs & (self._runs - 1) == 0:
             self.look()
 

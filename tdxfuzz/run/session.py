@@ -134,7 +134,7 @@ class Session:
                 raise without_end(self.layer, self.sim.current, endless) from None
         where = Sources(self.layer, self.sim) if sources else None
         self._where = where if look is None else Looking(look, self.host, where)
-        self._outside = OutsideWatch(self.layer, self.host.kvm)
+        self._outside = OutsideWatch(self.sim, self.layer, self.host.kvm)
         self._every_check = every_check
         self._in_flight = InFlight(self.sim)
         self._checks = [

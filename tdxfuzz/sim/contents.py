@@ -19,6 +19,16 @@ _ATOMS = frozenset({int, bool, str, bytes})
 
 _HAVE_STATE = ("parts", "locks")
 
+SMALL = 1 << 60
+"""Numbers from here on have the hash of a smaller one, and -1 has that of -2."""
+
+
+def with_its_own_hash(value: int) -> int | Numbers:
+    """What stands for a number where hashes are made, so that no other number has its hash."""
+    if 0 <= value < SMALL:
+        return value
+    return value < 0, abs(value) // SMALL, abs(value) % SMALL
+
 
 class Contents:
     """Reads values: the same numbers, the same state. Looking at it is not a step.
@@ -37,7 +47,7 @@ class Contents:
     def __init__(self, *roles: str, hashed: bool = False) -> None:
         self._roles = roles
         self._hashed = hashed
-        self._atoms = _ATOMS if hashed else _ATOMS | {NoneType}
+        self._atoms = _ATOMS - {int} if hashed else _ATOMS | {NoneType}
         self._of = _Readers(self)
         self.memory = "memory" in roles
 
@@ -53,7 +63,7 @@ class Contents:
     def reader(self, kind: type) -> Read:
         """What reads the objects of a class."""
         if issubclass(kind, int):
-            return int
+            return (lambda value: with_its_own_hash(int(value))) if self._hashed else int
         if kind is NoneType:
             return lambda value: -1
         if issubclass(kind, Enum):
@@ -73,9 +83,13 @@ class Contents:
 
     def _first(self, value: object) -> Read:
         """The reader of a class, made when the first of its objects is read."""
-        variables = {"of": self._of, "atoms": self._atoms}
+        variables = {"of": self._of, "atoms": self._atoms, "small": SMALL}
+        # Most fields are small numbers.
+        plain = (
+            "in atoms or type(held) is int and -1 < held < small" if self._hashed else "in atoms"
+        )
         fields = [
-            f"held if type(held := value.{name}) in atoms else of[type(held)](held)"
+            f"held if type(held := value.{name}) {plain} else of[type(held)](held)"
             for name in self._names(value)
         ]
         # As attrs makes methods: a key is made at every state, and a function that is written out

@@ -22,7 +22,7 @@ class FollowSchedule(DefaultOrder):
 
     __slots__ = ("_at", "_switches")
 
-    STATE: ClassVar = Declared(tally="applied preemptions", derived="_at", fixed="_switches")
+    STATE: ClassVar = Declared(derived="_at", fixed="_switches")
 
     def __init__(self, schedule: Schedule) -> None:
         self._switches = schedule.switches

@@ -12,6 +12,7 @@ import sys
 from hashlib import blake2b
 from typing import ClassVar
 
+from tdxfuzz.sim.contents import with_its_own_hash
 from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.retry_loop import IsOurs, counters_of, site_of
 
@@ -53,9 +54,10 @@ class LocalMemory:
         """A CPU enters a piece of code that it will :meth:`leave`."""
         self._marks[cpu].append((self.known[cpu], len(self._retries[cpu])))
 
-    def leave(self, cpu: int, result: object) -> None:
-        """The code entered last returned ``result``, and all else is forgotten."""
-        self.known[cpu] = hash((self._come_out(cpu), result))
+    def leave(self, cpu: int, *results: int) -> None:
+        """The code entered last returned ``results``, and all else is forgotten."""
+        told = (*map(with_its_own_hash, results),)
+        self.known[cpu] = hash((self._come_out(cpu), told))
 
     def drop(self, cpu: int) -> None:
         """The code entered last was in vain: nothing is left of it."""

@@ -15,6 +15,8 @@ from itertools import islice
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from zlib import crc32
 
+from tdxfuzz.sim.declared import roles_of
+
 MOST_DEPTH = 5
 """Containers inside of containers are looked into this deep."""
 
@@ -65,8 +67,9 @@ def counters_of(
 
 
 def plain(value: object, depth: int = MOST_DEPTH) -> object:
-    """A value as numbers, strings and tuples. A cell stands for its name and an object of ours for
-    its kind, because shared state is in the key of a state anyway.
+    """A value as numbers, strings and tuples. A cell stands for its name, and another object of
+    ours that has state for its kind, because shared state is in the key of a state anyway. What
+    else is ours, such as the registers of a call, is read out.
 
     Raises:
         HiddenError: it may keep more than can be read, as an iterator does.
@@ -80,7 +83,8 @@ def plain(value: object, depth: int = MOST_DEPTH) -> object:
         return value.__name__
     if ours:
         name = getattr(value, "name", None)
-        return name if isinstance(name, str) else type(value).__qualname__
+        if isinstance(name, str) or roles_of(type(value)):
+            return name if isinstance(name, str) else type(value).__qualname__
     if not depth:
         raise HiddenError
     if isinstance(value, FunctionType):
@@ -97,6 +101,10 @@ def plain(value: object, depth: int = MOST_DEPTH) -> object:
         return tuple(sorted(repr(plain(item, depth - 1)) for item in value))  # type: ignore[attr-defined]
     if _keeps_all_in_its_dict(type(value)):
         return type(value).__qualname__, plain(vars(value), depth - 1)
+    if ours and not _is_built_in_below(type(value)):
+        fields = {name: getattr(value, name, None) for name in _fields_of(type(value))}
+        fields |= getattr(value, "__dict__", {})
+        return type(value).__qualname__, plain(fields, depth - 1)
     raise HiddenError
 
 
@@ -104,10 +112,19 @@ def _keeps_all_in_its_dict(kind: type) -> bool:
     """Whether the objects of a class have no other attributes than those in ``__dict__``."""
     made_in_python = kind.__flags__ & MADE_IN_PYTHON and kind.__dictoffset__
     others = any(vars(base).get("__slots__") for base in kind.__mro__)
-    built_in = any(
-        base is not object and not base.__flags__ & MADE_IN_PYTHON for base in kind.__mro__
-    )
-    return bool(made_in_python) and not others and not built_in
+    return bool(made_in_python) and not others and not _is_built_in_below(kind)
+
+
+def _is_built_in_below(kind: type) -> bool:
+    """Whether a class derives from one that is not written in Python, as an iterator would."""
+    return any(base is not object and not base.__flags__ & MADE_IN_PYTHON for base in kind.__mro__)
+
+
+def _fields_of(kind: type) -> Iterator[str]:
+    """The attributes in the slots of a class."""
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
 
 
 @cache

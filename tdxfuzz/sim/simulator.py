@@ -124,8 +124,8 @@ class Simulator:
     STATE: ClassVar = Declared(
         parts="cpus rounds softirqs",
         tally="clock order preemptions switches waits",
-        derived="_hub _stopped_by bound current due expired in_overtime judges_loop local log over "
-        "policy running trace",
+        derived="_hub _looks _stopped_by bound current due expired in_overtime judges_loop local "
+        "log over policy running trace",
         fixed="beyond softirq_handler",
     )
 
@@ -153,6 +153,7 @@ class Simulator:
         self.clock = 0
         self.due = max(bound, DEFAULT_BOUND)
         self.expired = False
+        self._looks: Callable[[], None] | None = None
         self.in_overtime = False
         self.judges_loop: LoopJudge | None = None
         self.local: LocalMemory | None = None
@@ -194,13 +195,21 @@ class Simulator:
             self.preemptions += 1
             self._departs(target)
             self.go_on_with(target)
+        if self._looks is not None:
+            self._looks()
         if self.trace is not None:
             self.trace.add(self.clock, cpu.id, "step", cell.name, access_name(access))
         self.refresh()
 
+    def at_each_step(self, look: Callable[[], None] | None) -> None:
+        """From now on call ``look`` before each step of a run; None: no more."""
+        self._looks = look
+        if self.running:
+            self.refresh()
+
     def refresh(self) -> None:
         """Work out the next step that needs attention."""
-        if self.over or self.expired or self.trace is not None:
+        if self.over or self.expired or self.trace is not None or self._looks is not None:
             self.due = -1
         else:
             self.due = min(self.policy.due, self.bound)

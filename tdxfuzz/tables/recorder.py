@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import NoReturn, Protocol
 
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.effects import touched
 from tdxfuzz.run.observer import Observer, digest_of
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Session
 from tdxfuzz.sim import (
+    LOOK_FOR,
     Cell,
     Cpu,
     End,
-    Nondeterminism,
     Simulator,
     StopRun,
     Why,
@@ -22,7 +23,7 @@ from tdxfuzz.tables.table import Leg, Point, Switches, Table, Way
 
 UNLIMITED = 1 << 30
 
-DIFFERS = "the same order leads to something else than before"
+DIFFERS = "the same order leads to something else: the design is not deterministic"
 
 
 class NothingMissing(StopRun):
@@ -141,27 +142,27 @@ class Recorder:
         """The run is over; whether it ended as most do: all programs did, or nothing was missing.
 
         Raises:
-            Nondeterminism: the same order has led to something else than before.
+            NotDeterministicError: the same order has led to something else than before.
         """
         is_rest = not run.findings and run.outcome.end is End.REST
         if self._ahead is not None and not self._problem:
-            self._problem = f"{DIFFERS}: a run ends on its way to a state"
+            self._problem = "a run ends on its way to a state"
         elif is_rest:
             final = digest_of(self._observer.state)
             steps = run.outcome.steps - self._chosen_at
             self._record(Leg(None, steps, self._stepped, self._idle, final))
         if self._problem:
-            raise Nondeterminism(self._problem)
+            raise NotDeterministicError(f"{DIFFERS} ({self._problem}). {LOOK_FOR}", run)
         return is_rest or self._is_over
 
     def _follow(self, ahead: tuple[bytes, int]) -> Cpu | None:
-        """On the way: the CPU to switch to now, if any. At its end, all that was known there is
-        known again.
+        """On the way: the CPU to switch to now, if any; one at each decision. At its end, all that
+        was known there is known again.
         """
         sim, switches = self._sim, self._switches
         target = None
-        while self._next < len(switches) and switches[self._next][0] <= sim.clock:
-            step, cpu = switches[self._next]
+        step, cpu = switches[self._next]
+        if step <= sim.clock:
             target = sim.cpus[cpu]
             if step < sim.clock or not target.runnable:
                 self._diverge(f"CPU {cpu} cannot go on before step {step}")
@@ -216,22 +217,19 @@ class Recorder:
             self._table.legs[self._chosen] = leg
         elif leg != self._known:
             cpu, known = self._chosen[1], self._known
-            self._problem = f"{DIFFERS}: CPU {cpu} made {known}, and makes {leg}"
+            self._problem = f"CPU {cpu} made {known}, and makes {leg}"
         self._known = None
 
     def _note_way(self, key: bytes) -> None:
         for clock, cpu in self._sim.switches[self._counted :]:
-            before = self._path
-            if before is not None and before[1] == clock:
-                before = before[0]
-            self._path = before, clock, cpu
+            self._path = self._path, clock, cpu
         self._counted = len(self._sim.switches)
         if key not in self._table.ways:
             local = self._observer.local.snapshot()
             self._table.ways[key] = Way(self._path, self._sim.clock, local)
 
     def _diverge(self, how: str) -> NoReturn:
-        self._problem = f"{DIFFERS}: {how}"
+        self._problem = how
         self._sim.stop(Diverged())
 
     def _piece(self, cell: Cell, access: int) -> str:

@@ -8,9 +8,11 @@ state, and how it was explored).
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from tdxfuzz.verify.progress import Edge, StateGraph
 from tdxfuzz.verify.sleep_sets import Transition
 from tdxfuzz.verify.worklist import Accesses, Branch, SearchCounts, Worklist
 
-FORMAT = 6
+FORMAT = 7
+
+PACKAGE = Path(__file__).parents[1]
+CODE = frozenset({".py", ".so", ".c", ".h"})
 
 
 class CheckpointError(Exception):
@@ -41,6 +46,7 @@ def save(path: Path, identity: str, worklist: Worklist, counts: SearchCounts) ->
     """
     header = {
         "format": FORMAT,
+        "code": _our_code(),
         "identity": identity,
         "counts": {
             name: getattr(counts, name)
@@ -78,6 +84,8 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
             header = json.loads(file.readline())
             if header["format"] != FORMAT:
                 raise CheckpointError(path, f"format: {header['format']!r} is not {FORMAT}")
+            if header["code"] != _our_code():
+                raise CheckpointError(path, "code: another version of tdxfuzz has written it")
             if header["identity"] != identity:
                 raise CheckpointError(
                     path,
@@ -112,6 +120,18 @@ def load(path: Path, identity: str) -> tuple[Worklist, SearchCounts]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(path, f"not a checkpoint: {error}") from None
     return worklist, counts
+
+
+@cache
+def _our_code() -> str:
+    """A digest of tdxfuzz itself. Another model, design or search may go on otherwise from a state,
+    or have other states.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(PACKAGE.rglob("*")):
+        if file.suffix in CODE:
+            digest.update(f"{file.relative_to(PACKAGE)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _parts(branch: Branch) -> tuple[object, ...]:

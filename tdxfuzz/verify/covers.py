@@ -8,7 +8,7 @@ from attrs import frozen
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import AREA_OPERATIONS
-from tdxfuzz.run.session import checks_of
+from tdxfuzz.run.session import Design, checks_of
 from tdxfuzz.verify.worklist import Bounds
 
 MEMORY = "sequentially consistent"
@@ -50,10 +50,11 @@ class Covers:
         }
 
 
-def covers(case: Case, bounds: Bounds) -> Covers:
-    """What a search of a case within bounds is about."""
+def covers(case: Case, bounds: Bounds, design: Design = None) -> Covers:
+    """What a search of a case within bounds is about; ``design`` is that of the user."""
     names = {op.name for program in (case.setup, *case.programs) for op in program}
-    listening = [name for name in checks_of(case.design) if not case.checks or name in case.checks]
+    checks = checks_of(case.design, design)
+    listening = [name for name in checks if not case.checks or name in case.checks]
     return Covers(
         cpus=case.world.cpus,
         preemptions=bounds.preemptions,
@@ -61,7 +62,7 @@ def covers(case: Case, bounds: Bounds) -> Covers:
         running_vcpus=not names.isdisjoint(ENTERS),
         faults=tuple(sorted({fault.kind for fault in case.faults})),
         checks=tuple(listening),
-        silent=tuple(name for name in checks_of(case.design) if name not in listening),
+        silent=tuple(name for name in checks if name not in listening),
         module_variant=case.world.module_variant,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from tdxfuzz.case.hostile import HOSTILE
@@ -155,13 +155,14 @@ class Explorer:
         return digest_of(self._observer.state)
 
     def _follow(self, branch: Branch) -> Cpu | None:
-        """On the way to the branch: the CPU to switch to now, if any. At the branch, all
-        that was known there is known again.
+        """On the way to the branch: the CPU to switch to now, if any. Of several switches before
+        one step each decision there takes the next one: a CPU may end without a step. At the
+        branch, all that was known there is known again.
         """
         sim, switches = self._sim, branch.switches
         target = None
-        while self._next < len(switches) and switches[self._next][0] <= sim.clock:
-            step, cpu = switches[self._next]
+        step, cpu = switches[self._next]
+        if step <= sim.clock:
             target = sim.cpus[cpu]
             if step < sim.clock or not target.runnable:
                 sim.stop(Diverged())
@@ -289,7 +290,7 @@ class Explorer:
         while it is, those before it are asleep.
         """
         sim = self._sim
-        before = tuple(_last_at_each_step(sim.switches))
+        before = tuple(sim.switches)
         local = self._observer.local.snapshot()
         asleep = {**self._asleep, targets[0].id: self._listener.transition}
         branches: list[Branch] = []
@@ -308,10 +309,3 @@ class Explorer:
 def _idle(sim: Simulator) -> int:
     """The CPUs (as bits) that cannot run now."""
     return sum(1 << cpu.id for cpu in sim.cpus if not cpu.runnable)
-
-
-def _last_at_each_step(switches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Of several switches before one step only the last counts."""
-    for i, switch in enumerate(switches):
-        if i + 1 == len(switches) or switches[i + 1][0] != switch[0]:
-            yield switch

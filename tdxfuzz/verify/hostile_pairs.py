@@ -19,7 +19,8 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
 from tdxfuzz.run.result import Run
-from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, out_of_time, verify
+from tdxfuzz.verify.out_of_time import out_of_time
+from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, verify
 from tdxfuzz.verify.worklist import Bounds, SearchCounts
 
 MOST_CALLS = 3

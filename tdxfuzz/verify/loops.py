@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, layer_class_of, run
-from tdxfuzz.sim import Nondeterminism
 from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.worklist import Worklist
 
@@ -42,7 +42,7 @@ def loops_in(
         alone: no other check may end the run that shows a loop, as none ended the search's.
 
     Raises:
-        Nondeterminism: a cycle is none when it is run.
+        NotDeterministicError: a cycle is none when it is run.
     """
     if worklist.graph is None:
         return Loops()
@@ -60,6 +60,7 @@ def loops_in(
             continue
         shown = run(case.with_schedule(cycle.schedule), design)
         if shown.finding is None or shown.finding.check != LIVELOCK:
-            raise Nondeterminism("a run that came back to a state does not come back to it again")
+            told = "a run that came back to a state does not come back to it again"
+            raise NotDeterministicError(told, shown)
         return Loops(shown, kind, declared)
     return Loops(declared=declared)

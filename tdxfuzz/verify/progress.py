@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from enum import Enum
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from tdxfuzz.sim import Schedule
+from tdxfuzz.sim import Schedule, Switch
 
 END = b""
 """Stands for all ends: programs done, a finding."""
@@ -123,7 +123,7 @@ class StateGraph:
             clock += edge.steps
             at = edge.to
         switches.append((clock, choices[0]))
-        return evolve(Schedule.of(switches), loop=(first, clock))
+        return Schedule(tuple(Switch(*each) for each in switches), loop=(first, clock))
 
     def _is_fair(
         self, component: list[bytes], within: list[tuple[bytes, int, Edge]], contexts: int

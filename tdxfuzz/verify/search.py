@@ -31,6 +31,7 @@ from tdxfuzz.sim import End, OutOfTime
 from tdxfuzz.verify import table_search
 from tdxfuzz.verify.explorer import Explorer
 from tdxfuzz.verify.loops import Loops, loops_in
+from tdxfuzz.verify.out_of_time import OutOfTimeInRun, out_of_time
 from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.table_search import TableSearch
 from tdxfuzz.verify.worklist import RUNS, Bounds, SearchCounts, Worklist
@@ -40,11 +41,6 @@ INTERRUPTED = "interrupted"
 FEW = 1
 """A search of all orders begins with those of so few preemptions: they are soon gone through,
 most bugs show in them, and what commutes is found out meanwhile."""
-
-
-def out_of_time(seconds: float) -> str:
-    """Why a search is unfinished that has had so many seconds."""
-    return f"the bound of {seconds:g} s was reached"
 
 
 class StopRule(Enum):
@@ -87,14 +83,6 @@ class VerifyResult:
     starves: bool = False
     cut_off: Run | None = None
     engine: str = RUNS
-
-
-class OutOfTimeInRun(OutOfTime):
-    """The time limit was over in the middle of ``run``, so no search may go on from there."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self.run = run
 
 
 def _as_case(found: Run, design: Design, checks: tuple[str, ...]) -> Run:

@@ -14,9 +14,10 @@ from attrs import define, evolve, field
 
 from tdxfuzz.case.faults import text_of
 from tdxfuzz.run.worlds import Rerun
-from tdxfuzz.sim import Cell, Simulator
+from tdxfuzz.sim import Cell, OutOfTime, Simulator
 from tdxfuzz.tables.recorder import Recorder
 from tdxfuzz.tables.table import Point, Table
+from tdxfuzz.verify.out_of_time import OutOfTimeInRun
 from tdxfuzz.verify.progress import StateGraph
 from tdxfuzz.verify.walk import FREE, Walk
 from tdxfuzz.verify.worklist import RUNS, TABLES, YOUNG, Bounds, SearchCounts, Worklist
@@ -154,7 +155,10 @@ class TableSearch:
     def _run(self, rerun: Rerun, missing: tuple[bytes, int] | None) -> None:
         session = rerun.ready()
         recorder = Recorder(session, self.table, missing, self)
-        ended = session.run_programs()
+        try:
+            ended = session.run_programs()
+        except OutOfTime:
+            raise OutOfTimeInRun(session.so_far()) from None
         self.runs += 1
         self.seen |= ended.seen
         self.met.update(map(text_of, ended.faults_met))

@@ -13,6 +13,7 @@ import pytest
 
 from commands import Invoke
 from tdxfuzz.cli import verify, verify_scenario
+from tdxfuzz.verify import checkpoint
 from tdxfuzz.verify.search import VerifyResult
 from tdxfuzz.verify.search import verify as verify_case
 from tdxfuzz.verify.worklist import SearchCounts
@@ -81,6 +82,32 @@ def test_an_unfinished_search_is_kept_and_goes_on(invoke: Invoke) -> None:
     assert second.code == 0
     assert "continued from" in second.out
     assert not list(Path("kept").iterdir())
+
+
+KVM = """
+from tdxfuzz.host import kvm
+
+
+class Mine(kvm.Kvm):
+    pass
+"""
+
+
+def test_a_checkpoint_of_another_kvm_or_another_tdxfuzz_is_refused(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("k.py").write_text(KVM)
+    command = ("verify", "v6", *SMALL, "--checkpoint", "kept", "--kvm", "k.py:Mine")
+    assert invoke(*command, "--time", "0s").code == 3
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_our_code", lambda: "another")
+        answer = invoke(*command)
+        assert answer.code == 2
+        assert "another version of tdxfuzz has written it; remove the file" in answer.err
+    Path("k.py").write_text(f"{KVM}    changed = True\n")
+    answer = invoke(*command)
+    assert answer.code == 2
+    assert "identity: the checkpoint is of" in answer.err
 
 
 def test_a_broken_checkpoint_is_one_clear_error(invoke: Invoke) -> None:

@@ -20,8 +20,11 @@ from tdxfuzz.host.design import PageCache, RefcountLayer
 from tdxfuzz.host.design_file import class_in
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.outside_state import changed, outside_state
 from tdxfuzz.run.session import Session
+from tdxfuzz.verify.search import verify
+from tdxfuzz.verify.worklist import Bounds
 
 HERE = Path(__file__).name
 COUNT = 0
@@ -305,3 +308,30 @@ def test_a_value_that_is_part_of_itself_ends() -> None:
             return super().get(pfn, cache)
 
     assert what_changes(Layer) == [f"variable ring around Layer.get() of {HERE}"]
+
+
+class PutsBack(Merged):
+    """Counts the CPUs inside of put, and leaves nothing behind. Nobody has a reason to preempt it
+    there: its own step is about something else.
+    """
+
+    def setup(self) -> None:
+        super().setup()
+        self.quiet = self.atomic("quiet")
+        self.inside = [0]
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        self.inside[0] += 1
+        self.quiet.read()
+        if self.inside[0] == 2:
+            self.warn("two CPUs at once")
+        self.quiet.read()
+        self.inside[0] -= 1
+        super().put(pfn, hint)
+
+
+def test_state_that_is_put_back_before_the_next_call_is_seen_at_the_steps_between() -> None:
+    with pytest.raises(DesignError, match=r"self\.inside of PutsBack"):
+        Session(SCENARIOS["zap-zap"].case("PutsBack"), PutsBack).run_programs()
+    with pytest.raises(DesignError, match=r"self\.inside of PutsBack"):
+        verify(SCENARIOS["zap-zap"].case("PutsBack"), PutsBack, Bounds(1))

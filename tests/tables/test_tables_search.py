@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import ClassVar
 
 import pytest
@@ -10,9 +11,14 @@ from attrs import evolve
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.host.designs.merged import Merged
-from tdxfuzz.sim import Nondeterminism
+from tdxfuzz.run.blame import NotDeterministicError
+from tdxfuzz.run.result import Run
+from tdxfuzz.run.session import Session
+from tdxfuzz.sim import Cpu, Nondeterminism, OutOfTime
+from tdxfuzz.tables.recorder import Recorder
 from tdxfuzz.tables.table import Leg, Table
 from tdxfuzz.verify import table_search
+from tdxfuzz.verify.out_of_time import OutOfTimeInRun
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import RUNS, TABLES, Bounds, Worklist
 from tiers import long, slow
@@ -191,3 +197,37 @@ def test_a_design_that_is_not_deterministic_is_an_error() -> None:
     case = SCENARIOS["map-zap"].case("mine")
     with pytest.raises(Exception, match=r"deterministic|leads to something else|outside"):
         verify(case, Alternates, Bounds(2))
+
+
+def test_a_run_that_goes_elsewhere_than_before_is_kept_with_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follow = Recorder._follow
+
+    def diverges(recorder: Recorder, ahead: tuple[bytes, int]) -> Cpu | None:
+        if recorder._next == 1:
+            recorder._diverge("made up")
+        return follow(recorder, ahead)
+
+    monkeypatch.setattr(Recorder, "_follow", diverges)
+    with pytest.raises(NotDeterministicError, match=r"not deterministic \(made up\)") as raised:
+        verify(SCENARIOS["zap-zap"].case("merged"), bounds=Bounds(1))
+    assert raised.value.run is not None
+    assert raised.value.run.case.design == "merged"
+
+
+def test_the_run_in_which_time_was_over_is_known_on_tables_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_programs = Session.run_programs
+    runs = count()
+
+    def is_over(session: Session) -> Run:
+        if next(runs) == 3:
+            raise OutOfTime
+        return run_programs(session)
+
+    monkeypatch.setattr(Session, "run_programs", is_over)
+    with pytest.raises(OutOfTimeInRun) as raised:
+        verify(SCENARIOS["zap-zap"].case("merged"), bounds=Bounds(1))
+    assert raised.value.run.case.design == "merged"

@@ -8,12 +8,14 @@ from itertools import count
 import pytest
 from attrs import evolve
 
+from tdxfuzz.abi import Registers
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.worklist import Bounds
 from tiers import slow
 
 
@@ -58,6 +60,18 @@ class CountsDown(WarnsAfterAPut):
         left = ROUNDS
         while left:
             left -= 1
+            self.cpu_relax()
+        self.came_through()
+        return super().get(pfn, cache)
+
+
+class CountsInRegisters(WarnsAfterAPut):
+    """The count is in registers, which are ours, but no shared state."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        regs = Registers()
+        while regs.r8 < ROUNDS:
+            regs.r8 += 1
             self.cpu_relax()
         self.came_through()
         return super().get(pfn, cache)
@@ -159,6 +173,7 @@ COUNTING = (
     GoesThroughAList,
     AsksAnIterator,
     OverwritesItsVariable,
+    CountsInRegisters,
     RelaxesInAList,
     CountsInASlot,
 )
@@ -251,6 +266,23 @@ class RelaxesInAnExpression(RelaxesBelowC):
 @pytest.mark.parametrize("design", [RelaxesBelowC, RelaxesInAnExpression])
 def test_rounds_that_no_variable_tells_are_no_loop(design: type[Merged]) -> None:
     verified = verify(scenario("map-zap", design), design)
+    assert verified.verdict is Verdict.PASS
+    assert verified.ends is True
+
+
+class CountsDownInRegisters(Windowed):
+    """Correct: a put makes some rounds, of which only registers know the number."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        super().put(pfn, hint)
+        regs = Registers()
+        while regs.r8 < 3:
+            regs.r8 += 1
+            self.cpu_relax()
+
+
+def test_a_loop_that_registers_end_is_no_trap() -> None:
+    verified = verify(scenario("zap-zap", CountsDownInRegisters), CountsDownInRegisters, Bounds(1))
     assert verified.verdict is Verdict.PASS
     assert verified.ends is True
 

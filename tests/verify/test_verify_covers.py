@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 
@@ -9,6 +11,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import ALLOC
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS, with_cpus
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.sim import Fault
 from tdxfuzz.verify.covers import Covers, covers, not_covered
 from tdxfuzz.verify.worklist import Bounds
@@ -35,6 +38,14 @@ def test_a_vcpu_runs_where_a_guest_is_entered() -> None:
     enters = Op("TDH.VP.ENTER", (1,) * len(Op.parse("TDH.VP.ENTER").args))
     assert of(evolve(CASE, programs=((enters,), ()))).running_vcpus
     assert not of(CASE).running_vcpus
+
+
+def test_the_check_that_only_layers_in_c_have_is_covered_or_named() -> None:
+    layer = type("InC", (Merged,), {"c_file": Path("layer.c")})
+    case = evolve(CASE, design="InC")
+    assert "data-race" in covers(case, Bounds(1), layer).checks
+    narrowed = covers(evolve(case, checks=("refcount",)), Bounds(1), layer)
+    assert "data-race" in narrowed.silent
 
 
 def test_checks_that_are_not_asked_for_are_not_covered() -> None:

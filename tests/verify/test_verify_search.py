@@ -18,6 +18,7 @@ from tdxfuzz.run.observer import digest_of
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
+from tdxfuzz.verify import table_search
 from tdxfuzz.verify.checkpoint import CheckpointError, load, save
 from tdxfuzz.verify.progress import LoopKind
 from tdxfuzz.verify.search import StopRule, Verdict, VerifyResult, verify
@@ -310,3 +311,18 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path: Path) -> None:
     save(path, "one", Worklist(), SearchCounts())
     with pytest.raises(CheckpointError, match="identity: the checkpoint is of 'one', not of 'ano"):
         load(path, "another")
+
+
+@pytest.mark.parametrize("bounds", [FULL, Bounds(1)], ids=["all orders", "one preemption"])
+@pytest.mark.parametrize("tables", [False, True], ids=["runs", "tables"])
+def test_a_cpu_without_a_program_ends_without_a_step_and_is_no_nondeterminism(
+    bounds: Bounds, tables: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_search, "FIRST_RUNS", 0)
+    two = scenario("zap-zap", "merged")
+    first, second = two.programs
+    three = evolve(two, world=evolve(two.world, cpus=3), programs=(first, (), second))
+    verified = verify(three, bounds=bounds, tables=tables)
+    assert verified.verdict is Verdict.PASS
+    ends = verify(two, bounds=bounds, tables=tables).counts.finals
+    assert len(verified.counts.finals) == len(ends)

@@ -49,6 +49,13 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
     assert hunt(plan).found is None
 
 
+def test_what_the_guide_adds_to_its_design_passes(invoke: Invoke) -> None:
+    first, *others = blocks(ROOT / "docs/writing-a-design.md", "python")
+    for added in others:
+        name = added.partition("class ")[2].partition("(")[0]
+        verified(f"{first}\n\n{added}", name, invoke, "--scenario", "zap-zap")
+
+
 def designs_shown() -> list[tuple[str, str, str]]:
     """Each class of a page that is a design of its own: page, code block, name."""
     return [

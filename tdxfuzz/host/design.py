@@ -30,6 +30,7 @@ from tdxfuzz.host.kernel.llist import Llist
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
 from tdxfuzz.host.kernel.refcount_t import RefcountT
+from tdxfuzz.host.kernel.workqueue import Work
 from tdxfuzz.host.refcount import RangeRefcount
 from tdxfuzz.host.sealed import Sealed
 from tdxfuzz.sim import Declared
@@ -60,6 +61,7 @@ __all__ = [
     "Rwlock",
     "Spinlock",
     "Status",
+    "Work",
 ]
 
 Pair = tuple[int, ...]
@@ -110,6 +112,10 @@ class RefcountLayer(Sealed):
 
     frees_sept_from_rcu: ClassVar[bool] = False
     """A TD's S-EPT pages are put and freed by an RCU callback (v5), not at once."""
+
+    kworkers: ClassVar[int] = 0
+    """How many items of work may be queued or running at once, up to 8: each has a CPU of its
+    own."""
 
     cache_made_by_vcpu_init: ClassVar[bool] = False
     """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
@@ -258,6 +264,14 @@ class RefcountLayer(Sealed):
         """The ``llist_head`` of this name: a list of numbers that takes no lock."""
         host = self._host
         return host.named(name, Llist, lambda: Llist(host.sim, name, self.warn))
+
+    def work(self, name: str, function: Callable[[], None]) -> Work:
+        """The ``struct work_struct`` of this name: ``function`` runs when it was scheduled."""
+        host = self._host
+        items = host.workqueue.items
+        return host.named(
+            name, Work, lambda: host.workqueue.item(len(items), f"work {name}", function)
+        )
 
     def lockdep_assert_held(self, lock: Spinlock | Mutex | Rwlock) -> None:
         """``lockdep_assert_held``: a WARN if the current CPU does not hold a lock, in any mode."""

@@ -33,6 +33,7 @@ from tdxfuzz.run.session import Session
 from tdxfuzz.sim import Cell, Cpu, Declared, Fault, Schedule, WaitLock, roles_of
 from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.schedule import Switch
+from workqueue_designs import Deferred
 
 VALUES = (
     int,
@@ -77,6 +78,7 @@ CASES = {
         scenario("map-zap", "merged"),
         world=evolve(SCENARIOS["map-zap"].case("merged").world, dynamic_pamt=False),
     ),
+    "workqueue": scenario("zap-zap", "Deferred"),
     "calls": hostile_case(
         "blocked",
         2,
@@ -88,6 +90,7 @@ CASES = {
 }
 
 IN_C = "InC"
+OWN = {"Deferred": Deferred}
 
 every_case = pytest.mark.parametrize(
     "case",
@@ -99,7 +102,11 @@ every_case = pytest.mark.parametrize(
 
 
 def set_up(case: Case) -> Session:
-    session = Session(case, twin("merged") if case.design == IN_C else None)
+    design = twin("merged") if case.design == IN_C else OWN.get(case.design)
+    session = Session(case, design)
+    # What looks for state outside of cells remembers its looks from run to run, on purpose.
+    session._outside._first = None
+    session.overhear()
     session.keep()
     return session
 

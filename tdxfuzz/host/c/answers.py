@@ -221,6 +221,36 @@ def sleeps_where_forbidden(d: Ground, what: str) -> bool:
     return forbidden
 
 
+QUEUE, FLUSH, CANCEL, CANCEL_SYNC, PENDING, FLUSH_QUEUE = range(6)
+"""What is asked of an item of work: ``enum tdxc_work`` of include/tdxfuzz/runtime.h."""
+
+
+def work(d: Ground, op: int, address: int, function: int, queue: int) -> int:
+    """Do something with an item of work, or wait for all of a queue."""
+    pool = d.host.workqueue
+    if op == FLUSH_QUEUE:
+        sleeps_where_forbidden(d, "flush_workqueue()")
+        pool.flush(queue)
+        return 0
+    name = d.image.name(address)
+
+    def perform() -> None:
+        d.call(function, address, tokens=(address, item.stands_in))
+
+    item = pool.item(address, f"work {name}", perform)
+    if op == QUEUE:
+        return item.schedule(queue)
+    if op == FLUSH:
+        sleeps_where_forbidden(d, f"flush_work({name})")
+        return item.flush()
+    if op == PENDING:
+        return item.is_pending()
+    if op == CANCEL:
+        return item.cancel()
+    sleeps_where_forbidden(d, f"cancel_work_sync({name})")
+    return item.cancel_sync()
+
+
 def caught_up(d: Ground, *_: int) -> int:
     """Nothing more: what could wait was done."""
     return 0

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.case.world import MAX_WORKERS
-from tdxfuzz.sim import RMW, Cpu, Declared, HarnessError, NamedCell, WaitLock, Worker
+from tdxfuzz.sim import READ, RMW, Cpu, Declared, HarnessError, NamedCell, WaitLock, Worker
 
 if TYPE_CHECKING:
     from tdxfuzz.host.kernel.held import HeldLocks
@@ -154,6 +154,11 @@ class Work(WaitLock):
             if sim.running:
                 sim.employ(self.worker, self._work)
         return self._told("is queued", True)
+
+    def is_pending(self) -> bool:
+        """``work_pending``. One step."""
+        self.sim.step(self._pool, READ)
+        return self.pending
 
     def flush(self) -> bool:
         """``flush_work``: wait until it has ended, if it was queued; whether it had to. Sleeps."""

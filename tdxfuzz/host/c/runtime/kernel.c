@@ -46,6 +46,22 @@ void tdxc_might_sleep(const char *what) { request(MAY_SLEEP, (u64)what, 0, 0, 0,
 int tdxc_cpu(void) { return (int)S.thread; }
 int tdxc_cpus(void) { return cpus; }
 
+/* What was done before an item is queued is in its past, and the item in that of who waits for it. */
+int tdxc_work(int op, void *work, void *function, void *queue)
+{
+	int result;
+
+	if (op == TDXC_WORK_QUEUE)
+		release((u64)work);
+	result = (int)request(WORK, (u64)op, (u64)work, (u64)function, (u64)queue, HERE);
+	if (op == TDXC_WORK_FLUSH_QUEUE)
+		acquire((u64)queue);
+	else if (op == TDXC_WORK_FLUSH || op == TDXC_WORK_CANCEL_SYNC)
+		acquire((u64)work);
+	observe((u64)result);
+	return result;
+}
+
 void tdxc_after(void (*function)(void *, void *), void *a, void *b)
 {
 	struct after *next = &after[S.context][afters[S.context]];

@@ -73,6 +73,17 @@ void tdxc_might_sleep(const char *what);
 int tdxc_cpu(void);
 /* CPUs of the world; in a set-up, all that there can be. */
 int tdxc_cpus(void);
+/* What is asked of an item of work; queues are told apart by their address. */
+enum tdxc_work {
+	TDXC_WORK_QUEUE,
+	TDXC_WORK_FLUSH,
+	TDXC_WORK_CANCEL,
+	TDXC_WORK_CANCEL_SYNC,
+	TDXC_WORK_PENDING,
+	TDXC_WORK_FLUSH_QUEUE,
+};
+
+int tdxc_work(int op, void *work, void *function, void *queue);
 /* Called as FUNCTION(a, b) once the call from outside has returned. */
 void tdxc_after(void (*function)(void *, void *), void *a, void *b);
 

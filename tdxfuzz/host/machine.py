@@ -17,6 +17,7 @@ from tdxfuzz.host.cells import CallEdges, RelaxPoint
 from tdxfuzz.host.faults import SeamcallFaults
 from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.grace import GracePeriods
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.page import PageAllocator, PageList
 from tdxfuzz.host.kernel.rcu import RcuQueue
@@ -52,7 +53,8 @@ class Machine:
     """
 
     STATE: ClassVar = Declared(
-        parts="_edges _named _relax faults guests lps module pages rcu refcounts workqueue",
+        parts="_edges _named _relax faults grace_periods guests lps module pages rcu refcounts "
+        "workqueue",
         memory="held_locks",
         derived="_refused retried sim watch",
         fixed="case has_faults layout pair_pages world",
@@ -89,6 +91,7 @@ class Machine:
             [self.layout.range_pfn(r) for r in world.fresh_ranges],
         )
         self.workqueue = Workqueue(sim, self.held_locks)
+        self.grace_periods = GracePeriods(sim, self.held_locks, self.workqueue)
         self.rcu = [RcuQueue(sim, i) for i in range(world.cpus)]
         self.refcounts: dict[int, AtomicT] = {}
         self.retried: list[Refusal | None] = [None] * contexts

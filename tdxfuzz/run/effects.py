@@ -19,9 +19,12 @@ from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.faults import CallCounter
 from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.completion import Completion
+from tdxfuzz.host.kernel.grace import GracePeriods
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
 from tdxfuzz.host.kernel.rcu import RcuQueue
+from tdxfuzz.host.kernel.seqcount import Seqcount
 from tdxfuzz.host.kernel.workqueue import Workqueue
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
@@ -230,6 +233,21 @@ def _rcu(cell: RcuQueue, access: int, contents: SharedState) -> object:
 @_look.register
 def _workqueue(cell: Workqueue, access: int, contents: SharedState) -> object:
     return STATE(cell)
+
+
+@_look.register
+def _seqcount(cell: Seqcount, access: int, contents: SharedState) -> object:
+    return cell.sequence
+
+
+@_look.register
+def _completion(cell: Completion, access: int, contents: SharedState) -> object:
+    return min(cell.done, 1)
+
+
+@_look.register
+def _grace_periods(cell: GracePeriods, access: int, contents: SharedState) -> object:
+    return tuple(cell.readers)
 
 
 @_look.register

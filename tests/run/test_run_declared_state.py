@@ -33,6 +33,7 @@ from tdxfuzz.run.session import Session
 from tdxfuzz.sim import Cell, Cpu, Declared, Fault, Schedule, WaitLock, roles_of
 from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.schedule import Switch
+from waiting_designs import Completed, CountedPerCpu, Recorded, TabledLater
 from workqueue_designs import Deferred
 
 VALUES = (
@@ -56,6 +57,12 @@ def scenario(name: str, design: str, *faults: Fault) -> Case:
     return evolve(SCENARIOS[name].case(design), faults=faults)
 
 
+OWN: dict[str, type[RefcountLayer]] = {
+    design.__name__: design
+    for design in (Deferred, Recorded, CountedPerCpu, TabledLater, Completed)
+}
+"""Designs with primitives that the built-in ones do without."""
+
 CASES = {
     "plain": scenario("map-zap", "merged"),
     "hints": scenario("map-map", "hint-retry"),
@@ -78,7 +85,7 @@ CASES = {
         scenario("map-zap", "merged"),
         world=evolve(SCENARIOS["map-zap"].case("merged").world, dynamic_pamt=False),
     ),
-    "workqueue": scenario("zap-zap", "Deferred"),
+    **{name: scenario("map-map", name) for name in OWN},
     "calls": hostile_case(
         "blocked",
         2,
@@ -90,7 +97,6 @@ CASES = {
 }
 
 IN_C = "InC"
-OWN = {"Deferred": Deferred}
 
 every_case = pytest.mark.parametrize(
     "case",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
+from zlib import crc32
 
 from tdxfuzz.case.world import MAX_WORKERS
 from tdxfuzz.sim import READ, RMW, Cpu, Declared, HarnessError, NamedCell, WaitLock, Worker
@@ -58,6 +59,27 @@ class Workqueue(NamedCell):
         work.function = function
         return work
 
+    def once(
+        self, first: int, name: str, function: Callable[[], None], argument: int, queue: int
+    ) -> None:
+        """Queue an item that nobody keeps: the first from a number on with which nothing is done.
+
+        Args:
+            first: the number.
+            name: for traces.
+            function: what it does.
+            argument: all that tells its function from another one of this name.
+            queue: the queue that it stands in.
+        """
+        # Which items are idle is to be seen at the step.
+        self.sim.step(self, RMW)
+        number = first
+        while number in self.items and not self.items[number].is_idle:
+            number += 1
+        work = self.item(number, name, function)
+        work.is_for(name, argument)
+        work.put_in(queue)
+
     def free_worker(self, work: Work) -> Worker:
         """The first worker that has nothing to do.
 
@@ -94,14 +116,26 @@ class Work(WaitLock):
     ``pending``: it is queued and has not begun. ``running``: it has begun and not ended; it may be
     queued again then. ``cancelling`` counts those that wait for it in order to cancel it, and
     meanwhile it cannot be queued. ``worker``: the CPU that does it, from when it is queued until it
-    has ended. ``stands_in``: the workqueue that it was queued in last, as a number. The queue has
+    has ended. ``stands_in``: the workqueue that it was queued in last, as a number. ``argument``:
+    numbers that tell its function from another one, if that is not always the same. The queue has
     the CPUs that wait for its end, True for one that waits for two ends.
     """
 
-    __slots__ = ("_pool", "cancelling", "function", "pending", "running", "stands_in", "worker")
+    __slots__ = (
+        "_pool",
+        "argument",
+        "cancelling",
+        "function",
+        "pending",
+        "running",
+        "stands_in",
+        "worker",
+    )
 
     STATE: ClassVar = Declared(
-        shared="cancelling pending running worker", derived="function stands_in", fixed="_pool"
+        shared="cancelling pending running worker",
+        derived="argument function stands_in",
+        fixed="_pool",
     )
 
     function: Callable[[], None]
@@ -111,6 +145,7 @@ class Work(WaitLock):
         self._pool = pool
         self.pending = self.running = False
         self.cancelling = 0
+        self.argument = (0, 0)
         self.worker: Worker | None = None
         self.stands_in = 0
 
@@ -124,9 +159,14 @@ class Work(WaitLock):
         """The CPU that does it; others that wait for its end stand in nobody's way."""
         return self.holders()
 
-    def state(self) -> tuple[int, ...]:
+    def is_for(self, name: str, argument: int) -> None:
+        """From now on it is another item."""
+        self._name = name
+        self.argument = crc32(name.encode()), argument
+
+    def state(self) -> tuple[object, ...]:
         """Numbers for what is going on with it."""
-        return self.pending, self.running, self.cancelling, self.stands_in
+        return self.pending, self.running, self.cancelling, self.stands_in, self.argument
 
     @property
     def is_idle(self) -> bool:
@@ -143,16 +183,19 @@ class Work(WaitLock):
         """``schedule_work``, ``queue_work``: have it run later. False: it was pending already, or
         somebody is cancelling it. One step.
         """
-        sim, pool = self.sim, self._pool
-        sim.step(pool, RMW)
+        self.sim.step(self._pool, RMW)
         if self.pending or self.cancelling:
             return self._told("is not queued once more", False)
+        return self.put_in(queue)
+
+    def put_in(self, queue: int) -> bool:
+        """What :meth:`schedule` does at its step."""
         self.pending = True
         self.stands_in = queue
         if self.worker is None:
-            self.worker = pool.free_worker(self)
-            if sim.running:
-                sim.employ(self.worker, self._work)
+            self.worker = self._pool.free_worker(self)
+            if self.sim.running:
+                self.sim.employ(self.worker, self._work)
         return self._told("is queued", True)
 
     def is_pending(self) -> bool:

@@ -72,6 +72,16 @@ void tdxc_after(void (*function)(void *, void *), void *a, void *b)
 	*next = (struct after){ function, a, b };
 }
 
+void tdxc_do_after(void)
+{
+	int me = (int)S.context;
+
+	/* Others may be left to be done meanwhile. */
+	for (int i = 0; i < afters[me]; i++)
+		after[me][i].function(after[me][i].a, after[me][i].b);
+	afters[me] = 0;
+}
+
 /* ---- memory ---- */
 
 #define NOT_ON_A_LIST { (struct list *)0x100, (struct list *)0x122 }	/* as list_del() leaves it */
@@ -150,6 +160,15 @@ void tdxc_free(const void *object, const char *what)
 		free_words(at, ((struct block *)at - 1)->size, HERE);
 	if (!give_back((u64)object))
 		request(BAD_FREE, (u64)object, (u64)what, 0, 0, HERE);
+}
+
+unsigned long tdxc_size(const void *object, const char *what)
+{
+	u64 at = (u64)object;
+
+	if (at - HEAP >= HEAP_END - HEAP || at % 16 || !((struct block *)at - 1)->in_use)
+		request(BAD_FREE, at, (u64)what, 0, 0, HERE);
+	return ((struct block *)at - 1)->size;
 }
 
 void tdxc_reset_page(u64 pfn) { later(RESET_PAGE, pfn, 0); }

@@ -86,6 +86,8 @@ enum tdxc_work {
 int tdxc_work(int op, void *work, void *function, void *queue);
 /* Called as FUNCTION(a, b) once the call from outside has returned. */
 void tdxc_after(void (*function)(void *, void *), void *a, void *b);
+/* Do now what this call has left to be done. */
+void tdxc_do_after(void);
 
 struct page;
 /* A page of the simulated machine, or NULL. */
@@ -93,6 +95,8 @@ struct page *tdxc_alloc_page(int may_sleep, int zero);
 void tdxc_free_page(struct page *page);
 void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const char *what);
 void tdxc_free(const void *object, const char *what);
+/* How large an object is. */
+unsigned long tdxc_size(const void *object, const char *what);
 void tdxc_reset_page(tdxc_u64 pfn);
 
 enum tdxc_xa { TDXC_XA_LOAD, TDXC_XA_STORE, TDXC_XA_CMPXCHG };

@@ -201,6 +201,7 @@ HANDLERS: dict[int, Callable[..., int]] = {
     Request.CANNOT_SLEEP: answers.cannot_sleep,
     Request.HELD: answers.held,
     Request.WORK: answers.work,
+    Request.STAYS: answers.stays,
     Request.CRASH: faults.crash,
     Request.HANG: faults.hang,
     Request.BAD_ACCESS: faults.bad_access,

@@ -56,14 +56,15 @@ class Request(IntEnum):
     CANNOT_SLEEP = 15
     HELD = 16
     WORK = 17
-    CRASH = 18
-    HANG = 19
-    BAD_ACCESS = 20
-    BUG = 21
-    BAD_FREE = 22
-    NO_MEMORY = 23
-    TOO_MUCH = 24
-    NOT_HELD = 25
+    STAYS = 18
+    CRASH = 19
+    HANG = 20
+    BAD_ACCESS = 21
+    BUG = 22
+    BAD_FREE = 23
+    NO_MEMORY = 24
+    TOO_MUCH = 25
+    NOT_HELD = 26
 
 
 _FUNCTIONS = {

@@ -128,7 +128,7 @@ static int topup(void)
 {{
 	if (tdxc_cpus() > 2)
 		return 0;	/* the set-up, in which there is nobody to wait for */
-	if (smp_processor_id()) {{
+	if (raw_smp_processor_id()) {{
 		{wait};
 	}} else {{
 		{done};

@@ -41,6 +41,7 @@ void tdxc_cannot_sleep(int change, const char *why)
 	request(CANNOT_SLEEP, (u64)(s64)change, (u64)why, 0, 0, HERE);
 }
 
+void tdxc_stays(const char *what) { request(STAYS, (u64)what, 0, 0, 0, HERE); }
 void tdxc_relax(void) { request(RELAX, 0, 0, 0, 0, HERE); }
 void tdxc_might_sleep(const char *what) { request(MAY_SLEEP, (u64)what, 0, 0, 0, HERE); }
 int tdxc_cpu(void) { return (int)S.thread; }

@@ -69,6 +69,8 @@ void tdxc_assert_held(const void *lock);
 void tdxc_interrupts(int change);
 void tdxc_cannot_sleep(int change, const char *why);
 void tdxc_relax(void);
+/* WHAT is about this CPU: a warning, if the caller might be moved to another one. */
+void tdxc_stays(const char *what);
 void tdxc_might_sleep(const char *what);
 int tdxc_cpu(void);
 /* CPUs of the world; in a set-up, all that there can be. */

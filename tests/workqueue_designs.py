@@ -122,3 +122,17 @@ class TooFewWorkers(TwoItems):
     """It says that one item is enough."""
 
     kworkers = 1
+
+
+class RemovedUnlocked(Deferred):
+    """The mistake: the item looks at the count without the lock that get takes."""
+
+    def remove_if_idle(self, pfn: int) -> None:
+        self.queued(pfn).set(0)
+        if not self.is_idle(pfn) or not self.has_pair(pfn).xchg(0):
+            return
+        status, pair = self.pamt_remove(pfn)
+        if pair is None:
+            self.warn(f"PAMT.REMOVE failed: {status}")
+            return
+        self.free_pair(pair)

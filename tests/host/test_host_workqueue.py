@@ -28,6 +28,7 @@ from workqueue_designs import (
     Flushed,
     FlushedInAtomic,
     FlushedUnderItsMutex,
+    RemovedUnlocked,
     ScheduledFirst,
     TooFewWorkers,
     TwoItems,
@@ -271,7 +272,14 @@ def test_a_mistake_is_found_by_verify(design: type[RefcountLayer], name: str, sa
 @slow
 @pytest.mark.parametrize(
     "design",
-    [DeferredUnchecked, ScheduledFirst, FlushedInAtomic, FlushedUnderItsMutex, CancelledOnly],
+    [
+        DeferredUnchecked,
+        ScheduledFirst,
+        FlushedInAtomic,
+        FlushedUnderItsMutex,
+        CancelledOnly,
+        RemovedUnlocked,
+    ],
 )
 def test_a_mistake_is_found_by_a_hunt(design: type[RefcountLayer]) -> None:
     plan = HuntPlan(design.__name__, Budget(cases=2_000), design=design)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from c_layers import needs_compiler
 from commands import Invoke
 from golden_files import FOLDER, ROOT
 from target_libraries import build
@@ -47,6 +48,24 @@ def test_the_design_in_the_guide_runs_and_is_clean(tmp_path: Path) -> None:
     chosen = choose(f"{path}:MyLayer")
     plan = HuntPlan("MyLayer", Budget(cases=500), design=chosen.design)
     assert hunt(plan).found is None
+
+
+def test_what_the_guide_adds_to_its_design_passes(invoke: Invoke) -> None:
+    first, *others = blocks(ROOT / "docs/writing-a-design.md", "python")
+    for added in others:
+        name = added.partition("class ")[2].partition("(")[0]
+        verified(f"{first}\n\n{added}", name, invoke, "--scenario", "zap-zap")
+
+
+@needs_compiler
+def test_what_the_c_guide_adds_to_its_layer_passes(invoke: Invoke) -> None:
+    first, *others = blocks(C_GUIDE, "c")
+    layer = first.partition("TDX_LAYER(")[0]
+    for added in others:
+        if "TDX_LAYER(.init = init, " in added:
+            Path("added.c").write_text(f"{layer}\n{added}", encoding="utf-8")
+            answer = invoke("verify", "added.c", "--scenario", "zap-zap", "--format", "json")
+            assert answer.code == 0, answer.err
 
 
 def designs_shown() -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen, validators
 
 from tdxfuzz.case.faults import KINDS, problem_of
 from tdxfuzz.case.operation import Op
-from tdxfuzz.case.world import World, between
+from tdxfuzz.case.world import MAX_WORKERS, World, between
 from tdxfuzz.sim import EMPTY, Fault, Schedule
 
 MAX_OPERATIONS = 64
@@ -76,8 +76,8 @@ class Case:
 
     def _check_schedule(self) -> None:
         for i, switch in enumerate(self.schedule):
-            # Behind the CPUs come their softirqs, if the design has any.
-            if switch.cpu >= 2 * self.world.cpus:
+            # Behind the CPUs come the design's workers and the softirqs of all, if it has any.
+            if switch.cpu >= 2 * (self.world.cpus + MAX_WORKERS):
                 raise CaseError(
                     "schedule",
                     (i,),

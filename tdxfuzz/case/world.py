@@ -10,6 +10,7 @@ from tdxfuzz.case.operation import MAX_AREAS, MAX_SLOTS, MAX_TDS
 from tdxfuzz.module.variants import DEFAULT, VARIANTS, variant_of
 
 MAX_CPUS = 8
+MAX_WORKERS = 8
 ALL_ENTRIES = 512
 MAX_RANGES = 8
 

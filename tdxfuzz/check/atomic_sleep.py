@@ -31,6 +31,8 @@ class AtomicSleep(Check):
         holds = self.host.held_locks.of[cpu.id]
         if holds and holds[-1].spins:
             where, kind = f"with {holds[-1].name} held", f"under {kind_of(holds[-1].name)}"
+        elif self.host.held_locks.no_sleep[cpu.id]:
+            where = kind = "in RCU"
         elif cpu.on == cpu.id:
             where = kind = "with preemption off"
         else:

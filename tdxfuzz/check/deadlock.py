@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tdxfuzz.check.base import Check, kind_of
+from tdxfuzz.host.kernel.completion import Completion
 
 if TYPE_CHECKING:
-    from tdxfuzz.sim import Outcome
+    from tdxfuzz.sim import Cpu, Outcome
+    from tdxfuzz.sim.cpu import Blocker
+
+
+def who(lock: Blocker, blocker: Cpu) -> str:
+    """Who stands in the way."""
+    return "nobody completes" if isinstance(lock, Completion) else f"{blocker} holds"
 
 
 class DeadlockCheck(Check):
@@ -24,7 +31,7 @@ class DeadlockCheck(Check):
         waits = outcome.deadlock.waits
         self.report(
             "; ".join(
-                f"{cpu} waits for {lock.name}, which {blocker} holds"
+                f"{cpu} waits for {lock.name}, which {who(lock, blocker)}"
                 for cpu, lock, blocker in waits
             ),
             objects=" ".join(sorted({kind_of(lock.name) for _, lock, _ in waits})),

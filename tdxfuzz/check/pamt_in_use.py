@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import CODES
 from tdxfuzz.check.base import Check
+from tdxfuzz.check.in_flight import NO_RANGE
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
 from tdxfuzz.sim import Declared
 
@@ -92,7 +93,9 @@ class PamtInUse(Check):
         for getting, index in self._getting.items():
             if index == pfn >> 9:
                 self._removed_by[getting] = cpu
-        if self.in_flight.getting.count(pfn >> 9) > 1:
+        others = self.in_flight.getting.copy()
+        others[cpu] = NO_RANGE
+        if pfn >> 9 in others:
             self.seen = True
         holders = self.host.holders.get(pfn >> 9)
         if holders is None or not holders.pages:

@@ -13,7 +13,7 @@ from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import Conflicts
-from tdxfuzz.run.session import SetupError
+from tdxfuzz.run.session import Design, SetupError
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule
 
@@ -48,13 +48,15 @@ class Cases:
     """Cases of one design, or "hostile" ones, for libFuzzer.
 
     Buckets of ``known`` findings are passed over: under a design, or a module, whose findings
-    are known the fuzzer goes on to what is new.
+    are known the fuzzer goes on to what is new. ``layer`` is the class of a user's design.
     """
 
-    def __init__(self, design: str, known: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, design: str, known: frozenset[str] = frozenset(), layer: Design = None
+    ) -> None:
         self.design = design
         self.known = known
-        self._worlds = Worlds(most=MOST_WORLDS)
+        self._worlds = Worlds(layer, most=MOST_WORLDS)
         self._conflicts = Conflicts(self._worlds)
         self._met: dict[bytes, Case] = {}
 

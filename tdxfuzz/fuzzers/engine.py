@@ -20,6 +20,7 @@ with atheris.instrument_imports(include=["tdxfuzz"]):
     import tdxfuzz.host.host  # noqa: F401  (imported here to be instrumented)
 
 from tdxfuzz.fuzzers.cases import MOST_BYTES, Cases
+from tdxfuzz.run.session import Design
 
 USUAL = ("-len_control=0", f"-max_len={MOST_BYTES}")
 """The length limit that libFuzzer grows slowly is for inputs that it mutates itself."""
@@ -27,11 +28,11 @@ USUAL = ("-len_control=0", f"-max_len={MOST_BYTES}")
 ByteTest = Callable[[bytes], None]
 
 
-def fuzz_cases(design: str, known: frozenset[str] = frozenset()) -> None:
+def fuzz_cases(design: str, known: frozenset[str] = frozenset(), layer: Design = None) -> None:
     """Hand cases of a design over to libFuzzer, with a mutator and a crossover that know what
     a case is. Arguments are those of :class:`tdxfuzz.fuzzers.cases.Cases`.
     """
-    cases = Cases(design, known)
+    cases = Cases(design, known, layer)
 
     def mutated(data: bytes, max_size: int, seed: int) -> bytes:
         return cases.mutated(data, max_size, seed, atheris.Mutate)

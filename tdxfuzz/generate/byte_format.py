@@ -110,10 +110,12 @@ def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:
     """What :func:`read_schedule` turns into the schedule again.
 
     Raises:
-        ValueError: it has too many switches.
+        ValueError: it has too many switches, or one to a CPU that cannot be written.
     """
     if len(schedule) > MOST_SWITCHES:
         raise ValueError("too many switches")
+    if any(switch.cpu >= 2 * cpus for switch in schedule):
+        raise ValueError("a switch to a worker or softirq with too high a number")
     writer.count(len(schedule), SHORT_SCHEDULE)
     cpu = 0
     for switch in schedule:

@@ -30,9 +30,9 @@ from tdxfuzz.host.kernel.llist import Llist
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL, PageAllocator, PageCache, PageList
 from tdxfuzz.host.kernel.refcount_t import RefcountT
+from tdxfuzz.host.kernel.workqueue import Work
+from tdxfuzz.host.primitives import Primitives
 from tdxfuzz.host.refcount import RangeRefcount
-from tdxfuzz.host.sealed import Sealed
-from tdxfuzz.sim import Declared
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
@@ -60,6 +60,7 @@ __all__ = [
     "Rwlock",
     "Spinlock",
     "Status",
+    "Work",
 ]
 
 Pair = tuple[int, ...]
@@ -69,10 +70,8 @@ PAMT_ADD = find("TDH.PHYMEM.PAMT.ADD").number
 PAMT_REMOVE = find("TDH.PHYMEM.PAMT.REMOVE").number
 
 
-class RefcountLayer(Sealed):
+class RefcountLayer(Primitives):
     """Base of all designs; the class docstring is what lists and reports show."""
-
-    STATE: ClassVar = Declared(fixed="_host")
 
     uses_hint: ClassVar[bool] = False
     """``put`` takes the module's removal hint as a second argument."""
@@ -111,6 +110,10 @@ class RefcountLayer(Sealed):
     frees_sept_from_rcu: ClassVar[bool] = False
     """A TD's S-EPT pages are put and freed by an RCU callback (v5), not at once."""
 
+    kworkers: ClassVar[int] = 0
+    """How many items of work may be queued or running at once, up to 8: each has a CPU of its
+    own."""
+
     cache_made_by_vcpu_init: ClassVar[bool] = False
     """The list head of a vCPU's cache is made when the vCPU is initialised, not when it is
     created (v3): a vCPU that goes without ever having been initialised has none."""
@@ -123,8 +126,6 @@ class RefcountLayer(Sealed):
 
     c_file: ClassVar[Path | None] = None
     """The file that its code is in, if that is C: there plain accesses can race."""
-
-    _host: Machine
 
     def setup(self) -> None:
         """Make locks and other shared state. Runs once, alone."""
@@ -214,58 +215,6 @@ class RefcountLayer(Sealed):
 
     # What a design may use.
 
-    def spinlock(self, name: str, irqsave: bool = False) -> Spinlock:
-        """The spinlock of this name, made when first asked for; ``with lock:``.
-
-        ``irqsave``: it is always taken with ``spin_lock_irqsave``.
-        """
-        host = self._host
-        return host.named(
-            name, Spinlock, lambda: Spinlock(host.sim, name, host.held_locks, irqsave)
-        )
-
-    def rwlock(self, name: str) -> Rwlock:
-        """The reader-writer spinlock of this name; ``with lock.read():``, ``.write()``."""
-        host = self._host
-        return host.named(name, Rwlock, lambda: Rwlock(host.sim, name, host.held_locks))
-
-    def mutex(self, name: str) -> Mutex:
-        """The mutex of this name, under which a CPU may sleep."""
-        host = self._host
-        return host.named(name, Mutex, lambda: Mutex(host.sim, name, host.held_locks))
-
-    def atomic(self, name: str, value: int = 0) -> AtomicT:
-        """The ``atomic_t`` of this name; ``value`` is what it starts with."""
-        host = self._host
-        return host.named(name, AtomicT, lambda: AtomicT(host.sim, name, value))
-
-    def atomic64(self, name: str, value: int = 0) -> Atomic64T:
-        """The ``atomic64_t`` of this name; ``value`` is what it starts with."""
-        host = self._host
-        return host.named(name, Atomic64T, lambda: Atomic64T(host.sim, name, value))
-
-    def page_list(self, name: str) -> PageList:
-        """The list of pages of this name, which CPUs may push to and pop from."""
-        host = self._host
-        return host.named(name, PageList, lambda: PageList(host.sim, name))
-
-    def refcount_t(self, name: str, value: int = 0) -> RefcountT:
-        """The ``refcount_t`` of this name, which saturates; ``value`` is what it starts with."""
-        host = self._host
-        return host.named(name, RefcountT, lambda: RefcountT(host.sim, name, value, self.warn))
-
-    def llist(self, name: str) -> Llist:
-        """The ``llist_head`` of this name: a list of numbers that takes no lock."""
-        host = self._host
-        return host.named(name, Llist, lambda: Llist(host.sim, name, self.warn))
-
-    def lockdep_assert_held(self, lock: Spinlock | Mutex | Rwlock) -> None:
-        """``lockdep_assert_held``: a WARN if the current CPU does not hold a lock, in any mode."""
-        host = self._host
-        holds = host.held_locks.of[host.sim.current.id]
-        if all(hold.lock is not lock for hold in holds):
-            self.warn(f"lockdep_assert_held({lock.name})")
-
     def refcount(self, pfn: int) -> AtomicT:
         """The ``atomic_t`` of ``pfn``'s 2MB range; ``initial_refcount`` at first."""
         refcounts, index = self._host.refcounts, pfn >> 9
@@ -335,14 +284,6 @@ class RefcountLayer(Sealed):
     def seamcall(self, name: str, **registers: int) -> tuple[Status, Registers]:
         """Any SEAMCALL by name, e.g. ``self.seamcall("TDH.PHYMEM.PAGE.RDMD", rcx=hpa)``."""
         return self._host.seamcall(find(name).number, **registers)
-
-    def cpu_relax(self) -> None:
-        """The head of a retry loop: let others go first."""
-        self._host.cpu_relax()
-
-    def warn(self, message: str) -> None:
-        """``WARN_ONCE``: the design met what it cannot handle."""
-        self._host.warn(type(self).__name__, message)
 
     # The harness's side.
 

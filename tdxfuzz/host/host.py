@@ -33,6 +33,6 @@ class Host(TdxCore):
         super().__init__(sim, case, layer, watch)
         self.vms = [Vm(self, i) for i in range(case.world.tds)]
         self.kvm = make_kvm(kind, self)
-        for lp in dict.fromkeys(self.lps):
+        for lp in dict.fromkeys(self.lps[: case.world.cpus]):
             lp.guest = GuestProgram(self, self.vms, lp.id)
         sim.softirq_handler = self.kvm.run_callbacks

@@ -17,9 +17,11 @@ from tdxfuzz.host.cells import CallEdges, RelaxPoint
 from tdxfuzz.host.faults import SeamcallFaults
 from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.grace import GracePeriods
 from tdxfuzz.host.kernel.held import HeldLocks
 from tdxfuzz.host.kernel.page import PageAllocator, PageList
 from tdxfuzz.host.kernel.rcu import RcuQueue
+from tdxfuzz.host.kernel.workqueue import Workqueue
 from tdxfuzz.host.layout import PARAMS_HPA, Layout
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module import td_params
@@ -51,7 +53,8 @@ class Machine:
     """
 
     STATE: ClassVar = Declared(
-        parts="_edges _named _relax faults guests lps module pages rcu refcounts",
+        parts="_edges _named _relax faults grace_periods guests lps module pages rcu refcounts "
+        "workqueue",
         memory="held_locks",
         derived="_refused retried sim watch",
         fixed="case has_faults layout pair_pages world",
@@ -74,7 +77,7 @@ class Machine:
         self.pair_pages = self.module.variant.pair_pages
         self.module.memory.put(RawPage(PARAMS_HPA, td_params.DEFAULT.to_bytes()))
         contexts = len(sim.cpus)
-        lps = [LogicalProcessor(i) for i in range(world.cpus)]
+        lps = [LogicalProcessor(i) for i in range(world.cpus + len(sim.workers))]
         self.lps = [lps[cpu.on] for cpu in sim.cpus]
         self.guests = [GuestMode(sim, f"cpu{i}.guest") for i in range(world.cpus)]
         self.held_locks = HeldLocks(sim, contexts, self.watch)
@@ -87,6 +90,8 @@ class Machine:
             [self.layout.range_pfn(r) for r in range(world.ranges, MAX_RANGES)],
             [self.layout.range_pfn(r) for r in world.fresh_ranges],
         )
+        self.workqueue = Workqueue(sim, self.held_locks)
+        self.grace_periods = GracePeriods(sim, self.held_locks, self.workqueue)
         self.rcu = [RcuQueue(sim, i) for i in range(world.cpus)]
         self.refcounts: dict[int, AtomicT] = {}
         self.retried: list[Refusal | None] = [None] * contexts

@@ -29,6 +29,8 @@ def run(host: Host, op: Op) -> int:
         sim.local.begin_operation(sim.current.id)
     host.watch.op_began(op)
     result = seamcall(host, op) if op.is_seamcall else _TABLE[op.name](host, *op.args)
+    if not sim.running:
+        host.workqueue.run_in_setup()
     host.watch.op_ended(op)
     sim.rounds.clear()
     if traced:

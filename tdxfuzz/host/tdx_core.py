@@ -50,6 +50,7 @@ class TdxCore(Machine):
         first = platform.private_hkid_min + 1
         self.guest_keyids = Ida(sim, "tdx_guest_keyid_pool", first, platform.private_hkid_max)
         layer.attach(self)
+        self.workqueue.run_in_setup()
 
     def get(self, pfn: int, kind: str, cache: PageCache | None = None) -> int:
         """The design's ``get`` for a page that will be a ``kind``; the hold is noted."""

@@ -105,7 +105,7 @@ def as_c(run: Run) -> str:
     """
     if run.trace is None:
         raise ValueError("the run kept no trace")
-    cpus = run.case.world.cpus
+    cpus = run.cpus
     setup_records = [] if run.setup_trace is None else list(run.setup_trace)
     before = calls_of(setup_records, cpus)
     known = set(map(id, setup_records))

@@ -27,7 +27,7 @@ def columns(run: Run, width: int = 100, source: bool = False) -> str:
     the design does is shown with file and line, if the run was traced with them.
     """
     story = story_of(run)
-    cpus = run.case.world.cpus
+    cpus = run.cpus
     indent = min(MAX_INDENT, max((width - STEP - TEXT) // max(cpus - 1, 1), 4))
     starts = [STEP + cpu * indent for cpu in range(cpus)]
     out = list(_before(story.before, width))

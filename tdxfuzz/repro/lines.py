@@ -100,7 +100,7 @@ def _lines_of_record(
             yield Line(step, record.cpu, "host", f"get({page}) begins", 1)
     elif kind == "leave" and cpu.inside:
         cpu.inside.pop()
-    elif kind in ("atomic", "get", "put", "print", "warn", "block") or "lock" in kind:
+    elif kind in ("atomic", "get", "put", "print", "warn", "work", "block") or "lock" in kind:
         text = _host_text(layout, record)
         if text:
             line_kind = "wait" if kind == "block" else "host"
@@ -206,6 +206,8 @@ def _host_text(layout: Layout, record: Record) -> str:
             return f"put({page}{hint})"
         case "print":
             return f"prints: {record.data[1]}"
+        case "work":
+            return f"{record.what} {record.data[0]}"
         case "warn":
             return f"WARN: {record.data[2]}"
         case "block":

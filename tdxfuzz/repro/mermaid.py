@@ -15,7 +15,7 @@ def mermaid(run: Run) -> str:
     Raises:
         ValueError: the run kept no trace.
     """
-    cpus = range(run.case.world.cpus)
+    cpus = range(run.cpus)
     rows = ["sequenceDiagram"]
     rows += [f"    participant C{cpu} as CPU {cpu}" for cpu in cpus]
     rows.append("    participant M as TDX module")

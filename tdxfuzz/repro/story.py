@@ -92,7 +92,7 @@ def _last_calls(run: Run) -> list[Record]:
 
 
 def _lines(run: Run, records: Sequence[Record]) -> list[Line]:
-    cpus = run.case.world.cpus
+    cpus = run.cpus
     answers = Answers(run.tolerates, run.findings)
     return [_in_column(line, cpus) for line in read_lines(run.layout, records, answers)]
 

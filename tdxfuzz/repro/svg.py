@@ -95,7 +95,7 @@ def svg(run: Run, lanes: Lanes = WIDE) -> str:
     Raises:
         ValueError: the run kept no trace.
     """
-    cpus = run.case.world.cpus
+    cpus = run.cpus
     items = _placed(story_of(run), cpus, lanes)
     width = lanes.x(cpus)
     height = lanes.y(items[-1].bottom if items else 0) + 2 * PAD

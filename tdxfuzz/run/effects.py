@@ -19,9 +19,13 @@ from tdxfuzz.host.cells import CallEdges, Holders, RelaxPoint
 from tdxfuzz.host.faults import CallCounter
 from tdxfuzz.host.guest_mode import GuestMode
 from tdxfuzz.host.kernel.atomic import AtomicT
+from tdxfuzz.host.kernel.completion import Completion
+from tdxfuzz.host.kernel.grace import GracePeriods
 from tdxfuzz.host.kernel.ida import Ida
 from tdxfuzz.host.kernel.page import PageAllocator, PageList, PcpList
 from tdxfuzz.host.kernel.rcu import RcuQueue
+from tdxfuzz.host.kernel.seqcount import Seqcount
+from tdxfuzz.host.kernel.workqueue import Workqueue
 from tdxfuzz.host.kvm.vm import Spte
 from tdxfuzz.module.lock import AtomicCount, HpLock, MutexLock, SharexLock
 from tdxfuzz.module.pamt import Pamt2M, PamtEntry
@@ -29,7 +33,7 @@ from tdxfuzz.module.sept import SeptEntry
 from tdxfuzz.module.td import TdEpoch
 from tdxfuzz.module.tdmr import BitmapWord, Tdmr
 from tdxfuzz.run.shared_state import SharedState
-from tdxfuzz.sim import BLIND, READ, RMW, SHARED, WRITE, Cell, NamedCell, Variable, WaitLock
+from tdxfuzz.sim import BLIND, READ, RMW, SHARED, STATE, WRITE, Cell, NamedCell, Variable, WaitLock
 
 READS, SHARES, CHANGES = 1, 2, 4
 """What an access does: it looks, it is one of many sharers of a lock, or anything else. Two that
@@ -224,6 +228,26 @@ def _counter(cell: CallCounter, access: int, contents: SharedState) -> object:
 @_look.register
 def _rcu(cell: RcuQueue, access: int, contents: SharedState) -> object:
     return len(cell.callbacks)
+
+
+@_look.register
+def _workqueue(cell: Workqueue, access: int, contents: SharedState) -> object:
+    return STATE(cell)
+
+
+@_look.register
+def _seqcount(cell: Seqcount, access: int, contents: SharedState) -> object:
+    return cell.sequence
+
+
+@_look.register
+def _completion(cell: Completion, access: int, contents: SharedState) -> object:
+    return min(cell.done, 1)
+
+
+@_look.register
+def _grace_periods(cell: GracePeriods, access: int, contents: SharedState) -> object:
+    return tuple(cell.readers)
 
 
 @_look.register

@@ -34,15 +34,15 @@ class Run:
     neither of a set-up that was put back; ``seen`` are the ids of the checks whose witness
     occurred; ``waits`` how often a CPU waited for a lock; ``adds_met`` whether a pair came while
     another CPU used its range; ``met`` has situations of :data:`tdxfuzz.run.tally.RUNNING`;
-    ``contention`` whether the programs met at all; ``longest`` the most
-    steps, of all CPUs, from entering get or put to leaving it; ``contexts`` how many there are to
-    switch to, CPUs and their softirqs; ``in_setup`` whether the set-up did not get to its end, so
+    ``contention`` whether the programs met at all; ``longest`` the most steps, of all CPUs, from
+    entering get or put to leaving it; ``contexts`` how many there are to switch to, CPUs with
+    programs, ``workers`` and softirqs; ``in_setup`` whether the set-up did not get to its end, so
     that no program ran; ``tolerates`` are the statuses that the design expects; ``setup_trace`` and
     ``trace`` are records of the set-up and of what came then, but a run in which no program had
     anything to do has all in ``trace``; ``state`` is what the session's ``fingerprint``, if it had
     one, made of the state at the end. ``cut_off`` tells where a run was that did not end, although
-    every CPU got its turn: that is no finding, and nothing is known of it. ``faults_met`` are
-    those of the case's faults whose occasion came.
+    every CPU got its turn: that is no finding, and nothing is known of it. ``faults_met`` are those
+    of the case's faults whose occasion came.
     """
 
     case: Case
@@ -58,6 +58,7 @@ class Run:
     contention: Contention
     longest: int
     contexts: int
+    workers: int
     layout: Layout = field(eq=False)
     in_setup: bool = False
     tolerates: frozenset[str] = frozenset()
@@ -66,6 +67,11 @@ class Run:
     state: int | None = None
     cut_off: Finding | None = None
     faults_met: frozenset[Fault] = frozenset()
+
+    @property
+    def cpus(self) -> int:
+        """How many CPUs do something: those with programs, and workers."""
+        return self.case.world.cpus + self.workers
 
     @property
     def order(self) -> Schedule:

@@ -125,6 +125,7 @@ class Session:
             policy or self._follow,
             bound=case.steps,
             softirqs=layer_class.frees_sept_from_rcu,
+            workers=layer_class.kworkers,
         )
         with watched(self.sim), blaming(layer_class):
             self.layer = layer_class()
@@ -207,8 +208,7 @@ class Session:
         assert self._rewind is not None
         self._rewind()
         self._setup_steps = 0
-        self._tally.calls.clear()
-        self._tally.met.clear()
+        self._tally.clear()
         self.case = self.host.case = case
         self.host.expect(case.faults)
         self.traced = traced
@@ -300,6 +300,7 @@ class Session:
             contention=self._tally.contention(),
             longest=self._in_flight.longest,
             contexts=len(self.sim.cpus),
+            workers=len(self.sim.workers),
             layout=self.host.layout,
             in_setup=self._in_setup,
             tolerates=self.layer.tolerates,

@@ -109,12 +109,9 @@ class LiveRun:
         return [cpu for cpu, busy in enumerate(self._busy) if not busy]
 
     def under_way(self) -> list[int]:
-        """CPUs in the middle of an operation that could go on with it."""
-        return [
-            cpu.id
-            for cpu in self._sim.cpus[: len(self._busy)]
-            if self._busy[cpu.id] and cpu.runnable
-        ]
+        """CPUs in the middle of an operation, or workers with something to do, that could go on."""
+        busy = [cpu for cpu, is_busy in zip(self._sim.cpus, self._busy, strict=False) if is_busy]
+        return [cpu.id for cpu in (*busy, *self._sim.workers) if cpu.runnable]
 
     def start(self, cpu: int, op: Op, steps: int | None = None) -> None:
         """Start an operation on an idle CPU, and go on for so many steps.

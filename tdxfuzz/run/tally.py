@@ -62,6 +62,11 @@ class Tally(HostWatch):
         self.calls: Counter[tuple[int, int]] = Counter()
         self.visits: dict[int, Visits] = {}
 
+    def clear(self) -> None:
+        """Count from the beginning."""
+        self.calls.clear()
+        self.met.clear()
+
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         self.calls[leaf, status >> 32] += 1
         if self._busy and self._sim.current.id in self._busy:

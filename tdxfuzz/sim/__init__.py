@@ -33,10 +33,12 @@ from tdxfuzz.sim.outcome import End, Outcome
 from tdxfuzz.sim.retry_loop import counters_of, site_of
 from tdxfuzz.sim.rewind import NotRewindableError, Rewind
 from tdxfuzz.sim.schedule import EMPTY, Schedule, Switch
-from tdxfuzz.sim.simulator import MORE, NEVER, Policy, Simulator, Why, default_choice
+from tdxfuzz.sim.simulator import MORE, NEVER, Policy, Simulator, default_choice
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.trace import Record, Trace
 from tdxfuzz.sim.watchdog import time_limit, watched
+from tdxfuzz.sim.why import Why
+from tdxfuzz.sim.worker import Worker
 
 __all__ = [
     "BLIND",
@@ -91,6 +93,7 @@ __all__ = [
     "Variable",
     "WaitLock",
     "Why",
+    "Worker",
     "access_name",
     "check_determinism",
     "counters_of",

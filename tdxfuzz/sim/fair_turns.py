@@ -10,7 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tdxfuzz.sim.simulator import Why, default_choice
+from tdxfuzz.sim.simulator import default_choice
+from tdxfuzz.sim.why import Why
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.cpu import Cpu

@@ -10,7 +10,8 @@ from tdxfuzz.sim.simulator import NEVER, DefaultOrder, default_choice
 if TYPE_CHECKING:
     from tdxfuzz.sim.cpu import Cpu
     from tdxfuzz.sim.schedule import Schedule, Switch
-    from tdxfuzz.sim.simulator import Simulator, Why
+    from tdxfuzz.sim.simulator import Simulator
+    from tdxfuzz.sim.why import Why
 
 
 class FollowSchedule(DefaultOrder):

@@ -12,6 +12,7 @@ from tdxfuzz.sim.cpu import State
 from tdxfuzz.sim.deadlock import Deadlock, find_cycle
 from tdxfuzz.sim.declared import Declared
 from tdxfuzz.sim.errors import HarnessError, StopRun
+from tdxfuzz.sim.worker import Worker
 
 if TYPE_CHECKING:
     from tdxfuzz.sim.contents import Contents
@@ -56,6 +57,10 @@ class WaitLock(NamedCell):
     def _wait(self, exclusive: bool) -> None:
         """Queue the current CPU and run others until it has been handed the lock."""
         sim = self.sim
+        if not sim.running and isinstance(sim.current, Worker):
+            raise HarnessError(
+                f"{self.name} is held by whoever waits for the item of work that takes it"
+            )
         if not sim.running:
             raise HarnessError(f"{self.name} is taken twice, or was never released")
         cpu = sim.current

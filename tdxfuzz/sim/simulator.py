@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from enum import Enum
 from typing import ClassVar, NoReturn, Protocol
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -21,6 +20,8 @@ from tdxfuzz.sim.outcome import Outcome
 from tdxfuzz.sim.softirq import Softirq
 from tdxfuzz.sim.standing import standing
 from tdxfuzz.sim.trace import Datum, Trace
+from tdxfuzz.sim.why import Why
+from tdxfuzz.sim.worker import Worker
 
 DEFAULT_BOUND = 100_000
 
@@ -31,15 +32,6 @@ EventLog = Callable[[str, str, str, bool], None]
 """Called with operation, mode, resource and success after each logged operation."""
 
 NEVER = 1 << 62
-
-
-class Why(Enum):
-    """Why somebody else has to be chosen."""
-
-    START = "start"
-    BLOCK = "block"
-    YIELD = "yield"
-    DONE = "done"
 
 
 class Policy(Protocol):
@@ -106,8 +98,8 @@ class Simulator:
 
     ``switches`` has every change of CPU, as (step, CPU). ``order`` has only what the policy decided
     otherwise than the default order: a schedule of it makes the same run. ``preemptions`` counts
-    switches away from a CPU that could have gone on. ``softirqs``, if there are any, come behind
-    the CPUs in ``cpus``, one for each of them.
+    switches away from a CPU that could have gone on. In ``cpus`` the CPUs that have programs come
+    first, then ``workers``, then ``softirqs``, if there are any: one for each CPU and worker.
 
     Until :meth:`run` starts and after it ends, code may touch cells freely: steps are
     counted but nobody else can run (this is how a world is set up and inspected).
@@ -119,10 +111,11 @@ class Simulator:
         bound: steps after which the run is cut off. What is done before it may take
             :data:`DEFAULT_BOUND` in any case.
         softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
+        workers: how many CPUs there are beside those with programs, to be employed.
     """
 
     STATE: ClassVar = Declared(
-        parts="cpus rounds softirqs",
+        parts="cpus rounds softirqs workers",
         tally="clock order preemptions switches waits",
         derived="_hub _looks _stopped_by bound current due expired in_overtime judges_loop local "
         "log over policy running trace",
@@ -138,12 +131,15 @@ class Simulator:
         trace: Trace | None = None,
         bound: int = DEFAULT_BOUND,
         softirqs: bool = False,
+        workers: int = 0,
     ) -> None:
         self.cpus = [Cpu(i) for i in range(cpus)]
         self.current = self.cpus[0]
+        self.workers = [Worker(cpus + i) for i in range(workers)]
+        self.cpus += self.workers
         self.softirqs: list[Softirq] = []
         if softirqs:
-            self.softirqs = [Softirq(cpus + i, cpu) for i, cpu in enumerate(self.cpus)]
+            self.softirqs = [Softirq(len(self.cpus) + i, cpu) for i, cpu in enumerate(self.cpus)]
             self.cpus += self.softirqs
         self.softirq_handler: Callable[[], None] | None = None
         self.policy: Policy = DefaultOrder() if policy is None else policy
@@ -289,8 +285,12 @@ class Simulator:
             return
         softirq = self.softirqs[self.current.on]
         if softirq.state is State.DONE:
-            softirq.state = State.RUNNABLE
-            softirq.greenlet = greenlet(self._body(softirq, self.softirq_handler), self._hub)
+            self.employ(softirq, self.softirq_handler)
+
+    def employ(self, cpu: Cpu, body: Callable[[], None]) -> None:
+        """Have a softirq or worker that is done run ``body``, at any later step."""
+        cpu.state = State.RUNNABLE
+        cpu.greenlet = greenlet(self._body(cpu, body), self._hub)
 
     def run(self, bodies: Sequence[Callable[[], None]]) -> Outcome:
         """Run one body per CPU until all are done, one stops the run, or none can go on.
@@ -299,7 +299,7 @@ class Simulator:
             HarnessError: as raised by a body.
             Exception: whatever else a body raised; the other CPUs are unwound first.
         """
-        cpus = self.cpus[: len(self.cpus) - len(self.softirqs)]
+        cpus = self.cpus[: len(self.cpus) - len(self.softirqs) - len(self.workers)]
         if len(bodies) != len(cpus):
             raise HarnessError(f"{len(bodies)} programs for {len(cpus)} CPUs")
         if self._hub is not None:

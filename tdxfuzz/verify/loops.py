@@ -51,7 +51,8 @@ def loops_in(
     if alone:
         case = evolve(case, checks=(LIVELOCK,))
     layer = layer_class_of(case, design)
-    contexts = case.world.cpus * (2 if layer.frees_sept_from_rcu else 1)
+    cpus = case.world.cpus + layer.kworkers
+    contexts = cpus * (2 if layer.frees_sept_from_rcu else 1)
     declared = False
     for cycle in worklist.graph.cycles(contexts):
         kind = cycle.kind if finished else LoopKind.STARVATION

@@ -65,8 +65,8 @@ def test_a_case_must_fit_its_world() -> None:
         Case("merged", world, programs=((Op("create", (1,)),), ()))
     with pytest.raises(ValueError, match="the world has only 1 slots"):
         Case("merged", world, setup=(Op("map", (0, 1)),))
-    with pytest.raises(ValueError, match="switch to CPU 4, but there are 2 CPUs"):
-        Case("merged", world, schedule=Schedule.of([(0, 4)]))
+    with pytest.raises(ValueError, match="switch to CPU 20, but there are 2 CPUs"):
+        Case("merged", world, schedule=Schedule.of([(0, 20)]))
     with pytest.raises(ValueError, match="more than 64 operations"):
         Case("merged", world, setup=(Op("create", (0,)),) * (MAX_OPERATIONS + 1))
 

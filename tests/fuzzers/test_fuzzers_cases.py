@@ -10,6 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from c_layers import needs_compiler, text_of, twin, write
 from golden_files import HINT_RACE, REGRESSIONS, ROOT
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE
@@ -21,10 +22,12 @@ from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.fuzzers.seeds import write_seeds
 from tdxfuzz.generate.codec import decode, encode
+from tdxfuzz.host.design_file import class_in
 from tdxfuzz.repro.read import read
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule
+from tiers import slow
 
 HOSTILE_REGRESSIONS = [path for path in REGRESSIONS if read(path).case.design == HOSTILE]
 
@@ -91,6 +94,29 @@ def test_fuzzing_for_a_while_shows_nothing_new(
         if rng.random() < 0.2:
             inputs.append(data)
     assert judged > 300
+
+
+@slow
+@needs_compiler
+def test_a_layer_in_c_is_fuzzed_as_any_other(tmp_path: Path) -> None:
+    """The right one shows nothing; of one that removes too early the fuzzer is told."""
+    write_seeds(tmp_path, ROOT / "corpus")
+    inputs = [path.read_bytes() for path in sorted((tmp_path / "host_ops").iterdir())]
+    broken = text_of(replace=[("atomic_read(refcount) > 1", "atomic_read(refcount) > 2")])
+    path = write(tmp_path, broken, "merged.c")
+    for layer, found in ((twin("merged"), False), (class_in(path), True)):
+        cases = Cases("Merged", layer=layer)
+        rng = Random(1)
+        told = 0
+        for _ in range(150):
+            data = cases.mutated(
+                rng.choice(inputs), 128, rng.randrange(1 << 30), lambda data, _: data
+            )
+            try:
+                cases.test_one_input(data)
+            except FoundByFuzzing:
+                told += 1
+        assert bool(told) is found
 
 
 @pytest.mark.parametrize("design", ["merged", HOSTILE])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tdxfuzz
+from c_layers import LAYERS, needs_compiler
 from golden_files import ROOT
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.fuzzers import commands
@@ -83,6 +84,16 @@ def test_an_unknown_design_is_refused(tmp_path: Path) -> None:
     assert (
         f"TDXFUZZ_DESIGN=hnt is not a built-in design; known: {', '.join(DESIGNS)}" in ended.stderr
     )
+
+
+@needs_atheris
+@needs_compiler
+def test_a_layer_in_c_is_a_design_of_the_target(tmp_path: Path) -> None:
+    write_seeds(tmp_path, ROOT / "corpus")
+    layer = str(LAYERS / "merged.c")
+    ended = fuzz("host_ops", "-runs=300", "-seed=1", "host_ops", cwd=tmp_path, design=layer)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert list(tmp_path.glob("crash-*")) == []
 
 
 @needs_atheris

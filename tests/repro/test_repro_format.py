@@ -82,7 +82,7 @@ def line_of(text: str, part: str) -> int:
         ('"map 1 0"', '"map 1"', "cpu[0].operations[0]", "map takes 2 arguments"),
         ('"zap 0 0"', '"fly 0 0"', "cpu[1].operations[0]", "unknown operation 'fly'"),
         ('"zap 0 0"', "7", "cpu[1].operations[0]", "must be a string, not 7"),
-        ("[[120, 1]]", "[[120, 9]]", "schedule.switches[0]", "switch to CPU 9, but there are 2"),
+        ("[[120, 1]]", "[[120, 20]]", "schedule.switches[0]", "switch to CPU 20, but there are 2"),
         ("[[120, 1]]", "[[120, 1], [119, 0]]", "schedule.switches", "ascending order"),
         ("[[120, 1]]", "[[-1, 1]]", "schedule.switches[0].step", "must be >= 0"),
         ("[[120, 1]]", "[120, 1]", "schedule.switches[0]", "must be [step, CPU], not 120"),

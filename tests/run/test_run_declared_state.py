@@ -33,6 +33,8 @@ from tdxfuzz.run.session import Session
 from tdxfuzz.sim import Cell, Cpu, Declared, Fault, Schedule, WaitLock, roles_of
 from tdxfuzz.sim.livelock import Rounds
 from tdxfuzz.sim.schedule import Switch
+from waiting_designs import Completed, CountedPerCpu, Recorded, TabledLater
+from workqueue_designs import Deferred
 
 VALUES = (
     int,
@@ -54,6 +56,12 @@ REFUSES = Switch.__setattr__
 def scenario(name: str, design: str, *faults: Fault) -> Case:
     return evolve(SCENARIOS[name].case(design), faults=faults)
 
+
+OWN: dict[str, type[RefcountLayer]] = {
+    design.__name__: design
+    for design in (Deferred, Recorded, CountedPerCpu, TabledLater, Completed)
+}
+"""Designs with primitives that the built-in ones do without."""
 
 CASES = {
     "plain": scenario("map-zap", "merged"),
@@ -77,6 +85,7 @@ CASES = {
         scenario("map-zap", "merged"),
         world=evolve(SCENARIOS["map-zap"].case("merged").world, dynamic_pamt=False),
     ),
+    **{name: scenario("map-map", name) for name in OWN},
     "calls": hostile_case(
         "blocked",
         2,
@@ -99,7 +108,11 @@ every_case = pytest.mark.parametrize(
 
 
 def set_up(case: Case) -> Session:
-    session = Session(case, twin("merged") if case.design == IN_C else None)
+    design = twin("merged") if case.design == IN_C else OWN.get(case.design)
+    session = Session(case, design)
+    # What looks for state outside of cells remembers its looks from run to run, on purpose.
+    session._outside._first = None
+    session.overhear()
     session.keep()
     return session
 

@@ -215,10 +215,59 @@ def may_sleep(d: Ground, what: int, *_: int) -> int:
 
 def sleeps_where_forbidden(d: Ground, what: str) -> bool:
     """Tell of a sleeper where preemption is off; locks are looked at elsewhere."""
-    forbidden = bool(d.memory.nests.get(d.host.sim.current.id))
+    forbidden = _is_inside(d, but=MAY_SLEEP)
     if forbidden and d.host.held_locks.may_sleep():
         d.host.watch.slept_in_atomic(what)
     return forbidden
+
+
+QUEUE, FLUSH, CANCEL, CANCEL_SYNC, PENDING, FLUSH_QUEUE = range(6)
+"""What is asked of an item of work: ``enum tdxc_work`` of include/tdxfuzz/runtime.h."""
+
+
+def work(d: Ground, op: int, address: int, function: int, queue: int) -> int:
+    """Do something with an item of work, or wait for all of a queue."""
+    pool = d.host.workqueue
+    if op == FLUSH_QUEUE:
+        sleeps_where_forbidden(d, "flush_workqueue()")
+        pool.flush(queue)
+        return 0
+    name = d.image.name(address)
+
+    def perform() -> None:
+        d.call(function, address, tokens=(address, item.stands_in))
+
+    item = pool.item(address, f"work {name}", perform)
+    if op == QUEUE:
+        return item.schedule(queue)
+    if op == FLUSH:
+        sleeps_where_forbidden(d, f"flush_work({name})")
+        return item.flush()
+    if op == PENDING:
+        return item.is_pending()
+    if op == CANCEL:
+        return item.cancel()
+    sleeps_where_forbidden(d, f"cancel_work_sync({name})")
+    return item.cancel_sync()
+
+
+MAY_SLEEP = "migrate_disable()"
+MAY_BE_PREEMPTED = "rcu_read_lock()"
+"""Of what code may be inside of: where it may sleep, and where it may be moved to another CPU."""
+
+
+def _is_inside(d: Ground, but: str) -> bool:
+    """Whether the current CPU is inside of anything else than one kind of section."""
+    return any(why != but for why, _ in d.memory.nests.get(d.host.sim.current.id, ()))
+
+
+def stays(d: Ground, what: int, *_: int) -> int:
+    """Something that is about this CPU is used: a warning if the user might be moved away."""
+    host = d.host
+    may_move = host.held_locks.may_be_preempted() and not host.sim.current.irqs_off
+    if may_move and not _is_inside(d, but=MAY_BE_PREEMPTED):
+        d.layer.warn(f"{text_at(what)} in preemptible code ({d.here()})")
+    return 0
 
 
 def caught_up(d: Ground, *_: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 from zlib import crc32
 
@@ -36,7 +36,9 @@ from tdxfuzz.host.kernel.hold import Hold
 class Driver(Ground):
     """Drives the C code of one layer on one host. Arguments are those of Ground."""
 
-    def call(self, function: int, a: int = 0, b: int = 0, page: int = 0) -> int:
+    def call(
+        self, function: int, a: int = 0, b: int = 0, page: int = 0, tokens: Sequence[int] = ()
+    ) -> int:
         """Call a function; what it returns, as an ``int``.
 
         Args:
@@ -44,6 +46,7 @@ class Driver(Ground):
             a: its first argument.
             b: its second one.
             page: the PFN of the page that the call is about; pages are handed on in order.
+            tokens: what else orders it after others, and others after it.
 
         Raises:
             CodeError: it crashes, does not end, or breaks a rule.
@@ -57,9 +60,9 @@ class Driver(Ground):
         context, thread = cpu.id, cpu.on
         if sim.running and not memory.running:
             memory.running = True
-            runtime.begin_run(host.world.cpus)
+            runtime.begin_run(host.world.cpus + len(sim.workers))
         held = host.held_locks.of[context]
-        self._tokens(page, held)
+        self._tokens(page, held, tokens)
         before = len(held), cpu.irqs_off
         local = sim.local
         if local is not None:
@@ -123,7 +126,7 @@ class Driver(Ground):
         address: int = runtime.words[ARG]
         return address
 
-    def _tokens(self, page: int, held: list[Hold]) -> None:
+    def _tokens(self, page: int, held: list[Hold], tokens: Sequence[int]) -> None:
         """What orders this call after others: its page was handed on, and locks are held."""
         words, at = machine().words, TOKEN
         if page:
@@ -134,6 +137,9 @@ class Driver(Ground):
             token = known.get(hold)
             if token is None:
                 token = known[hold] = _token(hold)
+            words[at] = token
+            at += 1
+        for token in tokens:
             words[at] = token
             at += 1
         words[TOKENS] = at - TOKEN
@@ -194,6 +200,8 @@ HANDLERS: dict[int, Callable[..., int]] = {
     Request.INTERRUPTS: answers.interrupts,
     Request.CANNOT_SLEEP: answers.cannot_sleep,
     Request.HELD: answers.held,
+    Request.WORK: answers.work,
+    Request.STAYS: answers.stays,
     Request.CRASH: faults.crash,
     Request.HANG: faults.hang,
     Request.BAD_ACCESS: faults.bad_access,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from tdxfuzz.host.c.errors import CodeError
@@ -47,6 +48,13 @@ class Ground:
         """The error that code made where the request was made; ``what`` is a word for it."""
         function = self.image.function(machine().words[PC])
         return CodeError(f"{self.here()}: {text}", what, function, hangs)
+
+    def call(
+        self, function: int, a: int = 0, b: int = 0, page: int = 0, tokens: Sequence[int] = ()
+    ) -> int:
+        """Call a function of the layer."""
+        # A driver of C can; here are those that answer what C asks for, and some of them call C.
+        raise NotImplementedError(f"{type(self).__name__} has no call()")
 
     def lock(self, address: int, how: int = SPIN) -> Spinlock | Mutex | Rwlock:
         """The lock at an address, made when it is first asked for."""

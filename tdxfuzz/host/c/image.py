@@ -58,6 +58,7 @@ class Glue(ctypes.Structure):
         ),
         ("cache_pages", ctypes.c_int),
         ("initial_refcount", ctypes.c_int),
+        ("kworkers", ctypes.c_int),
         *(
             (name, ctypes.c_bool)
             for name in (
@@ -90,6 +91,7 @@ class Image:
                 f"{path}: there is no TDX_LAYER(.get = …, .put = …) in it; see docs/c-code.md"
             )
         self.glue = Glue.in_dll(loaded, "tdx_layer_glue")
+        self.has_work = any(each.name == "tdxc_has_work" for each in parts.symbols)
         self.base = ctypes.addressof(self.glue) - glue.address
         self.symbols = sorted(parts.symbols, key=lambda symbol: symbol.address)
         self._starts = [symbol.address for symbol in self.symbols]

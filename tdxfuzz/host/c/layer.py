@@ -15,10 +15,13 @@ from tdxfuzz.host.c.cells import CountInC
 from tdxfuzz.host.c.drive import Driver
 from tdxfuzz.host.c.errors import BuildError, CodeError
 from tdxfuzz.host.c.image import MEM_MAP, STRUCT_PAGE, Image, image_of
-from tdxfuzz.host.c.machine import ROOM, machine
+from tdxfuzz.host.c.machine import ROOM, THREADS, machine
 from tdxfuzz.host.c.memory import CMemory
 from tdxfuzz.host.design import ENOMEM, AtomicT, PageCache, Pair, RefcountLayer
-from tdxfuzz.sim import CodePlace, Contents, Declared
+from tdxfuzz.sim import CodePlace, Contents, Declared, HarnessError
+
+KWORKERS = 2
+"""How many items of work may be queued or running at once, if a file does not say."""
 
 
 class CLayer(RefcountLayer):
@@ -36,6 +39,11 @@ class CLayer(RefcountLayer):
     _memory: CMemory
 
     def setup(self) -> None:
+        cpus = self._host.world.cpus
+        if cpus + self.kworkers > THREADS:
+            raise HarnessError(
+                f"{cpus} CPUs and {self.kworkers} kworkers: layers in C have {THREADS} in all"
+            )
         self._memory = CMemory(self.image)
         self._driver = Driver(self._memory, self, self._host)
         init = self.image.glue.init
@@ -194,6 +202,7 @@ def class_of(path: Path) -> type[CLayer]:
             "may_starve": image.text("may_starve"),
             "pamt_cache_pages": glue.cache_pages or RefcountLayer.pamt_cache_pages,
             "initial_refcount": glue.initial_refcount,
+            "kworkers": glue.kworkers or (KWORKERS if image.has_work else 0),
             "split_cache_per_vm": glue.split_cache_per_vm,
             "frees_sept_from_rcu": glue.frees_sept_from_rcu,
             "cache_made_by_vcpu_init": glue.cache_made_by_vcpu_init,

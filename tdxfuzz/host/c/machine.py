@@ -11,7 +11,10 @@ from functools import cache
 from tdxfuzz.host.c import build, elf
 from tdxfuzz.host.c.errors import BuildError
 
-CONTEXTS = 17
+THREADS = 8
+"""CPUs of a world with kworkers, at most."""
+
+CONTEXTS = 2 * THREADS + 1
 LOOK_UP = CONTEXTS - 1
 """The context in which the harness asks where a reference count is."""
 
@@ -52,14 +55,16 @@ class Request(IntEnum):
     INTERRUPTS = 14
     CANNOT_SLEEP = 15
     HELD = 16
-    CRASH = 17
-    HANG = 18
-    BAD_ACCESS = 19
-    BUG = 20
-    BAD_FREE = 21
-    NO_MEMORY = 22
-    TOO_MUCH = 23
-    NOT_HELD = 24
+    WORK = 17
+    STAYS = 18
+    CRASH = 19
+    HANG = 20
+    BAD_ACCESS = 21
+    BUG = 22
+    BAD_FREE = 23
+    NO_MEMORY = 24
+    TOO_MUCH = 25
+    NOT_HELD = 26
 
 
 _FUNCTIONS = {

@@ -30,7 +30,8 @@ class HeldLocks:
     ``nested`` has every way in which locks were taken under others in this run: the holds
     from the first to the one wanted, with step and CPU. Taking locks as before costs one
     look-up in it, and observers hear of each way once. ``contexts`` has, where there are
-    softirqs, each context in which a spinning lock was taken, with step and CPU.
+    softirqs, each context in which a spinning lock was taken, with step and CPU. ``no_preemption``
+    and ``no_sleep`` count, for each CPU, other reasons for what they say.
 
     Args:
         sim: the simulator.
@@ -38,15 +39,19 @@ class HeldLocks:
         watch: who is told of locks wanted under others, and of sleepers.
     """
 
-    __slots__ = ("_sim", "contexts", "nested", "of", "watch")
+    __slots__ = ("_sim", "contexts", "nested", "no_preemption", "no_sleep", "of", "watch")
 
-    STATE: ClassVar = Declared(memory="contexts nested", derived="of watch", fixed="_sim")
+    STATE: ClassVar = Declared(
+        memory="contexts nested", derived="no_preemption no_sleep of watch", fixed="_sim"
+    )
 
     def __init__(self, sim: Simulator, cpus: int, watch: HostWatch | None = None) -> None:
         self._sim = sim
         self.contexts: dict[tuple[Hold, Context], tuple[int, int]] = {}
         self.nested: dict[tuple[Hold, ...], tuple[int, int]] = {}
         self.of: list[list[Hold]] = [[] for _ in range(cpus)]
+        self.no_preemption = [0] * cpus
+        self.no_sleep = [0] * cpus
         self.watch = watch or HostWatch()
 
     def in_key(self, read: Contents) -> tuple[object, ...]:
@@ -58,16 +63,21 @@ class HeldLocks:
         return sorted(ways), sorted(contexts)
 
     def may_sleep(self) -> bool:
-        """Whether the current CPU holds no spinning lock and runs no softirq.
+        """Whether the current CPU holds no spinning lock, runs no softirq, and has not said itself
+        that nothing may sleep.
 
         Under one no mutex may be taken, so that the hold taken last tells. Once a run is
         over, the locks that its CPUs were stopped under do not count.
         """
         sim = self._sim
-        holds = self.of[sim.current.id]
-        if sim.over:
-            return True
-        return not (holds and holds[-1].spins) and sim.current.on == sim.current.id
+        return sim.over or (self.may_be_preempted() and not self.no_sleep[sim.current.id])
+
+    def may_be_preempted(self) -> bool:
+        """Whether preemption is on for the current CPU."""
+        cpu = self._sim.current
+        holds = self.of[cpu.id]
+        spins = bool(holds) and holds[-1].spins
+        return not spins and cpu.on == cpu.id and not self.no_preemption[cpu.id]
 
     def note(self, holds: list[Hold], wanted: Hold) -> None:
         """The current CPU wants a lock under others as nobody has before."""

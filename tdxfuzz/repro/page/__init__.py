@@ -55,7 +55,7 @@ def page(reproducer: Reproducer, design: Design = None, command: str = "") -> st
         f'<p class="soft">Before: {html_text("; ".join(found.before))}</p>' if found.before else ""
     )
     replay = f"<p>Reproduce with: <code>{html_text(command)}</code></p>" if command else ""
-    cpus = case.world.cpus
+    cpus = found.run.cpus
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -140,8 +140,7 @@ def _button(number: int, text: str) -> str:
 
 def _order(number: int, played: Played) -> str:
     heads = "".join(
-        f'<span style="grid-column:{cpu + 2}">CPU {cpu}</span>'
-        for cpu in range(played.run.case.world.cpus)
+        f'<span style="grid-column:{cpu + 2}">CPU {cpu}</span>' for cpu in range(played.run.cpus)
     )
     rows = [f'<li class="heads"><span class="step">step</span>{heads}</li>']
     quiet = played.shown is None

@@ -28,12 +28,12 @@ FIRST = "	if (!cmpxchg(&flag, 0, 1)) {\n		count = 1;\n"
 RACES = {
     "a counter without a lock": "	count++;",
     "a plain write beside WRITE_ONCE": (
-        f"	if (smp_processor_id())\n		WRITE_ONCE(count, 1);{ELSE}count = 2;"
+        f"	if (raw_smp_processor_id())\n		WRITE_ONCE(count, 1);{ELSE}count = 2;"
     ),
     "a copy of a struct": "	{ static struct tdx_module_args a, b; a = b; b.rcx++; }",
     "memset": "	memset(&two, 0, sizeof(two));",
     "published without an order": (
-        "	if (!smp_processor_id()) {\n		count = 1;\n		WRITE_ONCE(flag, 1);\n"
+        "	if (!raw_smp_processor_id()) {\n		count = 1;\n		WRITE_ONCE(flag, 1);\n"
         "	} else if (READ_ONCE(flag)) {\n		WARN_ON(count > 1);\n	}"
     ),
 }
@@ -53,7 +53,7 @@ ORDERED = {
         "	static unsigned long l;\n	if (!test_and_set_bit_lock(0, &l)) {\n		count++;\n"
         "		clear_bit_unlock(0, &l);\n	}"
     ),
-    "neighbours": f"	if (smp_processor_id())\n		two.a++;{ELSE}two.b++;",
+    "neighbours": f"	if (raw_smp_processor_id())\n		two.a++;{ELSE}two.b++;",
     "once, by xchg": "	if (!xchg(&flag, 1))\n		count++;",
     "acquire and release": (
         f"{FIRST}		smp_store_release(&flag, 2);\n"

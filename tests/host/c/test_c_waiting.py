@@ -60,6 +60,7 @@ FREED = {
     "synchronize_rcu": ("({ synchronize_rcu(); kfree(old); })", True),
     "call_rcu": ("call_rcu(&old->rcu, free_note)", True),
     "kfree_rcu": ("kfree_rcu(old, rcu)", True),
+    "rcu_barrier": ("({ call_rcu(&old->rcu, free_note); rcu_barrier(); })", True),
     "kfree_rcu_mightsleep": ("kfree_rcu_mightsleep(old)", True),
     "at once": ("kfree(old)", False),
     "without readers": ("({ rcu_read_lock(); rcu_read_unlock(); kfree(old); })", False),
@@ -78,6 +79,26 @@ def _layer(folder: Path, before: str, get: str) -> str | None:
     if ended.verdict is Verdict.PASS:
         return None
     return ended.found.findings[0].bucket if ended.found is not None else ended.why
+
+
+SLEEPING_READ = """
+	int idx = srcu_read_lock(&srcu);
+	{
+		struct note *note = srcu_dereference(last, &srcu);
+
+		if (note)
+			WARN_ON(READ_ONCE(note->pfn) != READ_ONCE(note->pfn));
+	}
+	srcu_read_unlock(&srcu, idx);
+"""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_object_is_freed_behind_readers_of_srcu(waits: bool, tmp_path: Path) -> None:
+    free = f"({{ {'synchronize_srcu(&srcu);' if waits else ''} kfree(old); }})"
+    before = f"#include <linux/srcu.h>\nDEFINE_STATIC_SRCU(srcu);{NOTE}{TOPUP.format(free=free)}"
+    problem = _layer(tmp_path, before, SLEEPING_READ)
+    assert problem == (None if waits else "data-race/-/-/heap+x")
 
 
 @pytest.mark.parametrize("how", FREED)
@@ -107,7 +128,7 @@ static int topup(void)
 {{
 	if (tdxc_cpus() > 2)
 		return 0;	/* the set-up, in which there is nobody to wait for */
-	if (smp_processor_id()) {{
+	if (raw_smp_processor_id()) {{
 		{wait};
 	}} else {{
 		{done};

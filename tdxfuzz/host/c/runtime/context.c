@@ -98,8 +98,7 @@ static void begin(void)
 
 	acquire_tokens();
 	result = entry[me].function(entry[me].arg[0], entry[me].arg[1]);
-	for (int i = 0; i < afters[me]; i++)
-		after[me][i].function(after[me][i].a, after[me][i].b);
+	tdxc_do_after();
 	me = (int)S.context;
 	tell_of_counted();
 	release_tokens();

@@ -2,7 +2,7 @@
 /*
  * What the parts of the runtime know of each other, and what Python sees of it.
  *
- * Each simulated CPU (and each softirq) is a context: it runs C on a stack of its own. C never
+ * Each simulated CPU (a kworker's and each softirq, too) is a context: it runs C on a stack of its own. C never
  * calls Python. It leaves a request in the state below and switches back to the loop in Python,
  * which acts and then resumes the context, or does not: then the run is over.
  */
@@ -19,7 +19,7 @@ typedef uint32_t u32;
 typedef tdxc_u64 u64;
 typedef tdxc_s64 s64;
 
-#define THREADS 8			/* CPUs of a world, at most */
+#define THREADS 8			/* CPUs of a world with kworkers, at most */
 #define CONTEXTS (2 * THREADS + 1)	/* with their softirqs; the last one looks things up */
 #define STACK_SPACING (16ull << 20)	/* so that no frame is so large that it misses the hole */
 #define STACK_SIZE (64ull << 10)
@@ -30,7 +30,7 @@ typedef tdxc_s64 s64;
 
 enum request {
 	DONE, STEP, NOTE, LOCK, UNLOCK, SEAMCALL, ALLOC_PAGE, FREE_PAGE, WARN, PRINT, RELAX,
-	MAY_SLEEP, CATCH_UP, RACE, INTERRUPTS, CANNOT_SLEEP, HELD,
+	MAY_SLEEP, CATCH_UP, RACE, INTERRUPTS, CANNOT_SLEEP, HELD, WORK, STAYS,
 	CRASH, HANG, BAD_ACCESS, BUG, BAD_FREE, NO_MEMORY, TOO_MUCH, NOT_HELD,
 };
 

@@ -41,10 +41,27 @@ void tdxc_cannot_sleep(int change, const char *why)
 	request(CANNOT_SLEEP, (u64)(s64)change, (u64)why, 0, 0, HERE);
 }
 
+void tdxc_stays(const char *what) { request(STAYS, (u64)what, 0, 0, 0, HERE); }
 void tdxc_relax(void) { request(RELAX, 0, 0, 0, 0, HERE); }
 void tdxc_might_sleep(const char *what) { request(MAY_SLEEP, (u64)what, 0, 0, 0, HERE); }
 int tdxc_cpu(void) { return (int)S.thread; }
 int tdxc_cpus(void) { return cpus; }
+
+/* What was done before an item is queued is in its past, and the item in that of who waits for it. */
+int tdxc_work(int op, void *work, void *function, void *queue)
+{
+	int result;
+
+	if (op == TDXC_WORK_QUEUE)
+		release((u64)work);
+	result = (int)request(WORK, (u64)op, (u64)work, (u64)function, (u64)queue, HERE);
+	if (op == TDXC_WORK_FLUSH_QUEUE)
+		acquire((u64)queue);
+	else if (op == TDXC_WORK_FLUSH || op == TDXC_WORK_CANCEL_SYNC)
+		acquire((u64)work);
+	observe((u64)result);
+	return result;
+}
 
 void tdxc_after(void (*function)(void *, void *), void *a, void *b)
 {
@@ -54,6 +71,16 @@ void tdxc_after(void (*function)(void *, void *), void *a, void *b)
 		request(TOO_MUCH, 0, 0, 0, 0, HERE);
 	afters[S.context]++;
 	*next = (struct after){ function, a, b };
+}
+
+void tdxc_do_after(void)
+{
+	int me = (int)S.context;
+
+	/* Others may be left to be done meanwhile. */
+	for (int i = 0; i < afters[me]; i++)
+		after[me][i].function(after[me][i].a, after[me][i].b);
+	afters[me] = 0;
 }
 
 /* ---- memory ---- */
@@ -134,6 +161,15 @@ void tdxc_free(const void *object, const char *what)
 		free_words(at, ((struct block *)at - 1)->size, HERE);
 	if (!give_back((u64)object))
 		request(BAD_FREE, (u64)object, (u64)what, 0, 0, HERE);
+}
+
+unsigned long tdxc_size(const void *object, const char *what)
+{
+	u64 at = (u64)object;
+
+	if (at - HEAP >= HEAP_END - HEAP || at % 16 || !((struct block *)at - 1)->in_use)
+		request(BAD_FREE, at, (u64)what, 0, 0, HERE);
+	return ((struct block *)at - 1)->size;
 }
 
 void tdxc_reset_page(u64 pfn) { later(RESET_PAGE, pfn, 0); }

@@ -52,7 +52,7 @@ static int tdx_pamt_get(u64 pfn, struct tdx_pamt_cache *cache)
 		copy(&mine, &a_struct);
 		return -(mine.b > 200);
 	case 3:
-		return -(*this_cpu_ptr(&of_a_cpu) > 200);
+		return -(*raw_cpu_ptr(&of_a_cpu) > 200);
 	case 4:
 		return -(on_heap[2] > 200);
 	case 5:

@@ -182,6 +182,10 @@ static int locks(void)
 	write_seqlock(&seq);
 	write_sequnlock(&seq);
 	SAME(read_seqretry(&seq, start), 1);
+	SAME(raw_read_seqcount(&seq.seqcount), start + 2);
+	raw_write_seqcount_begin(&seq.seqcount);
+	SAME(raw_seqcount_begin(&seq.seqcount), start + 2);
+	raw_write_seqcount_end(&seq.seqcount);
 	return 0;
 }
 
@@ -226,6 +230,10 @@ static int others(void)
 	SAME(IS_BUILTIN(CONFIG_AS_MODULE), false);
 	SAME(IS_ENABLED(CONFIG_NOT_GIVEN), false);
 	*object = 1;
+	object = krealloc(object, 2 * sizeof(int), GFP_KERNEL);
+	SAME(object[0], 1);
+	SAME(object[1], 0);
+	SAME(ksize(object), 2 * sizeof(int));
 	return 0;
 }
 

@@ -8,8 +8,9 @@
 #define preempt_enable() tdxc_cannot_sleep(-1, "preempt_disable()")
 #define preempt_disable_notrace preempt_disable
 #define preempt_enable_notrace preempt_enable
-#define migrate_disable() ((void)0)
-#define migrate_enable() ((void)0)
+/* What is inside stays on its CPU, and may sleep. */
+#define migrate_disable() tdxc_cannot_sleep(1, "migrate_disable()")
+#define migrate_enable() tdxc_cannot_sleep(-1, "migrate_disable()")
 /* Softirqs are all the interrupts that there are. */
 #define local_irq_disable() tdxc_interrupts(1)
 #define local_irq_enable() tdxc_interrupts(-1)

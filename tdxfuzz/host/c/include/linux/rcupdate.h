@@ -46,6 +46,9 @@ static __always_inline __maybe_unused void synchronize_rcu(void)
 #define synchronize_rcu_expedited synchronize_rcu
 #define synchronize_net synchronize_rcu
 
+/* Callbacks that were asked for and have not run. */
+static __maybe_unused atomic_t __tdxc_rcu_callbacks;
+
 typedef void (*rcu_callback_t)(struct rcu_head *head);
 
 static __maybe_unused void __tdxc_rcu_callback(void *head, void *function)
@@ -54,6 +57,7 @@ static __maybe_unused void __tdxc_rcu_callback(void *head, void *function)
 	tdxc_cannot_sleep(1, "an RCU callback");
 	((rcu_callback_t)function)(head);
 	tdxc_cannot_sleep(-1, "an RCU callback");
+	atomic_fetch_dec(&__tdxc_rcu_callbacks);
 }
 
 static __maybe_unused void __tdxc_rcu_free(void *object, void *unused)
@@ -61,17 +65,31 @@ static __maybe_unused void __tdxc_rcu_free(void *object, void *unused)
 	(void)unused;
 	__tdxc_grace_period();
 	kfree(object);
+	atomic_fetch_dec(&__tdxc_rcu_callbacks);
 }
 
 /*
  * The callback runs on this CPU when the function that tdxfuzz has called (get, put, …) returns,
  * and readers are gone. It never runs later, on another CPU, or as an interrupt.
  */
-#define call_rcu(head, function) tdxc_after(__tdxc_rcu_callback, head, (void *)(function))
+#define call_rcu(head, function)                                                                   \
+	(atomic_inc(&__tdxc_rcu_callbacks),                                                        \
+	 tdxc_after(__tdxc_rcu_callback, head, (void *)(function)))
 #define call_rcu_hurry call_rcu
 #define kfree_rcu_mightsleep(p) (synchronize_rcu(), kfree(p))
 #define kfree_rcu(p, member)                                                                       \
-	((void)sizeof((p)->member), tdxc_after(__tdxc_rcu_free, (void *)(p), NULL))
+	((void)sizeof((p)->member), atomic_inc(&__tdxc_rcu_callbacks),                             \
+	 tdxc_after(__tdxc_rcu_free, (void *)(p), NULL))
+
+/* Those of this CPU run here and now. Who waits for those of others goes round until they have. */
+static __maybe_unused void rcu_barrier(void)
+{
+	tdxc_might_sleep("rcu_barrier()");
+	tdxc_do_after();
+	while (atomic_read_acquire(&__tdxc_rcu_callbacks))
+		cpu_relax();
+}
+
 #define rcu_dereference(p)                                                                         \
 	({                                                                                         \
 		__typeof__(p) __dereferenced = READ_ONCE(p);                                       \

@@ -52,7 +52,19 @@ static __always_inline __maybe_unused void write_seqcount_end(seqcount_t *s)
 	WRITE_ONCE(s->sequence, s->sequence + 1);
 }
 
+/* Without waiting for a writer: an odd number is one that comes while somebody writes. */
+static __always_inline __maybe_unused unsigned int raw_read_seqcount(const seqcount_t *s)
+{
+	return smp_load_acquire(&s->sequence);
+}
+
+/* One that fails in read_seqcount_retry(), if somebody writes. */
+#define raw_seqcount_begin(s) (raw_read_seqcount(s) & ~1u)
 #define raw_read_seqcount_begin read_seqcount_begin
+#define __read_seqcount_begin read_seqcount_begin
+#define __read_seqcount_retry read_seqcount_retry
+#define raw_write_seqcount_begin write_seqcount_begin
+#define raw_write_seqcount_end write_seqcount_end
 #define read_seqbegin(s) read_seqcount_begin(&(s)->seqcount)
 #define read_seqretry(s, start) read_seqcount_retry(&(s)->seqcount, start)
 #define write_seqlock(s) (spin_lock(&(s)->lock), write_seqcount_begin(&(s)->seqcount))

@@ -3,7 +3,9 @@
 #define TDXFUZZ_LINUX_SLAB_H
 #include <linux/cleanup.h>
 #include <linux/gfp.h>
+#include <linux/minmax.h>
 #include <linux/overflow.h>
+#include <linux/string.h>
 
 /* Each access is checked against the object's bounds. It fails only when 16MB are used up. */
 #define __TDXC_KMALLOC(size, gfp)                                                                  \
@@ -18,7 +20,22 @@
 #define kvzalloc(size, gfp) kzalloc(size, gfp)
 #define kvcalloc(n, size, gfp) kcalloc(n, size, gfp)
 #define kfree(p) tdxc_free(p, "kfree")
+#define krealloc(p, size, gfp) __tdxc_krealloc(p, size, gfp)
+#define krealloc_array(p, n, size, gfp) krealloc(p, array_size(n, size), gfp)
+#define ksize(p) tdxc_size(p, "ksize")
 #define kvfree_sensitive(p, size) kfree(p)
+
+/* The object is another one each time, and what is new in it is zeroed. */
+static __maybe_unused void *__tdxc_krealloc(const void *old, size_t size, gfp_t gfp)
+{
+	void *object = kmalloc(size, gfp);
+
+	if (old) {
+		memcpy(object, old, min_t(size_t, size, tdxc_size(old, "krealloc")));
+		kfree(old);
+	}
+	return object;
+}
 
 DEFINE_FREE(kfree, void *, if (!IS_ERR_OR_NULL(_T)) kfree(_T))
 

@@ -4,7 +4,8 @@
 #include <linux/preempt.h>
 
 #define NR_CPUS 8
-#define smp_processor_id() tdxc_cpu()
+/* A warning where the caller might be moved to another CPU; here nothing is. */
+#define smp_processor_id() (tdxc_stays("smp_processor_id()"), tdxc_cpu())
 #define raw_smp_processor_id() tdxc_cpu()
 #define get_cpu() (preempt_disable(), tdxc_cpu())
 #define put_cpu() preempt_enable()

@@ -25,6 +25,7 @@ struct tdx_layer {
 	const char *may_starve;			/* why it is accepted that some timing never ends */
 	int cache_pages;			/* 0: 10 */
 	int initial_refcount;
+	int kworkers;				/* 0: 2 if there is <linux/workqueue.h> */
 	bool split_cache_per_vm;
 	bool frees_sept_from_rcu;
 	bool cache_made_by_vcpu_init;

@@ -69,12 +69,27 @@ void tdxc_assert_held(const void *lock);
 void tdxc_interrupts(int change);
 void tdxc_cannot_sleep(int change, const char *why);
 void tdxc_relax(void);
+/* WHAT is about this CPU: a warning, if the caller might be moved to another one. */
+void tdxc_stays(const char *what);
 void tdxc_might_sleep(const char *what);
 int tdxc_cpu(void);
 /* CPUs of the world; in a set-up, all that there can be. */
 int tdxc_cpus(void);
+/* What is asked of an item of work; queues are told apart by their address. */
+enum tdxc_work {
+	TDXC_WORK_QUEUE,
+	TDXC_WORK_FLUSH,
+	TDXC_WORK_CANCEL,
+	TDXC_WORK_CANCEL_SYNC,
+	TDXC_WORK_PENDING,
+	TDXC_WORK_FLUSH_QUEUE,
+};
+
+int tdxc_work(int op, void *work, void *function, void *queue);
 /* Called as FUNCTION(a, b) once the call from outside has returned. */
 void tdxc_after(void (*function)(void *, void *), void *a, void *b);
+/* Do now what this call has left to be done. */
+void tdxc_do_after(void);
 
 struct page;
 /* A page of the simulated machine, or NULL. */
@@ -82,6 +97,8 @@ struct page *tdxc_alloc_page(int may_sleep, int zero);
 void tdxc_free_page(struct page *page);
 void *tdxc_alloc(unsigned long size, unsigned long align, int may_sleep, const char *what);
 void tdxc_free(const void *object, const char *what);
+/* How large an object is. */
+unsigned long tdxc_size(const void *object, const char *what);
 void tdxc_reset_page(tdxc_u64 pfn);
 
 enum tdxc_xa { TDXC_XA_LOAD, TDXC_XA_STORE, TDXC_XA_CMPXCHG };

@@ -17,7 +17,7 @@ from tdxfuzz.sim.errors import Hang, HarnessError, OutOfTime, StepBound, StopRun
 from tdxfuzz.sim.livelock import Livelock, LoopJudge, Rounds
 from tdxfuzz.sim.local import LocalMemory
 from tdxfuzz.sim.outcome import Outcome
-from tdxfuzz.sim.softirq import Softirq
+from tdxfuzz.sim.softirq import Softirq, softirqs_of
 from tdxfuzz.sim.standing import standing
 from tdxfuzz.sim.trace import Datum, Trace
 from tdxfuzz.sim.why import Why
@@ -58,12 +58,8 @@ def default_choice(sim: Simulator, why: Why) -> Cpu | None:
     interrupted = cpus[sim.current.on]
     if why is Why.DONE and interrupted is not sim.current and interrupted.runnable:
         return interrupted
-    if why is Why.YIELD:
-        here = sim.current.id
-        order = [cpus[(here + i) % len(cpus)] for i in range(1, len(cpus) + 1)]
-    else:
-        order = cpus
-    return next((cpu for cpu in order if cpu.runnable), None)
+    first = sim.current.id + 1 if why is Why.YIELD else 0
+    return next((cpu for cpu in (*cpus[first:], *cpus[:first]) if cpu.runnable), None)
 
 
 class DefaultOrder:
@@ -133,14 +129,11 @@ class Simulator:
         softirqs: bool = False,
         workers: int = 0,
     ) -> None:
-        self.cpus = [Cpu(i) for i in range(cpus)]
-        self.current = self.cpus[0]
         self.workers = [Worker(cpus + i) for i in range(workers)]
-        self.cpus += self.workers
-        self.softirqs: list[Softirq] = []
-        if softirqs:
-            self.softirqs = [Softirq(len(self.cpus) + i, cpu) for i, cpu in enumerate(self.cpus)]
-            self.cpus += self.softirqs
+        self.cpus = [*map(Cpu, range(cpus)), *self.workers]
+        self.softirqs = softirqs_of(self.cpus) if softirqs else []
+        self.cpus += self.softirqs
+        self.current = self.cpus[0]
         self.softirq_handler: Callable[[], None] | None = None
         self.policy: Policy = DefaultOrder() if policy is None else policy
         self.trace = trace

@@ -67,3 +67,8 @@ class Softirq(Cpu):
 
     def __repr__(self) -> str:
         return f"the softirq of CPU {self.on}"
+
+
+def softirqs_of(cpus: list[Cpu]) -> list[Softirq]:
+    """One softirq for each CPU, with the ids behind theirs."""
+    return [Softirq(len(cpus) + number, cpu) for number, cpu in enumerate(cpus)]

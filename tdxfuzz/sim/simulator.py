@@ -104,8 +104,7 @@ class Simulator:
         cpus: number of CPUs.
         policy: who runs next; :class:`DefaultOrder` if it is not given.
         trace: where to record every step, if anywhere.
-        bound: steps after which the run is cut off. What is done before it may take
-            :data:`DEFAULT_BOUND` in any case.
+        bound: steps after which a run is cut off; what comes before it: :data:`DEFAULT_BOUND`.
         softirqs: whether there are softirqs; who raises them sets ``softirq_handler``.
         workers: how many CPUs there are beside those with programs, to be employed.
     """
@@ -268,9 +267,8 @@ class Simulator:
         self.policy.woken(self, cpu)
 
     def raise_softirq(self) -> None:
-        """Have the handler run on top of the current CPU, at any later step.
-
-        In a set-up it runs at once: nobody could tell the difference.
+        """Have the handler run on top of the current CPU, at any later step; in a set-up at once,
+        for nobody could tell the difference.
         """
         assert self.softirq_handler is not None
         if not self.running:

@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import NoReturn
 
-from hypothesis import Phase, currently_in_test_context, event, settings
+from hypothesis import Phase, currently_in_test_context, event, reject, settings
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.draw import ORDERS, orders_of
+from tdxfuzz.engines.draw import MOST_FAILED, ORDERS, orders_of
 from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
@@ -20,7 +20,7 @@ from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, run
+from tdxfuzz.run.session import Design, SetupError, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.testing.designs import Named, design_of
@@ -66,13 +66,26 @@ class BrokenAtOnce(_LastWord, BaseException):
 class DesignMistakes:
     """Around what runs a design: a mistake of the design ends a Hypothesis test at once, and none
     of our frames is shown.
+
+    An example whose set-up fails is rejected, as a hunt goes on to the next case: a drawn world
+    may be too small for a design. After :data:`tdxfuzz.engines.draw.MOST_FAILED` of them in a row
+    the design is to blame.
     """
+
+    def __init__(self, design: Design) -> None:
+        self._cache = run_cache(design)
 
     def __enter__(self) -> None:
         """Nothing to do."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         __tracebackhide__ = True
+        if isinstance(error, SetupError) and currently_in_test_context():
+            self._cache.failed += 1
+            if self._cache.failed < MOST_FAILED:
+                reject()
+        elif error is None:
+            self._cache.failed = 0
         if isinstance(error, HarnessError):
             if _would_shrink():
                 raise BrokenAtOnce(str(error)) from None
@@ -94,6 +107,8 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
         orders: how many other orders at the most: so many of programs with much contention. By
             default the Hypothesis profile says it.
 
+    In a Hypothesis test an example whose set-up fails is rejected, unless many of them do.
+
     Raises:
         Broken: a check fired.
         BrokenAtOnce: the same, or a HarnessError, in a Hypothesis test with the phase ``shrink``.
@@ -101,7 +116,7 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
     """
     __tracebackhide__ = True
     named = design_of(case.design, design)
-    with DesignMistakes():
+    with DesignMistakes(named.design):
         first, broken = _search(case, named, most_orders() if orders is None else orders)
         if broken is not None:
             _fail(broken, named)
@@ -211,7 +226,8 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
     """A steered run and the case made from it have the same result.
 
     Raises:
-        AssertionError: the results differ, because of a bug in the simulator.
+        NotDeterministicError: the results differ, because the design is not deterministic.
+        AssertionError: they differ, because of a bug in the simulator.
     """
     __tracebackhide__ = True
     again = run(case, design)
@@ -222,6 +238,7 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
         ("calls", steered.calls, again.calls),
     ):
         if one != other:
+            check_harness(again, 1, design, is_new=True)
             raise AssertionError(
                 f"the steered run and its case differ in {what}: {one} and {other}: {case}"
             )

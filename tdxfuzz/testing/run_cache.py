@@ -25,11 +25,13 @@ class RunCache:
     Args:
         design: the class that the cases' design names, where it is not a built-in one.
 
-    ``examples`` counts those that tests have asserted something about.
+    ``examples`` counts those that tests have asserted something about, ``failed`` those in a row
+    by now whose set-up fails.
     """
 
     def __init__(self, design: Design) -> None:
         self.examples = 0
+        self.failed = 0
         worlds = Worlds(design)
         self._run = lru_cache(MOST)(worlds.run)
         self._base = lru_cache(MOST)(lambda case: BaseRun(case, design, worlds))

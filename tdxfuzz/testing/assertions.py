@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import NoReturn
 
+from attrs import evolve
 from hypothesis import Phase, currently_in_test_context, event, reject, settings
 
 from tdxfuzz.case.case import Case
@@ -19,6 +20,7 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.repro.write import write_whole
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design, SetupError, run
 from tdxfuzz.shrink.shrink import shrink
@@ -38,7 +40,10 @@ FIRST_LINES = 8
 """Lines of a trace, so that a short test prints 60 at the most. Of a longer trace the middle is
 left out, behind the first lines; ``tdxfuzz show`` has it."""
 
-_saved: dict[tuple[Named, str], Saved] = {}
+_Key = tuple[Named, str, Path, str, tuple[str, ...]]
+"""Design, bucket, folder, variant of the module, and the checks that listen."""
+
+_saved: dict[_Key, Saved] = {}
 
 
 class _LastWord:
@@ -151,14 +156,18 @@ def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
 def _fail(found: Run, named: Named) -> NoReturn:
     """Shrink, save, and say so."""
     __tracebackhide__ = True
-    assert found.shown is not None
-    key = named, found.shown.bucket
+    case, shown = found.case, found.shown
+    assert shown is not None
+    out = Path(os.environ.get(OUT, "reproducers"))
+    key = named, shown.bucket, out.absolute(), case.world.module_variant, case.checks
     if key not in _saved:
-        out = Path(os.environ.get(OUT, "reproducers"))
+        found = evolve(found, case=evolve(case, design=named.own_name))
         best = found
         if found.finding is not None:
             best = shrink(confirm(found, named.design), named.design).run
         _saved[key] = save(best, found, out, design=named.design, design_file=named.file)
+    elif not _saved[key].path.exists():
+        write_whole(_saved[key].text, _saved[key].path)
     text = _text(_saved[key], named)
     raise BrokenAtOnce(text) if _would_shrink() else Broken(text)
 

@@ -100,8 +100,20 @@ def runs_of(
             continue
         failed = 0
         yield default
-        for _ in range(orders_of(base)):
-            yield engine.attempt(rng, base)
+        yield from other_orders(base, rng, engine, orders_of(base))
+
+
+def other_orders(base: BaseRun, rng: Random, engine: Engine, most: int) -> Iterator[Run]:
+    """So many other orders of a program, or as many as the engine knows.
+
+    Raises:
+        HarnessError: as for :func:`runs_of`.
+    """
+    for _ in range(most):
+        attempt = engine.attempt(rng, base)
+        if attempt is None:
+            return
+        yield attempt
 
 
 def orders_of(base: BaseRun) -> int:

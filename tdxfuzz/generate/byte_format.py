@@ -110,8 +110,10 @@ def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:
     """What :func:`read_schedule` turns into the schedule again.
 
     Raises:
-        ValueError: it has too many switches.
+        ValueError: it has too many switches, or a loop.
     """
+    if schedule.loop is not None:
+        raise ValueError("a loop cannot be written")
     if len(schedule) > MOST_SWITCHES:
         raise ValueError("too many switches")
     writer.count(len(schedule), SHORT_SCHEDULE)

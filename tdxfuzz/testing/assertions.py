@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import Phase, currently_in_test_context, event, reject, settings
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.draw import MOST_FAILED, ORDERS, orders_of
+from tdxfuzz.engines.draw import MOST_FAILED, ORDERS, orders_of, other_orders
 from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
@@ -149,8 +149,8 @@ def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
         yield cache.run(case)
     yield base.run
     engine, rng = Windows(), Random(repr(case))
-    for _ in range(orders * orders_of(base) // max(ORDERS.values())):
-        yield engine.attempt(rng, base)
+    most = orders * orders_of(base) // max(ORDERS.values())
+    yield from other_orders(base, rng, engine, most)
 
 
 def _fail(found: Run, named: Named) -> NoReturn:

@@ -42,7 +42,7 @@ from tdxfuzz.run.steered import LiveRun
 from tdxfuzz.testing.assertions import DesignMistakes, assert_clean, assert_same
 from tdxfuzz.testing.designs import AnyDesign, AnyKvm, named
 from tdxfuzz.testing.profiles import most_orders
-from tdxfuzz.testing.strategies import CHOICES, seamcalls, setups, starts_of
+from tdxfuzz.testing.strategies import SCRIPT_CHOICES, seamcalls, setups, starts_of
 
 CPU = st.integers(0, MAX_CPUS - 1)
 TD = st.integers(0, MAX_TDS - 1)
@@ -117,7 +117,7 @@ class ConcurrentMachine(RuleBasedStateMachine):
         op = Op(name, (self._td(td), area % areas)) if areas else Op("map", self._page(td, area))
         self._start(cpu, op, steps)
 
-    @rule(cpu=CPU, td=TD, choices=CHOICES, steps=STEPS)
+    @rule(cpu=CPU, td=TD, choices=SCRIPT_CHOICES, steps=STEPS)
     def enter(self, cpu: int, td: int, choices: Choices, steps: int | None) -> None:
         """A CPU starts to run a vCPU, if the TD runs."""
         __tracebackhide__ = True

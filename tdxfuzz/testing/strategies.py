@@ -83,6 +83,9 @@ def _choices(count: int) -> st.SearchStrategy[_ByteChoices]:
 CHOICES = _choices(MOST_CHOICES)
 """Enough for a case."""
 
+SCRIPT_CHOICES = _choices(3 * 4)
+"""Enough for what a guest does: three actions at the most."""
+
 OF_PREEMPTION = 3
 """Choices that a preemption takes: which cell, anywhere or not, which place."""
 
@@ -114,7 +117,7 @@ def operations(world: World) -> st.SearchStrategy[Op]:
 
 def _argument(world: World, what: str) -> st.SearchStrategy[int]:
     if what == "script":
-        return CHOICES.map(lambda choices: draw_script(choices, world))
+        return SCRIPT_CHOICES.map(lambda choices: draw_script(choices, world))
     return st.integers(0, world.most(what) - 1)
 
 

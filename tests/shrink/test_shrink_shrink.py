@@ -113,7 +113,6 @@ def test_the_only_switch_is_left_out_too() -> None:
     assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)
 
 
-@slow
 def test_an_interrupt_is_looked_for_where_one_cpu_has_all_the_work() -> None:
     world = World(1, tds=2, slots=2, guest_ranges=(0, 4), fresh_ranges=(3,))
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 1 1")))
@@ -130,6 +129,7 @@ def test_an_interrupt_is_looked_for_where_one_cpu_has_all_the_work() -> None:
     assert search.replays == 2
 
 
+@slow
 def test_two_tds_that_come_and_go_make_up_for_it_with_a_preemption_less() -> None:
     """Heavy reading, but the pages that come and go need two preemptions."""
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))

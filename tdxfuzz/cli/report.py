@@ -23,8 +23,8 @@ from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import SearchCounts
 
 STOPPED_EARLY = (
-    f"the shrinker stopped after {ENOUGH} replays with what it had; `tdxfuzz shrink` of the "
-    "reproducer may make it smaller still"
+    f"the shrinker stopped after {counted(ENOUGH, 'replay')} with what it had; "
+    "`tdxfuzz shrink` of the reproducer may make it smaller still"
 )
 
 STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}

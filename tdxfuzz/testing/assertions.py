@@ -9,10 +9,10 @@ from random import Random
 from typing import NoReturn
 
 from attrs import evolve
-from hypothesis import Phase, currently_in_test_context, event, reject, settings
+from hypothesis import Phase, currently_in_test_context, event, settings
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.draw import MOST_FAILED, ORDERS, orders_of, other_orders
+from tdxfuzz.engines.draw import ORDERS, orders_of, other_orders
 from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
@@ -86,9 +86,7 @@ class DesignMistakes:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         __tracebackhide__ = True
         if isinstance(error, SetupError) and currently_in_test_context():
-            self._cache.failed += 1
-            if self._cache.failed < MOST_FAILED:
-                reject()
+            self._cache.leave_out()
         elif error is None:
             self._cache.failed = 0
         if isinstance(error, HarnessError):
@@ -139,7 +137,12 @@ def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
         _tell_hypothesis(first)
     if first.shown is not None:
         return first, first
-    return first, next((other for other in runs if other.shown is not None), None)
+    for other in runs:
+        cache.orders += 1
+        check_harness(other, cache.orders, named.design, is_new=False)
+        if other.shown is not None:
+            return first, other
+    return first, None
 
 
 def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:

@@ -36,6 +36,7 @@ from tdxfuzz.generate.programs import LAYOUTS
 from tdxfuzz.generate.running import draw_script
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
+from tdxfuzz.run.session import SetupError
 from tdxfuzz.sim import HarnessError, Schedule
 from tdxfuzz.testing.designs import AnyDesign, AnyKvm, named
 from tdxfuzz.testing.kinds import draw_any, draw_start
@@ -207,9 +208,21 @@ def bases(
     errors are those of :func:`programs`; ``variant`` is of the module.
     """
     chosen = named(design, kvm)
-    return programs_of(chosen.name, cpus).map(
-        lambda case: run_cache(chosen.design).base(case.on_module(variant))
-    )
+
+    def base_of(case: Case) -> BaseRun:
+        cache = run_cache(chosen.design)
+        base = cache.base(case.on_module(variant))
+        try:
+            base.run  # noqa: B018  (the run is made here)
+        except SetupError:
+            cache.leave_out()
+        except HarnessError:
+            pass  # who asks for the run is told the same
+        else:
+            cache.failed = 0
+        return base
+
+    return programs_of(chosen.name, cpus).map(base_of)
 
 
 def cases(

@@ -17,6 +17,7 @@ from golden_files import HINT_RACE
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.draw import orders_of
+from tdxfuzz.engines.hunt import check_harness
 from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.designs.hint import Hint
 from tdxfuzz.host.designs.merged import Merged
@@ -24,6 +25,7 @@ from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.repro.read import read
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.footprint import BaseRun
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY
 from tdxfuzz.testing import assertions
@@ -219,6 +221,23 @@ def test_the_same_case_is_run_in_the_same_orders(monkeypatch: pytest.MonkeyPatch
     assert_clean(case, orders=8)
     assert tried[0] == tried[1]
     assert len(set(map(repr, tried[0]))) == len(tried[0]) == 1 + 8 * orders_of(BaseRun(case)) // 32
+
+
+def test_every_run_is_one_of_those_of_which_some_are_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+
+    def noted(found: Run, cases: int, *rest: object, **more: object) -> None:
+        counted.append(cases)
+        check_harness(found, cases, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assertions, "check_harness", noted)
+    before = run_cache().orders
+    assert_clean(evolve(RACE, design="merged"), orders=16)
+    tried = run_cache().orders - before
+    assert tried >= 8
+    assert len(counted) == 1 + tried
 
 
 @slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from tdxfuzz.case.case import Case
@@ -17,12 +18,13 @@ from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
 from tdxfuzz.host.design import ENOMEM, PageCache, RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.blame import NotDeterministicError
+from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import SetupError
 from tdxfuzz.stateful import concurrent_machine
 from tdxfuzz.testing import run_cache
 from tdxfuzz.testing.assertions import OUT, BrokenAtOnce, assert_clean
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
-from tdxfuzz.testing.strategies import cases
+from tdxfuzz.testing.strategies import bases, cases, schedules
 from tiers import slow
 
 SEARCHES = {"portfolio": hunt, HYPOTHESIS: hunt_with_hypothesis}
@@ -113,6 +115,13 @@ def test_a_test_leaves_out_examples_whose_set_up_fails() -> None:
 
     test()
     assert 10 < clean < drawn
+
+    @QUICK
+    @given(bases(Small), st.data())
+    def test_of_bases(base: BaseRun, data: st.DataObject) -> None:
+        base.rerun.run(data.draw(schedules(base)))
+
+    test_of_bases()
     run_state_machine_as_test(concurrent_machine(Small), settings=settings(QUICK, max_examples=20))
 
 

@@ -1,4 +1,6 @@
-"""irq-safety: a lock that is taken in a softirq is never taken with interrupts on."""
+"""irq-safety: a lock that is taken in a softirq is never taken with interrupts on, unless both
+only read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 class IrqSafety(Check):
     """A spinning lock is taken in a softirq, and elsewhere with interrupts on. If the softirq
     interrupts the holder on the same CPU, it waits for ever. As in lockdep, no CPU needs to
-    hang. Locks taken in the set-up do not count, because nothing interrupts the set-up.
+    hang, and one of the two may be a reader of an rwlock: it waits for a writer, and a writer for
+    it. Locks taken in the set-up do not count, because nothing interrupts the set-up.
     """
 
     id = "irq-safety"
@@ -26,13 +29,20 @@ class IrqSafety(Check):
         self.seen = self.seen or (not self.host.sim.softirqs and self.in_flight.range_used)
 
     def lock_context(self, wanted: Hold, context: Context) -> None:
-        contexts = self.host.held_locks.contexts
         self.seen = self.seen or context is Context.SOFTIRQ
-        softirq = contexts.get((wanted, Context.SOFTIRQ))
-        irqs_on = contexts.get((wanted, Context.IRQS_ON))
-        if softirq is not None and irqs_on is not None and context is not Context.IRQS_OFF:
-            self.report(
-                f"{wanted.name} is taken in the softirq of CPU {softirq[1]} (step {softirq[0]}), "
-                f"and by CPU {irqs_on[1]} with interrupts on (step {irqs_on[0]})",
-                objects=kind_of(wanted.name),
-            )
+        if context is Context.IRQS_OFF:
+            return
+        other = Context.IRQS_ON if context is Context.SOFTIRQ else Context.SOFTIRQ
+        contexts = self.host.held_locks.contexts
+        for (hold, where), at in contexts.items():
+            clash = hold.exclusive or wanted.exclusive
+            if where is other and hold.lock is wanted.lock and clash:
+                both = {context: contexts[wanted, context], other: at}
+                softirq, irqs_on = both[Context.SOFTIRQ], both[Context.IRQS_ON]
+                self.report(
+                    f"{wanted.name} is taken in the softirq of CPU {softirq[1]} (step "
+                    f"{softirq[0]}), and by CPU {irqs_on[1]} with interrupts on (step "
+                    f"{irqs_on[0]})",
+                    objects=kind_of(wanted.name),
+                )
+                return

@@ -96,22 +96,23 @@ class Linearizable(Check):
     def at_rest(self, outcome: Outcome) -> None:
         if not self.in_flight.calls_met:
             return
-        self.seen = any(_overlapped(a, b) for a, b in combinations(self._done, 2))
         if self.host.module.dead is not None:
             # The answers of a module that has shut down are not outputs of the model.
             return
+        overlapped = any(_overlapped(a, b) for a, b in combinations(self._done, 2))
         final = snapshot(self.host.module)
         best: tuple[int, Called | None, str] = (-1, None, "")
-        tried = 0
-        for order in islice(serial_orders(self._done), MOST_ORDERS):
-            tried += 1
+        orders = serial_orders(self._done)
+        for order in islice(orders, MOST_ORDERS):
             fitting, call, what = self._compare(order, final)
             if not what:
+                self.seen = overlapped
                 return
             if fitting > best[0]:
                 best = fitting, call, what
-        if tried == MOST_ORDERS:
+        if next(orders, None) is not None:
             return
+        self.seen = overlapped
         _, call, what = best
         names = ", ".join(f"{BY_NUMBER[each.leaf]} of CPU {each.cpu}" for each in self._done)
         self.report(

@@ -17,9 +17,15 @@ from tdxfuzz.repro.words import counted
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
+from tdxfuzz.shrink.order_search import ENOUGH
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.verify.search import Verdict
 from tdxfuzz.verify.worklist import SearchCounts
+
+STOPPED_EARLY = (
+    f"the shrinker stopped after {counted(ENOUGH, 'replay')} with what it had; "
+    "`tdxfuzz shrink` of the reproducer may make it smaller still"
+)
 
 STYLES = {Verdict.PASS: "", Verdict.FAIL: "red", Verdict.UNKNOWN: "yellow"}
 """How a terminal shows a verdict."""
@@ -159,7 +165,10 @@ def _shrink(original: Run, design: Chosen, output: Output) -> Run:
         output.progress(f"shrinking: {size_text(smaller)} after {counted(replays, 'replay')}")
 
     try:
-        return shrink(original, design.design, progress).run
+        result = shrink(original, design.design, progress)
+        if result.stopped_early:
+            output.line(STOPPED_EARLY)
+        return result.run
     except KeyboardInterrupt:
         output.line("interrupted while shrinking; this is the smallest run so far")
         return run(best.case, design.design)

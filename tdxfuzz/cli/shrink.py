@@ -14,7 +14,7 @@ from tdxfuzz.cli.file_design import Given, design_for, replaced
 from tdxfuzz.cli.options import design_option, format_option
 from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
-from tdxfuzz.cli.report import size_text
+from tdxfuzz.cli.report import STOPPED_EARLY, size_text
 from tdxfuzz.repro.read import read
 from tdxfuzz.repro.reproducer import SUFFIX, Expect
 from tdxfuzz.repro.words import counted
@@ -82,6 +82,8 @@ def shrink_command(
         f"original: {size_text(found)}; shrunk: {size_text(best)} "
         f"({counted(result.replays, 'replay')})"
     )
+    if result.stopped_early:
+        output.line(STOPPED_EARLY)
     is_written = keep(text, target, output)
     if is_written:
         output.line(f"reproducer: {target}")
@@ -95,6 +97,7 @@ def shrink_command(
             "original_operations": found.case.operations,
             "original_preemptions": found.preemptions,
             "replays": result.replays,
+            "stopped_early": result.stopped_early,
         }
     )
     return PASS if is_written else BROKEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain, cycle, islice, repeat
 from random import Random
 
@@ -99,8 +100,20 @@ def runs_of(
             continue
         failed = 0
         yield default
-        for _ in range(orders_of(base)):
-            yield engine.attempt(rng, base)
+        yield from other_orders(base, rng, engine, orders_of(base))
+
+
+def other_orders(base: BaseRun, rng: Random, engine: Engine, most: int) -> Iterator[Run]:
+    """So many other orders of a program, or as many as the engine knows.
+
+    Raises:
+        HarnessError: as for :func:`runs_of`.
+    """
+    for _ in range(most):
+        attempt = engine.attempt(rng, base)
+        if attempt is None:
+            return
+        yield attempt
 
 
 def orders_of(base: BaseRun) -> int:
@@ -114,6 +127,17 @@ def orders_of(base: BaseRun) -> int:
     meets = guest_meets_zap(base.run.case)
     worth = ORDERS[Contention.EDGE if meets else base.run.contention]
     return min(worth, max(STEPS_WORTH // base.length, 1))
+
+
+@cache
+def standard(design: str, cpus: int, areas: bool) -> tuple[Case, ...]:
+    """The standard scenarios with 2MB pages or those without, for so many CPUs: none unless there
+    are two or three.
+    """
+    if cpus not in STANDARD_CPUS:
+        return ()
+    scenarios = (one for one in SCENARIOS.values() if bool(one.world.areas) is areas)
+    return tuple(with_cpus(scenario, cpus).case(design) for scenario in scenarios)
 
 
 def _drawn(plan: HuntPlan, choices: RandomChoices, first: int) -> Iterator[Case]:
@@ -142,22 +166,23 @@ def _kinds(design: str, cpus: int, huge: Huge) -> Iterator[tuple[bool, bool, Cas
     """
     with_2mb, long = _turns(huge.share), _turns(HISTORIES)
     running = chain(repeat(False, SIMPLE), _turns(SHARE))
-    standard = {areas: _standard(design, cpus, areas) for areas in STANDARD}
+    standing = {areas: _standard(design, cpus, areas) for areas in STANDARD}
     while True:
         areas = next(with_2mb)
         is_long = not areas and next(long)
-        known = None if is_long else next(standard[areas])
+        known = None if is_long else next(standing[areas])
         is_drawn = known is None and not is_long
         yield areas, is_long, known, is_drawn and next(running)
 
 
 def _standard(design: str, cpus: int, areas: bool) -> Iterator[Case | None]:
     """The standard scenarios with 2MB pages or those without, in turn; mostly None."""
-    if cpus not in STANDARD_CPUS:
+    cases = standard(design, cpus, areas)
+    if not cases:
         yield from repeat(None)
-    scenarios = cycle([one for one in SCENARIOS.values() if bool(one.world.areas) is areas])
+    in_turn = cycle(cases)
     for due in _turns(STANDARD[areas]):
-        yield with_cpus(next(scenarios), cpus).case(design) if due else None
+        yield next(in_turn) if due else None
 
 
 def _turns(share: float) -> Iterator[bool]:

@@ -14,5 +14,7 @@ class Engine(Protocol):
 
     name: str
 
-    def attempt(self, rng: Random, base: BaseRun) -> Run:
-        """Run the programs of ``base`` in another order; the result replays by itself."""
+    def attempt(self, rng: Random, base: BaseRun) -> Run | None:
+        """Run the programs of ``base`` in another order; the result replays by itself. None: the
+        engine knows no further one.
+        """

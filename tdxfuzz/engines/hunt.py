@@ -189,7 +189,8 @@ class HuntLog:
         before = self.statistics.cases
         self.statistics.seconds = time.monotonic() - self._began
         self.statistics.merge(block.statistics)
-        self._cut_off = {**block.cut_off, **self._cut_off}
+        for bucket, run_cut_off in block.cut_off.items():
+            self._cut_off.setdefault(bucket, run_cut_off)
         for listener in self._listeners:
             listener(CaseRun(self.statistics))
         for bucket, found in block.findings.items():

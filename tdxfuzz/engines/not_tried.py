@@ -59,7 +59,8 @@ def _not_tried(plan: HuntPlan, statistics: Statistics) -> Iterator[str]:
     faults = [kind for kind in KINDS if kind not in tried.faults]
     if faults:
         yield f"faults: {', '.join(faults)}"
-    deaf = [check for check in checks_of(plan.design_name) if check not in statistics.checks]
+    own = checks_of(plan.design_name, plan.design)
+    deaf = [check for check in own if check not in statistics.checks]
     if deaf:
         yield f"checks: {', '.join(deaf)}"
     idle = statistics.unseen()

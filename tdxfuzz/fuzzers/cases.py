@@ -9,6 +9,7 @@ from attrs import evolve
 
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import WHAT_IF
+from tdxfuzz.engines.hunt import check_harness
 from tdxfuzz.generate.codec import decode, encode
 from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.module.variants import DEFAULT
@@ -59,22 +60,28 @@ class Cases:
         self._worlds = Worlds(layer, most=MOST_WORLDS)
         self._conflicts = Conflicts(self._worlds)
         self._met: dict[bytes, Case] = {}
+        self._runs = 0
 
     def test_one_input(self, data: bytes) -> None:
         """Run the case that the bytes stand for; one whose setup fails says nothing, nor does
         a what-if: another module, or a BUSY that nobody caused.
 
         Raises:
-            Found: with bucket and message.
+            FoundByFuzzing: with bucket and message.
+            HarnessError: a run was not deterministic, or the model contradicts itself.
         """
         case = self._case(data)
         if case.world.module_variant != DEFAULT.name or any(f.kind in WHAT_IF for f in case.faults):
             return
         try:
-            finding = self._worlds.run(case).finding
+            attempt = self._worlds.run(case)
         except SetupError:
             return
-        if finding is not None and finding.bucket not in self.known:
+        finding = attempt.finding
+        is_new = finding is not None and finding.bucket not in self.known
+        self._runs += 1
+        check_harness(attempt, self._runs, None, is_new)
+        if finding is not None and is_new:
             raise FoundByFuzzing(f"{finding.bucket}: {finding.message}")
 
     def mutated(self, data: bytes, max_size: int, seed: int, blindly: ByteMutator) -> bytes:

@@ -110,8 +110,10 @@ def write_schedule(writer: Writer, schedule: Schedule, cpus: int) -> None:
     """What :func:`read_schedule` turns into the schedule again.
 
     Raises:
-        ValueError: it has too many switches, or one to a CPU that cannot be written.
+        ValueError: it has too many switches, a loop, or a switch to a CPU that cannot be written.
     """
+    if schedule.loop is not None:
+        raise ValueError("a loop cannot be written")
     if len(schedule) > MOST_SWITCHES:
         raise ValueError("too many switches")
     if any(switch.cpu >= 2 * cpus for switch in schedule):

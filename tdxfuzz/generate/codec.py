@@ -90,8 +90,8 @@ def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: the case has too many switches or faults to be written, a fault of one leaf,
-            or an operation that its world has not; for a hostile one see
+        ValueError: the case has too many switches or faults to be written, a loop, a fault of one
+            leaf, or an operation that its world has not; for a hostile one see
             :func:`tdxfuzz.generate.hostile_codec.encode`.
     """
     if case.design == HOSTILE:

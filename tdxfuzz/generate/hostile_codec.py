@@ -61,8 +61,8 @@ def encode(case: Case) -> bytes:
     """A byte string that :func:`decode` turns into the case again.
 
     Raises:
-        ValueError: it has faults or a bound on steps of its own, too many switches, host
-            operations in its programs, or a leaf that is not modelled.
+        ValueError: it has faults or a bound on steps of its own, too many switches, a
+            loop, host operations in its programs, or a leaf that is not modelled.
     """
     if case.faults or case.steps != DEFAULT_STEPS:
         raise ValueError("a hostile case with faults or a bound on steps has no bytes")

@@ -7,7 +7,7 @@ from random import Random
 
 from attrs import evolve
 
-from tdxfuzz.case.case import Case
+from tdxfuzz.case.case import MAX_OPERATIONS, Case
 from tdxfuzz.case.hostile import HOSTILE, SETUPS
 from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
@@ -76,7 +76,9 @@ def _reprogram(case: Case, rng: Random, conflicts: Conflicts) -> Case:
     programs = [list(program) for program in case.programs]
     cpu = rng.randrange(len(programs))
     drawn = _drawn_call(case, rng) if case.design == HOSTILE else _drawn_op(case, rng)
-    edits: list[Callable[[], None]] = [lambda: programs[cpu].insert(0, drawn), programs.reverse]
+    edits: list[Callable[[], None]] = [programs.reverse]
+    if case.operations < MAX_OPERATIONS:
+        edits.insert(0, lambda: programs[cpu].insert(0, drawn))
     if programs[cpu]:
         at = rng.randrange(len(programs[cpu]))
         edits += [
@@ -144,13 +146,20 @@ def _afresh(case: Case, rng: Random, conflicts: Conflicts) -> Case:
 
 def cross(case: Case, other: Case, rng: Random) -> Case:
     """A child of two cases: the world of the first, and for each CPU the program of one of
-    them; the order of either. What of the other does not fit the world is left out.
+    them; the order of either. What of the other does not fit the world is left out, and so is a
+    program for which there is no room beside the first one's.
     """
     programs = []
+    room = MAX_OPERATIONS - case.operations
     for cpu, own in enumerate(case.programs):
-        theirs = other.programs[cpu] if cpu < len(other.programs) else ()
-        chosen = own if rng.random() < 0.5 else theirs
-        programs.append(tuple(op for op in chosen if _fits(op, case)))
+        others = other.programs[cpu] if cpu < len(other.programs) else ()
+        theirs = tuple(op for op in others if _fits(op, case))
+        grows = len(theirs) - len(own)
+        if rng.random() < 0.5 or grows > room:
+            programs.append(own)
+        else:
+            programs.append(theirs)
+            room -= grows
     source = case if rng.random() < 0.5 else other
     pairs = [(at.step, at.cpu % (2 * case.world.cpus)) for at in source.schedule]
     return evolve(case, programs=tuple(programs), schedule=Schedule.of(pairs))

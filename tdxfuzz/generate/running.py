@@ -7,6 +7,7 @@ from attrs import evolve
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.guest_script import Act, Action, number_of
 from tdxfuzz.case.operation import Op
+from tdxfuzz.case.world import World
 from tdxfuzz.generate.choices import Choices
 
 SHARE = 0.3
@@ -61,7 +62,7 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
             td, slot = met.args[0], met.args[1] if met.name in OF_A_SLOT else None
         else:
             td, slot = alive[choices.below(len(alive))], None
-        entry = [Op("enter", (td, VCPU, _script(choices, case, slot)))]
+        entry = [Op("enter", (td, VCPU, draw_script(choices, case.world, slot)))]
         if choices.percent(MIGRATES):
             entry.insert(0, Op("migrate", (td, VCPU, choices.below(len(programs)))))
         at = choices.below(max(len(program), 1))
@@ -83,9 +84,8 @@ def guest_meets_zap(case: Case) -> bool:
     )
 
 
-def _script(choices: Choices, case: Case, slot: int | None) -> int:
+def draw_script(choices: Choices, world: World, slot: int | None = None) -> int:
     """What a guest does; most of it with ``slot``, if it is to meet a page that goes."""
-    world = case.world
     actions = []
     for _ in range(choices.pick(*LENGTHS)):
         if world.areas and choices.percent(IN_AREA):

@@ -208,7 +208,9 @@ class OrderSearch:
                     self._count()
                     if found.finding is not None and found.finding.bucket == self._bucket:
                         return self._try(case, found.case.schedule)
-                    if self.replays >= limit or len(at_work) < 2:
+                    # A softirq is one to switch to.
+                    alone = len(at_work) < 2 and found.contexts == case.world.cpus
+                    if self.replays >= limit or alone:
                         return None
         return None
 

@@ -5,7 +5,8 @@ Contract, for ``after = shrink(before)``:
 * ``after`` has the bucket of ``before``;
 * ``size(after) <= size(before)``, compared part by part (see :func:`size`);
 * the programs of ``after`` are needed: its set-up does not show the bug by itself;
-* shrinking ``after`` again gives ``after``;
+* shrinking ``after`` again gives ``after``, unless the search stopped early: after
+  :data:`tdxfuzz.shrink.order_search.ENOUGH` runs it gives what it has, and says so;
 * the same ``before`` always gives the same ``after``: no clock is asked;
 * different cases of one bug end in the same case, where passes that build small programs anew
   (:mod:`tdxfuzz.shrink.rebuild`) know one that shows it. Sizes are a total order of programs and
@@ -23,7 +24,6 @@ inside a SEAMCALL is harder to read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import combinations
 
 from attrs import frozen
@@ -45,10 +45,15 @@ CaseSize = tuple[int, ...]
 
 @frozen
 class ShrinkResult:
-    """The result: the run of the smallest case, and how many replays it took."""
+    """The result: the run of the smallest case, and how many replays it took.
+
+    ``stopped_early``: there were so many that the search gave up, so shrinking the result may make
+    it smaller still.
+    """
 
     run: Run
     replays: int
+    stopped_early: bool = False
 
 
 def size(found: Run) -> CaseSize:
@@ -116,9 +121,9 @@ def shrink(
     loops = found.case.schedule.loop is not None
     search = (LoopSearch if loops else OrderSearch)(found.finding.bucket, design)
     best = found
-    if search.told_by_setup(best.case):
-        best = _out_of_setup(search, best)
-    with suppress(EnoughRuns):
+    try:
+        if search.told_by_setup(best.case):
+            best = _out_of_setup(search, best)
         while True:
             before = best
             best = search.with_fewer_switches(best)
@@ -132,8 +137,9 @@ def shrink(
             if best is before:
                 best = search.easiest_to_read(search.first_order(best))
                 if best.case == before.case:
-                    break
-    return ShrinkResult(best, search.replays)
+                    return ShrinkResult(best, search.replays)
+    except EnoughRuns:
+        return ShrinkResult(best, search.replays, stopped_early=True)
 
 
 def _apply(search: OrderSearch, best: Run, shrink_pass: Pass) -> Run | None:

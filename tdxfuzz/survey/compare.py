@@ -16,7 +16,7 @@ from random import Random
 from attrs import define, evolve, field
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.draw import cases_of, orders_of
+from tdxfuzz.engines.draw import cases_of, orders_of, other_orders
 from tdxfuzz.engines.plan import HuntPlan, PlanError
 from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.run.footprint import BaseRun
@@ -150,7 +150,7 @@ def _put_through(case: Case, sides: Sequence[ComparedDesign], seed: int) -> froz
     broken = set()
     for side, base in zip(sides, bases, strict=True):
         rng, engine = Random(seed), side.plan.new_engine()
-        attempts = [base.run, *(engine.attempt(rng, base) for _ in range(orders))]
+        attempts = [base.run, *other_orders(base, rng, engine, orders)]
         buckets: dict[str, Run] = {}
         for attempt in attempts:
             side.statistics.add(attempt)

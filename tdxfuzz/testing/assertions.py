@@ -8,10 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import NoReturn
 
+from attrs import evolve
 from hypothesis import Phase, currently_in_test_context, event, settings
 
 from tdxfuzz.case.case import Case
-from tdxfuzz.engines.draw import ORDERS, orders_of
+from tdxfuzz.engines.draw import ORDERS, orders_of, other_orders
 from tdxfuzz.engines.hunt import check_harness, confirm
 from tdxfuzz.engines.statistics import BUSY
 from tdxfuzz.engines.windows import Windows
@@ -19,8 +20,9 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.reproducer import SUFFIX
 from tdxfuzz.repro.save import Saved, save
+from tdxfuzz.repro.write import write_whole
 from tdxfuzz.run.result import Run
-from tdxfuzz.run.session import Design, run
+from tdxfuzz.run.session import Design, SetupError, run
 from tdxfuzz.shrink.shrink import shrink
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.testing.designs import Named, design_of
@@ -38,7 +40,10 @@ FIRST_LINES = 8
 """Lines of a trace, so that a short test prints 60 at the most. Of a longer trace the middle is
 left out, behind the first lines; ``tdxfuzz show`` has it."""
 
-_saved: dict[tuple[Named, str], Saved] = {}
+_Key = tuple[Named, str, Path, str, tuple[str, ...]]
+"""Design, bucket, folder, variant of the module, and the checks that listen."""
+
+_saved: dict[_Key, Saved] = {}
 
 
 class _LastWord:
@@ -66,13 +71,24 @@ class BrokenAtOnce(_LastWord, BaseException):
 class DesignMistakes:
     """Around what runs a design: a mistake of the design ends a Hypothesis test at once, and none
     of our frames is shown.
+
+    An example whose set-up fails is rejected, as a hunt goes on to the next case: a drawn world
+    may be too small for a design. After :data:`tdxfuzz.engines.draw.MOST_FAILED` of them in a row
+    the design is to blame.
     """
+
+    def __init__(self, design: Design) -> None:
+        self._cache = run_cache(design)
 
     def __enter__(self) -> None:
         """Nothing to do."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         __tracebackhide__ = True
+        if isinstance(error, SetupError) and currently_in_test_context():
+            self._cache.leave_out()
+        elif error is None:
+            self._cache.failed = 0
         if isinstance(error, HarnessError):
             if _would_shrink():
                 raise BrokenAtOnce(str(error)) from None
@@ -94,6 +110,8 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
         orders: how many other orders at the most: so many of programs with much contention. By
             default the Hypothesis profile says it.
 
+    In a Hypothesis test an example whose set-up fails is rejected, unless many of them do.
+
     Raises:
         Broken: a check fired.
         BrokenAtOnce: the same, or a HarnessError, in a Hypothesis test with the phase ``shrink``.
@@ -101,7 +119,7 @@ def assert_clean(case: Case, design: Design = None, orders: int | None = None) -
     """
     __tracebackhide__ = True
     named = design_of(case.design, design)
-    with DesignMistakes():
+    with DesignMistakes(named.design):
         first, broken = _search(case, named, most_orders() if orders is None else orders)
         if broken is not None:
             _fail(broken, named)
@@ -119,7 +137,12 @@ def _search(case: Case, named: Named, orders: int) -> tuple[Run, Run | None]:
         _tell_hypothesis(first)
     if first.shown is not None:
         return first, first
-    return first, next((other for other in runs if other.shown is not None), None)
+    for other in runs:
+        cache.orders += 1
+        check_harness(other, cache.orders, named.design, is_new=False)
+        if other.shown is not None:
+            return first, other
+    return first, None
 
 
 def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
@@ -129,21 +152,25 @@ def runs_of(case: Case, cache: RunCache, orders: int) -> Iterator[Run]:
         yield cache.run(case)
     yield base.run
     engine, rng = Windows(), Random(repr(case))
-    for _ in range(orders * orders_of(base) // max(ORDERS.values())):
-        yield engine.attempt(rng, base)
+    most = orders * orders_of(base) // max(ORDERS.values())
+    yield from other_orders(base, rng, engine, most)
 
 
 def _fail(found: Run, named: Named) -> NoReturn:
     """Shrink, save, and say so."""
     __tracebackhide__ = True
-    assert found.shown is not None
-    key = named, found.shown.bucket
+    case, shown = found.case, found.shown
+    assert shown is not None
+    out = Path(os.environ.get(OUT, "reproducers"))
+    key = named, shown.bucket, out.absolute(), case.world.module_variant, case.checks
     if key not in _saved:
-        out = Path(os.environ.get(OUT, "reproducers"))
+        found = evolve(found, case=evolve(case, design=named.own_name))
         best = found
         if found.finding is not None:
             best = shrink(confirm(found, named.design), named.design).run
         _saved[key] = save(best, found, out, design=named.design, design_file=named.file)
+    elif not _saved[key].path.exists():
+        write_whole(_saved[key].text, _saved[key].path)
     text = _text(_saved[key], named)
     raise BrokenAtOnce(text) if _would_shrink() else Broken(text)
 
@@ -211,7 +238,8 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
     """A steered run and the case made from it have the same result.
 
     Raises:
-        AssertionError: the results differ, because of a bug in the simulator.
+        NotDeterministicError: the results differ, because the design is not deterministic.
+        AssertionError: they differ, because of a bug in the simulator.
     """
     __tracebackhide__ = True
     again = run(case, design)
@@ -222,6 +250,7 @@ def assert_same(steered: Run, case: Case, design: Design = None) -> None:
         ("calls", steered.calls, again.calls),
     ):
         if one != other:
+            check_harness(again, 1, design, is_new=True)
             raise AssertionError(
                 f"the steered run and its case differ in {what}: {one} and {other}: {case}"
             )

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from tdxfuzz.case.hostile import HOSTILE
 from tdxfuzz.host.design import RefcountLayer
@@ -35,11 +35,16 @@ _BUILT_IN = {layer: name for name, layer in DESIGNS.items()}
 class Named:
     """A design: its name in cases; for a user's design its class, and the file that has the class
     at its top level. Without such a file the command line cannot name the class.
+
+    ``own_name`` is what the command line calls it, and so what stands in reproducers. The name in
+    cases may have a number behind it, because two classes of one process can be called alike. Which
+    of them gets the number depends on the order of imports.
     """
 
     name: str
     design: Design = None
     path: Path | None = None
+    own_name: str = field(default=Factory(lambda self: self.name, takes_self=True))
 
     @property
     def file(self) -> DesignFile | None:
@@ -102,7 +107,7 @@ def named(design: AnyDesign, kvm: AnyKvm | None = None) -> Named:
     if chosen.name == HOSTILE:
         raise TypeError(f"{HOSTILE} takes no KVM, because raw SEAMCALLs have no KVM around them")
     layer = under(chosen.design or DESIGNS[chosen.name], kvm)
-    return _known(name_under(chosen.name, kvm), layer, chosen.path)
+    return _known(name_under(chosen.own_name, kvm), layer, chosen.path)
 
 
 def _named(design: AnyDesign) -> Named:
@@ -136,11 +141,15 @@ def _user(layer: type[RefcountLayer], path: Path | None) -> Named:
     return _known(layer.__name__, layer, path)
 
 
-def _known(first: str, layer: type[RefcountLayer], path: Path | None) -> Named:
+def _known(own_name: str, layer: type[RefcountLayer], path: Path | None) -> Named:
+    taken = (*DESIGNS, HOSTILE)
     for number in count(1):
-        name = first if number == 1 else f"{first}-{number}"
-        if name not in (*DESIGNS, HOSTILE):
-            user = _users.setdefault(name, Named(name, layer, path))
+        name = own_name if number == 1 else f"{own_name}-{number}"
+        if name not in taken:
+            # A reproducer that names a built-in design and no file is one of that design.
+            is_told_apart = path is not None or own_name not in taken
+            own = own_name if is_told_apart else name
+            user = _users.setdefault(name, Named(name, layer, path, own))
             if user.design is layer:
                 return user
     raise AssertionError("there is always another number")

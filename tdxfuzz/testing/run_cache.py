@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 
+from hypothesis import reject
+
 from tdxfuzz.case.case import Case
+from tdxfuzz.engines.draw import MOST_FAILED
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import Design
@@ -25,14 +28,25 @@ class RunCache:
     Args:
         design: the class that the cases' design names, where it is not a built-in one.
 
-    ``examples`` counts those that tests have asserted something about.
+    ``examples`` counts those that tests have asserted something about, ``orders`` the other orders
+    of their programs that were run, and ``failed`` the cases in a row by now whose set-up fails.
     """
 
     def __init__(self, design: Design) -> None:
         self.examples = 0
+        self.orders = 0
+        self.failed = 0
         worlds = Worlds(design)
         self._run = lru_cache(MOST)(worlds.run)
         self._base = lru_cache(MOST)(lambda case: BaseRun(case, design, worlds))
+
+    def leave_out(self) -> None:
+        """The set-up of a drawn case fails: reject it, as a hunt goes on to the next one. Nothing
+        is done after :data:`tdxfuzz.engines.draw.MOST_FAILED` of them in a row.
+        """
+        self.failed += 1
+        if self.failed < MOST_FAILED:
+            reject()
 
     def run(self, case: Case) -> Run:
         """What :func:`tdxfuzz.run.session.run` gives, and raises."""

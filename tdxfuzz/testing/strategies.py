@@ -19,7 +19,7 @@ the next ones, and half of the programs would come again.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, cycle, islice
 from typing import TypeVar
 
@@ -27,18 +27,19 @@ from hypothesis import strategies as st
 
 from tdxfuzz.abi import CODES, OPERANDS, Status, status
 from tdxfuzz.case.case import Case
-from tdxfuzz.case.hostile import HOSTILE, SETUPS
-from tdxfuzz.case.operation import OPERATIONS, Op
+from tdxfuzz.case.hostile import SETUPS
+from tdxfuzz.case.operation import HOST_OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.choices import Choices
-from tdxfuzz.generate.histories import draw_history
-from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, draw_hostile, fitting_calls
-from tdxfuzz.generate.huge_programs import draw_huge_case
-from tdxfuzz.generate.programs import LAYOUTS, draw_case
+from tdxfuzz.generate.hostile_calls import HOSTILE_LEAVES, draw_call, fitting_calls
+from tdxfuzz.generate.programs import LAYOUTS
+from tdxfuzz.generate.running import draw_script
 from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.footprint import BaseRun
+from tdxfuzz.run.session import SetupError
 from tdxfuzz.sim import HarnessError, Schedule
 from tdxfuzz.testing.designs import AnyDesign, AnyKvm, named
+from tdxfuzz.testing.kinds import draw_any, draw_start
 from tdxfuzz.testing.run_cache import run_cache
 
 T = TypeVar("T")
@@ -83,9 +84,8 @@ def _choices(count: int) -> st.SearchStrategy[_ByteChoices]:
 CHOICES = _choices(MOST_CHOICES)
 """Enough for a case."""
 
-KINDS: tuple[Callable[..., Case], ...] = (draw_case, draw_huge_case, draw_history)
-SHARES = (65, 20, 15)
-"""Kinds of programs, each about as often as in a hunt. Zeros make short ones of 4KB pages."""
+SCRIPT_CHOICES = _choices(3 * 4)
+"""Enough for what a guest does: three actions at the most."""
 
 OF_PREEMPTION = 3
 """Choices that a preemption takes: which cell, anywhere or not, which place."""
@@ -108,12 +108,18 @@ def operations(world: World) -> st.SearchStrategy[Op]:
             st.builds(
                 Op,
                 st.just(name),
-                st.tuples(*(st.integers(0, world.most(what) - 1) for what in arguments)),
+                st.tuples(*(_argument(world, what) for what in arguments)),
             )
-            for name, arguments in OPERATIONS.items()
+            for name, arguments in HOST_OPERATIONS.items()
             if all(world.most(what) for what in arguments)
         )
     )
+
+
+def _argument(world: World, what: str) -> st.SearchStrategy[int]:
+    if what == "script":
+        return SCRIPT_CHOICES.map(lambda choices: draw_script(choices, world))
+    return st.integers(0, world.most(what) - 1)
 
 
 def schedules(base: BaseRun, most: int = MAX_PREEMPTIONS) -> st.SearchStrategy[Schedule]:
@@ -140,8 +146,9 @@ def _draw_schedule(choices: Choices, base: BaseRun, most: int) -> Schedule:
 def programs(
     design: AnyDesign = "merged", cpus: int = 2, kvm: AnyKvm | None = None
 ) -> st.SearchStrategy[Case]:
-    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU, some of
-    them with 2MB pages or a long history; for "hostile" a set-up, and raw SEAMCALLs.
+    """Cases without a schedule: a world, some TDs and pages, and a program for each CPU; for
+    "hostile" a set-up, and raw SEAMCALLs. Some have 2MB pages, TDs that run or a long history, and
+    some are standard scenarios, each about as often as in a hunt.
 
     Args:
         design: a built-in one by name, a class, or ``"FILE.py:Class"``.
@@ -156,18 +163,12 @@ def programs(
 
 def programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
     """The same for a name as it stands in cases."""
-    return CHOICES.map(lambda choices: _draw_programs(choices, name, cpus))
+    return CHOICES.map(lambda choices: draw_any(choices, name, cpus))
 
 
-def short_programs_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
-    """The same without 2MB pages and histories."""
-    return CHOICES.map(lambda choices: draw_case(choices, name, cpus))
-
-
-def _draw_programs(choices: Choices, name: str, cpus: int) -> Case:
-    if name == HOSTILE:
-        return draw_hostile(choices, cpus)
-    return choices.pick(KINDS, SHARES)(choices, name, cpus=cpus)
+def starts_of(name: str, cpus: int) -> st.SearchStrategy[Case]:
+    """The same without histories and standard scenarios: for the sake of their set-ups."""
+    return CHOICES.map(lambda choices: draw_start(choices, name, cpus))
 
 
 def setups() -> st.SearchStrategy[str]:
@@ -198,15 +199,30 @@ def status_words() -> st.SearchStrategy[Status]:
 
 
 def bases(
-    design: AnyDesign = "merged", cpus: int = 2, variant: str = DEFAULT.name
+    design: AnyDesign = "merged",
+    cpus: int = 2,
+    variant: str = DEFAULT.name,
+    kvm: AnyKvm | None = None,
 ) -> st.SearchStrategy[BaseRun]:
     """Programs with their run in the default order: what :func:`schedules` needs. Arguments and
     errors are those of :func:`programs`; ``variant`` is of the module.
     """
-    chosen = named(design)
-    return programs_of(chosen.name, cpus).map(
-        lambda case: run_cache(chosen.design).base(case.on_module(variant))
-    )
+    chosen = named(design, kvm)
+
+    def base_of(case: Case) -> BaseRun:
+        cache = run_cache(chosen.design)
+        base = cache.base(case.on_module(variant))
+        try:
+            base.run  # noqa: B018  (the run is made here)
+        except SetupError:
+            cache.leave_out()
+        except HarnessError:
+            pass  # who asks for the run is told the same
+        else:
+            cache.failed = 0
+        return base
+
+    return programs_of(chosen.name, cpus).map(base_of)
 
 
 def cases(
@@ -223,7 +239,7 @@ def cases(
     chosen = named(design, kvm)
 
     def draw(choices: Choices) -> Case:
-        case = _draw_programs(choices, chosen.name, cpus)
+        case = draw_any(choices, chosen.name, cpus)
         try:
             schedule = _draw_schedule(choices, run_cache(chosen.design).base(case), most)
         except HarnessError:

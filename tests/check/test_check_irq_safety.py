@@ -66,6 +66,54 @@ class RcuMutex(RcuMerged):
             super().put(pfn, hint)
 
 
+class RcuReadWrite(RcuMerged):
+    """The same with an rwlock around it: softirqs read and all others write, or the reverse."""
+
+    softirqs_read = True
+
+    def setup(self) -> None:
+        self.outer = self.rwlock("outer")
+        self.dpamt_lock = self.spinlock("dpamt_lock", irqsave=True)
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        cpu = self._host.sim.current
+        reads = (cpu.id != cpu.on) is self.softirqs_read
+        with self.outer.read() if reads else self.outer.write():
+            super().put(pfn, hint)
+
+
+class RcuWriteRead(RcuReadWrite):
+    """The reverse."""
+
+    softirqs_read = False
+
+
+class RcuReadRead(RcuReadWrite):
+    """All read."""
+
+    def put(self, pfn: int, hint: bool = False) -> None:
+        with self.outer.read():
+            super(RcuReadWrite, self).put(pfn, hint)
+
+
+@pytest.mark.parametrize("layer", [RcuReadWrite, RcuWriteRead])
+def test_a_reader_of_one_world_and_a_writer_of_the_other_are_told(
+    layer: type[RefcountLayer],
+) -> None:
+    for ops in (("destroy 0",), ("zap 0 0", "destroy 0", "create 0", "map 0 0", "zap 0 0")):
+        found = life(layer, *ops, checks=("irq-safety",)).finding
+        assert found is not None
+        assert found.bucket == "irq-safety/-/-/outer"
+        assert "outer is taken in the softirq of CPU 0 (step " in found.message
+        assert ", and by CPU 0 with interrupts on (step " in found.message
+
+
+def test_readers_of_both_worlds_do_not_wait_for_each_other() -> None:
+    ran = life(RcuReadRead, "destroy 0", "create 0", "map 0 0", "destroy 0", checks=("irq-safety",))
+    assert ran.finding is None
+    assert "irq-safety" in ran.seen
+
+
 @pytest.mark.parametrize("layer", [V5, RcuMerged])
 def test_a_lock_of_both_worlds_is_told(layer: type[RefcountLayer]) -> None:
     found = life(layer, "destroy 0").finding

@@ -7,7 +7,8 @@ import pytest
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.hostile import HOSTILE, WORLD, setup_ops
 from tdxfuzz.case.operation import Op
-from tdxfuzz.check.linearizable import Called, serial_orders
+from tdxfuzz.check import linearizable
+from tdxfuzz.check.linearizable import Called, Linearizable, serial_orders
 from tdxfuzz.module.lock import AtomicCount
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
@@ -51,6 +52,27 @@ def test_a_lost_update_fits_no_serial_order(monkeypatch: pytest.MonkeyPatch) -> 
     found = [each.finding for each in all_with_one_preemption() if each.finding is not None]
     assert {finding.bucket for finding in found} == {"linearizable/-/SUCCESS/tds"}
     assert "no serial order of the calls that succeeded" in found[0].message
+
+
+def test_where_no_judgement_is_made_the_witness_is_not_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overlapping = next(each for each in all_with_one_preemption() if "linearizable" in each.seen)
+    assert len(list(serial_orders([call(0, 0), call(1, 0)]))) == 2
+
+    def compared(fits: bool, most: int) -> Run:
+        monkeypatch.setattr(linearizable, "MOST_ORDERS", most)
+        answer = (0, None, "" if fits else "tds")
+        monkeypatch.setattr(Linearizable, "_compare", lambda *arguments: answer)
+        return run(overlapping.case)
+
+    assert "linearizable" in compared(fits=True, most=1).seen, "one that fits is enough"
+    withheld = compared(fits=False, most=1)
+    assert withheld.finding is None
+    assert "linearizable" not in withheld.seen
+    judged = compared(fits=False, most=2)
+    assert judged.finding is not None, "there is no third order"
+    assert "linearizable" in judged.seen
 
 
 def test_orders_respect_which_call_had_returned_before_another_began() -> None:

@@ -12,6 +12,7 @@ from commands import Invoke
 from golden_files import HINT_RACE, REGRESSIONS, check_golden
 from tdxfuzz.generate.codec import encode
 from tdxfuzz.repro.read import read
+from tdxfuzz.shrink import order_search
 from tiers import slow
 
 FIRST = HINT_RACE
@@ -163,6 +164,20 @@ def test_shrinking_writes_a_new_file_and_leaves_the_old_one(invoke: Invoke) -> N
     assert "original: 3 operations, 1 preemption; shrunk: 2 operations, 1 preemption" in answer.out
     assert read(Path("large.shrunk.tdx.toml")).case == read(FIRST).case
     assert Path("large.tdx.toml").read_text(encoding="utf-8") == large
+
+
+def test_a_shrinker_that_gave_up_says_so(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = invoke("shrink", HINT_RACE, "--out", "whole.tdx.toml", "--format", "json")
+    assert whole.json["stopped_early"] is False
+    monkeypatch.setattr(order_search, "ENOUGH", 20)
+    told = "the shrinker stopped after 10,000 replays with what it had"
+    answer = invoke("shrink", HINT_RACE, "--out", "small.tdx.toml")
+    assert answer.code == 0
+    assert told in answer.out
+    answer = invoke("shrink", HINT_RACE, "--out", "small.tdx.toml", "--format", "json")
+    assert answer.json["stopped_early"] is True
+    answer = invoke("hunt", "hint", "--seed", 1, "--cases", 300, "--workers", 1)
+    assert told in answer.out
 
 
 def test_there_is_nothing_to_shrink_where_nothing_shows(invoke: Invoke) -> None:

@@ -11,8 +11,10 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
-from tdxfuzz.engines.hunt import HuntResult, hunt
+from tdxfuzz.engines.draw import other_orders
+from tdxfuzz.engines.hunt import HuntLog, HuntResult, hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
+from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
@@ -49,8 +51,7 @@ def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
     rng = Random(1)
     chooser = ENGINES[engine]()
     preempted = 0
-    for _ in range(30):
-        attempt = chooser.attempt(rng, base)
+    for attempt in other_orders(base, rng, chooser, 30):
         if attempt.case.schedule.switches:
             again = run(attempt.case)
             assert again.outcome == attempt.outcome
@@ -61,6 +62,19 @@ def test_what_an_engine_ran_replays_from_its_schedule(engine: str) -> None:
 def test_a_budget_of_time_ends_a_hunt() -> None:
     result = hunt(HuntPlan("merged", Budget(seconds=0.0), engine="random"))
     assert result.statistics.cases == 1
+
+
+def test_runs_that_did_not_end_come_in_the_order_of_the_hunt() -> None:
+    """However many workers there are."""
+    ended = run(CASE)
+    blocks = [{"a": ended}, {"c": ended, "a": run(CASE)}, {"b": ended}]
+    plan = HuntPlan("merged", Budget(cases=1_000))
+    log = HuntLog(plan, ())
+    for block in blocks:
+        log.merge(HuntResult(Statistics(), cut_off=block))
+    cut_off = log.result(False).cut_off
+    assert list(cut_off) == ["a", "c", "b"]
+    assert cut_off["a"] is ended
 
 
 def test_the_first_finding_ends_a_hunt() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tdxfuzz.case.operation import Op
@@ -10,7 +12,9 @@ from tdxfuzz.check import CHECKS
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.not_tried import not_tried
 from tdxfuzz.engines.plan import HYPOTHESIS, Budget, HuntPlan
+from tdxfuzz.engines.statistics import Statistics
 from tdxfuzz.generate.huge_programs import EVERY_REAL, Huge
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.testing.hypothesis_hunt import hunt_with_hypothesis
 
 REORDERING = "reordering of memory accesses by a CPU"
@@ -65,6 +69,18 @@ def test_faults_are_those_that_were_injected() -> None:
 def test_checks_that_did_not_listen_are_named() -> None:
     others = [check for check in CHECKS if check != "refcount"]
     assert f"checks: {', '.join(others)}" in left_out(cases=20, checks=("refcount",))
+
+
+class InC(Merged):
+    """As if its functions were in C."""
+
+    c_file = Path("mine.c")
+
+
+def test_what_only_c_can_break_is_named_as_well() -> None:
+    plan = HuntPlan("InC", Budget(cases=1), design=InC, checks=("refcount",))
+    (said,) = (text for text in not_tried(plan, Statistics(plan.checks)) if "checks:" in text)
+    assert said.endswith("data-race")
 
 
 def test_a_scenario_says_that_it_was_all() -> None:

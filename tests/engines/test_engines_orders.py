@@ -15,6 +15,7 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines import Engine
+from tdxfuzz.engines.draw import other_orders
 from tdxfuzz.engines.each_window import each_window
 from tdxfuzz.engines.fair_pct import FairPct, FairPolicy
 from tdxfuzz.engines.pct import Pct, PriorityPolicy
@@ -87,7 +88,7 @@ def test_one_by_one_tries_every_window_once_then_pairs() -> None:
     base = BaseRun(CASE)
     engine, rng = Windows(), Random(3)
     every = {run.order for run in each_window(base.rerun, base.run, EMPTY, 1, 0)}
-    tried = [engine.attempt(rng, base).case.schedule for _ in range(len(every) + 20)]
+    tried = [each.order for each in other_orders(base, rng, engine, len(every) + 20)]
     single = [schedule for schedule in tried if len(schedule) == 1]
     assert tried[: len(single)] == single
     assert single != sorted(single, key=lambda schedule: schedule.switches), "from anywhere on"
@@ -106,7 +107,7 @@ ATTEMPTS = 1_200
 def rate(engine: Engine, seed: int) -> float:
     """How often an engine finds the race."""
     base, rng = BaseRun(RACE), Random(seed)
-    found = sum(engine.attempt(rng, base).finding is not None for _ in range(ATTEMPTS))
+    found = sum(each.finding is not None for each in other_orders(base, rng, engine, ATTEMPTS))
     return found / ATTEMPTS
 
 
@@ -150,10 +151,27 @@ def test_the_random_walk_finds_as_often_as_its_probability_says() -> None:
     assert_drawn_with(chance, [rate(RandomWalk(((1,), (1,))), seed) for seed in (1, 2)])
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_windows_ends_where_every_order_was_tried(cpus: int) -> None:
+    """What comes again would be counted as a case, and show nothing."""
+    few = World(cpus=cpus, tds=1, slots=1)
+    programs = ((Op("destroy", (0,)),), (Op("create", (0,)),))[:cpus]
+    base, engine = BaseRun(Case("merged", few, (), programs)), Windows()
+    tried = list(other_orders(base, Random(1), engine, 2_000))
+    assert len(tried) < 2_000
+    orders = [each.case.schedule for each in tried]
+    assert EMPTY not in orders
+    assert len(set(orders)) == len(orders)
+    assert engine.attempt(Random(1), base) is None
+
+    in_portfolio = list(other_orders(base, Random(1), Portfolio(), 2 * len(tried) + 20))
+    assert len(in_portfolio) == 2 * len(tried) + 20, "the others go on"
+
+
 def test_the_portfolio_takes_its_engines_in_turn() -> None:
     def drawn(engine: Engine, attempts: int) -> list[Schedule]:
         base, rng = BaseRun(CASE), Random(5)
-        return [engine.attempt(rng, base).order for _ in range(attempts)]
+        return [each.order for each in other_orders(base, rng, engine, attempts)]
 
     assert drawn(Portfolio(), 1) == drawn(Windows(), 1)
     assert len(set(drawn(Portfolio(), 40))) > 10

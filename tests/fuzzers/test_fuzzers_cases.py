@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from random import Random
 
@@ -22,8 +23,11 @@ from tdxfuzz.fuzzers.known import KNOWN_HOSTILE
 from tdxfuzz.fuzzers.properties import check_reproducer, check_words
 from tdxfuzz.fuzzers.seeds import write_seeds
 from tdxfuzz.generate.codec import decode, encode
+from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.design_file import class_in
+from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.repro.read import read
+from tdxfuzz.run.blame import NotDeterministicError
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.worlds import Worlds
 from tdxfuzz.sim import Schedule
@@ -45,6 +49,25 @@ def test_a_world_that_was_used_before_says_the_same() -> None:
     for _ in range(4):
         with pytest.raises(FoundByFuzzing, match="pamt-in-use"):
             cases.test_one_input(data)
+
+
+def test_a_run_that_is_not_deterministic_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    get = Merged.get
+
+    def guesses(self: Merged, pfn: int, cache: PageCache | None = None) -> int:
+        if random.random() < 0.5:
+            self.refcount(pfn).read()
+        return get(self, pfn, cache)
+
+    monkeypatch.setattr(Merged, "get", guesses)
+    cases, data = Cases("merged"), encode(read(HINT_RACE).case)
+
+    def fuzz() -> None:
+        for _ in range(16):
+            cases.test_one_input(data)
+
+    with pytest.raises(NotDeterministicError):
+        fuzz()
 
 
 def test_the_known_findings_are_those_that_are_written_up() -> None:

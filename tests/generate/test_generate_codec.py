@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.faults import KINDS
 from tdxfuzz.case.hostile import HOSTILE
-from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, Op
+from tdxfuzz.case.operation import MAX_SLOTS, MAX_TDS, OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.byte_format import Reader, read_world
 from tdxfuzz.generate.codec import decode, encode
@@ -28,7 +28,8 @@ byte_strings = st.binary(max_size=64) | st.binary(max_size=64).map(lambda data: 
 def any_case(draw: st.DrawFn) -> Case:
     world = draw(st.integers(1, 8).flatmap(worlds))
     world = evolve(world, module_variant=draw(st.sampled_from(list(VARIANTS))))
-    program = st.lists(operations(world), max_size=5).map(tuple)
+    written = operations(world).filter(lambda op: op.name in OPERATIONS)
+    program = st.lists(written, max_size=5).map(tuple)
     steps = st.integers(0, 1 << 20)
     switches = st.lists(st.tuples(steps, st.integers(0, world.cpus - 1)), max_size=6)
     kinds = st.sampled_from(KINDS)
@@ -128,3 +129,7 @@ def test_what_has_no_bytes_is_refused() -> None:
     raw = Case("merged", World(), (), ((Op.parse("TDH.PHYMEM.PAGE.RDMD"),), ()))
     with pytest.raises(ValueError, match="RDMD rcx=0x0: programs of a design are host operations"):
         encode(raw)
+    comes_back = Schedule((Switch(3, 1),), loop=(1, 3))
+    for looping in (hostile_case("td", 2, ((), ())), Case("merged", World())):
+        with pytest.raises(ValueError, match="a loop cannot be written"):
+            encode(looping.with_schedule(comes_back))

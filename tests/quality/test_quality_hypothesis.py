@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from benchmarks.power import DESIGNS
 from tdxfuzz.assertions import Broken, assert_clean
 from tdxfuzz.case.case import Case
+from tdxfuzz.engines.draw import standard as standard_cases
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.stateful import concurrent_machine
 from tdxfuzz.strategies import cases
@@ -72,7 +73,10 @@ def test_hypothesis_draws_few_programs_twice() -> None:
 
     test()
     assert len(drawn) == 200
-    assert len(set(drawn)) >= 190
+    standard = {each for areas in (False, True) for each in standard_cases("merged", 2, areas)}
+    own = [case for case in drawn if case not in standard]
+    assert len(own) >= 160, "the standard scenarios are few, so they come again"
+    assert len(set(own)) >= len(own) - 5
 
 
 @pytest.mark.parametrize("number", first_quick(1, [1, 2, 3]))

@@ -13,6 +13,7 @@ from tdxfuzz.case.operation import Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
 from tdxfuzz.engines import ENGINES
+from tdxfuzz.engines.draw import other_orders
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
 from tdxfuzz.host.design import Pair, RefcountLayer
@@ -201,7 +202,7 @@ def waits(design: str) -> int:
     quiet = tuple(map(Op.parse, ("zap 1 1", "map 1 1")))
     base = BaseRun(Case(design, world, setup, (noisy, quiet)))
     rng, engine = Random(1), ENGINES["portfolio"]()
-    return sum(engine.attempt(rng, base).waits for _ in range(150))
+    return sum(each.waits for each in other_orders(base, rng, engine, 150))
 
 
 def test_with_every_put_under_one_lock_a_noisy_neighbour_is_heard() -> None:

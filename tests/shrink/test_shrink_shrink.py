@@ -20,6 +20,7 @@ from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.shrink import order_search
+from tdxfuzz.shrink.candidate import Candidate
 from tdxfuzz.shrink.order_search import OrderSearch
 from tdxfuzz.shrink.shrink import shrink, size
 from tdxfuzz.shrink.simplify import tds_at_rest
@@ -63,7 +64,9 @@ def test_the_result_replays_by_itself(shrunk: Run) -> None:
 
 
 def test_shrinking_again_changes_nothing(shrunk: Run) -> None:
-    assert shrink(shrunk).run.case == shrunk.case
+    again = shrink(shrunk)
+    assert again.run.case == shrunk.case
+    assert not again.stopped_early
 
 
 def test_the_same_run_shrinks_to_the_same_case(found: Run, shrunk: Run) -> None:
@@ -108,6 +111,22 @@ def test_the_only_switch_is_left_out_too() -> None:
     assert bucket(interrupted) == "irq-safety/-/-/pamt_lock"
     shrunk = shrink(interrupted).run
     assert (shrunk.case.operations, shrunk.preemptions) == (1, 0)
+
+
+def test_an_interrupt_is_looked_for_where_one_cpu_has_all_the_work() -> None:
+    world = World(1, tds=2, slots=2, guest_ranges=(0, 4), fresh_ranges=(3,))
+    setup = tuple(map(Op.parse, ("create 0", "create 1", "map 1 1")))
+    programs = (tuple(map(Op.parse, ("map 0 0", "destroy 0", "map 1 0"))),)
+    case = Case("v5", world, setup, programs, checks=("deadlock",))
+    search = OrderSearch("deadlock/-/-/pamt_lock softirq", None)
+    hit = search.search(Candidate(case, search_everywhere=True), [], 1)
+    assert hit is not None
+    assert hit.preemptions == 1
+    # Where nothing can interrupt, the first order is the last one.
+    search = OrderSearch("deadlock/-/-/pamt_lock softirq", None)
+    other = Candidate(evolve(case, design="v6"), search_everywhere=True)
+    assert search.search(other, [], 1) is None
+    assert search.replays == 2
 
 
 @slow
@@ -257,6 +276,7 @@ def test_it_stops_after_so_many_runs_with_what_it_has(
     monkeypatch.setattr(order_search, "ENOUGH", 60)
     result = shrink(found)
     assert result.replays <= 60
+    assert result.stopped_early
     assert bucket(result.run) == bucket(found)
     assert size(result.run) <= size(found)
     assert shrink(found).run.case == result.run.case

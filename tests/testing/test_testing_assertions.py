@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,21 +12,25 @@ from attrs import evolve
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from commands import Invoke
 from golden_files import HINT_RACE
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.engines.draw import orders_of
+from tdxfuzz.engines.hunt import check_harness
 from tdxfuzz.host.design import PageCache
 from tdxfuzz.host.designs.hint import Hint
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.repro.read import read
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.footprint import BaseRun
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import EMPTY
 from tdxfuzz.testing import assertions
 from tdxfuzz.testing.assertions import OUT, Broken, BrokenAtOnce, assert_clean, assert_same
-from tdxfuzz.testing.designs import Named, design_of
+from tdxfuzz.testing.designs import Named, design_of, named
 from tdxfuzz.testing.profiles import most_orders
 from tdxfuzz.testing.run_cache import run_cache
 from tdxfuzz.testing.strategies import cases
@@ -84,6 +90,65 @@ def test_a_broken_invariant_comes_with_reproducer_and_trace(out: Path) -> None:
     with pytest.raises(Broken) as once_more:
         assert_clean(case, FreshHint)
     assert str(once_more.value) == text, "the same bug gives the same answer at once"
+
+
+LAYER = "from tdxfuzz.host.designs.hint import Hint\n\n\nclass Mine(Hint):\n    pass\n"
+
+
+@slow
+@pytest.mark.parametrize("class_name", ["Mine", "v4"])
+def test_of_two_classes_of_one_name_both_are_replayed_as_the_text_says(
+    class_name: str, out: Path, tmp_path_factory: pytest.TempPathFactory, invoke: Invoke
+) -> None:
+    folder = tmp_path_factory.mktemp("layers")
+    for name in ("one.py", "two.py"):
+        path = folder / name
+        path.write_text(LAYER.replace("Mine", class_name), encoding="utf-8")
+        race = evolve(read(HINT_RACE).case, design=named(f"{path}:{class_name}").name)
+        with pytest.raises(Broken) as caught:
+            assert_clean(race)
+        (file,) = out.iterdir()
+        assert file.name.startswith(f"{class_name.lower()}-pamt-in-use-")
+        assert read(file).case.design == class_name
+        lines = str(caught.value).splitlines()[2:4]
+        replay, tests = (line.partition(": ")[2].split() for line in lines)
+        replayed = invoke(*replay[1:])
+        assert (replayed.code, "FAILED" in replayed.out) == (1, True)
+        assert "run under" not in replayed.out, "it is its own design"
+        assert invoke("replay", out, *replay[3:]).code == 1
+        tested = subprocess.run(
+            [sys.executable, "-m", *tests, "-p", "no:cacheprovider"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert "FAILED: this reproducer shows pamt-in-use" in tested.stdout
+        file.unlink()
+
+
+@slow
+def test_a_bug_is_written_for_each_folder_variant_and_set_of_checks(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = read(HINT_RACE).case
+    other = next(name for name in VARIANTS if name != race.world.module_variant)
+
+    def told(case: Case) -> Path:
+        with pytest.raises(Broken) as caught:
+            assert_clean(case)
+        return Path(str(caught.value).splitlines()[2].split()[4])
+
+    first = told(race)
+    on_other = told(race.on_module(other))
+    assert read(on_other).case.world.module_variant == other
+    alone = told(evolve(race, checks=("pamt-in-use",)))
+    assert read(alone).expect.checks == ("pamt-in-use",)
+    monkeypatch.setenv(OUT, str(out / "below"))
+    assert told(race) == out / "below" / first.name
+    (out / "below" / first.name).unlink()
+    assert told(race).is_file(), "it is written again if somebody has removed it"
 
 
 def test_nothing_is_printed_below_the_trace() -> None:
@@ -156,6 +221,23 @@ def test_the_same_case_is_run_in_the_same_orders(monkeypatch: pytest.MonkeyPatch
     assert_clean(case, orders=8)
     assert tried[0] == tried[1]
     assert len(set(map(repr, tried[0]))) == len(tried[0]) == 1 + 8 * orders_of(BaseRun(case)) // 32
+
+
+def test_every_run_is_one_of_those_of_which_some_are_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+
+    def noted(found: Run, cases: int, *rest: object, **more: object) -> None:
+        counted.append(cases)
+        check_harness(found, cases, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(assertions, "check_harness", noted)
+    before = run_cache().orders
+    assert_clean(evolve(RACE, design="merged"), orders=16)
+    tried = run_cache().orders - before
+    assert tried >= 8
+    assert len(counted) == 1 + tried
 
 
 @slow

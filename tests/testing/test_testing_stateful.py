@@ -9,17 +9,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tdxfuzz.case.operation import AREA_OPERATIONS, OPERATIONS, Op
+from tdxfuzz.abi import Registers, Status
+from tdxfuzz.case.operation import AREA_OPERATIONS, HOST_OPERATIONS, OPERATIONS, Op
 from tdxfuzz.case.world import World
 from tdxfuzz.generate.hostile_calls import fitting_calls
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs.merged import Merged
+from tdxfuzz.host.kvm import Kvm
+from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.module.pamt import Pamt
 from tdxfuzz.run.session import run
 from tdxfuzz.run.steered import LiveRun
 from tdxfuzz.sim import End, HarnessError
 from tdxfuzz.stateful import SeamcallMachine, concurrent_machine
-from tdxfuzz.testing import strategies
+from tdxfuzz.testing import stateful, strategies
+from tdxfuzz.testing.assertions import Broken
 from tiers import slow
 
 TestSeamcalls = slow(SeamcallMachine.TestCase)
@@ -97,6 +101,45 @@ def test_a_design_that_raises_is_reported_where_it_was_steered() -> None:
     live = LiveRun("Raises", WORLD, CREATED, layer)
     with pytest.raises(HarnessError, match="Raises raised LookupError: oh"):
         live.start(0, Op("zap", (0, 0)))
+
+
+@slow
+def test_the_concurrent_machine_draws_every_host_operation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: set[str] = set()
+    start = LiveRun.start
+
+    def noted(live: LiveRun, cpu: int, op: Op, steps: int | None = None) -> None:
+        started.add(op.name)
+        start(live, cpu, op, steps)
+
+    monkeypatch.setattr(LiveRun, "start", noted)
+    monkeypatch.setattr(stateful, "assert_clean", lambda *arguments: None)
+    run_state_machine_as_test(
+        seed(3)(concurrent_machine("merged")), settings=settings(max_examples=60, database=None)
+    )
+    beforehand = {"vcpu", "finalize", "convert"}
+    assert started >= set(HOST_OPERATIONS) - beforehand
+
+
+class NoTrack(Kvm):
+    """Pages are zapped without TDH.MEM.TRACK, which only a TD that runs can notice."""
+
+    def track(self, vm: Vm) -> tuple[Status, Registers]:
+        return Status(0), Registers()
+
+
+@slow
+def test_the_concurrent_machine_finds_what_only_a_running_td_shows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TDXFUZZ_OUT", str(tmp_path))
+    with pytest.raises(Broken, match="TLB_TRACKING_NOT_DONE"):
+        run_state_machine_as_test(
+            concurrent_machine("merged", kvm=NoTrack),
+            settings=settings(settings.get_profile("ci"), phases=[Phase.generate]),
+        )
 
 
 @slow

@@ -59,7 +59,7 @@ class HeldLocks:
         in messages.
         """
         ways = [tuple((hold.name, hold.exclusive) for hold in holds) for holds in self.nested]
-        contexts = [(hold.name, context.value) for hold, context in self.contexts]
+        contexts = [(hold.name, hold.exclusive, how.value) for hold, how in self.contexts]
         return sorted(ways), sorted(contexts)
 
     def may_sleep(self) -> bool:

@@ -138,8 +138,10 @@ class HugePaths(MmuPaths):
                 host.hold_all(self.small_pfns(pfn), GUEST_PAGE)
             return status
 
+        was_inside = self.is_vcpu_inside(vm)
         status = host.demote(pfn, pamt_cache, demote)
         if status is not None and status.busy:
+            host.watch.path_busy(was_inside or self.is_vcpu_inside(vm))
             # tdh_do_no_vcpus runs the whole wrapper once more: it draws a fresh pair.
             with self.no_vcpus(vm):
                 status = host.demote(pfn, pamt_cache, demote)

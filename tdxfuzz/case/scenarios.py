@@ -280,11 +280,20 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "zap-add-other",
-            "a TD zaps the last page of a 2MB range; another TD takes a pair from there, and maps there",
+            "a TD zaps the last page of a 2MB range; another TD takes a pair from there, and a page",
             _CROSSED,
             f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 1 1",
             "zap 0 1",
             "map 1 0; map 1 1",
+        ),
+        _scenario(
+            "terminate-map",
+            "a TD's HKID goes before its pages, while a CPU maps a page of it, and one of another TD",
+            _WARM,
+            f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 0 1",
+            "map 0 0; map 1 0",
+            "terminate 0; destroy 0",
+            preemptions=HEAVY,
         ),
     )
 }

@@ -280,7 +280,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "zap-add-other",
-            "a TD zaps the last page of a 2MB range; another TD takes a pair from there, and a page",
+            "a TD zaps the last page of a range; another TD takes a pair from there, and a page",
             _CROSSED,
             f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 1 1",
             "zap 0 1",
@@ -288,7 +288,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "terminate-map",
-            "a TD's HKID goes before its pages, while a CPU maps a page of it, and one of another TD",
+            "a TD's HKID goes before its pages while a CPU maps one, and one of another TD",
             _WARM,
             f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 0 1",
             "map 0 0; map 1 0",

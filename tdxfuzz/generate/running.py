@@ -12,18 +12,25 @@ from tdxfuzz.generate.choices import Choices
 SHARE = 0.3
 """Share of a hunt's programs, long histories and standard scenarios left aside."""
 
-ENTERS = 60
-"""Percent of CPUs whose program has an entry of a vCPU in the place of another operation. One CPU
-has one in any case."""
+FIRST = 60
+"""Percent of cases in which CPU 0 has the entry that every case has; else any CPU. Then the guest
+is inside when the other CPU is switched to: that takes one preemption fewer."""
+
+ENTERS = 25
+"""Percent of the other CPUs whose program has an entry, too. It stands in the place of another
+operation, which may be the one that a guest was to meet."""
 
 MEETS = 75
-"""Percent of entries that are of a TD whose pages another CPU takes away, if there is one; or else
-maps."""
+"""Percent of entries that are of a TD whose pages another CPU takes away or maps, if there is
+one."""
 
 TAKES_PAGES_AWAY = ("zap", "convert", "zap2m", "accept4k", "promote", "destroy")
 
 MAPS = ("map", "map2m")
 """A guest that accepts or reads a page holds the S-EPT entry, so that AUG and SEPT.ADD are BUSY."""
+
+MEETS_MAP = 35
+"""Percent of those entries that meet such an operation, where a page is taken away, too."""
 
 OF_A_SLOT = ("zap", "convert", "map")
 """Those of them that say which page of 4KB it is."""
@@ -33,7 +40,7 @@ MIGRATES = 10
 
 Weighted = tuple[tuple[Act, ...], tuple[int, ...]]
 
-WARM = 50
+WARM = 40
 """Percent of pages that another CPU maps whose S-EPT pages are there before. Then AUG may be BUSY,
 else SEPT.ADD."""
 
@@ -69,18 +76,19 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
     if not alive or any(op.name in ("destroy", "vcpu") for op in case.setup):
         return case
     programs = [list(program) for program in case.programs]
-    must = choices.below(len(programs))
+    must = 0 if choices.percent(FIRST) else choices.below(len(programs))
     for cpu, program in enumerate(programs):
         if cpu != must and not choices.percent(ENTERS):
             continue
         others = [op for at, each in enumerate(case.programs) if at != cpu for op in each]
         others = [op for op in others if op.args[0] in alive]
         taken = [op for op in others if op.name in TAKES_PAGES_AWAY]
-        meets = taken or [op for op in others if op.name in MAPS]
+        maps = [op for op in others if op.name in MAPS]
+        meets = maps if maps and (not taken or choices.percent(MEETS_MAP)) else taken
         if meets and choices.percent(MEETS):
             met = meets[choices.below(len(meets))]
             td, slot = met.args[0], met.args[1] if met.name in OF_A_SLOT else None
-            acts = OF_SLOTS if taken else OF_SLOTS_THAT_COME
+            acts = OF_SLOTS_THAT_COME if meets is maps else OF_SLOTS
             if met.name == "map" and Op("map", met.args) not in setup and choices.percent(WARM):
                 setup += [Op("map", met.args), Op("zap", met.args)]
         else:

@@ -330,35 +330,6 @@ class BusyAugIsABug(Kvm):
         return 0
 
 
-class LeavesSpteFrozen(Kvm):
-    """An SPTE stays frozen where AUG was BUSY."""
-
-    def map_page(self, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
-        spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
-        value = spte.read()
-        if value == Spte.PRESENT:
-            return 0
-        if value == Spte.FROZEN or not spte.try_freeze():
-            return -EBUSY
-        result = self.mem_page_aug(vm, vcpu, gpa, pfn)
-        if not result:
-            spte.write(Spte.PRESENT, pfn)
-        return result
-
-
-class MapsWithoutFreezing(Kvm):
-    """The SPTE is not frozen while AUG is under way: two vCPUs may map one page."""
-
-    def map_page(self, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
-        spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
-        if spte.read() == Spte.PRESENT:
-            return 0
-        result = self.mem_page_aug(vm, vcpu, gpa, pfn)
-        if not result:
-            spte.write(Spte.PRESENT, pfn)
-        return result
-
-
 class ForgetsTopup(Kvm):
     """The caches are not filled before the MMU lock."""
 
@@ -381,18 +352,6 @@ class LinksWithoutGet(Kvm):
     def link_private_spt(self, vm: Vm, vcpu: Vcpu, gpa: int, level: int, pfn: int) -> int:
         status, _ = self.sept_add(vm, gpa, level, pfn)
         return -EIO if self.bug_on(leaf.SEPT_ADD, status) else 0
-
-
-class ZapsUnderReadLock(Kvm):
-    """A zap shares the MMU lock with faults."""
-
-    def zap(self, vm: Vm, slot: int) -> int:
-        gpa = self.host.layout.gpa(slot)
-        with vm.mmu_lock.read():
-            spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
-            if spte.read() == Spte.PRESENT:
-                self.remove_page(vm, gpa, spte)
-        return 0
 
 
 # TDs, vCPUs and control pages.
@@ -419,39 +378,6 @@ class FlushesNobodyBeforeDestroy(Kvm):
         if vcpu.tdcx_pages and self.host.sim.current.on == vcpu.cpu:
             return
         super().flush_vp_on_cpu(vcpu)
-
-
-class FreesHkidWithoutTdxLock(Kvm):
-    """The HKID is freed without ``tdx_lock``, so two TDs meet in the module's key table."""
-
-    def release_hkid(self, vm: Vm) -> None:
-        for make, number in (
-            (partial(self.mng_vpflushdone, vm), leaf.MNG_VPFLUSHDONE),
-            (partial(self.cache_wb, False), leaf.CACHE_WB),
-            (partial(self.mng_key_freeid, vm), leaf.MNG_KEY_FREEID),
-        ):
-            status, _ = self.call(make)
-            if self.bug_on(number, status):
-                return
-        self._free_hkid(vm)
-
-
-class FreesHkidTooEarly(Kvm):
-    """The HKID goes back to the pool before the module has let go of it."""
-
-    def release_hkid(self, vm: Vm) -> None:
-        hkid = vm.hkid
-        self.host.guest_keyids.free(hkid)
-        with self.host.tdx_lock:
-            for make, number in (
-                (partial(self.mng_vpflushdone, vm), leaf.MNG_VPFLUSHDONE),
-                (partial(self.cache_wb, False), leaf.CACHE_WB),
-                (partial(self.mng_key_freeid, vm), leaf.MNG_KEY_FREEID),
-            ):
-                status, _ = self.call(make)
-                if self.bug_on(number, status):
-                    return
-        vm.hkid = 0
 
 
 class FreesControlPageBeforePut(Kvm):
@@ -508,25 +434,6 @@ class ForgetsGuestPages(Kvm):
 class AllocatesControlPageWithoutGet(Kvm):
     def alloc_control_page(self, kind: str) -> int | None:
         return self.host.pages.alloc_page(GFP_KERNEL, kind)
-
-
-# 2MB pages.
-
-
-class ZapsHalfAnArea(Kvm):
-    """Of a split area only the first 4KB page goes."""
-
-    def zap_area(self, vm: Vm, area: int) -> int:
-        gpa = self.host.layout.area_gpa(area)
-        with vm.mmu_lock.write():
-            vm.small_areas.discard(area)
-            spte = vm.spte(self.host.sim, 1, gpa)
-            if spte.value == Spte.HUGE:
-                self.remove_huge(vm, gpa, spte)
-            small = vm.sptes.get((LEVEL_4K, gpa >> 12))
-            if small is not None and small.value == Spte.PRESENT:
-                self.remove_page(vm, gpa, small)
-        return 0
 
 
 PATHS: tuple[type[Kvm], ...] = tuple(

@@ -330,6 +330,47 @@ class BusyAugIsABug(Kvm):
         return 0
 
 
+class LeavesSpteFrozen(Kvm):
+    """An SPTE stays frozen where AUG was BUSY."""
+
+    def map_page(self, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+        spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
+        value = spte.read()
+        if value == Spte.PRESENT:
+            return 0
+        if value == Spte.FROZEN or not spte.try_freeze():
+            return -EBUSY
+        result = self.mem_page_aug(vm, vcpu, gpa, pfn)
+        if not result:
+            spte.write(Spte.PRESENT, pfn)
+        return result
+
+
+class MapsWithoutFreezing(Kvm):
+    """The SPTE is not frozen while AUG is under way: two vCPUs may map one page."""
+
+    def map_page(self, vm: Vm, vcpu: Vcpu, gpa: int, pfn: int) -> int:
+        spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
+        if spte.read() == Spte.PRESENT:
+            return 0
+        result = self.mem_page_aug(vm, vcpu, gpa, pfn)
+        if not result:
+            spte.write(Spte.PRESENT, pfn)
+        return result
+
+
+class ZapsUnderReadLock(Kvm):
+    """A zap shares the MMU lock with faults."""
+
+    def zap(self, vm: Vm, slot: int) -> int:
+        gpa = self.host.layout.gpa(slot)
+        with vm.mmu_lock.read():
+            spte = vm.spte(self.host.sim, LEVEL_4K, gpa)
+            if spte.read() == Spte.PRESENT:
+                self.remove_page(vm, gpa, spte)
+        return 0
+
+
 class ForgetsTopup(Kvm):
     """The caches are not filled before the MMU lock."""
 

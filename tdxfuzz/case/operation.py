@@ -36,9 +36,10 @@ RUN_OPERATIONS: dict[str, tuple[str, ...]] = {
     "finalize": ("td",),
     "enter": ("td", "vcpu", "script"),
     "migrate": ("td", "vcpu", "cpu"),
+    "terminate": ("td",),
 }
 """Those of a TD that runs: its measurement is closed, a vCPU is entered with a guest script
-(:mod:`tdxfuzz.case.guest_script`), or goes to another CPU."""
+(:mod:`tdxfuzz.case.guest_script`), or goes to another CPU; its HKID goes while it has pages."""
 
 HOST_OPERATIONS = {**OPERATIONS, **RUN_OPERATIONS}
 """All that are no raw SEAMCALLs."""

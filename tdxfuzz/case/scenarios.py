@@ -74,6 +74,10 @@ _TOGETHER = World(slots=1, guest_ranges=(0,), kernel_ranges=(0,))
 _WARM = World(slots=2, guest_ranges=(0, 3), kernel_ranges=(1, 2))
 """Slot 1 lies in a range of its own: mapping it first brings the S-EPT pages of slot 0."""
 
+_CROSSED = World(slots=2, guest_ranges=(0, 1), kernel_ranges=(2,), fresh_ranges=(1,))
+"""What the programs allocate comes from the range of slot 1. So the pages that ADD gives for the
+range of slot 0 lie there, and ADD is in the way of whatever takes that range for itself."""
+
 FEW = 4
 """4KB pages of a 2MB page, where all orders are to be tried."""
 
@@ -272,6 +276,23 @@ SCENARIOS: dict[str, Scenario] = {
             f"create 0; {_RUNS}",
             "enter 0 0 accept:0",
             "create 1",
+            preemptions=HEAVY,
+        ),
+        _scenario(
+            "zap-add-other",
+            "a TD zaps the last page of a range; another TD takes a pair from there, and a page",
+            _CROSSED,
+            f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 1 1",
+            "zap 0 1",
+            "map 1 0; map 1 1",
+        ),
+        _scenario(
+            "terminate-map",
+            "a TD's HKID goes before its pages while a CPU maps one, and one of another TD",
+            _WARM,
+            f"create 0; create 1; {_RUNS}; map 0 1; map 1 1; zap 0 1",
+            "map 0 0; map 1 0",
+            "terminate 0; destroy 0",
             preemptions=HEAVY,
         ),
     )

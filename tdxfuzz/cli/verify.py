@@ -221,15 +221,15 @@ def verify_command(
     for design in choose_all(designs, hostile=True, kvm=kvm):
         in_files = [name for name in names if names_scenario_file(name)]
         if design.name == HOSTILE and (not names or len(in_files) < len(names)):
-            if variant != DEFAULT.name or checkpoint is not None or faults or checks:
+            if checkpoint is not None or faults:
                 raise UsageProblem(
-                    "hostile takes --module-variant, --checkpoint, --faults and --check only with "
-                    "a scenario file; leave them out"
+                    "hostile takes --checkpoint and --faults only with a scenario file; "
+                    "leave them out"
                 )
             within = PREEMPTIONS if preemptions is None else preemptions
             bounds = Bounds(None if full else within, states)
             setups = [name for name in names if name not in in_files]
-            jobs += setup_jobs(design, setups, cpus or CPUS, bounds, output)
+            jobs += setup_jobs(design, setups, cpus or CPUS, bounds, output, variant, checks)
         if design.name == HOSTILE and not in_files:
             continue
         for scenario in choose_scenarios(in_files if design.name == HOSTILE else names):

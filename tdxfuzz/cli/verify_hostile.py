@@ -14,7 +14,9 @@ from tdxfuzz.cli.report import STYLES, counts_document
 from tdxfuzz.cli.verify_job import NOT_BEGUN, OUT_OF_TIME, Findings
 from tdxfuzz.cli.workers import Stop, Tell
 from tdxfuzz.generate.hostile_calls import hostile_case
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.repro.words import counted
+from tdxfuzz.run.session import SetupError
 from tdxfuzz.verify.covers import Covers, covers
 from tdxfuzz.verify.hostile_pairs import MOST_CALLS, SweepResult, overlaps, sweep
 from tdxfuzz.verify.search import INTERRUPTED, Verdict
@@ -33,6 +35,8 @@ class SetupJob:
     cpus: int
     bounds: Bounds
     output: Output
+    variant: str = DEFAULT.name
+    checks: tuple[str, ...] = ()
     begun: bool = False
     is_unfinished: bool = False
     result: SweepResult = field(factory=lambda: SweepResult(unfinished=NOT_BEGUN))
@@ -48,7 +52,8 @@ class SetupJob:
 
     @property
     def covers(self) -> Covers:
-        return covers(hostile_case(self.scenario, self.cpus, ((),) * self.cpus), self.bounds)
+        case = hostile_case(self.scenario, self.cpus, ((),) * self.cpus, self.variant)
+        return covers(evolve(case, checks=self.checks), self.bounds)
 
     def search(self, seconds: float | None, stop: Stop, tell: Tell) -> None:
         def progress(result: SweepResult) -> None:
@@ -58,7 +63,11 @@ class SetupJob:
         self.result = SweepResult(unfinished=INTERRUPTED)
         try:
             bounds = evolve(self.bounds, seconds=seconds)
-            self.result = sweep(overlaps(self.scenario, self.cpus), bounds, progress, stop)
+            cases = overlaps(self.scenario, self.cpus, self.variant, self.checks)
+            self.result = sweep(cases, bounds, progress, stop)
+        except SetupError as error:
+            self.result.unfinished = str(error)
+            return
         except KeyboardInterrupt:
             return
         if seconds is not None and self.result.counts.seconds >= seconds:
@@ -111,9 +120,15 @@ class SetupJob:
 
 
 def setup_jobs(
-    design: Chosen, names: Sequence[str], cpus: int, bounds: Bounds, output: Output
+    design: Chosen,
+    names: Sequence[str],
+    cpus: int,
+    bounds: Bounds,
+    output: Output,
+    variant: str,
+    checks: tuple[str, ...],
 ) -> list[SetupJob]:
-    """A sweep for each of the set-ups of these names, or for all.
+    """A sweep for each of the set-ups of these names, or for all, on a variant of the module.
 
     Raises:
         UsageProblem: an unknown set-up, or more CPUs than calls are combined.
@@ -125,7 +140,9 @@ def setup_jobs(
     for name in names:
         if name not in SETUPS:
             raise unknown("set-up", name, SETUPS)
-    return [SetupJob(design, name, cpus, bounds, output) for name in names or SETUPS]
+    return [
+        SetupJob(design, name, cpus, bounds, output, variant, checks) for name in names or SETUPS
+    ]
 
 
 def _counts(cpus: int, result: SweepResult) -> str:

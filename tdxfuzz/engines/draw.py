@@ -19,7 +19,7 @@ from tdxfuzz.generate.histories import draw_history
 from tdxfuzz.generate.hostile_calls import draw_hostile
 from tdxfuzz.generate.huge_programs import Huge, draw_huge_case
 from tdxfuzz.generate.programs import draw_case
-from tdxfuzz.generate.running import SHARE, guest_meets_zap, with_running_tds
+from tdxfuzz.generate.running import SHARE, guest_meets_host, with_running_tds
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.result import Contention, Run
 from tdxfuzz.run.session import SetupError
@@ -28,7 +28,7 @@ from tdxfuzz.sim import Fault
 
 ORDERS = {Contention.NONE: 1, Contention.SHARED: 4, Contention.EDGE: 32}
 """Orders tried of a program besides the default one. Few where no 2MB range is in get or put of
-two CPUs: little can be found there, unless a running guest meets a zap."""
+two CPUs: little can be found there, unless a running guest meets what is done to its pages."""
 
 STEPS_WORTH = 6_000
 """Steps that the orders of one program may take, about: long programs get fewer orders."""
@@ -124,7 +124,7 @@ def orders_of(base: BaseRun) -> int:
         return HOSTILE_ORDERS if base.conflicts else 0
     if base.run.contexts == 1:
         return 0
-    meets = guest_meets_zap(base.run.case)
+    meets = guest_meets_host(base.run.case)
     worth = ORDERS[Contention.EDGE if meets else base.run.contention]
     return min(worth, max(STEPS_WORTH // base.length, 1))
 

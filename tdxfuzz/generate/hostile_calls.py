@@ -27,6 +27,7 @@ from tdxfuzz.host.operations import seamcall
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.pamt import PT
 from tdxfuzz.module.snapshot import used_pages
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.session import Session
 from tdxfuzz.sim import Rewind
 
@@ -79,9 +80,13 @@ class Resources:
 
 
 @lru_cache
-def resources(setup: str) -> Resources:
-    """Run a set-up, and see what it left."""
-    session = Session(hostile_case(setup, 1, ((),)))
+def resources(setup: str, variant: str = DEFAULT.name) -> Resources:
+    """Run a set-up on a variant of the module, and see what it left.
+
+    Raises:
+        SetupError: the set-up fails there.
+    """
+    session = Session(hostile_case(setup, 1, ((),), variant))
     session.run_programs()
     module = session.host.module
     of_type: dict[int, list[int]] = {}
@@ -147,15 +152,21 @@ def kind_of(leaf: Leaf, register: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op, ...]]:
-    """Calls that succeed after a set-up and the calls ``before``, by leaf.
+def fitting_calls(
+    setup: str, before: tuple[Op, ...] = (), variant: str = DEFAULT.name
+) -> dict[str, tuple[Op, ...]]:
+    """Calls that succeed after a set-up and the calls ``before``, by leaf, on a variant of the
+    module.
 
     Found by trying, from the same state each time: a call that is refused changes nothing.
+
+    Raises:
+        SetupError: the set-up fails there.
     """
     choices = RandomChoices(Random(len(before)))
-    there = resources(setup)
+    there = resources(setup, variant)
     found: dict[str, tuple[Op, ...]] = {}
-    host, put_back = _workbench(setup)
+    host, put_back = _workbench(setup, variant)
 
     def begin() -> None:
         put_back()
@@ -182,15 +193,15 @@ def fitting_calls(setup: str, before: tuple[Op, ...] = ()) -> dict[str, tuple[Op
 @lru_cache(maxsize=4096)
 def _succeeds(setup: str, op: Op) -> bool:
     """Whether a call succeeds after a set-up."""
-    host, put_back = _workbench(setup)
+    host, put_back = _workbench(setup, DEFAULT.name)
     put_back()
     return seamcall(host, op).ok
 
 
 @lru_cache
-def _workbench(setup: str) -> tuple[Host, Rewind]:
+def _workbench(setup: str, variant: str) -> tuple[Host, Rewind]:
     """Where calls are tried after a set-up, and what puts it back."""
-    host = Session(hostile_case(setup, 1, ((),))).host
+    host = Session(hostile_case(setup, 1, ((),), variant)).host
     return host, Rewind(host)
 
 
@@ -269,7 +280,12 @@ def _any_of(choices: Choices, values: Sequence[T]) -> T:
     return values[choices.below(len(values))]
 
 
-def hostile_case(setup: str, cpus: int, programs: tuple[tuple[Op, ...], ...]) -> Case:
+def hostile_case(
+    setup: str,
+    cpus: int,
+    programs: tuple[tuple[Op, ...], ...],
+    variant: str = DEFAULT.name,
+) -> Case:
     """A case that starts from a set-up, by its name, in the hostile world."""
-    world = evolve(WORLD, cpus=cpus)
+    world = evolve(WORLD, cpus=cpus, module_variant=variant)
     return Case(HOSTILE, world, setup_ops(setup), programs)

@@ -13,25 +13,51 @@ from tdxfuzz.generate.choices import Choices
 SHARE = 0.3
 """Share of a hunt's programs, long histories and standard scenarios left aside."""
 
-ENTERS = 60
-"""Percent of CPUs whose program has an entry of a vCPU in the place of another operation. One CPU
-has one in any case."""
+FIRST = 60
+"""Percent of cases in which CPU 0 has the entry that every case has; else any CPU. Then the guest
+is inside when the other CPU is switched to: that takes one preemption fewer."""
+
+ENTERS = 25
+"""Percent of the other CPUs whose program has an entry, too. It stands in the place of another
+operation, which may be the one that a guest was to meet."""
 
 MEETS = 75
-"""Percent of entries that are of a TD whose pages another CPU takes away, if there is one."""
+"""Percent of entries that are of a TD whose pages another CPU takes away or maps, if there is
+one."""
 
 TAKES_PAGES_AWAY = ("zap", "convert", "zap2m", "accept4k", "promote", "destroy")
 
-OF_A_SLOT = ("zap", "convert")
-"""Those of them that say which page of 4KB goes."""
+MAPS = ("map", "map2m")
+"""A guest that accepts or reads a page holds the S-EPT entry, so that AUG and SEPT.ADD are BUSY."""
+
+MEETS_MAP = 35
+"""Percent of those entries that meet such an operation, where a page is taken away, too."""
+
+OF_A_SLOT = ("zap", "convert", "map")
+"""Those of them that say which page of 4KB it is."""
 
 MIGRATES = 10
 """Percent of entries before which the vCPU's thread goes to another CPU."""
 
+Weighted = tuple[tuple[Act, ...], tuple[int, ...]]
+
+WARM = 40
+"""Percent of pages that another CPU maps whose S-EPT pages are there before. Then AUG may be BUSY,
+else SEPT.ADD."""
+
+TERMINATES = 60
+"""Percent of TDs whose HKID goes before their pages, of those that are destroyed."""
+
 LENGTHS = ((1, 2, 3), (3, 4, 2))
 """How many actions a script has."""
 
-OF_SLOTS = ((Act.ACCEPT, Act.TOUCH, Act.CONVERT, Act.READ, Act.WRITE, Act.HLT), (8, 4, 2, 1, 1, 1))
+OF_SLOTS: Weighted = (
+    (Act.ACCEPT, Act.TOUCH, Act.CONVERT, Act.READ, Act.WRITE, Act.HLT),
+    (8, 4, 2, 1, 1, 1),
+)
+OF_SLOTS_THAT_COME: Weighted = ((Act.ACCEPT, Act.READ, Act.TOUCH), (3, 3, 1))
+"""Where another CPU maps pages: what holds an S-EPT entry that is free."""
+
 OF_AREAS = ((Act.ACCEPT, Act.ACCEPT4K, Act.TOUCH), (3, 4, 2))
 IN_AREA = 50
 """Percent of actions that are about a 2MB area, if there are any."""
@@ -51,47 +77,67 @@ def with_running_tds(choices: Choices, case: Case) -> Case:
     if not alive or any(op.name in ("destroy", "vcpu") for op in case.setup):
         return case
     programs = [list(program) for program in case.programs]
-    must = choices.below(len(programs))
+    must = 0 if choices.percent(FIRST) else choices.below(len(programs))
     for cpu, program in enumerate(programs):
         if cpu != must and not choices.percent(ENTERS):
             continue
-        others = (op for at, each in enumerate(case.programs) if at != cpu for op in each)
-        taken = [op for op in others if op.name in TAKES_PAGES_AWAY and op.args[0] in alive]
-        if taken and choices.percent(MEETS):
-            met = taken[choices.below(len(taken))]
+        others = [op for at, each in enumerate(case.programs) if at != cpu for op in each]
+        others = [op for op in others if op.args[0] in alive]
+        taken = [op for op in others if op.name in TAKES_PAGES_AWAY]
+        maps = [op for op in others if op.name in MAPS]
+        meets = maps if maps and (not taken or choices.percent(MEETS_MAP)) else taken
+        if meets and choices.percent(MEETS):
+            met = meets[choices.below(len(meets))]
             td, slot = met.args[0], met.args[1] if met.name in OF_A_SLOT else None
+            acts = OF_SLOTS_THAT_COME if meets is maps else OF_SLOTS
+            if met.name == "map" and Op("map", met.args) not in setup and choices.percent(WARM):
+                setup += [Op("map", met.args), Op("zap", met.args)]
         else:
-            td, slot = alive[choices.below(len(alive))], None
-        entry = [Op("enter", (td, VCPU, draw_script(choices, case.world, slot)))]
+            td, slot, acts = alive[choices.below(len(alive))], None, OF_SLOTS
+        entry = [Op("enter", (td, VCPU, draw_script(choices, case.world, slot, acts)))]
         if choices.percent(MIGRATES):
             entry.insert(0, Op("migrate", (td, VCPU, choices.below(len(programs)))))
         at = choices.below(max(len(program), 1))
         program[at : at + 1] = entry
+    for program in programs:
+        for at, op in reversed(list(enumerate(program))):
+            if op.name == "destroy" and choices.percent(TERMINATES):
+                program.insert(at, Op("terminate", op.args))
     return evolve(case, setup=tuple(setup), programs=tuple(map(tuple, programs)))
 
 
-def guest_meets_zap(case: Case) -> bool:
-    """Whether a CPU enters a vCPU of a TD whose pages another CPU takes away: then it may meet
-    BUSY, a kick and TRACK, though no 2MB range is in get or put of both.
+def guest_meets_host(case: Case) -> bool:
+    """Whether a CPU enters a vCPU of a TD whose pages another CPU takes away, or maps where the
+    guest is: then it may meet BUSY, a kick and TRACK, though no 2MB range is in get or put of both.
     """
     return any(
-        op.name == "enter" and other.name in TAKES_PAGES_AWAY and other.args[0] == op.args[0]
+        _meet(op, other)
         for cpu, program in enumerate(case.programs)
         for op in program
+        if op.name == "enter"
         for at, others in enumerate(case.programs)
         if at != cpu
         for other in others
     )
 
 
-def draw_script(choices: Choices, world: World, slot: int | None = None) -> int:
-    """What a guest does; most of it with ``slot``, if it is to meet a page that goes."""
+def _meet(entry: Op, other: Op) -> bool:
+    if other.is_seamcall or other.args[0] != entry.args[0]:
+        return False
+    of_map = other.name in MAPS and other.arguments[1] in entry.numbers
+    return of_map or other.name in TAKES_PAGES_AWAY
+
+
+def draw_script(
+    choices: Choices, world: World, slot: int | None = None, acts: Weighted = OF_SLOTS
+) -> int:
+    """What a guest does; most of it with ``slot``, if it is to meet what another CPU does there."""
     actions = []
     for _ in range(choices.pick(*LENGTHS)):
         if world.areas and choices.percent(IN_AREA):
             actions.append(Action(choices.pick(*OF_AREAS), area=choices.below(world.areas)))
             continue
-        act = choices.pick(*OF_SLOTS)
+        act = choices.pick(*acts)
         of = slot if slot is not None and choices.percent(MEETS) else choices.below(world.slots)
         actions.append(Action(act, of if act.takes_slot else None))
     return number_of(tuple(actions))

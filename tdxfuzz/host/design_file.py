@@ -20,6 +20,11 @@ from tdxfuzz.sim import Simulator, is_ctrl_c, watched
 
 T = TypeVar("T")
 
+OURS = Path(__file__).parents[1]
+
+MOST_PLACES = 4
+"""Of a traceback, the innermost ones."""
+
 
 class DesignFileError(Exception):
     """A design file cannot be used; ``details`` is a traceback if it raised."""
@@ -76,10 +81,29 @@ def module_in(path: Path, what: str = "design") -> ModuleType:
     except BaseException as error:
         if is_ctrl_c(error):
             raise
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        where = ", from ".join(_places_of(error, path))
         raise DesignFileError(
-            f"{path}: raised {type(error).__name__} when loaded: {error}", traceback.format_exc()
+            f"{path}: raised {type(error).__name__} when loaded: {said}" + (where and f" ({where})")
         ) from None
     return module
+
+
+def _places_of(error: BaseException, path: Path) -> list[str]:
+    """Where a file raised when it was loaded, and where that was called from: ``FILE:LINE`` each.
+    Code of ours and of the import is left out.
+    """
+    folder = path.resolve().parent
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append((error.filename, error.lineno))
+    named: list[str] = []
+    for name, line in reversed(places):
+        file = Path(name)
+        if not name.startswith("<") and OURS not in file.parents:
+            shown = path.parent / file.name if file.parent == folder else file
+            named.append(f"{shown}:{line}")
+    return named[:MOST_PLACES]
 
 
 def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:

@@ -108,7 +108,7 @@ def add_vcpu(host: Host, td: int) -> int:
     """Make this CPU's vCPU one of the TD (``KVM_TDX_INIT_VCPU``)."""
 
     def init(vm: Vm) -> int:
-        with vm.state_locks():
+        with host.kvm.state_locks(vm):
             return host.kvm.vcpu_init(vm, vm.vcpus[host.sim.current.id])
 
     return _on_vm(host, td, init)
@@ -152,10 +152,15 @@ def finalize(host: Host, td: int) -> int:
     """Close a TD's measurement, so that it may run (``KVM_TDX_FINALIZE_VM``)."""
 
     def close(vm: Vm) -> int:
-        with vm.state_locks():
+        with host.kvm.state_locks(vm):
             return host.kvm.td_finalize(vm)
 
     return _on_vm(host, td, close)
+
+
+def terminate(host: Host, td: int) -> int:
+    """Give a TD's HKID back before its pages (``KVM_TDX_TERMINATE_VM``)."""
+    return _on_vm(host, td, host.kvm.terminate_vm)
 
 
 def enter(host: Host, td: int, number: int, script: int) -> int:
@@ -211,6 +216,7 @@ _TABLE: dict[str, Callable[..., int]] = {
     "finalize": finalize,
     "enter": enter,
     "migrate": migrate,
+    "terminate": terminate,
 }
 
 assert set(_TABLE) == set(HOST_OPERATIONS)

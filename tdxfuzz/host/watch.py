@@ -72,8 +72,12 @@ class HostWatch(ModuleWatch):
     def refcount_changed(self, range_pfn: int, value: int) -> None:
         """A range's reference count was written."""
 
-    def path_busy(self) -> None:
-        """A path of the current CPU that cannot fail met BUSY: it kicks, and calls once more."""
+    def path_busy(self, has_vcpu_inside: bool) -> None:
+        """A path of the current CPU that cannot fail met BUSY: it kicks, and calls once more.
+
+        ``has_vcpu_inside`` says whether a vCPU of its TD was in the guest when the call began or
+        when it ended. If none was, BUSY came from another TD, which the kick does not reach.
+        """
 
     def kicked(self) -> None:
         """The current CPU has made a vCPU on another CPU leave the guest."""

@@ -52,12 +52,12 @@ class Tally(HostWatch):
     (HPA >> 21). ``met`` has what happened of :data:`RUNNING`.
     """
 
-    STATE: ClassVar = Declared(tally="_busy calls met visits", fixed="_guests _sim")
+    STATE: ClassVar = Declared(tally="_putting calls met visits", fixed="_guests _sim")
 
     def __init__(self, sim: Simulator, guests: Sequence[GuestMode] = ()) -> None:
         self._sim = sim
         self._guests = guests
-        self._busy: set[int] = set()
+        self._putting: set[int] = set()
         self.met: set[str] = set()
         self.calls: Counter[tuple[int, int]] = Counter()
         self.visits: dict[int, Visits] = {}
@@ -69,19 +69,18 @@ class Tally(HostWatch):
 
     def called(self, leaf: int, regs: Registers, status: Status) -> None:
         self.calls[leaf, status >> 32] += 1
-        if self._busy and self._sim.current.id in self._busy:
-            self._busy.discard(self._sim.current.id)
-            self.met.add(NOT_KICKED)
         if status.busy and leaf in PAMT_LEAVES:
+            if self._sim.current.id in self._putting:
+                self.met.add(NOT_KICKED)
             of_range = [mode.tdvpr for mode in self._guests if mode.tdvpr >> 21 == regs.rcx >> 21]
             if any(of_range):
                 self.met.add(TDVPR)
 
-    def path_busy(self) -> None:
-        self._busy.add(self._sim.current.id)
+    def path_busy(self, has_vcpu_inside: bool) -> None:
+        if not has_vcpu_inside:
+            self.met.add(NOT_KICKED)
 
     def kicked(self) -> None:
-        self._busy.discard(self._sim.current.id)
         self.met.add(KICKED)
 
     def guest_gave_way(self) -> None:
@@ -89,6 +88,8 @@ class Tally(HostWatch):
 
     def entered(self, what: str, pfn: int, holders: int, cached: bool) -> None:
         sim = self._sim
+        if what == "put":
+            self._putting.add(sim.current.id)
         if not sim.running:
             return
         visits = self.visits.get(pfn >> 9)
@@ -96,6 +97,10 @@ class Tally(HostWatch):
             visits = self.visits[pfn >> 9] = Visits(holders)
         visits.cpus |= 1 << sim.current.id
         visits.puts += what in ("put", "promote")
+
+    def left(self, what: str, pfn: int) -> None:
+        if what == "put":
+            self._putting.discard(self._sim.current.id)
 
     def contention(self) -> Contention:
         """How much the programs had to do with each other."""

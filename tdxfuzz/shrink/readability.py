@@ -14,6 +14,7 @@ _COMPLEXITY = {
     "create": 3,
     "destroy": 3,
     "migrate": 3,
+    "terminate": 3,
     "enter": 4,
 }
 """By name of the operation; 0 if it is not here."""

@@ -18,6 +18,7 @@ from attrs import define, evolve, field
 from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import Op
 from tdxfuzz.generate.hostile_calls import fitting_calls, hostile_case
+from tdxfuzz.module.variants import DEFAULT
 from tdxfuzz.run.result import Run
 from tdxfuzz.verify.out_of_time import out_of_time
 from tdxfuzz.verify.search import INTERRUPTED, StopRule, Verdict, verify
@@ -48,23 +49,33 @@ class SweepResult:
         return Verdict.UNKNOWN if self.unfinished or not self.cases else Verdict.PASS
 
 
-def overlaps(setup: str, calls: int) -> Iterator[Case]:
+def overlaps(
+    setup: str, calls: int, variant: str = DEFAULT.name, checks: tuple[str, ...] = ()
+) -> Iterator[Case]:
     """Cases in which so many calls overlap, one on each CPU, after a set-up.
 
     Args:
-        setup: a name in :data:`tdxfuzz.host.hostile.SETUPS`.
+        setup: a name in :data:`tdxfuzz.case.hostile.SETUPS`.
         calls: 2 or 3.
+        variant: of the module.
+        checks: the ids of those that listen; all by default.
+
+    Raises:
+        SetupError: the set-up fails on the variant.
     """
     seen: set[tuple[Op, ...]] = set()
-    for chosen in _chains(setup, (), calls):
+    for chosen in _chains(setup, (), calls, variant):
         # The CPUs differ in nothing but their number.
         together = tuple(sorted(chosen))
         if together not in seen:
             seen.add(together)
-            yield hostile_case(setup, calls, tuple((op,) for op in chosen))
+            case = hostile_case(setup, calls, tuple((op,) for op in chosen), variant)
+            yield evolve(case, checks=checks)
 
 
-def _chains(setup: str, before: tuple[Op, ...], calls: int) -> Iterator[tuple[Op, ...]]:
+def _chains(
+    setup: str, before: tuple[Op, ...], calls: int, variant: str
+) -> Iterator[tuple[Op, ...]]:
     """Calls of which each succeeds after those before it, or would without them too.
 
     From the third call on, one call of each leaf has to do.
@@ -72,13 +83,13 @@ def _chains(setup: str, before: tuple[Op, ...], calls: int) -> Iterator[tuple[Op
     if len(before) == calls:
         yield before
         return
-    beside = fitting_calls(setup) if before else {}
-    after = fitting_calls(setup, before)
+    beside = fitting_calls(setup, (), variant) if before else {}
+    after = fitting_calls(setup, before, variant)
     most = None if len(before) < 2 else 1
     for leaf in sorted({*beside, *after}):
         fitting = dict.fromkeys((*after.get(leaf, ()), *beside.get(leaf, ())))
         for op in list(fitting)[:most]:
-            yield from _chains(setup, (*before, op), calls)
+            yield from _chains(setup, (*before, op), calls, variant)
 
 
 def sweep(

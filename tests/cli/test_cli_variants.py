@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -45,6 +46,42 @@ def variant(invoke: Invoke) -> None:
 def test_every_command_takes_a_users_variant(invoke: Invoke, command: tuple[object, ...]) -> None:
     answer = invoke(*command, "--module-variant", "own.py:NO_TRACK")
     assert answer.code == 1, answer.err
+
+
+IN_HOSTILE = """
+from tdxfuzz.module.codes import OPERAND_BUSY, RCX
+from tdxfuzz.module.errors import Refused
+from tdxfuzz.module.leaves.phymem import tdh_phymem_page_rdmd
+from tdxfuzz.module.variants import Variant
+
+
+def leaks(module, call):
+    module.keys.lock.acquire_sh()
+    return tdh_phymem_page_rdmd(module, call)
+
+
+def refuses(module, call):
+    raise Refused(OPERAND_BUSY | RCX)
+
+
+LEAKS = Variant("any", "", leaves={"TDH.PHYMEM.PAGE.RDMD": leaks})
+REFUSES = Variant("any", "", leaves={"TDH.MNG.CREATE": refuses})
+"""
+
+
+def test_hostile_calls_are_combined_on_a_variant(invoke: Invoke) -> None:
+    Path("hostile.py").write_text(IN_HOSTILE)
+    bare = ("verify", "hostile", "--scenario", "bare", "--preemptions", 0, "--module-variant")
+    answer = invoke(*bare, "hostile.py:LEAKS", "--format", "json")
+    assert answer.code == 1
+    (result,) = json.loads(answer.out)["results"]
+    assert {each["bucket"] for each in result["findings"]} == {"lock-leak/-/-/KOT"}
+    assert result["covers"]["module_variant"] == "LEAKS"
+    answer = invoke(*bare, "hostile.py:LEAKS", "--check", "module-fatal")
+    assert answer.code != 1
+    answer = invoke(*bare[:3], "created", *bare[4:], "hostile.py:REFUSES")
+    assert answer.code == 3
+    assert "'TDH.MNG.CREATE rcx=A0 rdx=0x21' failed: OPERAND_BUSY" in answer.out
 
 
 def test_a_reproducer_names_the_file_and_needs_it_again(
@@ -136,5 +173,28 @@ def test_a_function_that_takes_nothing_is_told_when_its_file_is_loaded(invoke: I
     Path("broken.py").write_text(FILE.replace("def track(module, call)", "def track()"))
     answer = invoke("hunt", "merged", "--module-variant", "broken.py:NO_TRACK")
     assert answer.code == 2
-    told = "TDH.MEM.TRACK: its function must take the module and the call"
-    assert answer.err.splitlines()[0].endswith(f"broken.py: raised ValueError when loaded: {told}")
+    told = "TDH.MEM.TRACK: its function must take the module and the call (broken.py:11)"
+    assert answer.err == f"tdxfuzz: broken.py: raised ValueError when loaded: {told}\n"
+
+
+@pytest.mark.parametrize("option", ["--module-variant", "--kvm"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def f(:\n", "SyntaxError when loaded: invalid syntax (broken.py:1)"),
+        ("\nimport nowhere\n", "No module named 'nowhere' (broken.py:2)"),
+        ("raise SystemExit(0)\n", "SystemExit when loaded: 0 (broken.py:1)"),
+        ("\n\nimport beside\n", "by zero (beside.py:2, from beside.py:4, from broken.py:3)"),
+        ("def f():\n    [].pop()\n\nf()\n", "empty list (broken.py:2, from broken.py:4)"),
+    ],
+)
+def test_a_file_that_raises_when_it_is_loaded_is_told_by_one_line_with_the_place(
+    invoke: Invoke, option: str, text: str, told: str
+) -> None:
+    Path("broken.py").write_text(text)
+    Path("beside.py").write_text("def f():\n    1 / 0\n\nf()\n")
+    answer = invoke("hunt", "merged", "--cases", 1, option, "broken.py:X")
+    assert answer.code == 2
+    assert answer.err.startswith("tdxfuzz: broken.py: raised ")
+    assert answer.err.endswith(f"{told}\n")
+    assert answer.err.count("\n") == 1

@@ -270,7 +270,7 @@ def test_hostile_calls_are_combined_after_each_setup(invoke: Invoke) -> None:
     [
         (["--scenario", "nowhere"], "unknown set-up 'nowhere'; known: bare, blocked, created"),
         (["--cpus", "4"], "--cpus 2 or 3"),
-        (["--checkpoint", "x"], "--checkpoint, --faults and --check only with a scenario file"),
+        (["--checkpoint", "x"], "--checkpoint and --faults only with a scenario file"),
     ],
 )
 def test_what_hostile_does_not_take(invoke: Invoke, options: list[str], problem: str) -> None:

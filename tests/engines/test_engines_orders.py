@@ -175,3 +175,16 @@ def test_the_portfolio_takes_its_engines_in_turn() -> None:
 
     assert drawn(Portfolio(), 1) == drawn(Windows(), 1)
     assert len(set(drawn(Portfolio(), 40))) > 10
+
+
+def test_where_a_vcpu_was_kicked_windows_tries_a_second_preemption_at_once() -> None:
+    """Singles alone would take the orders that a program of a hunt gets."""
+    setup = ("create 0", "vcpu 0", "finalize 0", "map 0 0")
+    programs = ((Op.parse("enter 0 0 accept:0,touch:0"),), (Op.parse("zap 0 0"),))
+    case = Case("merged", World(cpus=2, tds=1, slots=1), tuple(map(Op.parse, setup)), programs)
+    base, engine, rng = BaseRun(case), Windows(), Random(1)
+    switches = [len(engine.attempt(rng, base).case.schedule.switches) for _ in range(14)]
+    assert switches[0] == 1
+    assert 4 <= switches.count(2) <= 7
+    orders = [engine.attempt(rng, base).order for _ in range(60)]
+    assert len(set(orders)) == 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from tdxfuzz.case.case import Case
@@ -28,7 +29,10 @@ def test_each_td_of_the_set_up_is_finalised_before_anything_is_mapped() -> None:
         created = [op.args for op in before.setup if op.name == "create"]
         assert [op.args for op in after.setup if op.name == "finalize"] == created
         kept = [op for op in after.setup if op.name not in ("vcpu", "finalize")]
-        assert tuple(kept) == before.setup
+        count = len(before.setup)
+        assert tuple(kept[:count]) == before.setup
+        # A page that was mapped and zapped has left its S-EPT pages.
+        assert [op.name for op in kept[count:]] == ["map", "zap"] * (len(kept[count:]) // 2)
         for args in created:
             at = [after.setup.index(Op(name, args)) for name in ("create", "vcpu", "finalize")]
             assert at == list(range(at[0], at[0] + 3))
@@ -55,14 +59,42 @@ def test_a_vcpu_is_entered_with_every_kind_of_action() -> None:
     assert meets > cases // 4
 
 
-def test_a_guest_mostly_uses_the_page_that_another_cpu_takes_away() -> None:
+def test_a_guest_mostly_uses_the_page_that_another_cpu_takes_away_or_maps() -> None:
     uses = entries = 0
     for _, after in drawn(600):
         for cpu, line in enumerate(after.programs):
             others = (op for at, each in enumerate(after.programs) if at != cpu for op in each)
-            gone = {op.args for op in others if op.name in ("zap", "convert")}
+            met = {op.args for op in others if op.name in ("zap", "convert", "map")}
             for op in line:
-                if op.script and after.world.slots > 1 and {td for td, _ in gone} == {op.args[0]}:
+                if op.script and after.world.slots > 1 and {td for td, _ in met} == {op.args[0]}:
                     entries += 1
-                    uses += any((op.args[0], action.slot) in gone for action in op.script)
+                    uses += any((op.args[0], action.slot) in met for action in op.script)
     assert uses > 0.75 * entries > 15
+
+
+def test_a_guest_may_meet_a_page_that_another_cpu_maps_and_holds_its_entry() -> None:
+    met = []
+    for _, after in drawn(600):
+        for cpu, line in enumerate(after.programs):
+            others = (op for at, each in enumerate(after.programs) if at != cpu for op in each)
+            come = {op.args for op in others if op.name == "map"}
+            met += [
+                action.act
+                for op in line
+                for action in op.script
+                if (op.args[0], action.slot) in come
+            ]
+    assert met.count(Act.READ) > 20
+    assert met.count(Act.ACCEPT) > 20
+
+
+def test_some_tds_that_are_destroyed_are_terminated_before() -> None:
+    destroyed = terminated = 0
+    for _, after in drawn(600):
+        for line in after.programs:
+            destroyed += sum(op.name == "destroy" for op in line)
+            for op, following in pairwise(line):
+                if op.name == "terminate":
+                    terminated += 1
+                    assert following == Op("destroy", op.args)
+    assert 0.3 * destroyed < terminated < 0.9 * destroyed

@@ -10,8 +10,8 @@ from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.case.world import World
 from tdxfuzz.engines.hunt import hunt
 from tdxfuzz.engines.plan import Budget, HuntPlan
-from tdxfuzz.run.tally import NOT_KICKED, TDVPR
-from tdxfuzz.verify.search import verify
+from tdxfuzz.run.tally import KICKED, NOT_KICKED, TDVPR
+from tdxfuzz.verify.search import Verdict, verify
 from tdxfuzz.verify.worklist import Bounds
 from tiers import slow
 
@@ -62,6 +62,42 @@ def test_a_split_meets_busy_from_another_td_and_no_kick_helps() -> None:
     assert clash.found is not None
     bucket = clash.found.findings[0].bucket
     assert bucket == "unexpected-status/TDH.MEM.PAGE.DEMOTE/OPERAND_BUSY/-"
+
+
+@pytest.mark.parametrize(
+    ("design", "bucket"),
+    [
+        ("hint", "pamt-in-use/TDH.PHYMEM.PAMT.REMOVE/SUCCESS/range"),
+        ("per-range-lock", "unexpected-status/PerRangeLock/WARN/PAMT.ADD failed: OPERAND_BUSY"),
+    ],
+)
+def test_a_zap_and_the_add_of_another_td_are_in_each_others_way(design: str, bucket: str) -> None:
+    """The zap takes the range for itself, and the pages that ADD gives lie in it."""
+    found = verify(SCENARIOS["zap-add-other"].case(design)).found
+    assert found is not None
+    assert found.findings[0].bucket == bucket
+
+
+def test_a_zap_meets_busy_from_an_add_of_another_td_and_nobody_can_be_kicked() -> None:
+    done = hunt(HuntPlan("hint", Budget(cases=60), scenario=SCENARIOS["zap-add-other"], seed=1))
+    assert done.statistics.met[NOT_KICKED] > 0
+    assert done.statistics.met[KICKED] == 0
+
+
+@pytest.mark.parametrize("design", ["merged", "v6"])
+def test_under_a_global_lock_a_zap_never_meets_the_add_of_another_td(design: str) -> None:
+    scenario = SCENARIOS["zap-add-other"]
+    assert verify(scenario.case(design)).verdict is Verdict.PASS
+    done = hunt(HuntPlan(design, Budget(cases=60), scenario=scenario, seed=1))
+    assert done.statistics.met[NOT_KICKED] == 0
+
+
+def test_busy_from_a_guest_that_left_before_the_kick_is_from_no_other_td() -> None:
+    """BLOCK meets the TD's own vCPU, which is out of the guest before the IPI comes."""
+    plan = HuntPlan("merged", Budget(cases=400), scenario=SCENARIOS["zap-run"], seed=1)
+    met = hunt(plan).statistics.met
+    assert met[KICKED] > 0
+    assert met[NOT_KICKED] == 0
 
 
 def test_an_add_by_hand_meets_the_range_of_a_running_vcpus_tdvpr() -> None:

@@ -97,6 +97,10 @@ class ControlPaths(TdxCalls):
         self.reclaim_td_control_pages(vm)
         return -EIO
 
+    def is_dead(self, vm: Vm) -> bool:
+        """``kvm->vm_dead``: whether the TD was terminated, so that nothing may begin in it."""
+        return vm.terminated
+
     def release_hkid(self, vm: Vm) -> None:
         """``tdx_mmu_release_hkid``: flush, write back, free the HKID. No vCPU is left."""
         with self.host.tdx_lock:

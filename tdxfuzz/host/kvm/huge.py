@@ -54,6 +54,8 @@ class HugePaths(MmuPaths):
         host = self.host
         gpa, pfn = host.layout.area_gpa(area), host.layout.area_pfn(vm.id, area)
         with vm.mmu_lock.read():
+            if self.is_dead(vm):
+                return -EIO
             for level in range(TOP_LEVEL, LEVEL_2M, -1):
                 result = self.link_sept_page(vm, vcpu, gpa, level)
                 if result:
@@ -99,6 +101,8 @@ class HugePaths(MmuPaths):
 
     def _accept_small(self, vm: Vm, area: int, sept_cache: PageCache, pamt_cache: PageCache) -> int:
         with vm.mmu_lock.write():
+            if self.is_dead(vm):
+                return -EIO
             vm.small_areas.add(area)
             return self.split(vm, area, sept_cache, pamt_cache)
 
@@ -138,8 +142,10 @@ class HugePaths(MmuPaths):
                 host.hold_all(self.small_pfns(pfn), GUEST_PAGE)
             return status
 
+        was_inside = self.is_vcpu_inside(vm)
         status = host.demote(pfn, pamt_cache, demote)
         if status is not None and status.busy:
+            host.watch.path_busy(was_inside or self.is_vcpu_inside(vm))
             # tdh_do_no_vcpus runs the whole wrapper once more: it draws a fresh pair.
             with self.no_vcpus(vm):
                 status = host.demote(pfn, pamt_cache, demote)
@@ -184,6 +190,11 @@ class HugePaths(MmuPaths):
         """``tdx_sept_remove_private_spte`` at 2MB: no put, for there was no get."""
         pfn = spte.pfn
         spte.write(Spte.NOT_PRESENT)
+        if not vm.hkid:
+            if self.reclaim_page(pfn)[0]:
+                for page in self.small_pfns(pfn):
+                    self.host.pages.scrub(page)
+            return
         if self.block_and_track(vm, gpa, LEVEL_2M):
             return
         status, _ = self.do_no_vcpus(vm, partial(self.page_remove, vm, gpa, LEVEL_2M))
@@ -202,6 +213,8 @@ class HugePaths(MmuPaths):
         host = self.host
         gpa, pfn = host.layout.area_gpa(area), host.layout.area_pfn(vm.id, area)
         with vm.mmu_lock.write():
+            if self.is_dead(vm):
+                return -EIO
             spte = vm.spte(host.sim, LEVEL_2M, gpa)
             keys = [(LEVEL_4K, (gpa >> 12) + i) for i in host.layout.split_indices]
             smalls = [vm.sptes.get(key) for key in keys]

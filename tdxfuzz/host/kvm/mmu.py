@@ -32,6 +32,8 @@ class MmuPaths(RcuPaths):
             return result
         gpa = self.host.layout.gpa(slot)
         with vm.mmu_lock.read():
+            if self.is_dead(vm):
+                return -EIO
             if slot in vm.shared_slots:
                 return -EFAULT
             for level in range(TOP_LEVEL, LEVEL_4K, -1):
@@ -135,10 +137,17 @@ class MmuPaths(RcuPaths):
     def remove_page(self, vm: Vm, gpa: int, spte: Spte) -> None:
         """``tdx_sept_remove_private_spte``. The caller holds the MMU lock for writing.
 
-        Must not fail: where it does all the same, the page and its reference are leaked.
+        Must not fail: where it does all the same, the page and its reference are leaked. In a TD
+        that was terminated the page is reclaimed at once (20250729193341.621487-6).
         """
         host, pfn = self.host, spte.pfn
         spte.write(Spte.NOT_PRESENT)
+        if not vm.hkid:
+            reclaimed, hint = self.reclaim_page(pfn)
+            if reclaimed:
+                host.pages.scrub(pfn)
+                host.put(pfn, "guest page", hint)
+            return
         if self.block_and_track(vm, gpa, LEVEL_4K):
             return
         status, regs = self.do_no_vcpus(vm, partial(self.page_remove, vm, gpa, LEVEL_4K))

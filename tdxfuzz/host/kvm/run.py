@@ -32,6 +32,8 @@ class RunPaths(HugePaths, VcpuPaths):
         Between two KVM_RUNs it converts the slots that the guest asks for.
         """
         with vcpu.mutex:
+            if self.is_dead(vm):
+                return -EIO
             if not vm.finalized or vcpu.tdvpr_page is None:
                 return -EINVAL
             vcpu.script, vcpu.at = script, 0
@@ -40,6 +42,8 @@ class RunPaths(HugePaths, VcpuPaths):
             with vm.slots_lock:
                 self.convert(vm, slot)
             with vcpu.mutex:
+                if self.is_dead(vm):
+                    return -EIO
                 result, slot = self.vcpu_run(vm, vcpu)
         return result
 

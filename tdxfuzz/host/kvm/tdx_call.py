@@ -68,16 +68,22 @@ class TdxCalls(Seamcalls):
         """``tdh_do_no_vcpus``: on BUSY kick this VM's vCPUs out, keep them out, and call exactly
         once more.
         """
+        was_inside = self.is_vcpu_inside(vm)
         status, regs = self.call(make)
         if status.busy:
+            self.host.watch.path_busy(was_inside or self.is_vcpu_inside(vm))
             with self.no_vcpus(vm):
                 status, regs = make()
         return status, regs
 
+    def is_vcpu_inside(self, vm: Vm) -> bool:
+        """Whether a vCPU of this VM is in the guest. No step: for what is told to the watch."""
+        tdvprs = _tdvprs(vm)
+        return bool(tdvprs) and any(mode.tdvpr in tdvprs for mode in self.host.guests)
+
     @contextmanager
     def no_vcpus(self, vm: Vm) -> Iterator[None]:
         """No vCPU is in the guest: ``wait_for_sept_zap`` keeps those out that come."""
-        self.host.watch.path_busy()
         has_vcpus = vm.has_vcpus
         if has_vcpus:
             vm.wait_for_sept_zap.write(True)
@@ -91,7 +97,7 @@ class TdxCalls(Seamcalls):
         runs a vCPU of this VM, and wait until it has left the guest.
         """
         host = self.host
-        tdvprs = [vcpu.tdvpr for vcpu in vm.vcpus if vcpu.tdvpr_page is not None]
+        tdvprs = _tdvprs(vm)
         for mode in host.guests if tdvprs else ():
             if mode is not host.guests[host.sim.current.on] and mode.kick(tdvprs):
                 host.watch.kicked()
@@ -102,3 +108,7 @@ class TdxCalls(Seamcalls):
             return False
         self.host.warn("KVM", f"KVM_BUG_ON({BY_NUMBER[leaf]} = {status})", leaf, status)
         return True
+
+
+def _tdvprs(vm: Vm) -> list[int]:
+    return [vcpu.tdvpr for vcpu in vm.vcpus if vcpu.tdvpr_page is not None]

@@ -6,6 +6,8 @@ Source: arch/x86/kvm/vmx/tdx.c: ``tdx_td_vcpu_init``, ``tdx_flush_vp_on_cpu``,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from tdxfuzz.host.kernel.errno import EEXIST, EINVAL, EIO, ENOMEM
@@ -26,6 +28,8 @@ class VcpuPaths(ControlPaths):
         Pages not handed over yet are freed on failure, the others when the TD goes.
         """
         host = self.host
+        if self.is_dead(vm):
+            return -EIO
         if vm.finalized:
             return -EINVAL
         if vcpu.tdvpr_page is not None:
@@ -70,8 +74,22 @@ class VcpuPaths(ControlPaths):
         self.free_control_page(tdvpr_page, "TDVPR")
         return -ENOMEM
 
+    @contextmanager
+    def state_locks(self, vm: Vm) -> Iterator[None]:
+        """``tdx_acquire_vm_state_locks`` (v6.19, 20251030200951.3402865): nothing else goes on in
+        the TD meanwhile.
+        """
+        with ExitStack() as locks:
+            locks.enter_context(vm.kvm_lock)
+            for vcpu in vm.vcpus:
+                locks.enter_context(vcpu.mutex)
+            locks.enter_context(vm.slots_lock)
+            yield
+
     def td_finalize(self, vm: Vm) -> int:
         """``tdx_td_finalize``: 0 or a negative errno. The caller holds all locks."""
+        if self.is_dead(vm):
+            return -EIO
         if vm.finalized or not vm.has_vcpus:
             return -EINVAL
         status, _ = self.call(partial(self.mr_finalize, vm))

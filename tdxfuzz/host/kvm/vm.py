@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -126,7 +124,8 @@ class Vm:
     slot serve a new VM: ``state`` is written by whoever creates or destroys.
     ``shared_slots`` were converted to shared, in ``small_areas`` the guest accepts 4KB pages;
     both change under the MMU lock. The split caches serve designs that have them per VM.
-    ``finalized``: its vCPUs may be entered. While ``wait_for_sept_zap`` is set they are not.
+    ``finalized``: its vCPUs may be entered. ``terminated``: its HKID is gone, or will be, though it
+    has pages; it changes under all locks. While ``wait_for_sept_zap`` is set they are not.
     """
 
     __slots__ = (
@@ -145,13 +144,14 @@ class Vm:
         "state",
         "tdcs_pages",
         "tdr_page",
+        "terminated",
         "users",
         "vcpus",
         "wait_for_sept_zap",
     )
 
     STATE: ClassVar = Declared(
-        shared="finalized hkid shared_slots small_areas tdcs_pages tdr_page",
+        shared="finalized hkid shared_slots small_areas tdcs_pages tdr_page terminated",
         parts="split_pamt_cache split_sept_cache sptes state users vcpus wait_for_sept_zap",
         locks="kvm_lock mmu_lock slots_lock split_lock",
         fixed="id",
@@ -161,7 +161,7 @@ class Vm:
         sim = host.sim
         self.id = vm_id
         self.state = Variable(sim, f"vm{vm_id}.state", VmState.EMPTY)
-        self.finalized = False
+        self.finalized = self.terminated = False
         self.wait_for_sept_zap = Variable(sim, f"vm{vm_id}.wait_for_sept_zap", False)
         self.hkid = 0
         self.tdr_page: int | None = None
@@ -182,16 +182,6 @@ class Vm:
     def has_vcpus(self) -> bool:
         """Whether it has any. Changes under the state locks."""
         return any(vcpu.tdvpr_page is not None for vcpu in self.vcpus)
-
-    @contextmanager
-    def state_locks(self) -> Iterator[None]:
-        """``tdx_acquire_vm_state_locks`` (v6.19): nothing else goes on in the TD meanwhile."""
-        with ExitStack() as locks:
-            locks.enter_context(self.kvm_lock)
-            for vcpu in self.vcpus:
-                locks.enter_context(vcpu.mutex)
-            locks.enter_context(self.slots_lock)
-            yield
 
     def spte(self, sim: Simulator, level: int, gpa: int) -> Spte:
         """The mirror SPTE for ``gpa`` at S-EPT level ``level`` (0 maps a 4KB page)."""

@@ -126,6 +126,25 @@ def test_a_recording_agrees_with_the_model_and_two_versions_are_told_apart(
     assert invoke("conform", "one.jsonl.gz", "--against", "one.jsonl.gz").code == 0
 
 
+@pytest.mark.parametrize("kind", ["sequential", "locks", "interleaved"])
+def test_recordings_without_final_states_agree_and_say_so(
+    invoke: Invoke, tmp_path: Path, kind: str
+) -> None:
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    text = text.replace("TDXT_HAS_HOOK | TDXT_HAS_SNAPSHOT", "TDXT_HAS_HOOK", 1)
+    for name, library in (("less", build_text(tmp_path, text)), ("more", build("reference"))):
+        arguments = ("--library", library, "--seed", "1", "--cases", "4", "--kind", kind)
+        assert invoke("record", *arguments, "--out", f"{name}.jsonl").code == 0
+    answer = invoke("conform", "less.jsonl")
+    assert answer.code == 0
+    lacking = "not compared: the final state of 4 traces, which was not recorded"
+    assert lacking in answer.out
+    assert "not compared" not in invoke("conform", "more.jsonl").out
+    both = invoke("conform", "less.jsonl", "--against", "more.jsonl", "--format", "json")
+    assert both.code == 0
+    assert (both.json["changes"], both.json["without_state"]) == ([], 4)
+
+
 VERSION_77 = (
     "it has version 77 of the ABI, and this is version 1: build it with this tdxfuzz_target.h"
 )

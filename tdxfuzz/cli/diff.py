@@ -117,7 +117,8 @@ def _verdict(rows: list[dict[str, object]], tally: Tally, interrupted: bool) -> 
     if rows:
         return "fail"
     # With most of them cut short, little was compared.
-    is_little = not tally.calls or 2 * tally.hidden > tally.trials
+    is_little = 2 * tally.compared < tally.calls or 2 * tally.hidden > tally.trials
+    is_little |= not tally.compared
     return "unknown" if interrupted or is_little else "pass"
 
 
@@ -155,10 +156,11 @@ def _close(
     rows = [(leaf, name, count) for (leaf, name), count in sorted(tally.statuses.items())]
     output.table(("leaf", "status on both sides", "calls"), rows)
     output.line()
-    for entry, met in diff.known.met.items():
-        output.line(f"known: {entry.leaf} {entry.field} {met} times ({entry.reason})")
+    for entry, met in tally.met.items():
+        sequences = counted(met, "sequence")
+        output.line(f"known: {entry.leaf} {entry.field} in {sequences} ({entry.reason})")
     for entry in diff.known.entries:
-        if entry not in diff.known.met:
+        if entry not in tally.met:
             output.line(f"known, but not met: {entry.leaf} {entry.field} ({entry.reason})")
     if diff.found:
         output.line("To go on without these, put them into a file for --ignore, with reasons:")
@@ -168,8 +170,11 @@ def _close(
     if tally.hidden:
         output.line(
             f"{tally.hidden:,} of {counted(tally.trials, 'sequence')} ended at a divergence that "
-            "is known or was shown before: what lies behind it was not compared"
+            "is known or was shown before"
         )
+    if tally.compared < tally.calls:
+        behind = counted(tally.calls - tally.compared, "call")
+        output.line(f"not compared: {behind} behind a divergence in their sequence")
     times = _times(tally)
     output.line(
         f"  {times['sequential_calls_per_second']:,} calls/s sequential, "
@@ -186,7 +191,8 @@ def _close(
         verdict = f"{verdict}, {word['fail']}"
     style = {"pass": "green", "fail": "red"}.get(verdict, "yellow")
     output.line(
-        f"{verdict}: {word.get(verdict, 'nothing to say')} in {tally.calls:,} calls, "
+        f"{verdict}: {word.get(verdict, 'too little was compared')}; compared "
+        f"{tally.compared:,} of {counted(tally.calls, 'call')} in "
         f"{counted(tally.trials, 'sequence')}, {tally.interleaved:,} of them interleaved, "
         f"{tally.seconds:.1f} s",
         style=style,
@@ -225,6 +231,7 @@ def _document(
     return {
         "verdict": verdict,
         "calls": tally.calls,
+        "compared": tally.compared,
         "divergences": rows,
         "library": target.caps.version,
         "seed": seed,
@@ -239,6 +246,6 @@ def _document(
         "not_compared": left_out,
         "known": [
             {"leaf": entry.leaf, "field": entry.field, "reason": entry.reason, "times": times}
-            for entry, times in diff.known.met.items()
+            for entry, times in tally.met.items()
         ],
     }

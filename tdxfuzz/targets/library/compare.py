@@ -78,6 +78,20 @@ def compare(
     return None if not trial.programs else _programs(trial, model, library, passed)
 
 
+def calls_compared(trial: Trial, model: Outcome, library: Outcome, found: Divergence | None) -> int:
+    """How many calls of a trial were compared if ``found`` is its first divergence: those before
+    it, and the one that shows it. In programs a divergence leaves all of them in doubt.
+    """
+    if found is None:
+        came_back = min(len(model.results), len(library.results))
+        died = model.stop is not None  # of the same on both sides
+        return came_back + len(model.ran.keys() & library.ran.keys()) + died
+    if found.place == IN_PROGRAMS:
+        return len(trial.calls)
+    is_between_calls = found.field.startswith("state.")
+    return min(found.place + (not is_between_calls), len(trial.calls))
+
+
 def _call_events(
     call: RecordedCall, place: int, model: Outcome, library: Outcome
 ) -> Divergence | None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from random import Random
 
 from attrs import define, evolve, field, frozen
 
-from tdxfuzz.targets.library.compare import IN_PROGRAMS, Divergence, Key, compare, leaf_name
+from tdxfuzz.targets.library.compare import (
+    IN_PROGRAMS,
+    Divergence,
+    Key,
+    calls_compared,
+    compare,
+    leaf_name,
+)
 from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.held import held_after
-from tdxfuzz.targets.library.known import Known
+from tdxfuzz.targets.library.known import Known, KnownDivergence
 from tdxfuzz.targets.library.model import play
 from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
@@ -48,14 +55,16 @@ class Found:
 
 @define
 class Tally:
-    """What was done. Times are in seconds. ``statuses``, by leaf, are those of both sides, ``told``
-    what guests were told. ``hidden`` counts trials that end at an old divergence: what lies behind
-    it was not compared.
+    """What was done. Times are in seconds. ``compared`` of the ``calls`` were compared; the others
+    lie behind a divergence. Of those that were, ``statuses``, by leaf, are those of both sides,
+    ``told`` what guests were told. ``hidden`` counts trials that end at an old divergence, ``met``
+    those in which each known one was seen.
     """
 
     trials: int = 0
     interleaved: int = 0
     calls: int = 0
+    compared: int = 0
     interleaved_calls: int = 0
     events: int = 0
     told: int = 0
@@ -65,6 +74,7 @@ class Tally:
     interleaved_seconds: float = 0.0
     seconds: float = 0.0
     statuses: Counter[tuple[str, str]] = field(factory=Counter)
+    met: Counter[KnownDivergence] = field(factory=Counter)
 
 
 class Diff:
@@ -83,6 +93,7 @@ class Diff:
         self._next = 0
         self._drawer = Drawer(library.caps)
         self._neutral: dict[Key, bool] = {}
+        self._met: set[KnownDivergence] = set()
         self._history: list[Trial] = []
         self._until: float | None = None
         self._patience = PATIENT
@@ -107,7 +118,9 @@ class Diff:
             if self._until is not None and time.monotonic() >= self._until:
                 break
             # A trial of its own generator is the same whatever was found before it.
+            self._met.clear()
             found = self._one(Random(f"{self._seed} {self._next}"), began)
+            self.tally.met.update(self._met)
             self.tally.seconds = time.monotonic() - began
             self._next += 1
             if found is not None:
@@ -123,8 +136,8 @@ class Diff:
         middle = time.monotonic()
         library = self.library.play(drawn.trial)
         end = time.monotonic()
-        self._count(drawn.trial, drawn.model, library, middle - start, end - middle)
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
+        self._count(drawn.trial, drawn.model, library, first, (middle - start, end - middle))
         before, trial = tuple(self._history), drawn.trial
         self._history = [*self._history[1 - HISTORY :], trial]
         if first is None:
@@ -170,7 +183,10 @@ class Diff:
         return stop is not None and stop.kind == "hang"
 
     def _is_old(self, divergence: Divergence) -> bool:
-        return divergence.key in self._old or self.known.covers(divergence)
+        entry = self.known.entry_of(divergence)
+        if entry is not None:
+            self._met.add(entry)
+        return entry is not None or divergence.key in self._old
 
     def _passed(self, trial: Trial) -> Callable[[Divergence], bool]:
         """Old divergences are passed over if both sides stand in the same state behind them, with
@@ -295,22 +311,36 @@ class Diff:
         return shrink(trial, shows, min(most, max(1.0, left)))
 
     def _count(
-        self, trial: Trial, model: Outcome, library: Outcome, drawing: float, playing: float
+        self,
+        trial: Trial,
+        model: Outcome,
+        library: Outcome,
+        first: Divergence | None,
+        seconds: tuple[float, float],
     ) -> None:
+        """Count a trial; ``seconds`` are those of drawing and of the library."""
         tally = self.tally
+        drawing, playing = seconds
+        compared = calls_compared(trial, model, library, first)
+        # What follows a fatal call in the programs was not made.
+        calls = compared if first is None else trial.size
         tally.trials += 1
-        tally.calls += trial.size
+        tally.calls += calls
+        tally.compared += compared
         tally.model_seconds += drawing
         tally.library_seconds += playing
         if trial.programs:
             tally.interleaved += 1
-            tally.interleaved_calls += trial.size
+            tally.interleaved_calls += calls
             tally.events += len(model.events)
             tally.interleaved_seconds += drawing + playing
-        for call, one, other in zip(trial.calls, model.results, library.results, strict=False):
+        pairs = zip(trial.calls, model.results, library.results, strict=False)
+        for call, one, other in islice(pairs, compared):
             if one.status == other.status:
                 tally.statuses[leaf_name(call), one.status.name] += 1
             tally.told += len(other.told)
+        if first is not None:
+            return
         for (lp, i), one in model.ran.items():
             there = library.ran.get((lp, i))
             if there is not None and one.status == there.status:

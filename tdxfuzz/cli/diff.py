@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import click
 
 from tdxfuzz.abi import BY_NUMBER
+from tdxfuzz.cli.divergence_folder import DivergenceFolder
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
-from tdxfuzz.cli.library_text import library_option, not_compared, trial_text
+from tdxfuzz.cli.library_text import divergence_text, library_option, not_compared, trial_text
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output, print_error
@@ -20,7 +20,7 @@ from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import MOST, Diff, Found, Tally
 from tdxfuzz.targets.library.errors import LibraryError
-from tdxfuzz.targets.library.files import SUFFIX, to_json
+from tdxfuzz.targets.library.files import to_json
 from tdxfuzz.targets.library.known import Known, as_known, read_known
 from tdxfuzz.targets.library.process import Library
 
@@ -64,9 +64,10 @@ def diff_command(
     end with programs on 2 to 4 LPs, and each event of a lock is compared. If it has guests, some
     vCPUs run a script, and what they are told is compared.
 
-    Each divergence is shrunk and written as a file, once. `tdxfuzz replay FILE` runs it on the
-    model, `tdxfuzz replay FILE --library PATH` on the library. The library runs in a process of its
-    own: a crash or a hang is a divergence too.
+    Each divergence is shrunk and written as a file, once; files of earlier runs stay. `tdxfuzz
+    show FILE` shows it, `tdxfuzz replay FILE` runs it on the model, `tdxfuzz replay FILE --library
+    PATH` on the library. The library runs in a process of its own: a crash or a hang is a
+    divergence too.
 
     The default time is 60s. With --seed and --cases the result is the same in each run.
 
@@ -80,13 +81,14 @@ def diff_command(
         seed = secrets.randbelow(1 << 32)
     known = Known() if known_file is None else read_known(known_file)
     output = Output(as_json)
+    folder = DivergenceFolder(out)
     rows: list[dict[str, object]] = []
     with Library(library) as target:
         output.line(f"comparing {library.name} ({target.caps.version}) with the model, seed {seed}")
         diff = Diff(target, known, seed)
 
         def told(found: Found) -> None:
-            rows.append(_report(found, len(rows) + 1, diff.tally, out, output))
+            rows.append(_report(found, diff.tally, folder, output))
 
         def progress(tally: Tally) -> None:
             output.progress(f"{tally.calls:,} calls, {counted(len(rows), 'divergence')}")
@@ -100,8 +102,8 @@ def diff_command(
             broken = str(error)
         left_out = not_compared(target.caps, _missing(target))
         verdict = "error" if broken else _verdict(rows, diff.tally, interrupted)
-        _close(diff, verdict, interrupted, left_out, output)
-    document = _document(verdict, seed, target, diff, rows, left_out)
+        _close(diff, verdict, interrupted, left_out, folder, output)
+    document = _document(verdict, seed, target, diff, rows, left_out, folder)
     output.json({**document, "error": broken} if broken else document)
     if broken:
         print_error(broken)
@@ -123,22 +125,24 @@ def _verdict(rows: list[dict[str, object]], tally: Tally, interrupted: bool) -> 
 
 
 def _report(
-    found: Found, number: int, tally: Tally, out: Path, output: Output
+    found: Found, tally: Tally, folder: DivergenceFolder, output: Output
 ) -> dict[str, object]:
     """Show a divergence, and write it."""
     divergence = found.divergence
-    words = re.sub(r"[^a-z0-9]+", "-", f"{divergence.leaf} {divergence.field}".lower())
-    path = out / f"{number:02}-{words.removeprefix('tdh-')}{SUFFIX}"
-    output.line(f"{divergence.leaf}, {divergence.field} differs:", style="red")
-    output.line(f"  model    {divergence.model}")
-    output.line(f"  library  {divergence.library}")
-    output.block(trial_text(found.trial, found.library, found.before))
+    path = folder.path_of(divergence, f"{divergence.leaf} {divergence.field}")
+    head, *sides = divergence_text(divergence).splitlines()
+    output.line(head, style="red")
+    for side in sides:
+        output.line(side)
+    output.block(trial_text(found.trial, found.library, divergence.leaf, found.before))
     text = to_json(path.stem, divergence, found.trial, found.library, found.before)
     is_written = keep(text, path, output)
-    output.line(f"  seen after {tally.calls:,} calls, {found.seconds:.1f} s; {path}")
+    again = "" if folder.is_new(path) else ", which an earlier run had written too"
+    output.line(f"  seen after {tally.calls:,} calls, {found.seconds:.1f} s; {path}{again}")
     return {
         "reproducer": str(path) if is_written else None,
         **({} if is_written else {"reproducer_text": text}),
+        "new": folder.is_new(path),
         "leaf": divergence.leaf,
         "field": divergence.field,
         "model": divergence.model,
@@ -149,7 +153,12 @@ def _report(
 
 
 def _close(
-    diff: Diff, verdict: str, interrupted: bool, left_out: list[str], output: Output
+    diff: Diff,
+    verdict: str,
+    interrupted: bool,
+    left_out: list[str],
+    folder: DivergenceFolder,
+    output: Output,
 ) -> None:
     tally = diff.tally
     output.line()
@@ -165,6 +174,8 @@ def _close(
     if diff.found:
         output.line("To go on without these, put them into a file for --ignore, with reasons:")
         output.block("".join(f"{as_known(found.divergence)}\n" for found in diff.found))
+    for line in folder.told():
+        output.line(line)
     if len(diff.found) >= MOST:
         output.line(f"ended at {MOST} divergences; mend some, or --ignore them, and run it again")
     if tally.hidden:
@@ -223,6 +234,7 @@ def _document(
     diff: Diff,
     rows: list[dict[str, object]],
     left_out: list[str],
+    folder: DivergenceFolder,
 ) -> Mapping[str, object]:
     tally = diff.tally
     statuses: dict[str, dict[str, int]] = {}
@@ -244,6 +256,7 @@ def _document(
         **_times(tally),
         "statuses": statuses,
         "not_compared": left_out,
+        "not_seen": [str(path) for path in folder.not_seen],
         "known": [
             {"leaf": entry.leaf, "field": entry.field, "reason": entry.reason, "times": times}
             for entry, times in tally.met.items()

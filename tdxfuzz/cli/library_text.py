@@ -18,6 +18,9 @@ from tdxfuzz.targets.recording import CallResult, RecordedCall
 
 F = TypeVar("F", bound=Callable[..., object])
 
+MOST_NUMBERS = 6
+"""Numbers that are told of many."""
+
 MOST_EVENTS = 40
 """Events that are shown of an interleaved trial: the last ones."""
 
@@ -37,6 +40,15 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
     left_out = []
     if missing:
         left_out.append(f"leaves that the library lacks ({', '.join(missing)})")
+    if caps.not_modelled:
+        left_out.append(f"leaves that the model lacks ({', '.join(caps.not_modelled)})")
+    if caps.no_leaf:
+        shown = ", ".join(map(str, caps.no_leaf[:MOST_NUMBERS]))
+        more = ", …" if len(caps.no_leaf) > MOST_NUMBERS else ""
+        left_out.append(
+            f"{counted(len(caps.no_leaf), 'bit')} of tdxt_caps for which tdxfuzz knows no leaf "
+            f"({shown}{more})"
+        )
     if not caps.hook:
         left_out.append("calls of several LPs at once (no TDXT_HAS_HOOK)")
     if not caps.snapshot:

@@ -18,6 +18,7 @@ from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.elf import check_library
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.names import EVENT, event_of
+from tdxfuzz.targets.library.refusals import refusal_text
 from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial, tidy
 from tdxfuzz.targets.library.where import in_source
 from tdxfuzz.targets.library.wire import (
@@ -85,6 +86,8 @@ class Library:
     def __init__(self, path: Path) -> None:
         self.patience = PATIENT
         self._doing = _LOADING
+        self._asked = ""
+        self._world: AtReset | None = None
         if not path.is_file():
             raise LibraryError(f"{path}: no such file")
         check_library(path)
@@ -126,7 +129,7 @@ class Library:
                 self._send_calls(trial.calls[start:place], trial.closely)
                 stop = None
                 for call in trial.calls[start:place]:
-                    lp = call.cpu
+                    lp, self._asked = call.cpu, f"{call} on LP {call.cpu}"
                     self._await()
                     fatal, result = self._one_result()
                     if trial.closely and self.caps.hook:
@@ -150,7 +153,7 @@ class Library:
 
     def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
         programs = dict(sorted(trial.programs.items()))
-        self._doing = _SEAMCALL
+        self._doing, self._asked = _SEAMCALL, f"programs of {len(programs)} LPs"
         self._send(
             word(Command.PROGRAMS) + word(len(programs)),
             *(
@@ -201,6 +204,7 @@ class Library:
 
     def _reset(self, world: AtReset) -> None:
         pieces = [part for piece in world.memory for part in within_pages(*piece)]
+        self._asked, self._world = "", world
         self._doing = "tdxt_reset"
         self._send(word(Command.RESET), world_words(world))
         self._await()
@@ -210,7 +214,8 @@ class Library:
             self._must_hold(hpa, bytes(len(content)), "tdxt_reset left something in memory")
         self._doing = "tdxt_mem_write"
         self._send(*(write_words(*piece) for piece in pieces))
-        for _ in pieces:
+        for hpa, content in pieces:
+            self._asked = f"{len(content)} bytes at {hpa:#x}"
             self._await()
         if pieces:  # the last one, because it may lie over others
             self._doing = "tdxt_mem_read"
@@ -220,6 +225,7 @@ class Library:
 
     def _must_hold(self, hpa: int, content: bytes, why: str) -> None:
         """What was asked for of memory."""
+        self._asked = f"{len(content)} bytes at {hpa:#x}"
         self._await()
         held = self._answers.data()
         if held != content:
@@ -241,7 +247,7 @@ class Library:
         return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)), told)
 
     def _state(self) -> State:
-        self._doing = "tdxt_snapshot"
+        self._doing, self._asked = "tdxt_snapshot", ""
         self._send(word(Command.SNAPSHOT))
         self._await()
         text = self._answers.text()
@@ -284,9 +290,10 @@ class Library:
             if kind == Answer.OK:
                 return
             if kind == Answer.REFUSED:
-                why = self._answers.text() or "an error without a text"
+                function, why = self._answers.text(), self._answers.text()
                 self.close()
-                raise LibraryError(f"{self.path.name}: {why}")
+                text = refusal_text(function, why, self._asked, self._world)
+                raise LibraryError(f"{self.path.name}: {text}")
             number, lp, place = (self._answers.number() for _ in range(3))
             where = in_source(self._answers.text(), self.path)
             function = self._answers.text() or self._doing

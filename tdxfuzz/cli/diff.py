@@ -12,7 +12,13 @@ from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.cli.divergence_folder import DivergenceFolder
 from tdxfuzz.cli.duration import Duration
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
-from tdxfuzz.cli.library_text import divergence_text, library_option, not_compared, trial_text
+from tdxfuzz.cli.library_text import (
+    advice,
+    divergence_text,
+    library_option,
+    not_compared,
+    trial_text,
+)
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output, print_error
@@ -135,6 +141,8 @@ def _report(
     for side in sides:
         output.line(side)
     output.block(trial_text(found.trial, found.library, divergence.leaf, found.before))
+    for line in advice(divergence.field, found.left):
+        output.line(f"  {line}")
     text = to_json(path.stem, divergence, found.trial, found.library, found.before)
     is_written = keep(text, path, output)
     again = "" if folder.is_new(path) else ", which an earlier run had written too"
@@ -147,6 +155,7 @@ def _report(
         "field": divergence.field,
         "model": divergence.model,
         "library": divergence.library,
+        **({"variables": list(found.left)} if found.left else {}),
         "calls": found.trial.size,
         "seconds": round(found.seconds, 3),
     }

@@ -68,6 +68,23 @@ def divergence_text(found: Divergence) -> str:
     return f"{head}\n  model    {found.model}\n  library  {found.library}\n"
 
 
+_LOOK_FOR = {
+    "reset": "look for: variables that are static or global, memory and mappings that tdxt_reset "
+    "does not put back",
+    "repeat": "look for: time, random numbers, addresses, registers and memory that nobody sets",
+}
+
+
+def advice(field: str, left: Sequence[str] = ()) -> list[str]:
+    """What to look for, if a divergence is not about what calls answer."""
+    lines = (
+        [f"variables not as in a fresh process (some may be harmless): {', '.join(left)}"]
+        if left
+        else []
+    )
+    return [*lines, *([_LOOK_FOR[field]] if field in _LOOK_FOR else [])]
+
+
 def trial_text(trial: Trial, outcome: Outcome, leaf: str = "", before: Sequence[Trial] = ()) -> str:
     """A trial call by call, with what one side answered. Calls of the boot are counted only, but
     for those that were refused, and the last one of ``leaf``, which the divergence is about.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS
-from tdxfuzz.cli.library_text import call_text, divergence_text, last_call_of, trial_text
+from tdxfuzz.cli.library_text import advice, call_text, divergence_text, last_call_of, trial_text
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.library.compare import IN_PROGRAMS, Divergence
@@ -79,4 +79,5 @@ def show_divergence(path: Path) -> str:
     it = read(path)
     texts = it.leaf, it.field, it.model, it.library
     told = Divergence(*texts, key=texts, place=IN_PROGRAMS)
-    return divergence_text(told) + trial_text(it.trial, it.recorded, it.leaf, it.before)
+    lines = "".join(f"  {line}\n" for line in advice(it.field))
+    return divergence_text(told) + trial_text(it.trial, it.recorded, it.leaf, it.before) + lines

@@ -22,6 +22,7 @@ from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known, KnownDivergence
+from tdxfuzz.targets.library.leak import variables_left
 from tdxfuzz.targets.library.model import play
 from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
@@ -51,6 +52,9 @@ class Found:
     before: tuple[Trial, ...] = ()
     seconds: float = 0.0
     """From the beginning until it was seen, without shrinking."""
+
+    left: tuple[str, ...] = ()
+    """Variables that outlive a reset, if it is about that and they are known."""
 
 
 @define
@@ -294,7 +298,8 @@ class Diff:
             library=f"{seen.leaf}, {seen.field}: {seen.library}",
             key=found.key,
         )
-        return Found(named, small, self.library.play(small), before)
+        left = variables_left(self.library, before, small)
+        return Found(named, small, self.library.play(small), before, left=left)
 
     def _sees(self, trial: Trial, key: Key) -> tuple[Divergence, Outcome] | None:
         """The divergence of a key, if it is the first one that a trial shows."""

@@ -151,6 +151,22 @@ class Library:
             stop = Stop(stopped.kind, stopped.text, lp, stopped.place, function)
             return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
 
+    def data_after_reset(self, world: AtReset) -> tuple[tuple[int, bytes], ...]:
+        """Each part of the library's own variables straight behind a reset: where it lies in the
+        file, and what it holds.
+
+        Raises:
+            LibraryError: the library refuses the reset, or does not come back from it.
+        """
+        try:
+            self._reset(world)
+            self._send(word(Command.DATA))
+            self._await()
+        except _Stopped as stopped:
+            raise LibraryError(f"{stopped.kind}: {stopped.text}") from None
+        answers = self._answers
+        return tuple((answers.number(), answers.data()) for _ in range(answers.number()))
+
     def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
         programs = dict(sorted(trial.programs.items()))
         self._doing, self._asked = _SEAMCALL, f"programs of {len(programs)} LPs"

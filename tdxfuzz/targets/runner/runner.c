@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,7 +38,7 @@
 #define FILLS		(8ull << 20)	/* bytes in one tick */
 #define MOST_TEXT	(64ull << 20)
 
-enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY, READ };
+enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY, READ, DATA };
 enum answer { OK = 1, REFUSED, CRASHED, HANGS };
 
 static struct {
@@ -557,6 +558,42 @@ static void do_read(void)
 	}
 }
 
+static void *library;
+
+/* One of the library's segments that can be written: where it is in the file, and what it holds. */
+static int put_segments(struct dl_phdr_info *info, size_t size, void *counts)
+{
+	uint64_t *count = counts;
+	struct link_map *map;
+
+	(void)size;
+	if (dlinfo(library, RTLD_DI_LINKMAP, &map) || info->dlpi_addr != map->l_addr)
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *it = &info->dlpi_phdr[i];
+
+		if (it->p_type != PT_LOAD || !(it->p_flags & PF_W) || it->p_memsz > MOST_TEXT)
+			continue;
+		if (count) {
+			++*count;
+			continue;
+		}
+		put_word(it->p_vaddr);
+		put_text((const char *)info->dlpi_addr + it->p_vaddr, it->p_memsz);
+	}
+	return 1;
+}
+
+static void do_data(void)
+{
+	uint64_t count = 0;
+
+	dl_iterate_phdr(put_segments, &count);
+	put_word(OK);
+	put_word(count);
+	dl_iterate_phdr(put_segments, NULL);
+}
+
 static const struct {
 	int number;
 	const char *name;
@@ -802,7 +839,6 @@ static void *needed(void *library, const char *name)
 
 static void load(const char *path)
 {
-	void *library;
 	uint64_t version;
 
 	enter(LOADING);
@@ -885,6 +921,9 @@ int main(int argc, char **argv)
 			break;
 		case PROGRAMS:
 			do_programs();
+			break;
+		case DATA:
+			do_data();
 			break;
 		default:
 			return 1;

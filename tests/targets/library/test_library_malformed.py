@@ -361,6 +361,10 @@ def test_what_outlives_a_reset_is_named(invoke: Invoke, monkeypatch: pytest.Monk
     answer = invoke("diff", "--library", build("pairs"), "--cases", "12", "--seed", "1")
     assert answer.code == 1
     assert "reset, reset differs:" in answer.out
+    assert (
+        "  variables not as in a fresh process (some may be harmless): all\n  look for: "
+        in answer.out
+    )
     assert "  library  TDH.PHYMEM.P" in answer.out
 
 

@@ -29,7 +29,10 @@ from tdxfuzz.targets.library.shrink import SECONDS, shrink
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 
 HISTORY = 30
-"""Trials that are remembered, in case the library keeps something over a reset."""
+"""Trials that are tried first, in case the library keeps something over a reset."""
+
+LEAK_SECONDS = 20.0
+"""How long it is looked for what has to run before, among all that the process has run."""
 
 MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
@@ -98,7 +101,8 @@ class Diff:
         self._drawer = Drawer(library.caps)
         self._neutral: dict[Key, bool] = {}
         self._met: set[KnownDivergence] = set()
-        self._history: list[Trial] = []
+        self._history: list[int] = []
+        self._starts = 0
         self._until: float | None = None
         self._patience = PATIENT
         self._broken: LibraryError | None = None
@@ -142,8 +146,11 @@ class Diff:
         end = time.monotonic()
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
         self._count(drawn.trial, drawn.model, library, first, (middle - start, end - middle))
-        before, trial = tuple(self._history), drawn.trial
-        self._history = [*self._history[1 - HISTORY :], trial]
+        trial = drawn.trial
+        if self._starts != self.library.starts:  # another process: nothing has run before
+            self._starts, self._history = self.library.starts, []
+        before = tuple(self._history)
+        self._history.append(self._next)
         if first is None:
             return None
         if self._is_old(first):
@@ -161,11 +168,9 @@ class Diff:
             self.found.append(found)
         return found
 
-    def _looked_at(
-        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
-    ) -> Found | None:
+    def _looked_at(self, trial: Trial, first: Divergence, history: tuple[int, ...]) -> Found | None:
         """The cause of a divergence, shrunk; None if that is an old one."""
-        closely, divergence, before = self._in_a_fresh_process(trial, first, before)
+        closely, divergence, before = self._in_a_fresh_process(trial, first, history)
         if self._is_old(divergence):
             if first.field not in ENDS:
                 self.tally.hidden += 1
@@ -174,8 +179,9 @@ class Diff:
                 return None
             # Whatever lies before it, the library must not end so.
             closely, divergence, before = trial, first, ()
-        self._old |= {first.key, divergence.key}
-        return self._shrunk(closely, divergence, before)
+        found = self._shrunk(closely, divergence, before)
+        self._old |= {first.key, divergence.key}  # not earlier: what is old may be passed over
+        return found
 
     def _hangs(self, trial: Trial) -> bool:
         """Whether a trial hangs if there is more time."""
@@ -211,7 +217,7 @@ class Diff:
         return passed
 
     def _in_a_fresh_process(
-        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
+        self, trial: Trial, first: Divergence, history: tuple[int, ...]
     ) -> tuple[Trial, Divergence, tuple[Trial, ...]]:
         """Look closely, so that the cause is seen and not what follows from it; in a process that
         has run nothing else, or as little as is needed.
@@ -222,13 +228,44 @@ class Diff:
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
         if seen is not None:
             return closely, seen, ()
-        starts = [[each] for each in before[::-1]] + [[*before]] if before else []
-        for some in starts:
-            if self._shows_only_behind(some, trial):
-                leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
-                return trial, leak, tuple(some)
+        before = self._needed_before(trial, history)
+        if before:
+            leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
+            return trial, leak, before
         # Not seen again, whatever was run before: it does not depend on what it is asked alone.
         return trial, _unrepeated(first), ()
+
+    def _needed_before(self, trial: Trial, history: tuple[int, ...]) -> tuple[Trial, ...]:
+        """Trials that the same process has to have run for a trial to show something: one if one is
+        enough; none if it is not put down to them.
+        """
+        until = time.monotonic() + LEAK_SECONDS
+        size = HISTORY
+        while history and time.monotonic() < until:
+            some = [self._again(number) for number in history[-size:]]
+            if self._first_after(some, trial) is not None:
+                some = self._from_the_last_needed(some, trial)
+                both = (some[:1], some)
+                return next((tuple(it) for it in both if self._shows_only_behind(it, trial)), ())
+            if size >= len(history):
+                return ()
+            size *= 4
+        return ()
+
+    def _again(self, number: int) -> Trial:
+        """A trial of this run, by its number."""
+        return self._drawer.draw(Random(f"{self._seed} {number}")).trial
+
+    def _from_the_last_needed(self, some: list[Trial], trial: Trial) -> list[Trial]:
+        """The shortest end of some trials behind which a trial shows something."""
+        shows, silent = 0, len(some)
+        while silent - shows > 1:
+            middle = (shows + silent) // 2
+            if self._first_after(some[middle:], trial) is not None:
+                shows = middle
+            else:
+                silent = middle
+        return some[shows:]
 
     def _shows_only_behind(self, before: Sequence[Trial], trial: Trial) -> bool:
         """Whether a trial shows something behind others, and never alone. A library that answers by

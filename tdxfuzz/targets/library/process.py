@@ -75,7 +75,8 @@ class _Stopped(Exception):
 
 
 class Library:
-    """A library. The process is started when it is needed, and again after a crash.
+    """A library. The process is started when it is needed, and again after a crash; ``starts``
+    says how often it was.
 
     Use it as a context manager, or :meth:`close` it.
 
@@ -85,6 +86,7 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.patience = PATIENT
+        self.starts = 0
         self._doing = _LOADING
         self._asked = ""
         self._world: AtReset | None = None
@@ -283,6 +285,7 @@ class Library:
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None:
+            self.starts += 1
             self._process = subprocess.Popen(
                 [str(runner()), str(self.path.absolute()), str(self.patience.ticks)],
                 stdin=subprocess.PIPE,

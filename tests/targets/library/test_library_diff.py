@@ -73,7 +73,8 @@ def test_each_deliberate_error_is_found(error: str, monkeypatch: pytest.MonkeyPa
     first = found[0]
     assert (first.divergence.leaf, first.divergence.field) == ERRORS[error]
     behind_the_boot = [call for call in first.trial.calls if not call.name.startswith("SYS_")]
-    assert len(behind_the_boot) + sum(map(len, first.trial.programs.values())) <= 9
+    # Of two packages each configures its key and writes back its caches.
+    assert len(behind_the_boot) + sum(map(len, first.trial.programs.values())) <= 11
 
 
 @slow
@@ -92,7 +93,6 @@ def test_what_is_known_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> Non
         diff.run(40, None, found.append, lambda tally: None)
     assert found == []
     assert 0 < diff.tally.met[known.entries[0]] <= 40  # sequences, however often it was looked at
-    assert diff.tally.compared < diff.tally.calls
 
 
 @slow

@@ -24,11 +24,12 @@ from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.repro.words import counted
-from tdxfuzz.targets.library.diff import MOST, Diff, Found, Tally
+from tdxfuzz.targets.library.diff import MOST, Diff, Found
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.files import to_json
 from tdxfuzz.targets.library.known import Known, as_known, read_known
 from tdxfuzz.targets.library.process import Library
+from tdxfuzz.targets.library.tally import Tally
 
 DEFAULT_SECONDS = 60.0
 

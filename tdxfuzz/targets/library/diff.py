@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from random import Random
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from tdxfuzz.targets.library.compare import (
     IN_PROGRAMS,
     Divergence,
     Key,
-    calls_compared,
     compare,
-    leaf_name,
 )
 from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.held import held_after
 from tdxfuzz.targets.library.known import Known, KnownDivergence
-from tdxfuzz.targets.library.leak import variables_left
+from tdxfuzz.targets.library.leak import needed_before, variables_left
 from tdxfuzz.targets.library.model import play
 from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
+from tdxfuzz.targets.library.tally import Tally
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
-
-HISTORY = 30
-"""Trials that are tried first, in case the library keeps something over a reset."""
-
-LEAK_SECONDS = 20.0
-"""How long it is looked for what has to run before, among all that the process has run."""
 
 MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
 
-
-CONFIRMED = 6
-"""How often a leak over a reset is shown again."""
 
 ENDS = ("crash", "fatal", "hang", "raised")
 """Fields of divergences in which a side did not come back."""
@@ -58,30 +47,6 @@ class Found:
 
     left: tuple[str, ...] = ()
     """Variables that outlive a reset, if it is about that and they are known."""
-
-
-@define
-class Tally:
-    """What was done. Times are in seconds. ``compared`` of the ``calls`` were compared; the others
-    lie behind a divergence. Of those that were, ``statuses``, by leaf, are those of both sides,
-    ``told`` what guests were told. ``hidden`` counts trials that end at an old divergence, ``met``
-    those in which each known one was seen.
-    """
-
-    trials: int = 0
-    interleaved: int = 0
-    calls: int = 0
-    compared: int = 0
-    interleaved_calls: int = 0
-    events: int = 0
-    told: int = 0
-    hidden: int = 0
-    model_seconds: float = 0.0
-    library_seconds: float = 0.0
-    interleaved_seconds: float = 0.0
-    seconds: float = 0.0
-    statuses: Counter[tuple[str, str]] = field(factory=Counter)
-    met: Counter[KnownDivergence] = field(factory=Counter)
 
 
 class Diff:
@@ -145,7 +110,8 @@ class Diff:
         library = self.library.play(drawn.trial)
         end = time.monotonic()
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
-        self._count(drawn.trial, drawn.model, library, first, (middle - start, end - middle))
+        seconds = middle - start, end - middle
+        self.tally.count(drawn.trial, drawn.model, library, first, seconds)
         trial = drawn.trial
         if self._starts != self.library.starts:  # another process: nothing has run before
             self._starts, self._history = self.library.starts, []
@@ -228,53 +194,18 @@ class Diff:
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
         if seen is not None:
             return closely, seen, ()
-        before = self._needed_before(trial, history)
+        before = needed_before(
+            history, self._again, lambda some: self._first_after(some, trial) is not None
+        )
         if before:
             leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
             return trial, leak, before
         # Not seen again, whatever was run before: it does not depend on what it is asked alone.
         return trial, _unrepeated(first), ()
 
-    def _needed_before(self, trial: Trial, history: tuple[int, ...]) -> tuple[Trial, ...]:
-        """Trials that the same process has to have run for a trial to show something: one if one is
-        enough; none if it is not put down to them.
-        """
-        until = time.monotonic() + LEAK_SECONDS
-        size = HISTORY
-        while history and time.monotonic() < until:
-            some = [self._again(number) for number in history[-size:]]
-            if self._first_after(some, trial) is not None:
-                some = self._from_the_last_needed(some, trial)
-                both = (some[:1], some)
-                return next((tuple(it) for it in both if self._shows_only_behind(it, trial)), ())
-            if size >= len(history):
-                return ()
-            size *= 4
-        return ()
-
     def _again(self, number: int) -> Trial:
         """A trial of this run, by its number."""
         return self._drawer.draw(Random(f"{self._seed} {number}")).trial
-
-    def _from_the_last_needed(self, some: list[Trial], trial: Trial) -> list[Trial]:
-        """The shortest end of some trials behind which a trial shows something."""
-        shows, silent = 0, len(some)
-        while silent - shows > 1:
-            middle = (shows + silent) // 2
-            if self._first_after(some[middle:], trial) is not None:
-                shows = middle
-            else:
-                silent = middle
-        return some[shows:]
-
-    def _shows_only_behind(self, before: Sequence[Trial], trial: Trial) -> bool:
-        """Whether a trial shows something behind others, and never alone. A library that answers by
-        the time may show anything once.
-        """
-        return all(
-            self._first_after(before, trial) is not None and self._first_after((), trial) is None
-            for _ in range(CONFIRMED)
-        )
 
     def _first_after(
         self,
@@ -351,42 +282,6 @@ class Diff:
         most = SECONDS / 2 if self.library.patience is HASTY else SECONDS
         left = SECONDS if self._until is None else self._until - time.monotonic()
         return shrink(trial, shows, min(most, max(1.0, left)))
-
-    def _count(
-        self,
-        trial: Trial,
-        model: Outcome,
-        library: Outcome,
-        first: Divergence | None,
-        seconds: tuple[float, float],
-    ) -> None:
-        """Count a trial; ``seconds`` are those of drawing and of the library."""
-        tally = self.tally
-        drawing, playing = seconds
-        compared = calls_compared(trial, model, library, first)
-        # What follows a fatal call in the programs was not made.
-        calls = compared if first is None else trial.size
-        tally.trials += 1
-        tally.calls += calls
-        tally.compared += compared
-        tally.model_seconds += drawing
-        tally.library_seconds += playing
-        if trial.programs:
-            tally.interleaved += 1
-            tally.interleaved_calls += calls
-            tally.events += len(model.events)
-            tally.interleaved_seconds += drawing + playing
-        pairs = zip(trial.calls, model.results, library.results, strict=False)
-        for call, one, other in islice(pairs, compared):
-            if one.status == other.status:
-                tally.statuses[leaf_name(call), one.status.name] += 1
-            tally.told += len(other.told)
-        if first is not None:
-            return
-        for (lp, i), one in model.ran.items():
-            there = library.ran.get((lp, i))
-            if there is not None and one.status == there.status:
-                tally.statuses[leaf_name(trial.programs[lp][i]), one.status.name] += 1
 
 
 def _unrepeated(found: Divergence) -> Divergence:

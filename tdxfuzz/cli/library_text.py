@@ -57,7 +57,9 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
         left_out.append("interrupted calls (no TDXT_HAS_INTERRUPT)")
     if not caps.guest:
         left_out.append("guests of running vCPUs (no TDXT_HAS_GUEST)")
-    return [*left_out, "time-stamp counters that run"]
+    if not caps.tsc:
+        left_out.append("time-stamp counters that move (no TDXT_HAS_TSC)")
+    return [*left_out, "time-stamp counters that run within a call"]
 
 
 def divergence_text(found: Divergence) -> str:
@@ -149,4 +151,5 @@ def call_text(call: RecordedCall) -> str:
     lp = f" on LP {call.cpu}" if call.cpu else ""
     steps = () if call.guest is None else call.guest.operations
     guest = f", its guest: {'; '.join(map(str, steps))}" if steps else ""
-    return f"{call}{lp}{interrupted}{guest}"
+    moved = "" if call.tsc is None else f", time-stamp counters at {call.tsc:#x}"
+    return f"{call}{lp}{interrupted}{moved}{guest}"

@@ -94,7 +94,7 @@ struct tdxt_world {
 	uint64_t private_hkid_min, private_hkid_max;	/* both included */
 	uint64_t cache_sub_blocks;		/* parts of TDH.PHYMEM.CACHE.WB */
 	uint64_t tsc_hz;			/* frequency of the time-stamp counters */
-	uint64_t tsc;				/* where all of them stand; they do not run */
+	uint64_t tsc;				/* where all of them stand; tdxt_tsc() moves them */
 	uint64_t cmrs;
 	struct { uint64_t base, size; } cmr[TDXT_MAX_CMRS];
 };
@@ -152,7 +152,8 @@ int64_t tdxt_mem_write(uint64_t hpa, const void *buffer, uint64_t size);
  */
 int64_t tdxt_interrupt(uint64_t lp, uint64_t on);
 
-/* TDXT_HAS_TSC. The time-stamp counter of an LP; it stands still otherwise. */
+/* TDXT_HAS_TSC. The time-stamp counter of an LP, from now on: it moves between calls, and stands
+ * still within them. Before a call it is set on all LPs, to the same value; it may go back. */
 int64_t tdxt_tsc(uint64_t lp, uint64_t value);
 
 /*

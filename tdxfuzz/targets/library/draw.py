@@ -21,6 +21,7 @@ from tdxfuzz.targets.library.model import ModelSide
 from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
+from tdxfuzz.targets.world import TSC_AT_START
 
 LENGTHS = (40, 200)
 """Calls of a trial behind its boot."""
@@ -56,6 +57,12 @@ LENGTHS_FILLING = (300, 900)
 
 LOOK_EVERY = 12
 """Calls that succeed until such a trial sees anew what there is: that takes long there."""
+
+TICKS = 0.1
+"""Share of the calls before which time-stamp counters move, if the library lets them."""
+
+STEPS = (1, 1000, 1 << 24, 1 << 32, -1, -(1 << 20))
+"""By how many ticks: back, too, as on a machine that slept."""
 
 STRAIGHT = 0.95
 """Share of their calls that do."""
@@ -97,6 +104,7 @@ class Drawer:
     def __init__(self, caps: Caps, interleaved: float = INTERLEAVED) -> None:
         self._caps = caps
         self._interleaved = interleaved if caps.hook else 0.0
+        self._tsc = TSC_AT_START
         self._runs = False
         self._fills = False
         self._leaves = [leaf for number, leaf in BY_NUMBER.items() if number in caps.leaves]
@@ -115,6 +123,7 @@ class Drawer:
         is_spoiled = not is_interleaved and rng.random() < SPOILED
         if is_spoiled:
             plan = spoiled(rng, plan)
+        self._tsc = TSC_AT_START
         side = ModelSide(plan.world, cpus if is_interleaved else 1)
         pools = Pools(rng, plan)
         calls: list[RecordedCall] = []
@@ -134,7 +143,7 @@ class Drawer:
             pools.want_more()
         done = 0
         for _ in range(0 if is_within_boot else 8 if is_spoiled else rng.randint(*lengths)):
-            if self._make(side, calls, self._next(rng, side, pools, goals)):
+            if self._make(rng, side, calls, self._next(rng, side, pools, goals)):
                 done += 1
                 if not self._fills or done < LOOK_EVERY or done % LOOK_EVERY == 0:
                     pools.look(side.bench.module)
@@ -167,8 +176,8 @@ class Drawer:
         pools.look(side.bench.module)
         for call in boot:
             while rng.random() < 0.02:
-                self._make(side, calls, self.call(rng, pools, len(side.bench.lps)))
-            if not self._make(side, calls, call) and call.name != "SYS_TDMR_INIT":
+                self._make(rng, side, calls, self.call(rng, pools, len(side.bench.lps)))
+            if not self._make(rng, side, calls, call) and call.name != "SYS_TDMR_INIT":
                 break  # the rest would be refused for the same reason
         pools.look(side.bench.module)
 
@@ -216,12 +225,17 @@ class Drawer:
     def _leaf(self, rng: Random) -> Leaf:
         return rng.choices(self._leaves, self._weights)[0]
 
-    def _make(self, side: ModelSide, calls: list[RecordedCall], call: RecordedCall) -> bool:
+    def _make(
+        self, rng: Random, side: ModelSide, calls: list[RecordedCall], call: RecordedCall
+    ) -> bool:
         """Make a call on the model; whether it succeeded."""
         if side.stop is not None:
             return False
         if len(calls) % EVERY == 0:
             side.look()
+        if self._caps.tsc and rng.random() < TICKS:
+            self._tsc = max(0, self._tsc + rng.choice(STEPS))
+            call = evolve(call, tsc=self._tsc)
         calls.append(call)
         result = side.call(call)
         return result is not None and result.status.ok

@@ -262,6 +262,7 @@ static __thread int is_main;
 static struct tdxt_event events[MOST_EVENTS];
 static uint64_t entered, too_many;
 
+static struct tdxt_world world;
 static const char *refuses;	/* the function that returned the last negative number of a call */
 
 static int64_t before_call(struct call *call)
@@ -272,9 +273,12 @@ static int64_t before_call(struct call *call)
 		refuses = "tdxt_interrupt";
 		result = ABI(interrupt, call->lp, call->interrupted);
 	}
-	if (result >= 0 && call->has_tsc && (caps.flags & TDXT_HAS_TSC)) {
+	/* The counters of all LPs go together, as those of a machine do. */
+	for (uint64_t lp = 0; lp < world.lps && result >= 0; lp++) {
+		if (!call->has_tsc || !(caps.flags & TDXT_HAS_TSC))
+			break;
 		refuses = "tdxt_tsc";
-		result = ABI(tsc, call->lp, call->tsc);
+		result = ABI(tsc, lp, call->tsc);
 	}
 	if (result >= 0 && (caps.flags & TDXT_HAS_GUEST)) {
 		refuses = "tdxt_guest";
@@ -640,8 +644,6 @@ static int is_alone(void)
 
 static void do_reset(void)
 {
-	static struct tdxt_world world;
-
 	get(&world, sizeof(world));
 	dead = 0;
 	for (int i = 0; i < MOST_LPS; i++)

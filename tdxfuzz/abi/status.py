@@ -26,6 +26,26 @@ _OP_STATES = (
     "FAILED_IMPORT",
     "START_IMPORT",
 )
+_CLASSES = {
+    0x00: "general",
+    0x01: "operand",
+    0x02: "resource busy",
+    0x03: "page metadata",
+    0x04: "pages of a TD",
+    0x05: "state of the module",
+    0x06: "state of a TD",
+    0x07: "state of a vCPU",
+    0x08: "keys",
+    0x09: "platform",
+    0x0A: "TDMRs",
+    0x0B: "Secure EPT",
+    0x0C: "metadata fields",
+    0x0D: "service TDs",
+    0x0E: "migration",
+    0x10: "reports",
+    0x11: "L2 VMs",
+    0xFF: "made up by the host",
+}
 _RAX_IS_AN_OPERAND = frozenset({CODES["OPERAND_INVALID"]})
 _WITH_LEVEL = frozenset({"PAGE_ALREADY_ACCEPTED", "PAGE_SIZE_MISMATCH"})
 _WITH_VM = frozenset({"L2_SEPT_WALK_FAILED", "L2_SEPT_ENTRY_NOT_FREE"})
@@ -54,7 +74,8 @@ class Status(int):
     """A status word: an int that knows its parts.
 
     ``str()`` gives the name with what the low word tells: ``OPERAND_BUSY|RCX``,
-    ``OP_STATE_INCORRECT|INITIALIZED``, ``PAMT_PAGE_NOT_EMPTY|page 1``.
+    ``OP_STATE_INCORRECT|INITIALIZED``, ``PAMT_PAGE_NOT_EMPTY|page 1``. A word that no header
+    defines is its 64 bits in hex.
     """
 
     __slots__ = ()
@@ -78,6 +99,23 @@ class Status(int):
     def name(self) -> str:
         """The code's name, e.g. ``"HPA_RANGE_NOT_FREE"``; hex if no header defines it."""
         return SOFTWARE.get(self) or _NAME_OF_CODE.get(self.code) or f"0x{self.code:08x}"
+
+    @property
+    def class_name(self) -> str:
+        """What the class is about, in words; empty if no code of it is known."""
+        return _CLASSES.get(self.class_id, "")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a header defines its code, or Linux makes it up."""
+        return self in SOFTWARE or self.code in _NAME_OF_CODE
+
+    @property
+    def in_full(self) -> str:
+        """Name and number; of a word that no header defines, what its class is about."""
+        if self.is_known:
+            return f"{self} (0x{self:016x})"
+        return f"{self} (not defined; class {self.class_name or f'0x{self.class_id:02x}'})"
 
     @property
     def operand(self) -> str:
@@ -115,6 +153,8 @@ class Status(int):
         return self.class_id == 0xFF
 
     def __str__(self) -> str:
+        if not self.is_known:
+            return f"0x{self:016x}"
         if self in SOFTWARE or self.code == 0:
             return self.name
         detail = self._detail_text()

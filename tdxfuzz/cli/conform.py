@@ -68,6 +68,11 @@ def _compare_versions(path: Path, against: Path, output: Output) -> int:
     if rows:
         output.table(("leaf", "what", against.name, path.name, "traces"), rows)
         output.line()
+    if found.without_state:
+        output.line(
+            f"not compared: parts of the final state of {counted(found.without_state, 'trace')}, "
+            "which only one file has"
+        )
     total = f"{counted(found.traces, 'trace')}, {counted(len(rows), 'change')}"
     alone = f"; {found.only_in_one} are in one file only" if found.only_in_one else ""
     output.line(f"{path.name} against {against.name}: {total}{alone}", "red" if rows else "")
@@ -76,6 +81,7 @@ def _compare_versions(path: Path, against: Path, output: Output) -> int:
         {
             "traces": found.traces,
             "only_in_one": found.only_in_one,
+            "without_state": found.without_state,
             "changes": [dict(zip(fields, row, strict=True)) for row in rows],
         }
     )
@@ -107,6 +113,8 @@ def _report(name: str, result: Conformance, output: Output) -> None:
     if result.cut:
         names = ", ".join(sorted(result.not_modelled))
         output.line(f"  {result.cut} traces end early, because a leaf is not modelled yet: {names}")
+    for what, traces in result.not_recorded.items():
+        output.line(f"  not compared: {what} of {counted(traces, 'trace')}, which was not recorded")
     if result.first_divergence is not None:
         output.line("  first divergence:")
         for line in result.first_divergence.splitlines():
@@ -122,5 +130,6 @@ def _document(result: Conformance) -> dict[str, object]:
         "agree": result.agree,
         "cut": result.cut,
         "not_modelled": sorted(result.not_modelled),
+        "not_recorded": dict(result.not_recorded),
         "first_divergence": result.first_divergence,
     }

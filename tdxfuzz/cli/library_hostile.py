@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.clock import Clock
+from tdxfuzz.cli.divergence_folder import DivergenceFolder
 from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
-from tdxfuzz.cli.library_text import trial_text
+from tdxfuzz.cli.library_text import divergence_text, trial_text
 from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.errors import LibraryError
-from tdxfuzz.targets.library.files import SUFFIX, to_json
+from tdxfuzz.targets.library.files import to_json
 from tdxfuzz.targets.library.hostile import LibraryHunter, possible_setups
 from tdxfuzz.targets.library.judge import CHECKS
 from tdxfuzz.targets.library.process import Library
@@ -39,13 +39,14 @@ def hunt_library(
 ) -> int:
     """Random programs in random orders; the exit code."""
     rows: list[Json] = []
+    folder = DivergenceFolder(out)
     interrupted, broken = False, ""
     with Library(path) as library:
         hunter = LibraryHunter(library)
         output.line(f"hunting hostile on {path.name} ({library.caps.version}), seed {seed}")
 
         def told(found: Found) -> None:
-            rows.append(_report(found, len(rows) + 1, out, output))
+            rows.append(_report(found, folder, output))
 
         try:
             hunter.hunt(seed, cases, seconds, told)
@@ -63,6 +64,8 @@ def hunt_library(
         f"{counted(tally.cases, 'case')}, {tally.runs:,} orders, {tally.events:,} events, "
         f"{tally.seconds:.1f} s"
     )
+    for line in folder.told():
+        output.line(line)
     output.line(f"  checks: {', '.join(CHECKS[:-1])}; not checked: {CHECKS[-1]}, what calls answer")
     output.json(
         {
@@ -95,13 +98,14 @@ def verify_library(
         raise UsageProblem("hostile combines two or 3 calls, one on each CPU; use --cpus 2 or 3")
     results: list[Json] = []
     rows: list[Json] = []
+    folder = DivergenceFolder(out)
     broken = ""
     clock = Clock(seconds)
     with Library(path) as library:
         possible = list(possible_setups(library))
 
         def told(found: Found) -> None:
-            rows.append(_report(found, len(rows) + 1, out, output))
+            rows.append(_report(found, folder, output))
 
         wanted = [name for name in names or SETUPS if name in possible]
         for number, name in enumerate(wanted):
@@ -131,6 +135,8 @@ def verify_library(
             if broken:
                 break
         left_out = [name for name in names or SETUPS if name not in possible]
+    for line in folder.told():
+        output.line(line)
     if left_out:
         output.line(f"not run, because the library lacks leaves: {', '.join(left_out)}")
     verdicts = {str(result["verdict"]) for result in results}
@@ -147,18 +153,19 @@ def _code(verdict: str) -> int:
     return {"pass": PASS, "fail": FINDING, "unknown": UNKNOWN, "error": BROKEN}[verdict]
 
 
-def _report(found: Found, number: int, out: Path, output: Output) -> Json:
+def _report(found: Found, folder: DivergenceFolder, output: Output) -> Json:
     finding = found.divergence
-    words = re.sub(r"[^a-z0-9]+", "-", f"{finding.field} {finding.leaf}".lower())
-    path = out / f"{number:02}-{words}{SUFFIX}"
-    output.line(f"{finding.field}: {finding.leaf}: {finding.library}", style="red")
-    output.block(trial_text(found.trial, found.library))
+    path = folder.path_of(finding, f"{finding.field} {finding.leaf}")
+    output.line(divergence_text(finding).rstrip(), style="red")
+    output.block(trial_text(found.trial, found.library, finding.leaf))
     text = to_json(path.stem, finding, found.trial, found.library)
     is_written = keep(text, path, output)
-    output.line(f"  found after {found.seconds:.1f} s; {path}")
+    again = "" if folder.is_new(path) else ", which an earlier run had written too"
+    output.line(f"  found after {found.seconds:.1f} s; {path}{again}")
     return {
         "reproducer": str(path) if is_written else None,
         **({} if is_written else {"reproducer_text": text}),
+        "new": folder.is_new(path),
         "check": finding.field,
         "leaf": finding.leaf,
         "message": finding.library,

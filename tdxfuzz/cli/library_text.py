@@ -8,19 +8,18 @@ from typing import TypeVar
 
 import click
 
-from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS
-from tdxfuzz.cli.output import Output, print_error
 from tdxfuzz.repro.words import counted
-from tdxfuzz.sim import HarnessError
 from tdxfuzz.targets.count import event_text
 from tdxfuzz.targets.library.caps import Caps
-from tdxfuzz.targets.library.files import read
-from tdxfuzz.targets.library.process import Library
-from tdxfuzz.targets.library.replay import is_same, replay
+from tdxfuzz.targets.library.compare import Divergence, leaf_name
+from tdxfuzz.targets.library.judge import ONE_SIDE
 from tdxfuzz.targets.library.trial import Outcome, Trial
-from tdxfuzz.targets.recording import CallResult, RecordedCall, RecordingError
+from tdxfuzz.targets.recording import CallResult, RecordedCall
 
 F = TypeVar("F", bound=Callable[..., object])
+
+MOST_NUMBERS = 6
+"""Numbers that are told of many."""
 
 MOST_EVENTS = 40
 """Events that are shown of an interleaved trial: the last ones."""
@@ -41,6 +40,15 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
     left_out = []
     if missing:
         left_out.append(f"leaves that the library lacks ({', '.join(missing)})")
+    if caps.not_modelled:
+        left_out.append(f"leaves that the model lacks ({', '.join(caps.not_modelled)})")
+    if caps.no_leaf:
+        shown = ", ".join(map(str, caps.no_leaf[:MOST_NUMBERS]))
+        more = ", …" if len(caps.no_leaf) > MOST_NUMBERS else ""
+        left_out.append(
+            f"{counted(len(caps.no_leaf), 'bit')} of tdxt_caps for which tdxfuzz knows no leaf "
+            f"({shown}{more})"
+        )
     if not caps.hook:
         left_out.append("calls of several LPs at once (no TDXT_HAS_HOOK)")
     if not caps.snapshot:
@@ -49,27 +57,63 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
         left_out.append("interrupted calls (no TDXT_HAS_INTERRUPT)")
     if not caps.guest:
         left_out.append("guests of running vCPUs (no TDXT_HAS_GUEST)")
-    return [*left_out, "time-stamp counters that run"]
+    if not caps.tsc:
+        left_out.append("time-stamp counters that move (no TDXT_HAS_TSC)")
+    return [*left_out, "time-stamp counters that run within a call"]
 
 
-def trial_text(trial: Trial, outcome: Outcome, before: Sequence[Trial] = ()) -> str:
-    """A trial call by call, with what one side answered. The boot is one line."""
-    return "".join(f"    {line}\n" for line in _lines(trial, outcome, before))
+def divergence_text(found: Divergence) -> str:
+    """What each side did; of a finding about one side, what that is."""
+    if found.model == ONE_SIDE:
+        return f"{found.field}: {found.leaf}: {found.library}\n"
+    head = f"{found.leaf}, {found.field} differs:"
+    return f"{head}\n  model    {found.model}\n  library  {found.library}\n"
 
 
-def _lines(trial: Trial, outcome: Outcome, before: Sequence[Trial]) -> Iterator[str]:
+_LOOK_FOR = {
+    "reset": "look for: variables that are static or global, memory and mappings that tdxt_reset "
+    "does not put back",
+    "repeat": "look for: time, random numbers, addresses, registers and memory that nobody sets",
+}
+
+
+def advice(field: str, left: Sequence[str] = ()) -> list[str]:
+    """What to look for, if a divergence is not about what calls answer."""
+    lines = (
+        [f"variables not as in a fresh process (some may be harmless): {', '.join(left)}"]
+        if left
+        else []
+    )
+    return [*lines, *([_LOOK_FOR[field]] if field in _LOOK_FOR else [])]
+
+
+def trial_text(trial: Trial, outcome: Outcome, leaf: str = "", before: Sequence[Trial] = ()) -> str:
+    """A trial call by call, with what one side answered. Calls of the boot are counted only, but
+    for those that were refused, and the last one of ``leaf``, which the divergence is about.
+    """
+    return "".join(f"    {line}\n" for line in _lines(trial, outcome, leaf, before))
+
+
+def _lines(trial: Trial, outcome: Outcome, leaf: str, before: Sequence[Trial]) -> Iterator[str]:
     if before:
         calls = sum(each.size for each in before)
         yield (
             f"in a process that has run {counted(len(before), 'sequence')} before "
             f"({counted(calls, 'call')}), because something outlives tdxt_reset"
         )
-    boot = sum(call.name.startswith("SYS_") for call in trial.calls)
+    about = last_call_of(trial, leaf)
+    boot = 0
+    for i, call in enumerate(trial.calls):
+        result = outcome.results[i] if i < len(outcome.results) else None
+        if i != about and _is_usual(call, result):
+            boot += 1
+            continue
+        if boot:
+            yield f"{counted(boot, 'call')} of the boot"
+        boot = 0
+        yield _call_line(call, result)
     if boot:
         yield f"{counted(boot, 'call')} of the boot"
-    for i, call in enumerate(trial.calls):
-        if not call.name.startswith("SYS_") or i >= len(outcome.results):
-            yield _call_line(call, outcome.results[i] if i < len(outcome.results) else None)
     for lp, program in sorted(trial.programs.items()):
         for i, call in enumerate(program):
             yield f"LP {lp}: {_call_line(call, outcome.ran.get((lp, i)))}"
@@ -80,33 +124,32 @@ def _lines(trial: Trial, outcome: Outcome, before: Sequence[Trial]) -> Iterator[
         yield f"  LP {lp} {event_text(event)}"
 
 
+def _is_usual(call: RecordedCall, result: CallResult | None) -> bool:
+    """Whether it is a call of the boot that goes as it should."""
+    return call.name.startswith("SYS_") and result is not None and result.status.ok
+
+
+def last_call_of(trial: Trial, leaf: str) -> int | None:
+    """The place of the last call of a leaf, if it is not in the programs."""
+    if any(leaf_name(call) == leaf for calls in trial.programs.values() for call in calls):
+        return None
+    places = (i for i, call in enumerate(trial.calls) if leaf_name(call) == leaf)
+    return max(places, default=None)
+
+
 def _call_line(call: RecordedCall, result: CallResult | None) -> str:
+    if result is None:
+        answer = "(did not return)"
+    else:
+        answer = result.status.name if result.status == 0 else result.status.in_full
+    return f"{call_text(call)} = {answer}"
+
+
+def call_text(call: RecordedCall) -> str:
+    """A call, with all that it depends on."""
     interrupted = ", with an interrupt pending" if call.interrupted else ""
     lp = f" on LP {call.cpu}" if call.cpu else ""
     steps = () if call.guest is None else call.guest.operations
     guest = f", its guest: {'; '.join(map(str, steps))}" if steps else ""
-    answer = "(did not return)" if result is None else result.status
-    return f"{call}{lp}{interrupted}{guest} = {answer}"
-
-
-def replay_divergence(
-    path: Path, library: Library | None, output: Output
-) -> tuple[dict[str, object], int]:
-    """Run a divergence's file again; a row of the results, and an exit code."""
-    row: dict[str, object] = {"path": str(path)}
-    try:
-        reproducer = read(path)
-        found = replay(reproducer, library)
-    except (RecordingError, HarnessError) as error:
-        print_error(str(error))
-        output.line(f"ERROR    {path}", style="magenta")
-        return {**row, "result": "ERROR", "error": str(error)}, BROKEN
-    row |= {"check": "divergence", "bucket": f"{reproducer.leaf}/{reproducer.field}"}
-    if found is None:
-        output.line(f"FIXED    {path}", style="green")
-        return {**row, "result": "FIXED"}, PASS
-    result = "FAILED" if is_same(reproducer, found) else "CHANGED"
-    output.line(f"{result:8} {path}  {found.leaf}, {found.field}", style="red")
-    output.line(f"         model {found.model}; library {found.library}")
-    shown = {"model": found.model, "library": found.library}
-    return {**row, "result": result, "shown": f"{found.leaf}/{found.field}", **shown}, FINDING
+    moved = "" if call.tsc is None else f", time-stamp counters at {call.tsc:#x}"
+    return f"{call}{lp}{interrupted}{moved}{guest}"

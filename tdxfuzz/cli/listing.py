@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import click
+from attrs import asdict
 
-from tdxfuzz.abi import LEAVES
+from tdxfuzz.abi import LEAVES, status
+from tdxfuzz.abi.status_codes import CODES, SOFTWARE
 from tdxfuzz.case.scenarios import SCENARIOS, Scenario
 from tdxfuzz.check import ALL_CHECKS
-from tdxfuzz.cli.errors import unknown
+from tdxfuzz.cli.errors import UsageProblem, unknown
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
@@ -19,37 +21,47 @@ from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.module.leaves import HANDLERS
 from tdxfuzz.module.variants import VARIANTS
 from tdxfuzz.survey.lock_table import lock_table
+from tdxfuzz.targets.library.event_table import event_table
 
 Row = dict[str, object]
 
 SCENARIOS_LIST = "scenarios"
+STATUSES = "statuses"
 LOCKS = "locks"
+EVENTS = "events"
 
 
 @click.command("list", epilog="Example: tdxfuzz list leaves --format json")
-@click.argument("what", metavar="designs|scenarios|checks|leaves|engines|variants|locks")
+@click.argument(
+    "what", metavar="designs|scenarios|checks|leaves|engines|variants|statuses|locks|events"
+)
 @click.argument("name", required=False)
 @format_option
 def list_command(what: str, name: str | None, as_json: bool) -> int:
-    """List designs, scenarios, checks, leaves, engines, module variants or locks.
+    """List designs, scenarios, checks, leaves, engines, module variants, statuses, locks or events.
 
     With NAME, only that one; a scenario may be a file (docs/scenarios.md). `tdxfuzz list checks`
     also says where each rule comes from, and what must happen before a check can fail (its
     witness).
 
     `tdxfuzz list locks` says which leaf takes which lock of the module. NAME is a leaf or a
-    resource there; `2M:EX` are the leaves that take a 2MB range exclusive.
+    resource there; `2M:EX` are the leaves that take a 2MB range exclusive. `tdxfuzz list events
+    LEAF` says which events a leaf has when it succeeds, in their order, in the words of
+    tdxfuzz_target.h: what a library's hook has to tell. NAME of a status is a name or a number.
     """
-    if what not in (*_LISTS, LOCKS):
-        raise unknown("list", what, (*_LISTS, LOCKS))
-    if what == LOCKS:
-        return _locks(name, Output(as_json))
+    special = {LOCKS: _locks, EVENTS: _events}
+    if what not in (*_LISTS, *special):
+        raise unknown("list", what, (*_LISTS, *special))
+    if what in special:
+        return special[what](name, Output(as_json))
     key, one, rows_of = _LISTS[what]
     if what == SCENARIOS_LIST and name is not None and names_scenario_file(name):
         scenario = choose_scenario(name)
         rows, name = [_scenario(scenario)], scenario.name
     else:
         rows = list(rows_of())
+    if what == STATUSES and name is not None:
+        name = _status_name(name)
     if name is not None:
         names = [str(row[key]) for row in rows]
         if name not in names:
@@ -85,6 +97,38 @@ def _locks(name: str | None, output: Output) -> int:
     output.table(list(rows[0]), [list(row.values()) for row in rows])
     output.json({LOCKS: rows})
     return 0
+
+
+def _events(name: str | None, output: Output) -> int:
+    """The events of a leaf, or of all leaves."""
+    rows = [asdict(row) for row in event_table()]
+    if name is not None:
+        leaf = name if name.startswith("TDH.") else f"TDH.{name}"
+        of_leaf = [row for row in rows if row["leaf"] == leaf]
+        if not of_leaf and leaf not in {each.name for each in LEAVES}:
+            raise unknown("leaf", name, {each.name for each in LEAVES})
+        if not of_leaf:
+            raise UsageProblem(
+                f"no call of {leaf} that has events and succeeds was seen; `tdxfuzz list events` "
+                "has all that were"
+            )
+        rows = of_leaf
+    heads = list(rows[0])
+    output.table(heads, [[_cell(row[head]) for head in heads] for row in rows])
+    output.json({EVENTS: rows})
+    return 0
+
+
+def _status_name(name: str) -> str:
+    """The name of a status that is named by its number: all 64 bits, or the upper 32."""
+    if not name.startswith("0x"):
+        return name
+    try:
+        number = int(name, 16)
+    except ValueError:
+        return name
+    word = status(number << 32 if number < 1 << 32 else number)
+    return word.name if word.is_known else name
 
 
 def _cell(value: object) -> object:
@@ -152,6 +196,11 @@ def _variants() -> Iterator[Row]:
         yield {"name": name, "about": variant.about}
 
 
+def _statuses() -> Iterator[Row]:
+    for word in (*(status(code << 32) for code in CODES.values()), *map(status, SOFTWARE)):
+        yield {"name": word.name, "status": f"0x{word:016x}", "class": word.class_name}
+
+
 _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "designs": ("name", "design", _designs),
     SCENARIOS_LIST: ("name", "scenario", _scenarios),
@@ -159,5 +208,6 @@ _LISTS: dict[str, tuple[str, str, Callable[[], Iterator[Row]]]] = {
     "leaves": ("name", "leaf", _leaves),
     "engines": ("name", "engine", _engines),
     "variants": ("name", "module variant", _variants),
+    STATUSES: ("name", "status", _statuses),
 }
 """For each list: the field with the name, the word for one entry, and the rows."""

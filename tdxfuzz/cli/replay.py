@@ -12,9 +12,9 @@ from tdxfuzz.cli.design_arg import ChosenKvm, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN, worse
 from tdxfuzz.cli.file_design import Given, design_for, replaced
-from tdxfuzz.cli.library_text import replay_divergence
 from tdxfuzz.cli.options import design_option, format_option, source_option
 from tdxfuzz.cli.output import Output, print_error
+from tdxfuzz.cli.replay_library import replay_divergence
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.errors import ReproducerError
 from tdxfuzz.repro.read import read

@@ -15,6 +15,7 @@ from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.file_design import Given, design_for, replaced
 from tdxfuzz.cli.options import design_option, source_option
 from tdxfuzz.cli.output import print_error
+from tdxfuzz.cli.replay_library import show_divergence
 from tdxfuzz.cli.scenario_arg import choose_scenario, names_scenario_file
 from tdxfuzz.host.design_file import names_file, split
 from tdxfuzz.repro.as_c import as_c
@@ -32,6 +33,7 @@ from tdxfuzz.repro.svg import svg
 from tdxfuzz.repro.write import scenario_to_toml
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
+from tdxfuzz.targets.library.files import SUFFIX as LINES
 
 RENDER: dict[str, Callable[[Run], str]] = {
     "steps": steps,
@@ -97,10 +99,18 @@ def show_command(
     design is looked for beside the test and in the folders above. json: the records of the trace.
     toml: the programs alone, as a scenario file.
 
+    Of a divergence of a library (`tdxfuzz diff`, *.jsonl) it shows what both sides did, and the
+    calls with what the library answered.
+
     Of a scenario (`tdxfuzz list scenarios`, or a file) it shows the world, which page each slot
     is, the set-up, each CPU's program, and the kernel's pages after the set-up.
     """
     path = Path(what)
+    if path.suffix == LINES and path.exists():
+        if view != COLUMNS:
+            raise UsageProblem(f"--as {view} shows a run, and {path} is a divergence of a library")
+        _print(show_divergence(path))
+        return 0
     is_scenario = not path.exists() and not names_scenario_file(what)
     if is_scenario or view == TOML or not has_finding(path):
         scenario = choose_scenario(what) if is_scenario else read_scenario(path)

@@ -30,7 +30,8 @@ class Conformance:
 
     ``cut`` traces end at the first call of a leaf that is not modelled; ``not_modelled``
     names those leaves. ``by_group`` has (items, agreeing items) for each part of the
-    file. ``first_divergence`` is a text of several lines.
+    file. ``first_divergence`` is a text of several lines. ``not_recorded`` has, by what of the
+    final state is missing in the file, in how many traces: none of that was compared.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Conformance:
     not_modelled: frozenset[str]
     first_divergence: str | None
     by_group: Mapping[str, tuple[int, int]] = field(factory=dict)
+    not_recorded: Mapping[str, int] = field(factory=dict)
 
 
 def conform(
@@ -85,6 +87,7 @@ def conform(
         not_modelled=frozenset(count.not_modelled),
         first_divergence=count.first,
         by_group={group: (n, ok) for group, (n, ok) in sorted(count.groups.items())},
+        not_recorded=dict(sorted(count.not_recorded.items())),
     )
 
 

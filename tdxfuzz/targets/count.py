@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tdxfuzz.check.module_state import inconsistencies
+from tdxfuzz.module.snapshot import Snapshot
 from tdxfuzz.targets.recording import Fatal, LockEvent, RecordedCall
 from tdxfuzz.targets.world import ModelUnderTest
 
 
 class Count:
-    """Items compared so far, in groups; the text of the first divergence."""
+    """Items compared so far, in groups; the text of the first divergence.
+
+    ``not_recorded`` has, for what of the final state a recording lacks, in how many traces that is
+    so: nothing was compared there.
+    """
 
     def __init__(self) -> None:
         self.items = 0
@@ -19,6 +25,7 @@ class Count:
         self.not_modelled: set[str] = set()
         self.first: str | None = None
         self.groups: dict[str, list[int]] = {}
+        self.not_recorded: Counter[str] = Counter()
 
     def add(self, group: str, items: int, agree: int, trouble: str | None = None) -> None:
         """Count items; ``trouble`` explains the first that does not agree, if any."""
@@ -29,6 +36,14 @@ class Count:
         counts[1] += agree
         if trouble is not None and self.first is None:
             self.first = trouble
+
+    def final(self, recorded: Mapping[str, object] | None) -> None:
+        """A trace came to its end: of its final state only what was recorded is compared."""
+        if recorded is None:
+            self.not_recorded["the final state"] += 1
+        else:
+            missing = (part for part in Snapshot.__annotations__ if part not in recorded)
+            self.not_recorded.update(f"'{part}' in the final state" for part in missing)
 
     def leaf_missing(self, name: str) -> None:
         """A trace ends here: the model has no such leaf yet."""
@@ -76,10 +91,12 @@ def event_text(event: LockEvent) -> str:
 
 
 def state_differences(wanted: Mapping[str, object], got: Mapping[str, object]) -> list[str]:
-    """Each part of a snapshot that differs."""
+    """Each part of a snapshot that differs, of those that ``wanted`` has."""
     lines = []
     for part in got:
-        left, right = wanted.get(part), got[part]
+        if part not in wanted:
+            continue
+        left, right = wanted[part], got[part]
         if left == right:
             continue
         if isinstance(left, list) and isinstance(right, list):

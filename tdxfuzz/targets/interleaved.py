@@ -42,8 +42,8 @@ class Interleaved:
     """A set-up on CPU 0, a program per CPU, and the order of their events.
 
     ``placement`` says whether code between events may run late as well as early.
-    ``final`` is None where the module died. ``tsc`` says, by its place in ``order``, before
-    which event all time-stamp counters are set, and to what.
+    ``final`` is None where the module died, or where nobody noted it. ``tsc`` says, by its place in
+    ``order``, before which event all time-stamp counters are set, and to what.
     """
 
     id: str
@@ -205,6 +205,8 @@ def _compare_placed(run: Interleaved, count: Count, early: bool) -> bool:
                 earlier = run.programs[cpu][:i]
                 trouble = explain(f"{where}, CPU {cpu} call {i}", earlier, call, differences)
     if trouble is None:
+        if early and driven.fatal is None:  # else it was counted, or there is none
+            count.final(run.final)
         rest = _ending(run, driven, bench)
         if rest:
             agree, trouble = agree - 1, "\n".join([f"{where}, at the end:", *rest])
@@ -216,9 +218,9 @@ def _ending(run: Interleaved, driven: Driven, bench: ModelUnderTest) -> list[str
     """How the ends differ: in who died, or in the final state."""
     if run.fatal != driven.fatal:
         return fatal_differences(run.fatal, driven.fatal)
-    if run.final is None:
+    if driven.fatal is not None:
         return []
-    differences = state_differences(run.final, dict(snapshot(bench.module)))
+    differences = state_differences(run.final or {}, dict(snapshot(bench.module)))
     return differences + self_contradictions(bench)
 
 

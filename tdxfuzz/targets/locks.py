@@ -23,7 +23,7 @@ from tdxfuzz.targets.world import World, refuse_missing, world_of
 
 @frozen
 class LockCase:
-    """A set-up, one call with its events, and the state it ends in."""
+    """A set-up, one call with its events, and the state it ends in; None if nobody noted it."""
 
     id: str
     name: str
@@ -31,7 +31,7 @@ class LockCase:
     setup: tuple[RecordedCall, ...]
     call: RecordedCall
     events: tuple[LockEvent, ...]
-    final: Mapping[str, object]
+    final: Mapping[str, object] | None
 
 
 def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> LockCase:
@@ -46,7 +46,7 @@ def parse(data: Mapping[str, object], params: Mapping[str, bytes]) -> LockCase:
         setup=setup,
         call=call,
         events=tuple(map(event_of, sequence(data["events"]))),
-        final=mapping(data["final"]),
+        final=None if data["final"] is None else mapping(data["final"]),
     )
 
 
@@ -68,7 +68,8 @@ def compare(case: LockCase, count: Count) -> None:
     bench.sim.log = None
     differences = case.call.differences(result)
     differences += event_differences(case.events, events)
-    differences += state_differences(case.final, dict(snapshot(bench.module)))
+    count.final(case.final)
+    differences += state_differences(case.final or {}, dict(snapshot(bench.module)))
     differences += self_contradictions(bench)
     if differences:
         trouble = explain(where, case.setup, case.call, differences)

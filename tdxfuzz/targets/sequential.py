@@ -25,7 +25,7 @@ from tdxfuzz.targets.world import ModelUnderTest, World, refuse_missing, world_o
 
 @frozen
 class CallSequence:
-    """Calls, and the state they end in; None if the last one killed the module."""
+    """Calls, and the state they end in; None if the last one was fatal, or nobody noted it."""
 
     id: str
     kind: str
@@ -67,7 +67,7 @@ def compare(trace: CallSequence, count: Count, self_check: bool = True) -> None:
         if not differences and self_check and bench.module.dead is None:
             differences = self_contradictions(bench)
         if not differences and i == len(trace.calls) - 1:
-            differences = _ending(trace, call, bench)
+            differences = _ending(trace, call, bench, count)
         if differences:
             where = f"trace {trace.id}, call {i}"
             count.add(trace.kind, 1, 0, explain(where, trace.calls[:i], call, differences))
@@ -75,12 +75,15 @@ def compare(trace: CallSequence, count: Count, self_check: bool = True) -> None:
         count.add(trace.kind, 1, 1)
 
 
-def _ending(trace: CallSequence, last: RecordedCall, bench: ModelUnderTest) -> list[str]:
+def _ending(
+    trace: CallSequence, last: RecordedCall, bench: ModelUnderTest, count: Count
+) -> list[str]:
     """How the ends differ: in whether the module died, or in the final state."""
     dead = bench.module.dead
     died = None if dead is None else (last.cpu, dead.fatal_id)
     if died != trace.fatal:
         return fatal_differences(trace.fatal, died)
-    if trace.final is None:
+    if died is not None:
         return []
-    return state_differences(trace.final, dict(snapshot(bench.module)))
+    count.final(trace.final)
+    return state_differences(trace.final or {}, dict(snapshot(bench.module)))

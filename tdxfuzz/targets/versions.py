@@ -16,17 +16,19 @@ from tdxfuzz.targets.recording import COMPARED, RecordingError, event_of, lines_
 
 Json = Mapping[str, object]
 Change = tuple[str, str, str, str]
-"""Leaf, what changed (``status``, a register, ``locks``, ``final``), and both values."""
+"""Leaf, what changed (``status``, a register, ``locks``, ``final`` and a part), and both values."""
 
 
 @frozen
 class VersionChanges:
     """Changes, and in how many traces each is the first one. Behind a change of a status the state
-    is another one, and a trace is left.
+    is another one, and a trace is left. ``without_state`` are traces whose final state one file has
+    and the other lacks, as a whole or in part.
     """
 
     traces: int
     only_in_one: int
+    without_state: int = 0
     changes: Counter[Change] = field(factory=Counter)
 
 
@@ -38,17 +40,18 @@ def changes_between(one: Path, other: Path) -> VersionChanges:
     """
     left, right = _traces(one), _traces(other)
     changes: Counter[Change] = Counter()
-    same = 0
+    same = without_state = 0
     for name in left.keys() & right.keys():
         try:
             found = list(_changes(left[name], right[name]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordingError(other, 0, f"trace {name}: not a recording: {error!r}") from None
         same += 1
+        without_state += _parts(left[name]).keys() != _parts(right[name]).keys()
         changes.update(found)
     if not same:
         raise RecordingError(other, 0, f"has no trace of {one.name}, by its id")
-    return VersionChanges(same, len(left.keys() ^ right.keys()), changes)
+    return VersionChanges(same, len(left.keys() ^ right.keys()), without_state, changes)
 
 
 def _traces(path: Path) -> dict[str, Json]:
@@ -74,8 +77,17 @@ def _changes(left: Json, right: Json) -> Iterator[Change]:
             return
     events = list(_event_changes(left, right))
     yield from events
-    if not events and left.get("final") != right.get("final"):
-        yield _leaves(left), "final", "", ""
+    if events:
+        return
+    one_state, other_state = _parts(left), _parts(right)
+    for part in one_state.keys() & other_state.keys():
+        if one_state[part] != other_state[part]:
+            yield _leaves(left), f"final {part}", "", ""
+
+
+def _parts(data: Json) -> Json:
+    """The final state, as far as it was recorded."""
+    return {} if data.get("final") is None else mapping(data["final"])
 
 
 def _calls(data: Json) -> list[dict[str, object]]:

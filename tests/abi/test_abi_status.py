@@ -81,8 +81,20 @@ def test_pamt_page_not_empty_prints_which_page(page: int) -> None:
     assert str(word) == f"PAMT_PAGE_NOT_EMPTY|page {page}"
 
 
-def test_a_code_no_header_defines_prints_in_hex() -> None:
-    assert str(status(0xC000_7777_0000_0001)) == "0xc0007777|RCX"
+def test_a_code_no_header_defines_prints_all_its_bits_and_what_its_class_is_about() -> None:
+    word = status(0xC000_0501_0000_0001)
+    assert str(word) == "0xc000050100000001"
+    assert word.in_full == "0xc000050100000001 (not defined; class state of the module)"
+    assert status(1 << 40 | 0x77 << 40).in_full.endswith("(not defined; class 0x77)")
+
+
+def test_a_word_in_full_is_its_name_and_its_number() -> None:
+    assert BUSY_RCX.in_full == "OPERAND_BUSY|RCX (0x8000020000000001)"
+    assert status(5).in_full == "SUCCESS (0x0000000000000005)"
+
+
+def test_each_class_of_a_code_has_words() -> None:
+    assert all(status(word << 32).class_name for word in CODES.values())
 
 
 def test_repr_shows_the_word_and_the_name() -> None:

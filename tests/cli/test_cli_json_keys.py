@@ -21,7 +21,17 @@ PAGE = (ROOT / "docs/json.md").read_text(encoding="utf-8")
 HUNT = ("hunt", "hint", "--seed", 1, "--cases", 100, "--workers", 1)
 CAMPAIGN = ("campaign", "run", "kept", "hint", "--cases", 100, "--batch", 50, "--workers", 1)
 COMPARE = ("matrix", "hint", "v6", "--compare", "--scenario", "map-zap", "--time", "1s")
-LISTS = ("designs", "scenarios", "checks", "leaves", "engines", "variants", "locks")
+LISTS = (
+    "designs",
+    "scenarios",
+    "checks",
+    "leaves",
+    "engines",
+    "variants",
+    "locks",
+    "statuses",
+    "events",
+)
 
 RUNS: dict[str, tuple[tuple[object, ...], ...]] = {
     "hunt": (HUNT,),

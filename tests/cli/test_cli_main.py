@@ -35,7 +35,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize(
-    "what", ["designs", "scenarios", "checks", "engines", "leaves", "variants"]
+    "what", ["designs", "scenarios", "checks", "engines", "leaves", "variants", "statuses"]
 )
 def test_lists_read_as_they_should(invoke: Invoke, what: str) -> None:
     answer = invoke("list", what)

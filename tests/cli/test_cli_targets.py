@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ def test_a_library_that_agrees_passes(invoke: Invoke) -> None:
     answer = invoke("diff", "--library", build("reference"), "--cases", "20", "--seed", "1")
     assert answer.code == 0
     last = answer.out.splitlines()[-1]
-    assert last.startswith("pass: no divergence in ")
+    told = re.fullmatch(r"pass: no divergence; compared ([\d,]+) of ([\d,]+) calls in .*", last)
+    assert told is not None
+    assert told[1] == told[2]
     assert "not compared: leaves that the library lacks (TDH.VP.ENTER, " in answer.out
 
 
@@ -35,7 +38,12 @@ def test_a_divergence_is_told_written_and_replayed(
     rows = document["divergences"]
     assert isinstance(rows, list)
     assert [(row["leaf"], row["field"], row["model"], row["library"]) for row in rows] == [
-        ("TDH.MNG.CREATE", "status", "HKID_NOT_FREE", "OPERAND_INVALID|RDX")
+        (
+            "TDH.MNG.CREATE",
+            "status",
+            "HKID_NOT_FREE (0xc000082000000000)",
+            "OPERAND_INVALID|RDX (0xc000010000000002)",
+        )
     ]
     path = rows[0]["reproducer"]
     assert invoke("replay", path).code == 1
@@ -47,6 +55,59 @@ def test_a_divergence_is_told_written_and_replayed(
     assert fixed.json["results"] == [
         {"path": path, "check": "divergence", "bucket": "TDH.MNG.CREATE/status", "result": "FIXED"}
     ]
+
+
+def test_a_divergent_call_of_the_boot_is_shown_and_each_side_is_named(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    begin = "static u64 sys_key_config(struct call *call)\n{\n"
+    assert begin in text
+    harm = f"{begin}\tcall->regs[TDXT_R9] = 0x77;\n"
+    library = build_text(tmp_path, text.replace(begin, harm, 1))
+    arguments = ("diff", "--library", library, "--cases", "2", "--seed", "1")
+    answer = invoke(*arguments)
+    assert "TDH.SYS.KEY.CONFIG, r9 differs:\n  model    0x0\n  library  0x77\n" in answer.out
+    assert re.search(r"\n    TDH\.SYS\.KEY\.CONFIG\(\) = \w.*\n  seen after ", answer.out)
+    path = next(Path("divergences").iterdir())
+    shown = invoke("show", path)
+    assert shown.code == 0
+    assert shown.out in answer.out
+    assert invoke("show", path, "--as", "svg").code == 2
+    lines = [line.strip() for line in invoke("replay", path, "--library", library).out.split("\n")]
+    assert lines[1:5] == [
+        "TDH.SYS.KEY.CONFIG()",
+        "model now        0x0",
+        "library now      0x77",
+        "library in file  0x77",
+    ]
+    fixed = invoke("replay", path, "--library", build("reference"))
+    assert "the library now does what the model does" in fixed.out
+    assert "library  0x77" in fixed.out
+
+
+def test_files_of_earlier_runs_stay_and_are_told_from_new_ones(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--library", build("reference"), "--cases", "4", "--seed", "1")
+    monkeypatch.setenv(ERROR, "status")
+    first = invoke("diff", *arguments)
+    assert "in divergences: " not in first.out
+    old = Path("divergences/01-phymem-x.jsonl")
+    Path("divergences/01-mng-create-status.jsonl").rename(old)
+    text = old.read_text()
+    again = invoke("diff", *arguments)
+    assert f"{old}, which an earlier run had written too" in again.out
+    assert "in divergences: 0 files new, 1 of earlier runs seen again" in again.out
+    monkeypatch.setenv(ERROR, "register")
+    other = invoke("diff", *arguments, "--format", "json")
+    rows = other.json["divergences"]
+    assert isinstance(rows, list)
+    assert [(row["reproducer"], row["new"]) for row in rows] == [
+        ("divergences/02-phymem-pamt-remove-r8.jsonl", True)
+    ]
+    assert other.json["not_seen"] == [str(old)]
+    assert json.loads(old.read_text())["expect"] == json.loads(text)["expect"]
 
 
 def test_what_is_known_is_left_out_with_its_reason(
@@ -103,6 +164,7 @@ def test_what_lies_behind_a_known_divergence_is_told_or_not_passed(
     assert [row["field"] for row in rows] == found
     assert answer.code == code
     assert int(str(answer.json["hidden"])) > 15
+    assert int(str(answer.json["compared"])) < int(str(answer.json["calls"]))
 
 
 def test_a_recording_agrees_with_the_model_and_two_versions_are_told_apart(
@@ -124,6 +186,25 @@ def test_a_recording_agrees_with_the_model_and_two_versions_are_told_apart(
         tuple(change[key] for key in ("leaf", "what", "before", "now")) for change in changes
     ]
     assert invoke("conform", "one.jsonl.gz", "--against", "one.jsonl.gz").code == 0
+
+
+@pytest.mark.parametrize("kind", ["sequential", "locks", "interleaved"])
+def test_recordings_without_final_states_agree_and_say_so(
+    invoke: Invoke, tmp_path: Path, kind: str
+) -> None:
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    text = text.replace("TDXT_HAS_HOOK | TDXT_HAS_SNAPSHOT", "TDXT_HAS_HOOK", 1)
+    for name, library in (("less", build_text(tmp_path, text)), ("more", build("reference"))):
+        arguments = ("--library", library, "--seed", "1", "--cases", "4", "--kind", kind)
+        assert invoke("record", *arguments, "--out", f"{name}.jsonl").code == 0
+    answer = invoke("conform", "less.jsonl")
+    assert answer.code == 0
+    lacking = "not compared: the final state of 4 traces, which was not recorded"
+    assert lacking in answer.out
+    assert "not compared" not in invoke("conform", "more.jsonl").out
+    both = invoke("conform", "less.jsonl", "--against", "more.jsonl", "--format", "json")
+    assert both.code == 0
+    assert (both.json["changes"], both.json["without_state"]) == ([], 4)
 
 
 VERSION_77 = (

@@ -114,6 +114,15 @@ def test_an_extra_item_in_the_final_state(
     assert lines[2] == "the calls before it:"
 
 
+def test_a_part_that_was_not_recorded_is_not_compared_and_counted(
+    tmp_path: Path, sequential: Json
+) -> None:
+    del sequential["final"]["kot"]
+    result = conform(save(tmp_path, sequential, {**sequential, "final": None}))
+    assert result.first_divergence is None
+    assert result.not_recorded == {"'kot' in the final state": 1, "the final state": 1}
+
+
 def test_a_missing_item_in_the_final_state(tmp_path: Path, sequential: Json) -> None:
     gone = sequential["final"]["pages"].pop(0)
     lines = divergence(conform(save(tmp_path, sequential)))

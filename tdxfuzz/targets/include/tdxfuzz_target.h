@@ -5,12 +5,15 @@
  * A library implements these functions and exports them by name. tdxfuzz loads it into a process
  * of its own, one library in a process, in one thread. docs/targets.md says how to begin.
  *
+ *	cc -shared -fPIC -g -I FOLDER_OF_THIS_FILE -o module.so glue.c module.a
+ *	tdxfuzz diff --library ./module.so --cases 10 --seed 1
+ *
  * Order of calls: tdxt_abi(), tdxt_caps(), tdxt_hook() if there is one, tdxt_version(), once each.
  * Then, again and again: tdxt_reset(); tdxt_mem_read() and tdxt_mem_write(); then calls of
  * tdxt_seamcall(), each just behind tdxt_interrupt(), tdxt_tsc(), and tdxt_guest() for its LP, with
- * tdxt_snapshot() in between while no call is under way. tdxt_error() comes only behind a negative number. Nothing
- * but these is called before the first tdxt_reset(). There is no function for the end: the process
- * is killed.
+ * tdxt_snapshot() in between while no call is under way. tdxt_error() comes only behind a negative
+ * number. Nothing but these is called before the first tdxt_reset(). There is no function for the
+ * end: the process is killed.
  *
  * Rules for all functions:
  *  - A number is 64 bits, little-endian. Addresses are physical addresses as the module sees them,
@@ -54,7 +57,7 @@ const char *tdxt_error(void);
 
 /*
  * Always needed. What the library has, whatever the world. tdxfuzz skips the rest, and names it.
- * CAPS comes with any content: write all of it.
+ * CAPS comes filled with 0xff: write all of it. Bits of flags that are not named here are refused.
  *
  * flags: which of the optional functions can be called, TDXT_HAS_...
  * leaves: bit N % 64 of leaves[N / 64] is set for each SEAMCALL leaf N that is implemented as the
@@ -91,7 +94,7 @@ struct tdxt_world {
 	uint64_t private_hkid_min, private_hkid_max;	/* both included */
 	uint64_t cache_sub_blocks;		/* parts of TDH.PHYMEM.CACHE.WB */
 	uint64_t tsc_hz;			/* frequency of the time-stamp counters */
-	uint64_t tsc;				/* where all of them stand; they do not run */
+	uint64_t tsc;				/* where all of them stand; tdxt_tsc() moves them */
 	uint64_t cmrs;
 	struct { uint64_t base, size; } cmr[TDXT_MAX_CMRS];
 };
@@ -115,9 +118,14 @@ enum { TDXT_RCX, TDXT_RDX, TDXT_R8, TDXT_R9, TDXT_R10, TDXT_R11, TDXT_R12, TDXT_
        TDXT_RDI, TDXT_RSI, TDXT_REGS };
 
 /*
- * Always needed. One SEAMCALL on an LP. RAX holds the leaf in bits 15:0, its version in bits 23:16, and
- * the status afterwards. All eleven registers go in and come out, also those that the leaf does not
- * use, as the host sees them after SEAMRET: what the leaf leaves alone is as it was.
+ * Always needed. One SEAMCALL on an LP. RAX holds the leaf in bits 15:0, its version in bits 23:16,
+ * reserved bits above, and the status afterwards (`tdxfuzz list statuses` has the numbers). All eleven
+ * registers go in and come out, also those that the leaf does not use, as the host sees them after
+ * SEAMRET: what the leaf leaves alone is as it was. Many leaves set their outputs to 0 before they
+ * check anything, and these are 0 then if the call fails, too: TDH.SYS.INIT does so with RCX, RDX, R8,
+ * R9 and R10, TDH.SYS.LP.INIT with RCX, RDX and R8, TDH.SYS.TDMR.INIT with RDX,
+ * TDH.PHYMEM.PAGE.RDMD and TDH.PHYMEM.PAGE.RECLAIM with RCX, RDX, and R8 to R11. What the dispatcher
+ * refuses (no such leaf, a version or reserved bits, not ready) leaves all registers as they were.
  *
  * Returns 0 if the module returned; else the number of the fatal error (FATAL_ERROR_ID, above 0) with
  * which the module shut itself down. It is then not called again before the next tdxt_reset().
@@ -144,7 +152,8 @@ int64_t tdxt_mem_write(uint64_t hpa, const void *buffer, uint64_t size);
  */
 int64_t tdxt_interrupt(uint64_t lp, uint64_t on);
 
-/* TDXT_HAS_TSC. The time-stamp counter of an LP; it stands still otherwise. */
+/* TDXT_HAS_TSC. The time-stamp counter of an LP, from now on: it moves between calls, and stands
+ * still within them. Before a call it is set on all LPs, to the same value; it may go back. */
 int64_t tdxt_tsc(uint64_t lp, uint64_t value);
 
 /*
@@ -192,28 +201,35 @@ int64_t tdxt_snapshot(char *buffer, uint64_t size);
  */
 enum tdxt_op { TDXT_ACQUIRE, TDXT_RELEASE, TDXT_PROMOTE, TDXT_BIT_SET, TDXT_BIT_RESET, TDXT_ADD,
 	       TDXT_COMPARE_EXCHANGE };
+
+/* ACQUIRE and RELEASE have the mode in which the lock is held. PROMOTE goes from shared to exclusive,
+ * and has EXCLUSIVE. All others have NO_MODE. */
 enum tdxt_mode { TDXT_NO_MODE, TDXT_SHARED, TDXT_EXCLUSIVE, TDXT_MUTEX };
 
-/* What an event is about; behind each the indices that name it. */
+/*
+ * What an event is about; behind each the indices that name it. Addresses are without HKID bits, and
+ * aligned to what they are about; a TDR or TDVPR is named by the address of its page. `tdxfuzz list
+ * events LEAF` has the events of a leaf in their order.
+ */
 enum tdxt_kind {
-	TDXT_GLOBAL,		/* the lock of the whole module */
-	TDXT_NUM_INIT_LPS,
-	TDXT_PAMT_1G,		/* address of the 1GB */
+	TDXT_GLOBAL,		/* the lock of the whole module: shared or exclusive */
+	TDXT_NUM_INIT_LPS,	/* ADD of 1, in TDH.SYS.LP.INIT */
+	TDXT_PAMT_1G,		/* address of the 1GB; these three locks are shared or exclusive */
 	TDXT_PAMT_2M,		/* address of the 2MB */
 	TDXT_PAMT_4K,		/* address of the page */
-	TDXT_PAGE_COUNT,	/* address of the 2MB */
-	TDXT_BITMAP,		/* address of the page */
-	TDXT_TDMR,		/* index of the TDMR */
-	TDXT_KOT,
-	TDXT_WBT,		/* package */
-	TDXT_CHLDCNT,		/* TDR */
-	TDXT_TD_BUILD_COUNT,
-	TDXT_OP_STATE,		/* TDR */
-	TDXT_SEPT_TREE,		/* TDR */
-	TDXT_SEPTE,		/* TDR, GPA, level */
-	TDXT_TD_EPOCH,		/* TDR */
-	TDXT_REFCOUNT,		/* TDR */
-	TDXT_ASSOC_LPID,	/* TDVPR */
+	TDXT_PAGE_COUNT,	/* address of the 2MB; ADD */
+	TDXT_BITMAP,		/* address of the page; BIT_SET, BIT_RESET */
+	TDXT_TDMR,		/* index of the TDMR in the list of TDH.SYS.CONFIG; MUTEX */
+	TDXT_KOT,		/* the key table: shared or exclusive */
+	TDXT_WBT,		/* package; MUTEX */
+	TDXT_CHLDCNT,		/* TDR; ADD */
+	TDXT_TD_BUILD_COUNT,	/* ADD */
+	TDXT_OP_STATE,		/* TDR; shared or exclusive */
+	TDXT_SEPT_TREE,		/* TDR; shared or exclusive */
+	TDXT_SEPTE,		/* TDR, GPA, level from 0 up; a lock that is EXCLUSIVE, COMPARE_EXCHANGE */
+	TDXT_TD_EPOCH,		/* TDR; shared or exclusive */
+	TDXT_REFCOUNT,		/* TDR; ADD */
+	TDXT_ASSOC_LPID,	/* TDVPR; COMPARE_EXCHANGE */
 	TDXT_KINDS
 };
 

@@ -78,6 +78,20 @@ def compare(
     return None if not trial.programs else _programs(trial, model, library, passed)
 
 
+def calls_compared(trial: Trial, model: Outcome, library: Outcome, found: Divergence | None) -> int:
+    """How many calls of a trial were compared if ``found`` is its first divergence: those before
+    it, and the one that shows it. In programs a divergence leaves all of them in doubt.
+    """
+    if found is None:
+        came_back = min(len(model.results), len(library.results))
+        died = model.stop is not None  # of the same on both sides
+        return came_back + len(model.ran.keys() & library.ran.keys()) + died
+    if found.place == IN_PROGRAMS:
+        return len(trial.calls)
+    is_between_calls = found.field.startswith("state.")
+    return min(found.place + (not is_between_calls), len(trial.calls))
+
+
 def _call_events(
     call: RecordedCall, place: int, model: Outcome, library: Outcome
 ) -> Divergence | None:
@@ -167,8 +181,9 @@ def _fields(
     """Status and registers that differ."""
     found = []
     if left.status != right.status:
-        values = [str(left.status), str(right.status)]
-        found.append(_divergence(leaf_name(call), "status", values, values, place))
+        words = (left.status, right.status)
+        texts, classes = [word.in_full for word in words], [str(word) for word in words]
+        found.append(_divergence(leaf_name(call), "status", texts, classes, place))
     if left.outputs != right.outputs:
         for name in COMPARED:
             one, other = left.outputs[name], right.outputs[name]
@@ -204,19 +219,20 @@ def _ends(
     right: CallResult | None,
 ) -> Divergence | None:
     """One side did not come back from a call, or both for different reasons."""
-    texts = [_end_text(left, model.stop), _end_text(right, library.stop)]
+    classes = [_end_class(left, model.stop), _end_class(right, library.stop)]
     stop = library.stop if right is None and library.stop is not None else model.stop
-    if texts[0] == texts[1] or stop is None:
+    if classes[0] == classes[1] or stop is None:
         return None
-    classes = texts
+    sides = zip((left, right), classes, strict=True)
+    texts = [text if result is None else result.status.in_full for result, text in sides]
     if library.stop is not None and library.stop.kind in ("crash", "hang"):
         # Whatever the model answers; and a hang is met at any place of its loop.
-        classes = ["", "hang" if library.stop.kind == "hang" else texts[1]]
+        classes = ["", "hang" if library.stop.kind == "hang" else classes[1]]
     kind = "raised" if model.stop is not None and model.stop.kind == "raised" else stop.kind
     return _divergence(stop.function or leaf, kind, texts, classes, place)
 
 
-def _end_text(result: CallResult | None, stop: Stop | None) -> str:
+def _end_class(result: CallResult | None, stop: Stop | None) -> str:
     if result is not None:
         return str(result.status)
     return "went on" if stop is None else f"{stop.kind}: {stop.text}"

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from random import Random
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from tdxfuzz.targets.library.compare import IN_PROGRAMS, Divergence, Key, compare, leaf_name
+from tdxfuzz.targets.library.compare import (
+    IN_PROGRAMS,
+    Divergence,
+    Key,
+    compare,
+)
 from tdxfuzz.targets.library.draw import Drawer
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.held import held_after
-from tdxfuzz.targets.library.known import Known
+from tdxfuzz.targets.library.known import Known, KnownDivergence
+from tdxfuzz.targets.library.leak import needed_before, variables_left
 from tdxfuzz.targets.library.model import play
 from tdxfuzz.targets.library.process import AGAIN, HASTY, PATIENT, Library
 from tdxfuzz.targets.library.shrink import SECONDS, shrink
+from tdxfuzz.targets.library.tally import Tally
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
-
-HISTORY = 30
-"""Trials that are remembered, in case the library keeps something over a reset."""
 
 MOST = 20
 """Divergences after which it ends: with so many, one cause is behind most of them."""
 
-
-CONFIRMED = 6
-"""How often a leak over a reset is shown again."""
 
 ENDS = ("crash", "fatal", "hang", "raised")
 """Fields of divergences in which a side did not come back."""
@@ -45,26 +45,8 @@ class Found:
     seconds: float = 0.0
     """From the beginning until it was seen, without shrinking."""
 
-
-@define
-class Tally:
-    """What was done. Times are in seconds. ``statuses``, by leaf, are those of both sides, ``told``
-    what guests were told. ``hidden`` counts trials that end at an old divergence: what lies behind
-    it was not compared.
-    """
-
-    trials: int = 0
-    interleaved: int = 0
-    calls: int = 0
-    interleaved_calls: int = 0
-    events: int = 0
-    told: int = 0
-    hidden: int = 0
-    model_seconds: float = 0.0
-    library_seconds: float = 0.0
-    interleaved_seconds: float = 0.0
-    seconds: float = 0.0
-    statuses: Counter[tuple[str, str]] = field(factory=Counter)
+    left: tuple[str, ...] = ()
+    """Variables that outlive a reset, if it is about that and they are known."""
 
 
 class Diff:
@@ -83,7 +65,9 @@ class Diff:
         self._next = 0
         self._drawer = Drawer(library.caps)
         self._neutral: dict[Key, bool] = {}
-        self._history: list[Trial] = []
+        self._met: set[KnownDivergence] = set()
+        self._history: list[int] = []
+        self._starts = 0
         self._until: float | None = None
         self._patience = PATIENT
         self._broken: LibraryError | None = None
@@ -107,7 +91,9 @@ class Diff:
             if self._until is not None and time.monotonic() >= self._until:
                 break
             # A trial of its own generator is the same whatever was found before it.
+            self._met.clear()
             found = self._one(Random(f"{self._seed} {self._next}"), began)
+            self.tally.met.update(self._met)
             self.tally.seconds = time.monotonic() - began
             self._next += 1
             if found is not None:
@@ -123,10 +109,14 @@ class Diff:
         middle = time.monotonic()
         library = self.library.play(drawn.trial)
         end = time.monotonic()
-        self._count(drawn.trial, drawn.model, library, middle - start, end - middle)
         first = compare(drawn.trial, drawn.model, library, self._passed(drawn.trial))
-        before, trial = tuple(self._history), drawn.trial
-        self._history = [*self._history[1 - HISTORY :], trial]
+        seconds = middle - start, end - middle
+        self.tally.count(drawn.trial, drawn.model, library, first, seconds)
+        trial = drawn.trial
+        if self._starts != self.library.starts:  # another process: nothing has run before
+            self._starts, self._history = self.library.starts, []
+        before = tuple(self._history)
+        self._history.append(self._next)
         if first is None:
             return None
         if self._is_old(first):
@@ -144,11 +134,9 @@ class Diff:
             self.found.append(found)
         return found
 
-    def _looked_at(
-        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
-    ) -> Found | None:
+    def _looked_at(self, trial: Trial, first: Divergence, history: tuple[int, ...]) -> Found | None:
         """The cause of a divergence, shrunk; None if that is an old one."""
-        closely, divergence, before = self._in_a_fresh_process(trial, first, before)
+        closely, divergence, before = self._in_a_fresh_process(trial, first, history)
         if self._is_old(divergence):
             if first.field not in ENDS:
                 self.tally.hidden += 1
@@ -157,8 +145,9 @@ class Diff:
                 return None
             # Whatever lies before it, the library must not end so.
             closely, divergence, before = trial, first, ()
-        self._old |= {first.key, divergence.key}
-        return self._shrunk(closely, divergence, before)
+        found = self._shrunk(closely, divergence, before)
+        self._old |= {first.key, divergence.key}  # not earlier: what is old may be passed over
+        return found
 
     def _hangs(self, trial: Trial) -> bool:
         """Whether a trial hangs if there is more time."""
@@ -170,7 +159,10 @@ class Diff:
         return stop is not None and stop.kind == "hang"
 
     def _is_old(self, divergence: Divergence) -> bool:
-        return divergence.key in self._old or self.known.covers(divergence)
+        entry = self.known.entry_of(divergence)
+        if entry is not None:
+            self._met.add(entry)
+        return entry is not None or divergence.key in self._old
 
     def _passed(self, trial: Trial) -> Callable[[Divergence], bool]:
         """Old divergences are passed over if both sides stand in the same state behind them, with
@@ -191,7 +183,7 @@ class Diff:
         return passed
 
     def _in_a_fresh_process(
-        self, trial: Trial, first: Divergence, before: tuple[Trial, ...]
+        self, trial: Trial, first: Divergence, history: tuple[int, ...]
     ) -> tuple[Trial, Divergence, tuple[Trial, ...]]:
         """Look closely, so that the cause is seen and not what follows from it; in a process that
         has run nothing else, or as little as is needed.
@@ -202,22 +194,18 @@ class Diff:
         seen = self._first_after((), closely, lambda each: _is_before(each, first) and passed(each))
         if seen is not None:
             return closely, seen, ()
-        starts = [[each] for each in before[::-1]] + [[*before]] if before else []
-        for some in starts:
-            if self._shows_only_behind(some, trial):
-                leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
-                return trial, leak, tuple(some)
+        before = needed_before(
+            history, self._again, lambda some: self._first_after(some, trial) is not None
+        )
+        if before:
+            leak = evolve(first, leaf="reset", field="reset", key=("reset", "reset", "", ""))
+            return trial, leak, before
         # Not seen again, whatever was run before: it does not depend on what it is asked alone.
         return trial, _unrepeated(first), ()
 
-    def _shows_only_behind(self, before: Sequence[Trial], trial: Trial) -> bool:
-        """Whether a trial shows something behind others, and never alone. A library that answers by
-        the time may show anything once.
-        """
-        return all(
-            self._first_after(before, trial) is not None and self._first_after((), trial) is None
-            for _ in range(CONFIRMED)
-        )
+    def _again(self, number: int) -> Trial:
+        """A trial of this run, by its number."""
+        return self._drawer.draw(Random(f"{self._seed} {number}")).trial
 
     def _first_after(
         self,
@@ -278,7 +266,8 @@ class Diff:
             library=f"{seen.leaf}, {seen.field}: {seen.library}",
             key=found.key,
         )
-        return Found(named, small, self.library.play(small), before)
+        left = variables_left(self.library, before, small)
+        return Found(named, small, self.library.play(small), before, left=left)
 
     def _sees(self, trial: Trial, key: Key) -> tuple[Divergence, Outcome] | None:
         """The divergence of a key, if it is the first one that a trial shows."""
@@ -293,28 +282,6 @@ class Diff:
         most = SECONDS / 2 if self.library.patience is HASTY else SECONDS
         left = SECONDS if self._until is None else self._until - time.monotonic()
         return shrink(trial, shows, min(most, max(1.0, left)))
-
-    def _count(
-        self, trial: Trial, model: Outcome, library: Outcome, drawing: float, playing: float
-    ) -> None:
-        tally = self.tally
-        tally.trials += 1
-        tally.calls += trial.size
-        tally.model_seconds += drawing
-        tally.library_seconds += playing
-        if trial.programs:
-            tally.interleaved += 1
-            tally.interleaved_calls += trial.size
-            tally.events += len(model.events)
-            tally.interleaved_seconds += drawing + playing
-        for call, one, other in zip(trial.calls, model.results, library.results, strict=False):
-            if one.status == other.status:
-                tally.statuses[leaf_name(call), one.status.name] += 1
-            tally.told += len(other.told)
-        for (lp, i), one in model.ran.items():
-            there = library.ran.get((lp, i))
-            if there is not None and one.status == there.status:
-                tally.statuses[leaf_name(trial.programs[lp][i]), one.status.name] += 1
 
 
 def _unrepeated(found: Divergence) -> Divergence:

@@ -16,11 +16,12 @@ from tdxfuzz.generate.hostile_calls import kind_of
 from tdxfuzz.targets.library.boot import boot_calls, draw_plan, seamcall, spoiled
 from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.draw_guest import draw_script
-from tdxfuzz.targets.library.goals import next_call
+from tdxfuzz.targets.library.goals import fill_call, next_call
 from tdxfuzz.targets.library.model import ModelSide
 from tdxfuzz.targets.library.pools import FIT_TOGETHER, Pools
 from tdxfuzz.targets.library.trial import EVERY, Outcome, Trial
 from tdxfuzz.targets.recording import COMPARED, RecordedCall
+from tdxfuzz.targets.world import TSC_AT_START
 
 LENGTHS = (40, 200)
 """Calls of a trial behind its boot."""
@@ -45,6 +46,23 @@ GOALS = (0.0, 0.5, 0.8)
 
 RUNNING = 0.25
 """Share of the trials that go straight to a running vCPU, if the library has guests."""
+
+FILLING = 0.02
+"""Share of the trials that fill a range, with many calls: what depends on how many there are, or
+on how many pages are in use, shows in no short one.
+"""
+
+LENGTHS_FILLING = (300, 900)
+"""Calls of those."""
+
+LOOK_EVERY = 12
+"""Calls that succeed until such a trial sees anew what there is: that takes long there."""
+
+TICKS = 0.1
+"""Share of the calls before which time-stamp counters move, if the library lets them."""
+
+STEPS = (1, 1000, 1 << 24, 1 << 32, -1, -(1 << 20))
+"""By how many ticks: back, too, as on a machine that slept."""
 
 STRAIGHT = 0.95
 """Share of their calls that do."""
@@ -86,7 +104,9 @@ class Drawer:
     def __init__(self, caps: Caps, interleaved: float = INTERLEAVED) -> None:
         self._caps = caps
         self._interleaved = interleaved if caps.hook else 0.0
+        self._tsc = TSC_AT_START
         self._runs = False
+        self._fills = False
         self._leaves = [leaf for number, leaf in BY_NUMBER.items() if number in caps.leaves]
         # TDH.SYS.SHUTDOWN ends everything that could still be learnt.
         self._leaves = [leaf for leaf in self._leaves if leaf.name != "TDH.SYS.SHUTDOWN"]
@@ -103,6 +123,7 @@ class Drawer:
         is_spoiled = not is_interleaved and rng.random() < SPOILED
         if is_spoiled:
             plan = spoiled(rng, plan)
+        self._tsc = TSC_AT_START
         side = ModelSide(plan.world, cpus if is_interleaved else 1)
         pools = Pools(rng, plan)
         calls: list[RecordedCall] = []
@@ -113,12 +134,19 @@ class Drawer:
         goals = rng.choice(GOALS)
         lengths = LENGTHS_BEFORE_PROGRAMS if is_interleaved else LENGTHS
         self._runs = self._caps.guest and rng.random() < RUNNING
-        if self._runs:
+        self._fills = not is_interleaved and not is_spoiled and rng.random() < FILLING
+        if self._fills:
+            goals, lengths, self._runs = STRAIGHT, LENGTHS_FILLING, False
+            pools.want_all()
+        elif self._runs:
             goals, lengths = STRAIGHT, LENGTHS_RUNNING
             pools.want_more()
+        done = 0
         for _ in range(0 if is_within_boot else 8 if is_spoiled else rng.randint(*lengths)):
-            if self._make(side, calls, self._next(rng, side, pools, goals)):
-                pools.look(side.bench.module)
+            if self._make(rng, side, calls, self._next(rng, side, pools, goals)):
+                done += 1
+                if not self._fills or done < LOOK_EVERY or done % LOOK_EVERY == 0:
+                    pools.look(side.bench.module)
         programs: dict[int, tuple[RecordedCall, ...]] = {}
         order: tuple[int, ...] = ()
         if is_interleaved and side.stop is None:
@@ -148,16 +176,15 @@ class Drawer:
         pools.look(side.bench.module)
         for call in boot:
             while rng.random() < 0.02:
-                self._make(side, calls, self.call(rng, pools, len(side.bench.lps)))
-            if not self._make(side, calls, call) and call.name != "SYS_TDMR_INIT":
+                self._make(rng, side, calls, self.call(rng, pools, len(side.bench.lps)))
+            if not self._make(rng, side, calls, call) and call.name != "SYS_TDMR_INIT":
                 break  # the rest would be refused for the same reason
         pools.look(side.bench.module)
 
     def call(self, rng: Random, pools: Pools, lps: int, leaf: Leaf | None = None) -> RecordedCall:
         """Any call, or any of a leaf."""
         if rng.random() < 0.01:
-            number = rng.choice(_NO_LEAVES)
-            return RecordedCall(number, f"LEAF_{number}", 0, {}, False, None, {}, 0)
+            return _no_leaf(rng.choice(_NO_LEAVES))
         leaf = leaf or self._leaf(rng)
         call = seamcall(leaf.name.removeprefix("TDH."), rng.randrange(lps))
         call = evolve(
@@ -166,6 +193,10 @@ class Drawer:
             version=self._version(rng, leaf),
             interrupted=self._caps.interrupt and rng.random() < 0.05,
         )
+        if rng.random() < 0.01:  # bits that make it no leaf: reserved ones, or another number
+            number = leaf.number | 1 << rng.choice((*range(8, 16), *range(24, 64)))
+            if number not in BY_NUMBER:
+                return evolve(_no_leaf(number), inputs=call.inputs, cpu=call.cpu)
         return self._with_guest(rng, pools, call)
 
     def _next(
@@ -174,7 +205,11 @@ class Drawer:
         """A call that leads on, in a share of ``goals``; else any, or any of a leaf."""
         module, lps = side.bench.module, len(side.bench.lps)
         if side.stop is None and module.pamt.tdmrs and rng.random() < goals:
-            call = next_call(rng, module, pools, lps, self._runs)
+            call = (
+                fill_call(rng, module, pools, lps)
+                if self._fills
+                else next_call(rng, module, pools, lps, self._runs)
+            )
             if call.leaf in self._caps.leaves:
                 interrupted = call.interrupted or rng.random() < 0.03
                 call = evolve(call, interrupted=interrupted and self._caps.interrupt)
@@ -190,12 +225,17 @@ class Drawer:
     def _leaf(self, rng: Random) -> Leaf:
         return rng.choices(self._leaves, self._weights)[0]
 
-    def _make(self, side: ModelSide, calls: list[RecordedCall], call: RecordedCall) -> bool:
+    def _make(
+        self, rng: Random, side: ModelSide, calls: list[RecordedCall], call: RecordedCall
+    ) -> bool:
         """Make a call on the model; whether it succeeded."""
         if side.stop is not None:
             return False
         if len(calls) % EVERY == 0:
             side.look()
+        if self._caps.tsc and rng.random() < TICKS:
+            self._tsc = max(0, self._tsc + rng.choice(STEPS))
+            call = evolve(call, tsc=self._tsc)
         calls.append(call)
         result = side.call(call)
         return result is not None and result.status.ok
@@ -227,6 +267,11 @@ class Drawer:
         calls = [first]
         calls += [self.call(rng, pools, lp + 1) for _ in range(rng.choice((0, 0, 1, 2)))]
         return tuple(evolve(call, cpu=lp) for call in calls)
+
+
+def _no_leaf(rax: int) -> RecordedCall:
+    """A call that no module knows."""
+    return RecordedCall(rax, f"LEAF_{rax:#x}", 0, {}, False, None, {}, 0)
 
 
 def draw_order(rng: Random, cpus: int) -> tuple[int, ...]:

@@ -168,11 +168,22 @@ def to_json(
             "field": found.field,
             "model": found.model,
             "library": found.library,
+            "key": list(found.key),
         },
     }
     if before:
         data["before"] = [trial_object(each, none) for each in before]
     return json.dumps(data) + "\n"
+
+
+def key_in(path: Path) -> tuple[str, ...]:
+    """What the divergence of a file is told apart by; nothing if it is no such file."""
+    try:
+        _, line = next(iter(lines_of(path)))
+        expect = mapping(mapping(json_value(line))["expect"])
+        return tuple(map(str, sequence(expect["key"])))
+    except (RecordingError, UntrustedError, StopIteration, KeyError, TypeError, ValueError):
+        return ()
 
 
 def read(path: Path) -> Reproducer:

@@ -8,7 +8,16 @@ from attrs import evolve
 
 from tdxfuzz.host.layout import PARAMS_HPA
 from tdxfuzz.module.module import TdxModule
-from tdxfuzz.module.td import MIN_TDCS_PAGES, MIN_TDVPS_PAGES, Lifecycle, OpState, Tdr, VcpuState
+from tdxfuzz.module.pamt import PT
+from tdxfuzz.module.td import (
+    MAX_TDCS_PAGES,
+    MIN_TDCS_PAGES,
+    MIN_TDVPS_PAGES,
+    Lifecycle,
+    OpState,
+    Tdr,
+    VcpuState,
+)
 from tdxfuzz.targets.library.boot import seamcall
 from tdxfuzz.targets.library.pools import Pools
 from tdxfuzz.targets.recording import RecordedCall
@@ -52,17 +61,52 @@ def next_call(
             return _to_a_guest(rng, module, pools, tdr, new)
         case Lifecycle.KEYS_CONFIGURED:
             return _of_a_td(rng, pools, tdr, new) or _of_a_vcpu(rng, module, pools, new)
+    return _on_with_teardown(rng, module, pools, lps, tdr)
+
+
+def _on_with_teardown(
+    rng: Random, module: TdxModule, pools: Pools, lps: int, tdr: Tdr
+) -> RecordedCall:
+    """The next call of a TD whose keys are on their way out, or gone."""
+    match tdr.lifecycle:
         case Lifecycle.BLOCKED:
             if module.keys.entries[tdr.hkid].wbinvd_bitmap:
-                write_back = seamcall(
-                    "PHYMEM.CACHE.WB", rng.randrange(lps), rcx=rng.choice((0, 0, 1))
-                )
-                return evolve(write_back, interrupted=rng.random() < 0.3)
+                is_begun = any(each.intr_point for each in module.keys.writeback)
+                resume = int(rng.random() < (0.7 if is_begun else 0.2))
+                write_back = seamcall("PHYMEM.CACHE.WB", rng.randrange(lps), rcx=resume)
+                return evolve(write_back, interrupted=rng.random() < 0.4)
             return seamcall("MNG.KEY.FREEID", rcx=tdr.hpa)
     # In teardown: the TDR goes last.
-    others = [hpa for hpa in pools.kinds["used page"] if hpa != tdr.hpa]
+    others = pools.owned.get(tdr.hpa, [])
     page = rng.choice(others) if others and tdr.chldcnt.value else tdr.hpa
     return seamcall("PHYMEM.PAGE.RECLAIM", rcx=page)
+
+
+def fill_call(rng: Random, module: TdxModule, pools: Pools, lps: int) -> RecordedCall:
+    """A call that gives one more page to a TD, until there is no HKID left: so a range fills. Now
+    and then a TD goes, and its pages are used again.
+    """
+    if not pools.kinds["new page"]:
+        return next_call(rng, module, pools, lps)
+    new = pools.any_of("new page")
+    used = set()
+    tdrs = [module.tdr_at(hpa) for hpa in pools.kinds["tdr"] if module.pamt.type_of(hpa) == PT.TDR]
+    for tdr in tdrs:
+        used.add(tdr.hkid)
+        if tdr.lifecycle in (Lifecycle.BLOCKED, Lifecycle.TEARDOWN) and rng.random() < 0.5:
+            return _on_with_teardown(rng, module, pools, lps, tdr)
+    if tdrs and rng.random() < 0.02:
+        return seamcall("MNG.VPFLUSHDONE", rcx=rng.choice(tdrs).hpa)
+    for tdr in tdrs:
+        hpa = tdr.hpa
+        if tdr.lifecycle is Lifecycle.HKID_ASSIGNED:
+            return seamcall("MNG.KEY.CONFIG", rng.randrange(lps), rcx=hpa)
+        if tdr.lifecycle is Lifecycle.KEYS_CONFIGURED and tdr.num_tdcx < MAX_TDCS_PAGES:
+            return seamcall("MNG.ADDCX", rcx=new, rdx=hpa)
+    free = [hkid for hkid in pools.hkids if hkid not in used]
+    if not free:
+        return next_call(rng, module, pools, lps)
+    return seamcall("MNG.CREATE", rcx=new, rdx=rng.choice(free))
 
 
 def _of_a_td(rng: Random, pools: Pools, tdr: Tdr, new: int) -> RecordedCall | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from tdxfuzz.case.untrusted import UntrustedError, read_text, toml_tables
 from tdxfuzz.targets.library.compare import Divergence
@@ -33,20 +33,15 @@ class KnownDivergence:
         )
 
 
-@define
+@frozen
 class Known:
-    """All of them, and how often each was met."""
+    """All of them."""
 
     entries: tuple[KnownDivergence, ...] = ()
-    met: dict[KnownDivergence, int] = field(factory=dict)
 
-    def covers(self, found: Divergence) -> bool:
-        """Whether a divergence is known; it is counted."""
-        entry = next((entry for entry in self.entries if entry.covers(found)), None)
-        if entry is None:
-            return False
-        self.met[entry] = self.met.get(entry, 0) + 1
-        return True
+    def entry_of(self, found: Divergence) -> KnownDivergence | None:
+        """The entry that a divergence is known by, if it is known."""
+        return next((entry for entry in self.entries if entry.covers(found)), None)
 
 
 def read_known(path: Path) -> Known:

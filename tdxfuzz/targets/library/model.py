@@ -46,6 +46,10 @@ class ModelSide:
         self.results.append(result)
         return result
 
+    def events_of(self, place: int) -> list[LockEvent]:
+        """The events of a call, by its place, if the model was looked at closely."""
+        return list(self._of_calls[place])
+
     def look(self) -> None:
         """Take a snapshot."""
         if self.stop is None:

@@ -8,6 +8,10 @@ from tdxfuzz.targets.recording import LockEvent
 
 OPS = ("acq", "rel", "promote", "bts", "btr", "xadd", "cmpxchg")
 MODES = ("", "SH", "EX", "MUTEX")
+HEADER_OPS = ("ACQUIRE", "RELEASE", "PROMOTE", "BIT_SET", "BIT_RESET", "ADD", "COMPARE_EXCHANGE")
+HEADER_MODES = ("NO_MODE", "SHARED", "EXCLUSIVE", "MUTEX")
+"""The same, as ``enum tdxt_op`` and ``enum tdxt_mode`` call them, without ``TDXT_``."""
+
 _PLAIN, _HEX, _DECIMAL, _ENTRY = range(4)
 KINDS = (
     ("GLOBAL", _PLAIN),

@@ -12,8 +12,11 @@ from tdxfuzz.module.snapshot import used_pages
 from tdxfuzz.targets.library.boot import BootPlan
 
 _RANGES = (0, 1, 2, 3, 4, 511)
-_INDICES = (0, 1, 2, 255, 256, 300, 511)
-_MORE_INDICES = (*_INDICES, *range(320, 360))
+_INDICES = (0, 1, 255, 256, 511)
+_OTHERS = 4
+"""Pages of a range that are drawn for each trial, beside those."""
+
+_MORE_INDICES = range(320, 360)
 FIT, FIT_TOGETHER = 0.85, 0.98
 """That share of calls alone, and of calls of several LPs: a call that is refused for its operand
 meets nobody.
@@ -30,30 +33,45 @@ class Pools:
 
     def __init__(self, rng: Random, plan: BootPlan) -> None:
         self.fit = FIT
-        self._indices: tuple[int, ...] = _INDICES
+        self._indices = (*_INDICES, *(rng.randrange(512) for _ in range(_OTHERS)))
         self._rng = rng
         self._mask = plan.world.platform.key_bits.mask
         ranges = [tdmr.base + i * SIZE_2M for tdmr in plan.tdmrs for i in _RANGES]
         self.ranges = [hpa for hpa in ranges if hpa < 1 << 52]
-        first = plan.world.platform.private_hkid_min
+        platform = plan.world.platform
+        first, last = platform.private_hkid_min, platform.private_hkid_max
+        ends = [end for it in plan.tdmrs for end in (it.base, it.base + it.size)]
+        ends += [1 << platform.max_pa, 1 << platform.key_bits.start, 1 << 52, 1 << 64]
+        steps = (-SIZE_2M, -SIZE_4K, 0, SIZE_4K)
+        self._edges = [end + step & _U64 for end in ends for step in steps]
+        self._edges += [first - 1, last, last + 1]
         gpas = [0, SIZE_4K, SIZE_2M, SIZE_1G]
         self.kinds: dict[str, list[int]] = {
             "gpa": [0, SIZE_4K, 1, SIZE_2M | 1, SIZE_1G | 1, 2, 3, 1 << 39 | 3, 4],
             "plain gpa": gpas,
-            "hkid": [plan.hkid, *range(first, first + 4)],
+            "hkid": [plan.hkid, *range(first, first + 4), last],
             "params": [PARAMS_HPA],
         }
+        self.owned: dict[int, list[int]] = {}
+        self.hkids = range(first, last + 1)
         self._focus = rng.sample(self.ranges, min(3, len(self.ranges)))
 
     def want_more(self) -> None:
         """More pages of each range: for a TD that is to run, with its memory."""
-        self._indices = _MORE_INDICES
+        self._indices = tuple(sorted({*self._indices, *_MORE_INDICES}))
+
+    def want_all(self) -> None:
+        """All pages of one range, which is to be filled, and what a second one has to back it."""
+        self._indices = tuple(range(512))
+        self._focus = self._focus[:2]
 
     def look(self, module: TdxModule) -> None:
         """See what there is."""
         of_type: dict[int, list[int]] = {}
+        self.owned = {}
         for entry in used_pages(module):
             of_type.setdefault(int(entry.pt), []).append(entry.hpa)
+            self.owned.setdefault(entry.owner_hpa, []).append(entry.hpa)
         nodes = [node for node in module.pamt.nodes() if node.is_node]
         backing = [page.hpa for node in nodes for page in node.backing]
         paired = {node.hpa for node in nodes}
@@ -109,6 +127,8 @@ class Pools:
                 near | 1 << 52,
                 near + SIZE_1G & _U64,
                 near & -SIZE_2M,
+                rng.choice(self._edges),
+                rng.choice(self._edges) | near & (SIZE_4K - 1),
                 rng.choice(self.ranges) + rng.choice(_INDICES) * SIZE_4K | rng.randrange(4),
                 rng.getrandbits(64),
             )

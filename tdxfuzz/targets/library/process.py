@@ -18,6 +18,7 @@ from tdxfuzz.targets.library.caps import Caps
 from tdxfuzz.targets.library.elf import check_library
 from tdxfuzz.targets.library.errors import LibraryError
 from tdxfuzz.targets.library.names import EVENT, event_of
+from tdxfuzz.targets.library.refusals import refusal_text
 from tdxfuzz.targets.library.trial import AT_END, Outcome, State, Stop, Trial, tidy
 from tdxfuzz.targets.library.where import in_source
 from tdxfuzz.targets.library.wire import (
@@ -74,7 +75,8 @@ class _Stopped(Exception):
 
 
 class Library:
-    """A library. The process is started when it is needed, and again after a crash.
+    """A library. The process is started when it is needed, and again after a crash; ``starts``
+    says how often it was.
 
     Use it as a context manager, or :meth:`close` it.
 
@@ -84,7 +86,10 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self.patience = PATIENT
+        self.starts = 0
         self._doing = _LOADING
+        self._asked = ""
+        self._world: AtReset | None = None
         if not path.is_file():
             raise LibraryError(f"{path}: no such file")
         check_library(path)
@@ -126,7 +131,7 @@ class Library:
                 self._send_calls(trial.calls[start:place], trial.closely)
                 stop = None
                 for call in trial.calls[start:place]:
-                    lp = call.cpu
+                    lp, self._asked = call.cpu, f"{call} on LP {call.cpu}"
                     self._await()
                     fatal, result = self._one_result()
                     if trial.closely and self.caps.hook:
@@ -148,9 +153,25 @@ class Library:
             stop = Stop(stopped.kind, stopped.text, lp, stopped.place, function)
             return Outcome(tuple(results), states, stop=stop, of_calls=tuple(of_calls))
 
+    def data_after_reset(self, world: AtReset) -> tuple[tuple[int, bytes], ...]:
+        """Each part of the library's own variables straight behind a reset: where it lies in the
+        file, and what it holds.
+
+        Raises:
+            LibraryError: the library refuses the reset, or does not come back from it.
+        """
+        try:
+            self._reset(world)
+            self._send(word(Command.DATA))
+            self._await()
+        except _Stopped as stopped:
+            raise LibraryError(f"{stopped.kind}: {stopped.text}") from None
+        answers = self._answers
+        return tuple((answers.number(), answers.data()) for _ in range(answers.number()))
+
     def _play_programs(self, trial: Trial, done: Outcome) -> Outcome:
         programs = dict(sorted(trial.programs.items()))
-        self._doing = _SEAMCALL
+        self._doing, self._asked = _SEAMCALL, f"programs of {len(programs)} LPs"
         self._send(
             word(Command.PROGRAMS) + word(len(programs)),
             *(
@@ -201,6 +222,7 @@ class Library:
 
     def _reset(self, world: AtReset) -> None:
         pieces = [part for piece in world.memory for part in within_pages(*piece)]
+        self._asked, self._world = "", world
         self._doing = "tdxt_reset"
         self._send(word(Command.RESET), world_words(world))
         self._await()
@@ -210,7 +232,8 @@ class Library:
             self._must_hold(hpa, bytes(len(content)), "tdxt_reset left something in memory")
         self._doing = "tdxt_mem_write"
         self._send(*(write_words(*piece) for piece in pieces))
-        for _ in pieces:
+        for hpa, content in pieces:
+            self._asked = f"{len(content)} bytes at {hpa:#x}"
             self._await()
         if pieces:  # the last one, because it may lie over others
             self._doing = "tdxt_mem_read"
@@ -220,6 +243,7 @@ class Library:
 
     def _must_hold(self, hpa: int, content: bytes, why: str) -> None:
         """What was asked for of memory."""
+        self._asked = f"{len(content)} bytes at {hpa:#x}"
         self._await()
         held = self._answers.data()
         if held != content:
@@ -241,7 +265,7 @@ class Library:
         return fatal, CallResult(status(rax), dict(zip(COMPARED, registers, strict=True)), told)
 
     def _state(self) -> State:
-        self._doing = "tdxt_snapshot"
+        self._doing, self._asked = "tdxt_snapshot", ""
         self._send(word(Command.SNAPSHOT))
         self._await()
         text = self._answers.text()
@@ -261,6 +285,7 @@ class Library:
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is None:
+            self.starts += 1
             self._process = subprocess.Popen(
                 [str(runner()), str(self.path.absolute()), str(self.patience.ticks)],
                 stdin=subprocess.PIPE,
@@ -284,9 +309,10 @@ class Library:
             if kind == Answer.OK:
                 return
             if kind == Answer.REFUSED:
-                why = self._answers.text() or "an error without a text"
+                function, why = self._answers.text(), self._answers.text()
                 self.close()
-                raise LibraryError(f"{self.path.name}: {why}")
+                text = refusal_text(function, why, self._asked, self._world)
+                raise LibraryError(f"{self.path.name}: {text}")
             number, lp, place = (self._answers.number() for _ in range(3))
             where = in_source(self._answers.text(), self.path)
             function = self._answers.text() or self._doing

@@ -46,6 +46,9 @@ def record(library: Library, kind: str, cases: int, seed: int) -> Iterator[Recor
         if outcome.stop is not None and outcome.stop.kind in ("crash", "hang"):
             yield Recorded(None, trial.size, f"{outcome.stop.kind}: {outcome.stop.text}")
             continue
+        if kind == "locks" and not outcome.results:
+            yield Recorded(None, trial.size, "fatal: the first call, before which nothing is")
+            continue
         yield Recorded({"id": f"{kind[0].upper()}{number:05}", **line(trial, outcome)}, trial.size)
 
 

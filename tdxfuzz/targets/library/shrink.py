@@ -136,6 +136,8 @@ def _changes(
     """How a call may become simpler."""
     if call.interrupted:
         yield lambda it: evolve(it, interrupted=False)
+    if call.tsc is not None:
+        yield lambda it: evolve(it, tsc=None)
     if call.guest is not None:
         yield lambda it: evolve(it, guest=None)
         for i in reversed(range(len(call.guest.operations))):

@@ -35,6 +35,7 @@ class Command(IntEnum):
     PROGRAMS = 6
     CALL_CLOSELY = 7
     READ = 8
+    DATA = 9
 
 
 class Answer(IntEnum):

@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -37,7 +38,7 @@
 #define FILLS		(8ull << 20)	/* bytes in one tick */
 #define MOST_TEXT	(64ull << 20)
 
-enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY, READ };
+enum command { HELLO = 1, RESET, WRITE, CALL, SNAPSHOT, PROGRAMS, CALL_CLOSELY, READ, DATA };
 enum answer { OK = 1, REFUSED, CRASHED, HANGS };
 
 static struct {
@@ -183,19 +184,35 @@ static uint64_t get_word(void)
 	return word;
 }
 
-static void refuse(const char *format, ...)
+/* Why the library cannot be used; FUNCTION is the one that says so, or "". */
+static void refuse_for(const char *function, const char *format, va_list list)
 {
 	char text[1024];
-	va_list list;
-	int size;
+	int size = vsnprintf(text, sizeof(text), format, list);
 
-	va_start(list, format);
-	size = vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
 	if (size >= (int)sizeof(text))
 		size = sizeof(text) - 1;
 	put_word(REFUSED);
+	put_text(function, strlen(function));
 	put_text(text, (size_t)size);
+}
+
+static void refuse(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	refuse_for("", format, list);
+	va_end(list);
+}
+
+static void refuse_in(const char *function, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	refuse_for(function, format, list);
+	va_end(list);
 }
 
 /* What tdxt_error says. */
@@ -211,11 +228,11 @@ static const char *reason(void)
 }
 
 /* 1: the library did it; else the answer is given already. */
-static int accepted(int64_t result)
+static int accepted(const char *function, int64_t result)
 {
 	if (result >= 0)
 		return 1;
-	refuse("%s", reason());
+	refuse_in(function, "%lld: %s", (long long)result, reason());
 	return 0;
 }
 
@@ -245,15 +262,29 @@ static __thread int is_main;
 static struct tdxt_event events[MOST_EVENTS];
 static uint64_t entered, too_many;
 
-static int before_call(struct call *call)
+static struct tdxt_world world;
+static const char *refuses;	/* the function that returned the last negative number of a call */
+
+static int64_t before_call(struct call *call)
 {
-	if ((caps.flags & TDXT_HAS_INTERRUPT) && ABI(interrupt, call->lp, call->interrupted) < 0)
-		return 0;
-	if (call->has_tsc && (caps.flags & TDXT_HAS_TSC) && ABI(tsc, call->lp, call->tsc) < 0)
-		return 0;
-	if ((caps.flags & TDXT_HAS_GUEST) && ABI(guest, call->lp, &call->script) < 0)
-		return 0;
-	return 1;
+	int64_t result = 0;
+
+	if (caps.flags & TDXT_HAS_INTERRUPT) {
+		refuses = "tdxt_interrupt";
+		result = ABI(interrupt, call->lp, call->interrupted);
+	}
+	/* The counters of all LPs go together, as those of a machine do. */
+	for (uint64_t lp = 0; lp < world.lps && result >= 0; lp++) {
+		if (!call->has_tsc || !(caps.flags & TDXT_HAS_TSC))
+			break;
+		refuses = "tdxt_tsc";
+		result = ABI(tsc, lp, call->tsc);
+	}
+	if (result >= 0 && (caps.flags & TDXT_HAS_GUEST)) {
+		refuses = "tdxt_guest";
+		result = ABI(guest, call->lp, &call->script);
+	}
+	return result < 0 ? result : 0;
 }
 
 static void on_event(void *context, const struct tdxt_event *event)
@@ -289,10 +320,11 @@ static void run_program(void)
 		while (me->next < me->number) {
 			struct call *call = &me->calls[me->next];
 
-			if (!before_call(call))
-				me->result = -1;
-			else
+			me->result = before_call(call);
+			if (!me->result) {
 				me->result = ABI(seamcall, call->lp, &call->rax, call->regs);
+				refuses = "tdxt_seamcall";
+			}
 			if (running != me)
 				died("it jumps from the call of one LP into that of another");
 			me->next++;
@@ -380,7 +412,9 @@ static void do_call(int closely)
 	entered = too_many = 0;
 	if (!dead)
 		go_on(lp);
-	if (accepted(lp->result)) {
+	if (too_many) {
+		refuse("a call has more than %d events", MOST_EVENTS);
+	} else if (accepted(refuses, lp->result)) {
 		dead = lp->result;
 		put_word(OK);
 		put_result(&lp->calls[0], dead);
@@ -452,10 +486,12 @@ static void do_programs(void)
 	for (uint64_t i = 0; i < programs; i++)
 		if (!lps[used[i]].over)
 			lps[used[i]].begun = 0;		/* its call does not return */
-	if (fatal < 0 || too_many) {
-		accepted(-1);
+	if (too_many) {
+		refuse("calls of several LPs have more than %d events", MOST_EVENTS);
 		return;
 	}
+	if (!accepted(refuses, fatal))
+		return;
 	dead = fatal;
 	put_word(OK);
 	put_word((uint64_t)fatal);
@@ -494,7 +530,7 @@ static void do_snapshot(void)
 		text = NULL;
 		room = (uint64_t)size;
 	}
-	if (accepted(size)) {
+	if (accepted("tdxt_snapshot", size)) {
 		put_word(OK);
 		put_text(text, (size_t)size);
 	}
@@ -508,7 +544,7 @@ static void do_write(void)
 	if (size > PAGE)
 		_exit(1);
 	get(buffer, (size + 7) & ~7ull);
-	if (accepted(ABI(mem_write, hpa, buffer, size)))
+	if (accepted("tdxt_mem_write", ABI(mem_write, hpa, buffer, size)))
 		put_word(OK);
 }
 
@@ -520,10 +556,46 @@ static void do_read(void)
 	if (size > PAGE)
 		_exit(1);
 	memset(buffer, 0xa5, size);
-	if (accepted(ABI(mem_read, hpa, buffer, size))) {
+	if (accepted("tdxt_mem_read", ABI(mem_read, hpa, buffer, size))) {
 		put_word(OK);
 		put_text(buffer, size);
 	}
+}
+
+static void *library;
+
+/* One of the library's segments that can be written: where it is in the file, and what it holds. */
+static int put_segments(struct dl_phdr_info *info, size_t size, void *counts)
+{
+	uint64_t *count = counts;
+	struct link_map *map;
+
+	(void)size;
+	if (dlinfo(library, RTLD_DI_LINKMAP, &map) || info->dlpi_addr != map->l_addr)
+		return 0;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *it = &info->dlpi_phdr[i];
+
+		if (it->p_type != PT_LOAD || !(it->p_flags & PF_W) || it->p_memsz > MOST_TEXT)
+			continue;
+		if (count) {
+			++*count;
+			continue;
+		}
+		put_word(it->p_vaddr);
+		put_text((const char *)info->dlpi_addr + it->p_vaddr, it->p_memsz);
+	}
+	return 1;
+}
+
+static void do_data(void)
+{
+	uint64_t count = 0;
+
+	dl_iterate_phdr(put_segments, &count);
+	put_word(OK);
+	put_word(count);
+	dl_iterate_phdr(put_segments, NULL);
 }
 
 static const struct {
@@ -572,13 +644,11 @@ static int is_alone(void)
 
 static void do_reset(void)
 {
-	static struct tdxt_world world;
-
 	get(&world, sizeof(world));
 	dead = 0;
 	for (int i = 0; i < MOST_LPS; i++)
 		lps[i].number = 0;
-	if (accepted(ABI(reset, &world)) && is_alone())
+	if (accepted("tdxt_reset", ABI(reset, &world)) && is_alone())
 		put_word(OK);
 }
 
@@ -767,10 +837,10 @@ static void *needed(void *library, const char *name)
 }
 
 #define LOADING "its constructors"
+#define FLAGS (TDXT_HAS_HOOK | TDXT_HAS_SNAPSHOT | TDXT_HAS_INTERRUPT | TDXT_HAS_TSC | TDXT_HAS_GUEST)
 
 static void load(const char *path)
 {
-	void *library;
 	uint64_t version;
 
 	enter(LOADING);
@@ -791,8 +861,14 @@ static void load(const char *path)
 	if (version != TDXT_ABI)
 		give_up("it has version %llu of the ABI, and this is version %d: build it with this "
 			"tdxfuzz_target.h", (unsigned long long)version, TDXT_ABI);
+	/* What the library does not write is not taken for what it has. */
+	memset(&caps, 0xff, sizeof(caps));
 	if (ABI(caps, &caps) < 0)
 		give_up("tdxt_caps: %s", reason());
+	if (caps.flags & ~FLAGS)
+		give_up("tdxt_caps sets flags that version %d of the ABI does not have: 0x%llx; it has to "
+			"write all of CAPS, which comes filled with 0xff", TDXT_ABI,
+			(unsigned long long)(caps.flags & ~FLAGS));
 	if (caps.flags & TDXT_HAS_INTERRUPT)
 		TAKE(interrupt);
 	if (caps.flags & TDXT_HAS_TSC)
@@ -847,6 +923,9 @@ int main(int argc, char **argv)
 			break;
 		case PROGRAMS:
 			do_programs();
+			break;
+		case DATA:
+			do_data();
 			break;
 		default:
 			return 1;

@@ -164,7 +164,8 @@ class Server:
                 self.guests[lp] = RunningGuest([words(10) for _ in range(number)])
             elif what == TSC:
                 lp, value = words(2)
-                self.bench.lps[lp].tsc = value
+                if ERROR != "tsc" or value > self.bench.lps[lp].tsc:
+                    self.bench.lps[lp].tsc = value
             elif what == SNAPSHOT:
                 text = json.dumps(snapshot(self.bench.module)).encode()
                 put(len(text))

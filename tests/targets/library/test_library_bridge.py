@@ -65,6 +65,20 @@ def test_what_a_guest_is_told_is_compared(monkeypatch: pytest.MonkeyPatch, invok
     assert invoke("replay", row["reproducer"], "--library", library).code == 0
 
 
+@slow
+def test_time_stamp_counters_move_and_an_lp_whose_counter_never_goes_back_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRIDGE_ERROR", "tsc")
+    found: list[Found] = []
+    with Library(build("bridge")) as library:
+        diff = Diff(library, Known(), 5)
+        while not found and diff.tally.trials < 400:
+            diff.run(20, None, found.append, lambda tally: None)
+    assert found[0].divergence.leaf == "TDH.VP.ENTER"
+    assert any(call.tsc is not None for call in found[0].trial.calls)
+
+
 def test_recorded_guests_are_the_models(invoke: Invoke) -> None:
     arguments = ("--library", build("bridge"), "--cases", "40", "--seed", "5")
     assert invoke("record", *arguments, "--out", "some.jsonl").code == 0

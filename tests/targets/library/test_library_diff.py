@@ -36,11 +36,11 @@ ERRORS = {
 QUICK = {"status", "register", "no-release"}
 
 
-def run(cases: int, seed: int = 1, known: Known | None = None) -> list[Found]:
+def run(cases: int, seed: int = 1) -> list[Found]:
     """What is found of the reference library."""
     found: list[Found] = []
     with Library(build("reference")) as library:
-        diff = Diff(library, known or Known(), seed)
+        diff = Diff(library, Known(), seed)
         diff.run(cases, None, found.append, lambda tally: None)
     return found
 
@@ -73,7 +73,8 @@ def test_each_deliberate_error_is_found(error: str, monkeypatch: pytest.MonkeyPa
     first = found[0]
     assert (first.divergence.leaf, first.divergence.field) == ERRORS[error]
     behind_the_boot = [call for call in first.trial.calls if not call.name.startswith("SYS_")]
-    assert len(behind_the_boot) + sum(map(len, first.trial.programs.values())) <= 9
+    # Of two packages each configures its key and writes back its caches.
+    assert len(behind_the_boot) + sum(map(len, first.trial.programs.values())) <= 11
 
 
 @slow
@@ -86,8 +87,12 @@ def test_one_cause_is_one_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_known_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ERROR, "status")
     known = Known((KnownDivergence("an older build", "TDH.MNG.CREATE", "status"),))
-    assert run(40, known=known) == []
-    assert sum(known.met.values()) > 0
+    found: list[Found] = []
+    with Library(build("reference")) as library:
+        diff = Diff(library, known, 1)
+        diff.run(40, None, found.append, lambda tally: None)
+    assert found == []
+    assert 0 < diff.tally.met[known.entries[0]] <= 40  # sequences, however often it was looked at
 
 
 @slow

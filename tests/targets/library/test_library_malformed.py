@@ -37,6 +37,11 @@ CAPS = "int64_t tdxt_caps(struct tdxt_caps *caps)\n{\n"
 ABI = "uint64_t tdxt_abi(void)\n{\n"
 VERSION = "const char *tdxt_version(void)\n{\n"
 SNAPSHOT = "int64_t tdxt_snapshot(char *buffer, uint64_t size)\n{\n\t(void)buffer;\n\t(void)size;\n"
+NEVER_HEARD = """if (*rax == 36) {
+		why = "never heard";
+		return -2;
+	}
+	*rax = dispatch(lp, *rax, regs);"""
 HEADERS = (
     "#include <pthread.h>\n#include <setjmp.h>\n#include <signal.h>\n#include <stdio.h>\n"
     "#include <sys/mman.h>\n#include <unistd.h>\n"
@@ -115,12 +120,27 @@ def test_a_file_that_is_no_library(
             (
                 "memset(caps, 0, sizeof(*caps));",
                 "memset(caps, 0xff, 8);",
-                "not export tdxt_interrupt",
+                "sets flags that version 1 of the ABI does not have: 0xffffffffffffffe0; it has to",
             ),
             (
-                "{ 36, tdmr_init,",
-                "{ 27, tdmr_init,",
-                "its tdxt_caps lack TDH.SYS.TDMR.INIT, without which",
+                "caps->leaves[table[i].number / 64] |=",
+                "if (table[i].number % 9) caps->leaves[table[i].number / 64] |=",
+                "its tdxt_caps lack TDH.SYS.CONFIG (45), TDH.SYS.TDMR.INIT (36), without which",
+            ),
+            (
+                READ,
+                f'{READ}\twhy = "no";\n\tif (hpa > 4096)\n\t\treturn -7;\n',
+                "tdxt_mem_read returned -7: no; asked for ",
+            ),
+            (
+                WRITE,
+                f'{WRITE}\twhy = "";\n\tif (hpa > 4096)\n\t\treturn -7;\n',
+                "tdxt_mem_write returned -7: tdxt_error gives no reason; asked for ",
+            ),
+            (
+                "*rax = dispatch(lp, *rax, regs);",
+                NEVER_HEARD,
+                "tdxt_seamcall returned -2: never heard; asked for TDH.SYS.TDMR.INIT(rcx=0x",
             ),
             (
                 CAPS,
@@ -160,7 +180,8 @@ def test_a_file_that_is_no_library(
             ),
         ],
         (
-            "symbol, version, flags, leaf, refuses, no text, crash, spin, wait, exit, abort, "
+            "symbol, version, flags, leaves, read refuses, write refuses, call refuses, refuses, "
+            "no text, crash, spin, wait, exit, abort, "
             "constructor, constructor spins, handler, thread, write"
         ),
     ),
@@ -340,6 +361,10 @@ def test_what_outlives_a_reset_is_named(invoke: Invoke, monkeypatch: pytest.Monk
     answer = invoke("diff", "--library", build("pairs"), "--cases", "12", "--seed", "1")
     assert answer.code == 1
     assert "reset, reset differs:" in answer.out
+    assert (
+        "  variables not as in a fresh process (some may be harmless): all\n  look for: "
+        in answer.out
+    )
     assert "  library  TDH.PHYMEM.P" in answer.out
 
 
@@ -355,14 +380,26 @@ def test_what_was_found_before_the_library_is_refused_is_not_lost(
     answer = invoke("diff", *arguments)
     assert answer.code == 2
     assert "TDH.PHYMEM.PAMT.REMOVE, status differs:" in answer.out
-    assert answer.err.splitlines() == ["tdxfuzz: library.so: tired"]
+    (told,) = answer.err.splitlines()
+    assert told.startswith("tdxfuzz: library.so: tdxt_reset returned -1: tired; in a world of ")
+    assert told.endswith("; a library has to do them all")
     answer = invoke("diff", *arguments, "--format", "json")
     assert answer.code == 2
     assert answer.json["verdict"] == "error"
-    assert answer.json["error"] == "library.so: tired"
+    assert str(answer.json["error"]).startswith("library.so: tdxt_reset returned -1: tired; ")
     findings = answer.json["divergences"]
     assert isinstance(findings, list)
     assert Path(findings[0]["reproducer"]).exists()
+
+
+def test_bits_of_caps_that_no_leaf_has_are_told_in_one_line(invoke: Invoke, tmp_path: Path) -> None:
+    zero = "memset(caps, 0, sizeof(*caps));\n"
+    body = f"{zero}\tcaps->leaves[3] = ~0ull;\n\tcaps->leaves[0] = 1ull << 12;\n"
+    answer = told(invoke, changed(tmp_path, zero, body))
+    line = next(each for each in answer.out.splitlines() if each.startswith("not compared: "))
+    assert "; leaves that the model lacks (TDH." in line
+    assert "; 64 bits of tdxt_caps for which tdxfuzz knows no leaf (192, 193, " in line
+    assert answer.code == 0
 
 
 def test_a_library_may_lie_anywhere(invoke: Invoke, tmp_path: Path) -> None:

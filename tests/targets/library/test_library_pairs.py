@@ -47,7 +47,7 @@ def test_it_agrees_in_a_hundred_thousand_calls() -> None:
     ("error", "leaf", "field"),
     [
         ("status", "TDH.PHYMEM.PAMT.REMOVE", "status"),
-        pytest.param("undo", "TDH.PHYMEM.PAGE.RDMD", "rcx", marks=slow),
+        pytest.param("undo", "TDH.PHYMEM.PAMT.ADD", "status", marks=slow),
         ("reset", "reset", "reset"),
     ],
 )

@@ -65,7 +65,7 @@ def test_answers_that_depend_on_the_time_are_not_repeated(tmp_path: Path) -> Non
         (
             "\tworld = *new_world;\n",
             '\tstrcpy(why, "no LPs");\n\tif (new_world->lps)\n\t\treturn -1;\n',
-            "library.so: no LPs",
+            r"library.so: tdxt_reset returned -1: no LPs; in a world of \d LPs",
         ),
     ],
     ids=["snapshot", "event", "world"],

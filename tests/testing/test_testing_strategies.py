@@ -14,7 +14,7 @@ from tdxfuzz.case.case import Case
 from tdxfuzz.case.operation import AREA_OPERATIONS, HOST_OPERATIONS, Op
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.case.world import World
-from tdxfuzz.generate.running import guest_meets_zap
+from tdxfuzz.generate.running import guest_meets_host
 from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.host.kvm.vm import Vm
 from tdxfuzz.run.footprint import BaseRun
@@ -55,7 +55,7 @@ def test_programs_are_of_all_kinds_that_a_hunt_draws() -> None:
         case for case in drawn if any(op.name == "enter" for ops in case.programs for op in ops)
     ]
     assert 15 <= len(runs) <= 40
-    met = [case for case in runs if guest_meets_zap(case)]
+    met = [case for case in runs if guest_meets_host(case)]
     assert len(met) >= 6
     assert {op.name for case in runs for op in case.setup} >= {"vcpu", "finalize"}
     standard = [scenario.case("merged") for scenario in SCENARIOS.values()]

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from attrs import evolve, frozen
 
+from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.answers import Answers
 from tdxfuzz.repro.lines import Line, describe_op, read_lines
 from tdxfuzz.repro.named_ranges import ranges_in
@@ -32,6 +33,7 @@ def story_of(run: Run) -> Story:
     It names at least one SEAMCALL, get or put if there was any: if the programs made none, the
     last operations of the set-up are shown as well, and if the finding came in the set-up, the
     operation that was under way. Of a finding, lines on ranges that it does not involve are folded.
+    A line has no characters that cannot be seen, whatever a design calls its locks.
 
     Raises:
         ValueError: the run kept no trace.
@@ -58,7 +60,8 @@ def story_of(run: Run) -> Story:
         text = f"^ {run.finding.check}: {run.finding.message} (design: {run.case.design})"
         last = max(finding.step for finding in run.findings)
         told.append(Line(last, told[-1].cpu if told else 0, "mark", text))
-    return Story(tuple(describe_op(run.layout, op) for op in before), tuple(told))
+    shown = tuple(evolve(line, text=visible(line.text)) for line in told)
+    return Story(tuple(describe_op(run.layout, op) for op in before), shown)
 
 
 def _until_last_finding(run: Run, records: list[Record]) -> list[Record]:

@@ -14,6 +14,8 @@ import pytest
 from attrs import evolve
 
 from campaigns import Campaign
+from tdxfuzz.abi.status import name_of_code
+from tdxfuzz.abi.status_codes import SOFTWARE
 from tdxfuzz.campaign.events import (
     Progressed,
     Stopped,
@@ -238,6 +240,14 @@ SUBSET = {
 }
 """The part of the standard's schema (OASIS SARIF 2.1.0) that we use, stricter than it is: nothing
 else may stand there. TDXFUZZ_SARIF_SCHEMA names a file with the whole of it, to be asked too."""
+
+
+def test_the_page_has_the_code_of_a_status_and_any_status_that_has_none(data: Data) -> None:
+    made_up = name_of_code(next(iter(SOFTWARE)) >> 32)
+    calls = {"TDH.SYS.INIT": {"OPERAND_BUSY": 1, made_up: 2, "0x12345678": 3}}
+    text = html(evolve(data, calls=calls))
+    assert '<th title="0x80000200"><span class="up">OPERAND_BUSY</span>' in text
+    assert f'<th title="{made_up}">' in text
 
 
 def test_sarif_is_what_its_schema_says(data: Data) -> None:

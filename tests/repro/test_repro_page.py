@@ -318,8 +318,8 @@ def test_all_calls_of_a_hostile_host_are_told_and_the_one_that_dies() -> None:
             "up to “TDH.PHYMEM.PAMT.ADD(rcx=E0|1 rdx=A1 r8=C136) = SUCCESS” (step 49)"
         ),
         (
-            "the module shut down in TDH.MEM.PAGE.RELOCATE: fatal error 201: exclusive release of the "
-            "PAMT 4KB entry of page E256, which is not held so"
+            "the module shut down in TDH.MEM.PAGE.RELOCATE: fatal error 201: exclusive release of "
+            "the PAMT 4KB entry of page E256, which is not held so"
         ),
     ]
 

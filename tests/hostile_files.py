@@ -126,10 +126,17 @@ NASTY = (
 TOKENS = re.compile(r'"[^"\n]*"|[\w.-]+|[^\w\s]|\n')
 
 
+LARGE = 100_000
+
+
 def mutant(rng: Random, texts: list[str]) -> str:
-    """One of the texts after some changes: of tokens, of lines, of bytes, or by another one."""
+    """One of the texts after some changes: of tokens, of lines, of bytes, or by another one. What
+    has grown large is left: repeated lines of repeated lines would fill the memory of the test.
+    """
     text = rng.choice(texts)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        if len(text) > LARGE:
+            break
         text = rng.choice((_token, _token, _token, _swap, _lines, _cut, _byte, _splice))(
             rng, text, texts
         )

@@ -9,6 +9,11 @@ from tdxfuzz.abi.address import SIZE_2M, SIZE_4K
 TDMR_BASE = 1 << 32
 
 _LETTERS = "ABCDEFGH"
+_BRACKETS = re.compile(r"\b(\w+)\[(0x[0-9a-f]+)(?:,(0x[0-9a-f]+),(\d))?\]")
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{9,}\b")
+_OF_TD = ("OP_STATE", "SEPT_TREE", "TD_EPOCH", "EPOCH", "REFCOUNT", "CHLDCNT", "SEPTE")
+"""Things of a TD, by the address of its TDR."""
+
 _NAME = re.compile(r"([A-H])(\d{1,3})(?:\|(\d{1,4}))?")
 
 
@@ -30,6 +35,37 @@ def name_of_operand(value: int) -> str:
     if name[0] not in _LETTERS:
         return hex(value)
     return f"{name}|{value & 0xFFF}" if value & 0xFFF else name
+
+
+def with_names(text: str) -> str:
+    """A text in which locks, counts and pages are called by what they are: ``the PAMT 2MB entry
+    of range B`` for ``PAMT_2M[0x100200000]``; ``pamt_lock[B]`` for ``pamt_lock[0x801]``, which is
+    the number of its 2MB range; ``B3`` for the address of that page. What lies elsewhere stays.
+    """
+    return _ADDRESS.sub(lambda found: name_of_page(int(found[0], 16)), _BRACKETS.sub(_named, text))
+
+
+def _named(found: re.Match[str]) -> str:
+    kind, number, gpa, level = found.groups()
+    value = int(number, 16)
+    hpa = value if value >= TDMR_BASE else value * SIZE_2M
+    range_name, page = name_of_range(hpa), name_of_page(hpa)
+    if range_name not in _LETTERS:
+        return found[0]
+    if kind in _OF_TD:
+        what = kind if gpa is None else f"the S-EPT entry of GPA {gpa} level {level}"
+        return f"{what} of the TD with TDR {page}"
+    match kind:
+        case "PAMT_1G":
+            return "the PAMT 1GB entry of all ranges"
+        case "PAMT_2M":
+            return f"the PAMT 2MB entry of range {range_name}"
+        case "PAMT_4K":
+            return f"the PAMT 4KB entry of page {page}"
+        case "PAGE_COUNT":
+            return f"the page count of range {range_name}"
+        case _:
+            return f"{kind}[{page if value >= TDMR_BASE else range_name}]"
 
 
 def operand_of(text: str) -> int:

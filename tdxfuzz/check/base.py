@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from tdxfuzz.abi import BY_NUMBER
-from tdxfuzz.check.finding import Finding
+from tdxfuzz.case.names import with_names
+from tdxfuzz.check.finding import WARN, Finding
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.sim import Declared
 
@@ -62,7 +63,9 @@ class Check(HostWatch):
         step: int | None = None,
         cpu: int | None = None,
     ) -> None:
-        """Record a finding. By default it belongs to the current CPU and the last step."""
+        """Record a finding. By default it belongs to the current CPU and the last step. Its message
+        calls locks and pages by name; what a design said stays as it was said.
+        """
         sim = self.host.sim
         if isinstance(leaf, int):
             leaf = BY_NUMBER[leaf].name
@@ -74,7 +77,7 @@ class Check(HostWatch):
             objects=objects,
             step=last if step is None else step,
             cpu=sim.current.id if cpu is None else cpu,
-            message=message,
+            message=message if status == WARN else with_names(message),
         )
         self._findings.append(found)
         sim.record(last, "finding", found.bucket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tdxfuzz.abi import BY_NUMBER
 from tdxfuzz.check.base import Check
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class ModuleFatalCheck(Check):
 
     def fatal(self, lp: LogicalProcessor, call: Call, fatal: ModuleFatal) -> None:
         self.report(
-            f"the module shut down: {fatal}",
+            f"the module shut down in {BY_NUMBER[call.leaf].name}: {fatal}",
             leaf=call.leaf,
             status=f"FATAL_{fatal.fatal_id}",
             objects="module",

@@ -90,7 +90,8 @@ def contention_command(
 
     The design's own code runs in virtual time: each CPU has a clock, each step and SEAMCALL a
     cost. Kernel locks queue, a contended cache line serves one CPU after the other, a refused call
-    costs its time. boot: each CPU is a vCPU that touches the memory of its TD. shutdown: each CPU
+    costs its time. boot: each CPU is a vCPU that touches the memory of its TD. launch: all begin
+    at once, and each touches the first page of one new 2MB range after another. shutdown: each CPU
     takes down one TD. storm: each CPU converts a page that is alone in its 2MB range, to shared and
     back, for a minute. A part of the workload is simulated and scaled to all of it.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from attrs import evolve
 
+from tdxfuzz.abi import BY_NUMBER, status
 from tdxfuzz.case.faults import KINDS, text_of
 from tdxfuzz.case.world import MAX_CPUS
 from tdxfuzz.cli.clock import Clock
@@ -280,11 +281,10 @@ def _report_statistics(plan: HuntPlan, result: HuntResult, output: Output) -> No
     )
     output.line()
     rows = [
-        (leaf, name, count)
-        for leaf, by_status in statistics.table().items()
-        for name, count in by_status.items()
+        (BY_NUMBER[leaf].name, status(code << 32).name, f"0x{code:08x}", count)
+        for (leaf, code), count in sorted(statistics.calls.items())
     ]
-    output.table(("leaf", "status", "calls"), rows)
+    output.table(("leaf", "status", "code", "calls"), rows)
     output.line()
     impossible = statistics.impossible(plan.is_hostile)
     output.table(

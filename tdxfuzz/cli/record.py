@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from tdxfuzz.cli.exit_codes import FINDING, PASS
+from tdxfuzz.cli.ctrl_c import noted
+from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import library_option
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
@@ -52,27 +53,37 @@ def record_command(
     between two versions, and `tdxfuzz conform FILE` compares a recording with the model.
 
     Exit codes: 0 all was recorded; 1 the library crashed or hangs in some traces, which are left
-    out; 2 wrong usage, or a library that cannot be used.
+    out; 2 wrong usage, or a library that cannot be used; 3 interrupted: what was recorded until
+    then is in the file.
     """
     output = Output(as_json)
     written = calls = 0
     lost: list[str] = []
     open_file = gzip.open if out.suffix == ".gz" else open
-    with Library(library) as target, open_file(out, "wt", encoding="utf-8") as file:
+    with (
+        Library(library) as target,
+        open_file(out, "wt", encoding="utf-8") as file,
+        noted() as stop,
+    ):
+        version = target.caps.version
         for recorded in record(target, kind, cases, seed):
             calls += recorded.calls
             if recorded.line is None:
                 lost.append(recorded.why)
                 output.line(f"left out: {recorded.why}", style="red")
-                continue
-            file.write(json.dumps(recorded.line) + "\n")
-            written += 1
-            output.progress(f"{written} traces")
-        version = target.caps.version
+            else:
+                file.write(json.dumps(recorded.line) + "\n")
+                written += 1
+                output.progress(f"{written} traces")
+            if stop():
+                break
+    interrupted = written + len(lost) < cases
     output.line(
         f"{out}: {counted(written, 'trace')} of kind {kind} of {version}, {calls:,} calls, "
         f"seed {seed}"
     )
+    if interrupted:
+        output.line("interrupted")
     output.json(
         {
             "file": str(out),
@@ -82,6 +93,7 @@ def record_command(
             "traces": written,
             "calls": calls,
             "left_out": lost,
+            "interrupted": interrupted,
         }
     )
-    return FINDING if lost else PASS
+    return FINDING if lost else UNKNOWN if interrupted else PASS

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from tdxfuzz.abi import BY_NUMBER, Status, status
 from tdxfuzz.abi.address import hpa_of
 from tdxfuzz.case.guest_script import script_text
+from tdxfuzz.case.names import with_names
 from tdxfuzz.case.operation import RUN_OPERATIONS, Op
 from tdxfuzz.host.layout import Layout
 from tdxfuzz.module.codes import REMOVAL_HINT
@@ -211,9 +212,9 @@ def _host_text(layout: Layout, record: Record) -> str:
         case "warn":
             return f"WARN: {record.data[2]}"
         case "block":
-            return f"waits for {record.what}"
+            return f"waits for {with_names(record.what)}"
         case _:
-            return f"{record.kind} {record.what}"
+            return f"{record.kind} {with_names(record.what)}"
 
 
 def _is_bookkeeping(line: Line) -> bool:

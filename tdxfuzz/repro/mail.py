@@ -4,6 +4,7 @@ can be pasted as it stands.
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from tdxfuzz.case.visible import visible
@@ -67,9 +68,13 @@ def mail(reproducer: Reproducer, run: Run, command: str) -> str:
 
 def _filled(text: str, after: str = "") -> str:
     """A paragraph; each line but the first begins with ``after``."""
-    return textwrap.fill(
-        visible(" ".join(text.split())), WIDTH, subsequent_indent=after, break_on_hyphens=False
-    )
+    told = visible(" ".join(text.split()))
+    rows = textwrap.wrap(told, WIDTH - 1, subsequent_indent=after, break_on_hyphens=False)
+    return "\n".join(f" {row}" if _MAILERS.match(row) else row for row in rows)
+
+
+_MAILERS = re.compile(r"From |[.-]+ *$")
+"""Lines that programs for mail take for the begin or the end of something."""
 
 
 def _command(command: str) -> list[str]:

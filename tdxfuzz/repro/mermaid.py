@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tdxfuzz.case.visible import visible
 from tdxfuzz.repro.answers import OPEN
 from tdxfuzz.repro.story import story_of
 from tdxfuzz.run.result import Run
@@ -40,7 +41,11 @@ def mermaid(run: Run) -> str:
     return "\n".join(rows) + "\n"
 
 
+_MARKS = re.compile("[&<`]|%%+")
+"""Entities, tags, code; and directives, which Mermaid looks for in any place."""
+
+
 def _plain(text: str) -> str:
-    """The text without characters that have a meaning in Mermaid."""
-    text = text.replace(";", ",").replace("#", "no. ").replace("<", "#lt;")
-    return re.sub(r"\s+", " ", text).strip()
+    """The text without characters that have a meaning in Mermaid, or in Markdown around it."""
+    text = re.sub(r"\s+", " ", text).strip().replace(";", ",").replace("#", "no. ")
+    return _MARKS.sub(lambda mark: "".join(f"#{ord(c)};" for c in mark[0]), visible(text))

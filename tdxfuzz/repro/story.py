@@ -7,6 +7,9 @@ from itertools import groupby
 
 from attrs import evolve, frozen
 
+from tdxfuzz.case.names import with_names
+from tdxfuzz.case.visible import visible
+from tdxfuzz.check.deadlock import DeadlockCheck
 from tdxfuzz.repro.answers import Answers
 from tdxfuzz.repro.lines import Line, describe_op, read_lines
 from tdxfuzz.repro.named_ranges import ranges_in
@@ -32,6 +35,7 @@ def story_of(run: Run) -> Story:
     It names at least one SEAMCALL, get or put if there was any: if the programs made none, the
     last operations of the set-up are shown as well, and if the finding came in the set-up, the
     operation that was under way. Of a finding, lines on ranges that it does not involve are folded.
+    A line has no characters that cannot be seen, whatever a design calls its locks.
 
     Raises:
         ValueError: the run kept no trace.
@@ -47,6 +51,9 @@ def story_of(run: Run) -> Story:
         setup, records = records[_last_op(records) if run.in_setup else 0 :], []
         before = before[: _operations(run.trace) - _operations(setup)]
     lines = _lines(run, records)
+    is_deadlock = run.finding is not None and run.finding.check == DeadlockCheck.id
+    if is_deadlock and records and records[-1].kind == "step":
+        lines.append(_in_column(_last_wait(records[-1]), run.case.world.cpus))
     if run.findings and not setup and not any(line.calls for line in lines):
         setup = _last_calls(run)
         before = before[: len(before) - _operations(setup)]
@@ -58,7 +65,8 @@ def story_of(run: Run) -> Story:
         text = f"^ {run.finding.check}: {run.finding.message} (design: {run.case.design})"
         last = max(finding.step for finding in run.findings)
         told.append(Line(last, told[-1].cpu if told else 0, "mark", text))
-    return Story(tuple(describe_op(run.layout, op) for op in before), tuple(told))
+    shown = tuple(evolve(line, text=visible(line.text)) for line in told)
+    return Story(tuple(describe_op(run.layout, op) for op in before), shown)
 
 
 def _until_last_finding(run: Run, records: list[Record]) -> list[Record]:
@@ -70,6 +78,14 @@ def _until_last_finding(run: Run, records: list[Record]) -> list[Record]:
         return records
     last = max(finding.step for finding in run.findings)
     return [record for i, record in enumerate(records) if i <= found[-1] or record.step <= last]
+
+
+def _last_wait(record: Record) -> Line:
+    """The wait that closes the cycle of a deadlock. It ends the run, so that it has no record of
+    its own: the CPU has announced its step on the lock, and no more.
+    """
+    text = f"waits for {with_names(record.what)}"
+    return Line(record.step, record.cpu, "wait", text, ranges=ranges_in(text), record=record)
 
 
 def _operations(records: Iterable[Record]) -> int:

@@ -14,6 +14,8 @@ import pytest
 from attrs import evolve
 
 from campaigns import Campaign
+from tdxfuzz.abi.status import name_of_code
+from tdxfuzz.abi.status_codes import SOFTWARE
 from tdxfuzz.campaign.events import (
     Progressed,
     Stopped,
@@ -191,6 +193,8 @@ SUBSET = {
                                     "type": "object",
                                     "additionalProperties": {"type": "string"},
                                 },
+                                "kind": {"const": "pass"},
+                                "baselineState": {"enum": ["new", "unchanged", "absent"]},
                                 "properties": {"type": "object"},
                                 "locations": {
                                     "type": "array",
@@ -238,6 +242,14 @@ SUBSET = {
 else may stand there. TDXFUZZ_SARIF_SCHEMA names a file with the whole of it, to be asked too."""
 
 
+def test_the_page_has_the_code_of_a_status_and_any_status_that_has_none(data: Data) -> None:
+    made_up = name_of_code(next(iter(SOFTWARE)) >> 32)
+    calls = {"TDH.SYS.INIT": {"OPERAND_BUSY": 1, made_up: 2, "0x12345678": 3}}
+    text = html(evolve(data, calls=calls))
+    assert '<th title="0x80000200"><span class="up">OPERAND_BUSY</span>' in text
+    assert f'<th title="{made_up}">' in text
+
+
 def test_sarif_is_what_its_schema_says(data: Data) -> None:
     log = json.loads(sarif(data))
     jsonschema.validate(log, SUBSET)
@@ -254,6 +266,28 @@ def test_sarif_is_what_its_schema_says(data: Data) -> None:
     source = Path(__file__).parents[2] / where["artifactLocation"]["uri"]
     line = source.read_text("utf-8").splitlines()[where["region"]["startLine"] - 1]
     assert line.startswith("class Hint")
+
+
+def test_sarif_says_how_results_stand_to_the_report_before(data: Data) -> None:
+    """The fixture's folder has had one report, with the same findings."""
+
+    def states(told: Data) -> list[str | None]:
+        log = json.loads(sarif(told))
+        jsonschema.validate(log, SUBSET)
+        return [result.get("baselineState") for result in log["runs"][0]["results"]]
+
+    count = len(data.shown)
+    assert states(data) == ["unchanged"] * count
+    assert states(evolve(data, baseline=None)) == [None] * count
+    first, *others = data.shown
+    newer = evolve(data, shown=(evolve(first, is_new=True), *others))
+    assert states(newer) == ["new"] + ["unchanged"] * (count - 1)
+    gone = Reported("then", (("merged", "refcount/-/-/-"), ("merged", "no-such-check/-/-/-")))
+    assert states(evolve(data, baseline=gone)) == ["unchanged"] * count + ["absent"]
+    fewer = json.loads(sarif(evolve(data, shown=tuple(others))))["runs"][0]["results"][-1]
+    whole = json.loads(sarif(data))["runs"][0]["results"][0]
+    assert fewer["baselineState"] == "absent"
+    assert fewer["partialFingerprints"] == whole["partialFingerprints"]
 
 
 def test_markdown_shows_verdicts_and_traces(data: Data) -> None:

@@ -15,6 +15,8 @@ from tiers import slow
 
 pytestmark = needs_compiler
 
+REGRESSIONS = Path(__file__).parents[2] / "corpus" / "regressions"
+
 RACY = text_of(before="int count;", get="	count++;")
 
 
@@ -59,6 +61,44 @@ def test_what_is_wrong_is_one_line_and_exit_2(command: str, tmp_path: Path, invo
         answer = invoke(command, layer, *(["--cases", 5] if command == "hunt" else []))
         assert answer.code == 2, name
         assert answer.err.splitlines()[0].startswith(f"tdxfuzz: {name}.c:"), answer.err
+
+
+ENDS = {
+    "exit": ("void exit(int);", "exit(0);"),
+    "_exit": ("void _exit(int);", "_exit(3);"),
+    "abort": ("void abort(void);", "abort();"),
+    "raise": ("int raise(int);", "raise(9);"),
+    "kill": ("int kill(int, int);", "kill(0, 15);"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_layer_that_would_end_the_process_is_told_by_its_line_at_every_command(
+    name: str, tmp_path: Path, invoke: Invoke
+) -> None:
+    declared, call = ENDS[name]
+    layer = write(tmp_path, text_of(before=declared, get=f"\t{call}"), "ends.c")
+    (old,) = REGRESSIONS.glob("v4-unexpected-*.tdx.toml")
+    for arguments in (
+        ("hunt", layer, "--cases", 5),
+        ("verify", layer, "--scenario", "map-zap"),
+        ("campaign", "run", tmp_path / "campaign", layer, "--time", 2),
+        ("replay", old, "--design", layer),
+    ):
+        answer = invoke(*arguments)
+        assert answer.code == 2
+        assert re.fullmatch(
+            rf"tdxfuzz: ends\.c:\d+: {name} ends a process, and a layer is kernel code; .*\n",
+            answer.err,
+        )
+
+
+def test_a_trap_of_a_layer_is_told_by_its_line(tmp_path: Path, invoke: Invoke) -> None:
+    layer = write(tmp_path, text_of(get="\t__builtin_trap();"), "ends.c")
+    for arguments in (("hunt", layer, "--cases", 5), ("verify", layer, "--scenario", "map-zap")):
+        answer = invoke(*arguments)
+        assert answer.code == 2
+        assert re.match(r"tdxfuzz: ends\.c:\d+: .* or a trap of the code's own", answer.err)
 
 
 def test_no_such_file_is_one_line(invoke: Invoke) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from c_layers import needs_compiler
+from target_libraries import build
 from tdxfuzz.cli import ctrl_c
 from tdxfuzz.cli.ctrl_c import interrupt, is_new_wish, noted, take_for_ctrl_c
 from tdxfuzz.sim import INTERRUPTIONS
@@ -40,6 +42,9 @@ COMMANDS = {
     "verify": ("verify", "merged", "v6", "--full", "--workers", "2"),
     "verify alone": ("verify", "merged", "--full", "--workers", "1"),
     "matrix": ("matrix", "merged", "v6", "--workers", "2"),
+    "compare": ("matrix", "merged", "v6", "--compare", "--workers", "2"),
+    "diff": ("diff", "--library", "LIBRARY", "--time", "10m"),
+    "record": ("record", "--library", "LIBRARY", "--cases", "1000000", "--out", "traces.jsonl"),
     "campaign": ("campaign", "run", "c", "merged", "--workers", "2", "--batch", "50"),
 }
 
@@ -67,6 +72,9 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         ("verify", signal.SIGTERM, to_the_command),
         ("verify alone", signal.SIGHUP, as_timeout_does),
         ("matrix", signal.SIGTERM, as_timeout_does),
+        ("compare", signal.SIGTERM, as_timeout_does),
+        ("compare", signal.SIGHUP, to_the_command),
+        ("compare", signal.SIGINT, to_the_group),
         ("campaign", signal.SIGTERM, to_the_group),
         ("campaign", signal.SIGHUP, to_the_command),
         ("campaign", signal.SIGHUP, as_timeout_does),
@@ -83,6 +91,39 @@ def test_a_signal_to_end_is_ctrl_c(
     assert process.returncode in ((0, 3) if name == "campaign" else (3,))
     assert not err
     assert json.loads(out)
+    assert is_gone(process.pid)
+
+
+@slow
+@needs_compiler
+@pytest.mark.parametrize("name", ["diff", "record"])
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [
+        (signal.SIGINT, to_the_group),
+        (signal.SIGTERM, to_the_command),
+        (signal.SIGTERM, as_timeout_does),
+        (signal.SIGHUP, to_the_group),
+    ],
+)
+def test_a_signal_ends_what_runs_a_library_and_is_no_crash_of_it(
+    name: str, number: signal.Signals, send: Send, tmp_path: Path
+) -> None:
+    library = str(build("pairs"))
+    process = start(tmp_path, *(library if it == "LIBRARY" else it for it in COMMANDS[name]))
+    time.sleep(6)
+    send(process, number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (3, "")
+    told = json.loads(out)
+    if name == "record":
+        lines = (tmp_path / "traces.jsonl").read_text(encoding="utf-8").splitlines()
+        assert told["interrupted"]
+        assert told["traces"] == len([json.loads(line) for line in lines]) > 0
+        assert told["left_out"] == []
+    else:
+        assert told["verdict"] == "unknown"
+        assert told["divergences"] == []
     assert is_gone(process.pid)
 
 

@@ -15,12 +15,17 @@ from attrs import evolve
 from c_layers import needs_compiler
 from commands import Invoke
 from golden_files import HINT_RACE, REGRESSIONS, ROOT
+from tdxfuzz.host.design import PageCache, Rwlock
+from tdxfuzz.host.designs.per_range_rwlock import PerRangeRwlock
+from tdxfuzz.host.designs.v6 import V6
 from tdxfuzz.repro.as_c import as_c
 from tdxfuzz.repro.calls import calls_of
 from tdxfuzz.repro.columns import columns
 from tdxfuzz.repro.mail import WIDTH, mail
+from tdxfuzz.repro.mermaid import mermaid
 from tdxfuzz.repro.read import parse, read
-from tdxfuzz.repro.reproducer import Expect
+from tdxfuzz.repro.reproducer import Expect, Reproducer
+from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Record
 from tiers import SLOW_AND_LONG, only_quick, slow
@@ -107,6 +112,62 @@ def test_what_a_file_says_stays_in_the_comment(tmp_path: Path) -> None:
 
     text = as_c(run(case, DESIGNS["hint"], traced=True))
     assert text.partition("Written by")[0].count("*/") == 0
+
+
+HOSTILE = 'a`b "q" \n--> ; %%{init: {"theme": 0}}%% <b> &lt; # \x1b[31m \u202e\u2028 */ From x\n.\n'
+
+
+class Names(PerRangeRwlock):
+    """A design whose locks have hostile names."""
+
+    def lock_of(self, pfn: int) -> Rwlock:
+        return self.rwlock(f"{HOSTILE}[{pfn >> 9:#x}]")
+
+
+class Warns(V6):
+    """A design that says what is hostile."""
+
+    def get(self, pfn: int, cache: PageCache | None = None) -> int:
+        self.warn(f"From {HOSTILE}")
+        return super().get(pfn, cache)
+
+
+HOSTILE_RUNS = {"names": (DEADLOCK, Names), "words": (V4, Warns)}
+
+
+@pytest.fixture(params=HOSTILE_RUNS)
+def hostile(request: pytest.FixtureRequest) -> tuple[Reproducer, Run]:
+    path, design = HOSTILE_RUNS[request.param]
+    reproducer = read(path)
+    return reproducer, run(evolve(reproducer.case, design=HOSTILE), design, traced=True)
+
+
+def test_hostile_names_are_one_mail_whose_lines_are_text(hostile: tuple[Reproducer, Run]) -> None:
+    reproducer, shown = hostile
+    told = evolve(reproducer, case=shown.case)
+    text = mail(told, shown, "tdxfuzz replay race.tdx.toml")
+    head, body = text.split("\n\n", 1)
+    assert [line for line in head.split("\n")[1:] if not line.startswith(" ")] == []
+    for line in text.split("\n"):
+        assert line.isprintable()
+        assert len(line) <= WIDTH
+        assert not line.startswith("From ")
+        assert line.rstrip() not in (".", "--", "---")
+    assert shown.finding is not None
+    assert "^ " in body
+    pasted = text.partition("save this as race.tdx.toml:")[2].partition("\nand run\n")[0]
+    assert parse(pasted) == told
+
+
+def test_hostile_names_are_text_in_a_diagram(hostile: tuple[Reproducer, Run]) -> None:
+    lines = mermaid(hostile[1]).split("\n")
+    assert (lines[0], lines[-1]) == ("sequenceDiagram", "")
+    for line in lines[1:-1]:
+        assert line.isprintable()
+        assert re.match(r"    (participant \w+ as|Note over C\d(,C\d)?:|C\d->>M:|M-->>C\d:) ", line)
+        text = re.sub(r"#\w+;", "", line.partition(": ")[2])
+        assert not set(text) & set("#;<&`")
+        assert "%%" not in text
 
 
 def fits(path: Path) -> str:

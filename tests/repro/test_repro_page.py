@@ -282,15 +282,46 @@ def test_the_page_steps_jumps_plays_and_shows_other_orders(browser: Browser) -> 
     assert browser.errors == []
 
 
+def short(path: Path) -> list[str]:
+    """What the page of a file says in short."""
+    told = page(read(path)).partition('class="short"')[2].partition("</ol>")[0]
+    return [unescape(turn) for turn in re.findall(r"<li>(.*?)</li>", told)]
+
+
 def test_a_page_says_in_short_how_far_each_cpu_comes() -> None:
-    turns = re.findall(r"<li>(.*?)</li>", page(read(V4)).partition('class="short"')[2])[:4]
-    assert [unescape(turn) for turn in turns] == [
+    assert short(V4) == [
         "CPU 0: zap TD0 page A0, up to “refcount[A]: dec_and_test: yes, now 0” (step 63)",
-        "CPU 1: map TD1 page A16; zap TD1 page A16, up to “unlock pamt_lock” (step 278)",
+        (
+            "CPU 1: map TD1 page A16; zap TD1 page A16, "
+            "with “TDH.PHYMEM.PAMT.ADD(A) = HPA_RANGE_NOT_FREE|RCX”, "
+            "“TDH.PHYMEM.PAMT.REMOVE(A) = SUCCESS”, up to “unlock pamt_lock” (step 278)"
+        ),
         "CPU 0 goes on, up to “TDH.PHYMEM.PAMT.REMOVE(A) = NO_PAMT_PAGE_PAIR|RCX” (step 290)",
         "PAMT.REMOVE(A) = NO_PAMT_PAGE_PAIR|RCX, which the design does not handle",
     ]
     assert "Known: docs/findings.md, RFC shape, v2 to v5" in page(read(V4))
+
+
+def test_each_wait_of_a_deadlock_is_told() -> None:
+    path = next(path for path in REGRESSIONS if "rwlock-deadlock" in path.name)
+    assert short(path)[1:3] == [
+        "CPU 1: create TD1, up to “waits for pamt_rwlock[B]” (step 17)",
+        "CPU 0 goes on, up to “waits for pamt_rwlock[C]” (step 17)",
+    ]
+
+
+def test_all_calls_of_a_hostile_host_are_told_and_the_one_that_dies() -> None:
+    path = next(path for path in REGRESSIONS if "fatal-mem-page-relocate" in path.name)
+    assert short(path)[1:] == [
+        (
+            "CPU 1, with “TDH.PHYMEM.PAMT.REMOVE(rcx=A0|1) = SUCCESS”, "
+            "up to “TDH.PHYMEM.PAMT.ADD(rcx=E0|1 rdx=A1 r8=C136) = SUCCESS” (step 49)"
+        ),
+        (
+            "the module shut down in TDH.MEM.PAGE.RELOCATE: fatal error 201: exclusive release of "
+            "the PAMT 4KB entry of page E256, which is not held so"
+        ),
+    ]
 
 
 def test_of_many_turns_the_first_and_the_last_are_told() -> None:

@@ -38,6 +38,21 @@ def test_the_run_it_was_fitted_to_comes_out_and_its_waiting_was_not_fitted() -> 
     assert boot.wait_ns == pytest.approx(4e6, rel=0.4)
 
 
+def test_long_waits_come_from_cpus_that_begin_at_once_and_only_their_average_was_fitted() -> None:
+    """Published: a get waited 4 us on average and 69 us at most, and took 10 and 83."""
+    launch = point("v6", "launch", 16, ranges=1600, work=600_000)
+    assert launch.get_wait_ns == pytest.approx(4_000, rel=0.1)
+    assert launch.longest_wait_ns == pytest.approx(69_000, rel=0.25)
+    assert launch.get_ns == pytest.approx(10_000, rel=0.15)
+    assert launch.get_longest_ns == pytest.approx(83_000, rel=0.25)
+
+
+def test_a_launch_counts_the_first_pages_of_ranges_and_is_not_cut_short() -> None:
+    launch = point("v6", "launch", 16, ranges=200)
+    assert launch.seen > 3 * ENOUGH
+    assert launch.contentions == pytest.approx(launch.seen / 600 * WHOLE, rel=0.1)
+
+
 def test_the_same_seed_makes_the_same_point() -> None:
     assert point("merged", "storm", 4) == point("merged", "storm", 4)
 
@@ -130,7 +145,10 @@ def test_a_file_of_costs_that_cannot_be_used_is_refused(
 
 def test_each_cost_says_where_it_comes_from() -> None:
     assert all(cost.source and cost.known for cost in COSTS.values())
-    assert [name for name, cost in COSTS.items() if cost.known == "fitted"] == ["fault"]
+    assert [name for name, cost in COSTS.items() if cost.known == "fitted"] == [
+        "fault",
+        "first_touch",
+    ]
 
 
 @slow
@@ -146,7 +164,7 @@ def test_the_command_has_rows_json_and_a_chart(invoke: Invoke, tmp_path: Path) -
     points = document["points"]
     assert isinstance(points, list)
     assert {"design", "cpus", "contentions", "wait_ns", "faults_per_second"} <= set(points[0])
-    assert document["fitted"] == ["fault"]
+    assert document["fitted"] == ["fault", "first_touch"]
     slower = point("merged", "storm", 3)
     assert points[1]["faults_per_second"] > slower.faults_per_second
     assert invoke("contention", "merged", "--cpus", "0").code == 2

@@ -13,7 +13,7 @@ from tdxfuzz.abi.status import name_of_code
 from tdxfuzz.campaign.event_text import kept_event_text
 from tdxfuzz.campaign.folder import Folder
 from tdxfuzz.campaign.prints import nothing_printed
-from tdxfuzz.campaign.report.since import Reports, read_reports, reported
+from tdxfuzz.campaign.report.since import Reported, Reports, read_reports, reported
 from tdxfuzz.campaign.settings import Settings, load
 from tdxfuzz.campaign.store import Store, StoredFinding
 from tdxfuzz.campaign.summary import Summary, summarise
@@ -77,7 +77,8 @@ class EventRecord:
 @frozen
 class Data:
     """All that reports show. ``calls`` has SEAMCALLs by leaf and status; ``running``: the campaign
-    goes on. ``reports`` are this one and the one before it.
+    goes on. ``reports`` are this one and the one before it; ``baseline`` is what this one is
+    compared with, None if it is the first.
     """
 
     title: str
@@ -89,6 +90,7 @@ class Data:
     events: tuple[EventRecord, ...]
     running: bool = False
     reports: Reports = field(factory=Reports)
+    baseline: Reported | None = None
 
     @property
     def new_since(self) -> str:
@@ -106,7 +108,8 @@ def gather(folder: Folder, store: Store, running: bool = False) -> Data:
     settings = store.settings() or Settings(())
     now = datetime.now(UTC).isoformat(timespec="seconds")
     keys = [(found.design, found.bucket) for found in summary.findings]
-    reports = read_reports(folder.root).then(reported(now, keys))
+    earlier = read_reports(folder.root)
+    reports = earlier.then(reported(now, keys))
     return Data(
         title=folder.root.resolve().name,
         settings=settings,
@@ -132,6 +135,7 @@ def gather(folder: Folder, store: Store, running: bool = False) -> Data:
         ),
         running=running,
         reports=reports,
+        baseline=reports.before or earlier.last,
     )
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from tdxfuzz import __version__
+from tdxfuzz.abi import CODES
 from tdxfuzz.campaign.report.causes import Cause, causes
 from tdxfuzz.campaign.report.charts import chart
 from tdxfuzz.campaign.report.data import Data, Sample
@@ -75,6 +76,7 @@ def html(data: Data) -> str:
             matrix=_matrix(data, told),
             charts=_charts(data.samples),
             heads=sorted({name for by_status in data.calls.values() for name in by_status}),
+            codes={name: f"0x{code:08x}" for name, code in CODES.items()},
             heat=_heat(data.calls),
             witnesses=_witnesses(data),
             # Pictures are escaped where they are drawn.

@@ -1,10 +1,13 @@
-"""SARIF 2.1.0, for code scanning: a rule for each check, a result for each bucket."""
+"""SARIF 2.1.0, for code scanning: a rule for each check, a result for each bucket. Once there was a
+report before, each result says how it stands to that one: new, unchanged, or absent from now on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,7 +37,10 @@ def sarif(data: Data) -> str:
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(shown, rules, data) for shown in data.shown],
+                "results": [
+                    *(_result(shown, rules, data) for shown in data.shown),
+                    *_absent(rules, data),
+                ],
             }
         ],
     }
@@ -62,14 +68,12 @@ def _result(shown: ShownFinding, rules: list[str], data: Data) -> dict[str, obje
     found = shown.finding
     subject = data.settings.subject(found.design)
     file, line = _source(found.design, subject.file, subject.class_name)
-    told = f"{found.design}\n{found.bucket}".encode(errors="backslashreplace")
-    fingerprint = hashlib.sha256(told).hexdigest()
     result: dict[str, object] = {
         "ruleId": found.check,
         "ruleIndex": rules.index(found.check),
         "level": "warning" if found.check == CUT_OFF else "error",
         "message": {"text": _plain(f"{found.design}: {found.message}\n\n{shown.command}")},
-        "partialFingerprints": {"tdxfuzzBucket/v1": fingerprint},
+        "partialFingerprints": _fingerprints(found.design, found.bucket),
         "occurrenceCount": max(found.sightings, 1),
         "properties": {
             "bucket": visible(found.bucket),
@@ -77,10 +81,35 @@ def _result(shown: ShownFinding, rules: list[str], data: Data) -> dict[str, obje
             "trace": visible(shown.trace, "\n"),
         },
     }
+    if data.baseline is not None:
+        result["baselineState"] = "new" if shown.is_new else "unchanged"
     if file:
         where = {"artifactLocation": {"uri": file}, "region": {"startLine": line}}
         result["locations"] = [{"physicalLocation": where}]
     return result
+
+
+def _absent(rules: list[str], data: Data) -> Iterator[dict[str, object]]:
+    """What the report before told, and this one does not: a result of kind ``pass``."""
+    shown = {(one.finding.design, one.finding.bucket) for one in data.shown}
+    for design, bucket in () if data.baseline is None else data.baseline.findings:
+        check = bucket.partition("/")[0]
+        if (design, bucket) not in shown and check in rules:
+            yield {
+                "ruleId": check,
+                "ruleIndex": rules.index(check),
+                "level": "none",
+                "kind": "pass",
+                "message": {"text": _plain(f"{design}: {bucket} is not found any more")},
+                "partialFingerprints": _fingerprints(design, bucket),
+                "properties": {"bucket": visible(bucket)},
+                "baselineState": "absent",
+            }
+
+
+def _fingerprints(design: str, bucket: str) -> dict[str, str]:
+    told = f"{design}\n{bucket}".encode(errors="backslashreplace")
+    return {"tdxfuzzBucket/v1": hashlib.sha256(told).hexdigest()}
 
 
 def _plain(text: str) -> str:

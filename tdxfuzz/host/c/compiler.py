@@ -175,6 +175,9 @@ def _plain_type(name: str) -> str:
     return "".join(name.split())
 
 
+ENDS_PROCESSES = ("exit", "_exit", "_Exit", "quick_exit", "abort", "raise", "kill", "tgkill")
+"""Of the C library, which a layer is not linked with."""
+
 HOW = "add it with --shim DIR (a folder of your own headers) or -I DIR, or define it in the file"
 
 
@@ -193,6 +196,8 @@ def _not_linked(linked: re.Match[str]) -> str:
 
 def _without(name: str, kind: str) -> str:
     """What is to be done about a name that the file does not know."""
+    if name in ENDS_PROCESSES:
+        return f"{name}{kind} ends a process, and a layer is kernel code; use BUG() or an error"
     header = _header_of(name)
     if header is not None:
         return f"{name}{kind} needs #include <{header}>"

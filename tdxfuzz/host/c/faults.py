@@ -24,7 +24,9 @@ def crash(d: Ground, address: int, number: int, stack: int, *_: int) -> NoReturn
         raise d.wrong("stack-overflow", "stack overflow: more than 64 KB in use")
     if number == signal.SIGILL:
         raise d.wrong(
-            "UBSan", "undefined behaviour (UBSan: array bounds, shift, division, bool or enum)"
+            "UBSan",
+            "undefined behaviour (UBSan: array bounds, shift, division, bool or enum), or a trap of"
+            " the code's own",
         )
     if number == signal.SIGFPE:
         raise d.wrong("division", "division by zero, or with a result that is too large")

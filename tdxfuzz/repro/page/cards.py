@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from tdxfuzz.abi.address import SIZE_2M
+from tdxfuzz.case.names import with_names
 from tdxfuzz.host.host import Host
 from tdxfuzz.host.kvm.vm import VmState
 from tdxfuzz.host.layout import Layout
@@ -24,8 +24,6 @@ MOST_NAMED = 8
 
 NOTHING = "-"
 
-_ADDRESS = re.compile(r"0x[0-9a-f]+")
-
 
 def cards_of(host: Host) -> Cards:
     """The state of a host: its CPUs with the locks that they hold or want, its 2MB ranges, its
@@ -42,23 +40,13 @@ def cards_of(host: Host) -> Cards:
 def _cpus(host: Host) -> Iterator[tuple[str, str]]:
     for cpu in host.sim.cpus:
         holds = [
-            f"{hold.name}{'' if hold.exclusive else ' (read)'}"
+            f"{with_names(hold.name)}{'' if hold.exclusive else ' (read)'}"
             for hold in host.held_locks.of[cpu.id]
         ]
         name = f"CPU {cpu.on}{'' if cpu.on == cpu.id else ' softirq'}"
         yield f"{name} holds", _listed(holds)
-        yield f"{name} waits for", NOTHING if cpu.waiting_for is None else cpu.waiting_for.name
-
-
-def readable(layout: Layout, name: str) -> str:
-    """The name of a lock of the module, with pages and ranges as people call them."""
-
-    def named(match: re.Match[str]) -> str:
-        hpa = int(match.group(), 16)
-        short = layout.name_of_range(hpa) if "2M" in name else layout.name_of_page(hpa)
-        return match.group() if short.startswith("0x") else short
-
-    return _ADDRESS.sub(named, name)
+        wanted = cpu.waiting_for
+        yield f"{name} waits for", NOTHING if wanted is None else with_names(wanted.name)
 
 
 def _ranges(host: Host) -> set[int]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from attrs import evolve, frozen
 
 from tdxfuzz.case.case import Case
+from tdxfuzz.case.names import with_names
 from tdxfuzz.check.finding import Finding
 from tdxfuzz.host.host import Host
 from tdxfuzz.repro.lines import Line
-from tdxfuzz.repro.page.cards import NOTHING, Cards, cards_of, readable
+from tdxfuzz.repro.page.cards import NOTHING, Cards, cards_of
 from tdxfuzz.repro.story import Story, story_of
 from tdxfuzz.run.blame import DesignError
 from tdxfuzz.run.result import Run
@@ -149,7 +150,7 @@ def _locks(told: Run) -> Iterator[tuple[int, Cards]]:
         elif record.kind == "call":
             refused = {name: cpu for name, cpu in refused.items() if cpu != record.cpu}
         rows = tuple(
-            (readable(told.layout, name), _users(held.get(name, {}), refused.get(name)))
+            (with_names(name).removeprefix("the "), _users(held.get(name, {}), refused.get(name)))
             for name in sorted({name for name in held if held[name]} | set(refused))
         )
         yield number, {LOCKS: rows}

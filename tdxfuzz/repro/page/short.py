@@ -10,6 +10,9 @@ from tdxfuzz.repro.lines import Line
 MOST = 6
 """Of more turns than this, the first and the last ones are told."""
 
+FEW = 3
+"""So many calls of a turn are told, the last ones."""
+
 QUIET = ("mark", "fold")
 """Kinds of lines that are nothing a CPU comes to."""
 
@@ -37,4 +40,14 @@ def _told(turn: Sequence[Line], again: bool) -> str:
     begun = f"{who}: {operations}" if operations else who
     if last.kind == "op":
         return f"{begun}{where}"
-    return f"{begun}, up to “{last.text}”{where}"
+    made = ", ".join(f"“{line.text}”" for line in _calls_that_count(turn))
+    return f"{begun}{f', with {made}' if made else ''}, up to “{last.text}”{where}"
+
+
+def _calls_that_count(turn: Sequence[Line]) -> list[Line]:
+    """Of the calls before the last line: those that add and remove pairs, because most bugs are
+    about these. Of a hostile host, which does nothing but calls: all.
+    """
+    is_hostile = all(line.kind == "call" for line in turn)
+    calls = [line for line in turn[:-1] if line.kind == "call"]
+    return [line for line in calls if is_hostile or ".PAMT." in line.text][-FEW:]

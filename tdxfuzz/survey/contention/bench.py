@@ -45,16 +45,18 @@ class BenchWorld:
 
 @define
 class Took:
-    """How long gets, or puts, took that made a SEAMCALL; times in ns."""
+    """How long gets, or puts, took that made a SEAMCALL, and waited for locks; times in ns."""
 
     count: int = 0
     ns: float = 0.0
     longest_ns: float = 0.0
+    wait_ns: float = 0.0
 
-    def add(self, ns: float) -> None:
-        """One more."""
+    def add(self, ns: float, wait_ns: float) -> None:
+        """One more, which waited for locks for so long."""
         self.count += 1
         self.ns += ns
+        self.wait_ns += wait_ns
         self.longest_ns = max(self.longest_ns, ns)
 
     @property
@@ -62,10 +64,16 @@ class Took:
         """The average; 0 if there was none."""
         return self.ns / self.count if self.count else 0.0
 
+    @property
+    def mean_wait_ns(self) -> float:
+        """The average wait for locks; 0 if there was none."""
+        return self.wait_ns / self.count if self.count else 0.0
+
     def merge(self, other: Took) -> None:
         """Count another's as well."""
         self.count += other.count
         self.ns += other.ns
+        self.wait_ns += other.wait_ns
         self.longest_ns = max(self.longest_ns, other.longest_ns)
 
 
@@ -218,26 +226,28 @@ class Bench(Machine):
         if cache is not None:
             cache.topup(2 * self.layer.pamt_cache_pages)
             self.layer.topup()
-        began, called = self.clocks.now[cpu], self._called[cpu]
-        self.clocks.weight[cpu] = alike
+        clocks = self.clocks
+        began, waited, called = clocks.now[cpu], clocks.waited[cpu], self._called[cpu]
+        clocks.weight[cpu] = alike
         result = self.layer.get(pfn, cache)
-        self.clocks.weight[cpu] = 1
+        clocks.weight[cpu] = 1
         if self._called[cpu] != called:
-            self.gets.add(self.clocks.now[cpu] - began)
+            self.gets.add(clocks.now[cpu] - began, clocks.waited[cpu] - waited)
         return result
 
     def put(self, pfn: int, alike: int = 1) -> None:
         """The design's ``put``."""
         cpu = self.sim.current.id
-        began, called = self.clocks.now[cpu], self._called[cpu]
-        self.clocks.weight[cpu] = alike
+        clocks = self.clocks
+        began, waited, called = clocks.now[cpu], clocks.waited[cpu], self._called[cpu]
+        clocks.weight[cpu] = alike
         if self.layer.uses_hint:
             self.layer.put(pfn, False)
         else:
             self.layer.put(pfn)
-        self.clocks.weight[cpu] = 1
+        clocks.weight[cpu] = 1
         if self._called[cpu] != called:
-            self.puts.add(self.clocks.now[cpu] - began)
+            self.puts.add(clocks.now[cpu] - began, clocks.waited[cpu] - waited)
 
 
 STEPS = {"add": 15, "remove": 9}

@@ -44,8 +44,9 @@ class Counted:
 
 class VirtualClocks:
     """A policy of the simulator that decides by the clocks. ``now`` has them, ``per_step`` what a
-    step costs on each CPU just now, ``weight`` for how many alike each of its accesses stands.
-    ``reached`` is the time up to which all CPUs have come: when the last step was made.
+    step costs on each CPU just now, ``weight`` for how many alike each of its accesses stands,
+    ``waited`` how long it has waited for locks. ``reached`` is the time up to which all CPUs have
+    come: when the last step was made.
 
     Args:
         cpus: how many there are.
@@ -57,6 +58,7 @@ class VirtualClocks:
         self.counted = Counted()
         self.step_ns = costs["step"].ns
         self.now = [0.0] * cpus
+        self.waited = [0.0] * cpus
         self.reached = 0.0
         self.per_step = [self.step_ns] * cpus
         self.weight = [1] * cpus
@@ -105,6 +107,7 @@ class VirtualClocks:
         counted = self.counted
         counted.contentions += 1
         counted.wait_ns += waited
+        self.waited[cpu.id] += waited
         counted.longest_wait_ns = max(counted.longest_wait_ns, waited)
         heappush(self._ready, (self.now[cpu.id], cpu.id))
 

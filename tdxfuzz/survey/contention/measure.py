@@ -30,7 +30,8 @@ class Point:
     are the contentions that single parts would give. ``seen`` is how many there were in the
     parts, whose length is ``part_ns``. ``waiting`` is the share of the time of all CPUs that
     they wait for locks, ``lines`` that for cache lines. ``gave_up`` counts warnings in the parts.
-    ``get_ns`` and ``put_ns`` are how long those take that make a SEAMCALL.
+    ``get_ns`` and ``put_ns`` are how long those take that make a SEAMCALL; ``get_wait_ns`` of
+    it is waiting for locks.
     """
 
     design: str
@@ -52,6 +53,7 @@ class Point:
     gave_up: int
     get_ns: float
     get_longest_ns: float
+    get_wait_ns: float
     put_ns: float
     put_longest_ns: float
 
@@ -141,6 +143,7 @@ def measure(
         gave_up=sums.gave_up,
         get_ns=sums.gets.mean_ns,
         get_longest_ns=sums.gets.longest_ns,
+        get_wait_ns=sums.gets.mean_wait_ns,
         put_ns=sums.puts.mean_ns,
         put_longest_ns=sums.puts.longest_ns,
     )
@@ -148,4 +151,6 @@ def measure(
 
 def _share(load: Load, faults: int, ns: float, whole: int) -> float:
     """How many such parts the whole workload is."""
-    return STORM_NS / ns if load.name == "storm" else whole * PAGES / max(faults, 1)
+    if load.name == "storm":
+        return STORM_NS / ns
+    return (whole if load.name == "launch" else whole * PAGES) / max(faults, 1)

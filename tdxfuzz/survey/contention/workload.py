@@ -1,4 +1,4 @@
-"""What CPUs do all the time: a part of a boot, of a shutdown, of a storm of conversions.
+"""What CPUs do all the time: a part of a boot, a launch, a shutdown, a storm of conversions.
 
 All memory of ten TDs is 42 million faults. Between the first and the last page of a 2MB range a
 design with a fast path meets nobody, so that a few gets may stand for all: each costs as many
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.sim import NEVER
 from tdxfuzz.survey.contention.bench import PAGES, Bench, Took
 from tdxfuzz.survey.contention.clocks import Counted
 from tdxfuzz.survey.contention.costs import Costs
@@ -24,7 +25,7 @@ ALIKE = 64
 LEAST = 50
 """So many faults for each CPU are in every part, because the first ones are not yet usual."""
 
-WORKLOADS = ("boot", "shutdown", "storm")
+WORKLOADS = ("boot", "launch", "shutdown", "storm")
 
 
 @frozen
@@ -44,7 +45,7 @@ class Load:
 
 class Part:
     """A bench that carries out a load until it is used up, ``enough`` CPUs had to wait, or so many
-    ``steps`` were made.
+    ``steps`` were made. A launch is not cut short by ``enough``: its longest wait is asked for.
 
     ``ns`` is how long it was, until the first CPU had left it. ``faults`` and ``counted`` are what
     happened until then.
@@ -68,12 +69,16 @@ class Part:
         self.faults = 0
         self.ranges = 0
         self.counted = Counted()
-        self._enough = enough
+        self._enough = NEVER if load.name == "launch" else enough
         self._free = iter(self.bench.guest_ranges)
         self._over = False
         self.ns = 0.0
-        bodies = {"boot": self._boot, "shutdown": self._shutdown, "storm": self._storm}
-        body = bodies[load.name]
+        body = {
+            "boot": self._boot,
+            "launch": self._launch,
+            "shutdown": self._shutdown,
+            "storm": self._storm,
+        }[load.name]
         self._before: list[list[int]] = [self._prepare() for _ in range(load.cpus)]
         # What comes now is the workload; what was prepared met nobody.
         self.bench.gets, self.bench.puts = Took(), Took()
@@ -106,7 +111,7 @@ class Part:
         load = self.load
         count = load.ranges // load.cpus + 1 if load.name == "shutdown" else 1
         ranges = [next(self._free) for _ in range(count)]
-        if load.name != "storm":
+        if load.name in ("boot", "shutdown"):
             for number in ranges:
                 for page, _ in self._pages(number):
                     self.bench.get(page)
@@ -151,6 +156,17 @@ class Part:
             if not self._goes_on():
                 return
             number, first = next(self._free), 0
+
+    def _launch(self, cpu: int) -> None:
+        """A vCPU touches the first page of one new 2MB range after another: each get adds. All
+        vCPUs begin at once.
+        """
+        bench = self.bench
+        while self._goes_on():
+            bench.get(next(self._free) * PAGES)
+            self._count(1)
+            self.ranges += 1
+            bench.pause("first_touch", 1)
 
     def _shutdown(self, cpu: int) -> None:
         """A CPU removes all pages of a TD; TDs began at different times."""

@@ -50,21 +50,24 @@ class Request(IntEnum):
     CATCH_UP = 12
     RACE = 13
     INTERRUPTS = 14
-    CANNOT_SLEEP = 15
-    HELD = 16
-    CRASH = 17
-    HANG = 18
-    BAD_ACCESS = 19
-    BUG = 20
-    BAD_FREE = 21
-    NO_MEMORY = 22
-    TOO_MUCH = 23
-    NOT_HELD = 24
+    SOFTIRQS = 15
+    CANNOT_SLEEP = 16
+    IS_OFF = 17
+    HELD = 18
+    LOCKED = 19
+    CRASH = 20
+    HANG = 21
+    BAD_ACCESS = 22
+    BUG = 23
+    BAD_FREE = 24
+    NO_MEMORY = 25
+    TOO_MUCH = 26
+    NOT_HELD = 27
 
 
 _FUNCTIONS = {
     "open": "QQQ",
-    "adopt": "iQQQQ",
+    "adopt": "iQQQQi",
     "reset": "ii",
     "begin_run": "ii",
     "save": "QQ",

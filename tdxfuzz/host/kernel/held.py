@@ -31,6 +31,7 @@ class HeldLocks:
     from the first to the one wanted, with step and CPU. Taking locks as before costs one
     look-up in it, and observers hear of each way once. ``contexts`` has, where there are
     softirqs, each context in which a spinning lock was taken, with step and CPU.
+    ``forbidden`` counts, for each CPU, the other parts it is in where nothing may sleep.
 
     Args:
         sim: the simulator.
@@ -38,14 +39,15 @@ class HeldLocks:
         watch: who is told of locks wanted under others, and of sleepers.
     """
 
-    __slots__ = ("_sim", "contexts", "nested", "of", "watch")
+    __slots__ = ("_sim", "contexts", "forbidden", "nested", "of", "watch")
 
-    STATE: ClassVar = Declared(memory="contexts nested", derived="of watch", fixed="_sim")
+    STATE: ClassVar = Declared(memory="contexts nested", derived="forbidden of watch", fixed="_sim")
 
     def __init__(self, sim: Simulator, cpus: int, watch: HostWatch | None = None) -> None:
         self._sim = sim
         self.contexts: dict[tuple[Hold, Context], tuple[int, int]] = {}
         self.nested: dict[tuple[Hold, ...], tuple[int, int]] = {}
+        self.forbidden = [0] * cpus
         self.of: list[list[Hold]] = [[] for _ in range(cpus)]
         self.watch = watch or HostWatch()
 
@@ -58,16 +60,18 @@ class HeldLocks:
         return sorted(ways), sorted(contexts)
 
     def may_sleep(self) -> bool:
-        """Whether the current CPU holds no spinning lock and runs no softirq.
-
-        Under one no mutex may be taken, so that the hold taken last tells. Once a run is
-        over, the locks that its CPUs were stopped under do not count.
+        """Whether the current CPU holds no spinning lock, has interrupts and preemption on, and
+        runs no softirq. Once a run is over, what its CPUs were stopped under does not count.
         """
         sim = self._sim
-        holds = self.of[sim.current.id]
+        cpu = sim.current
         if sim.over:
             return True
-        return not (holds and holds[-1].spins) and sim.current.on == sim.current.id
+        # Not the hold taken last alone: mutex_trylock() may be called under a spinlock.
+        for hold in self.of[cpu.id]:
+            if hold.spins:
+                return False
+        return cpu.on == cpu.id and not cpu.irqs_off and not self.forbidden[cpu.id]
 
     def note(self, holds: list[Hold], wanted: Hold) -> None:
         """The current CPU wants a lock under others as nobody has before."""

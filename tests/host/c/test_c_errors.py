@@ -168,7 +168,8 @@ OTHERS = {
     ),
     "looking for a count changes something": (
         text_of(
-            before="static atomic_t *busy(u64 pfn) { spin_lock(NULL); return NULL; }",
+            before="static DEFINE_SPINLOCK(own);\n"
+            "static atomic_t *busy(u64 pfn) { spin_lock(&own); return NULL; }",
             replace=[(".refcount = tdx_find_pamt_refcount", ".refcount = busy")],
         ),
         r"busy\(\) is asked where a count is; it must do nothing else",

@@ -82,7 +82,7 @@ static void plain_step(u64 at, u64 size, int access, const void *pc)
 {
 	int meant = on_purpose[S.context];
 
-	if (!image->plain_steps || S.quiet)
+	if (S.quiet)
 		return;
 	if (!meant && (is_own_cache(at) || (stack_of((void *)at) == S.context && !is_lent(at & ~7ull))))
 		return;
@@ -104,7 +104,7 @@ static void access_bytes(void *where, u64 size, int writes, int marked, const vo
 	if (marked) {
 		step(at, writes ? WRITE : READ, piece_of(at), pc);
 		ordered(at, writes ? WRITE : READ, TDXC_RELAXED);
-	} else {
+	} else if (image->plain_steps) {
 		plain_step(at, size, writes ? WRITE : READ, pc);
 	}
 	for (u64 from = at, rest = size; rest;) {

@@ -5,14 +5,20 @@
 
 static int is_read(int how) { return (how & 3) == TDXC_READ; }
 
-/* A lock lies in memory that has to be there; who frees it has to come behind all that use it. */
-static void touch_lock(const void *lock, int writes, const void *pc)
+/* A lock lies in memory that has to be there. */
+static inline void look_for_lock(const void *lock, int writes, const void *pc)
 {
 	u64 at = (u64)lock;
 
 	if (touching_is_wrong(at, sizeof(int), pc) || at % sizeof(int))
 		request(BAD_ACCESS, at, sizeof(int), (u64)writes, 0, pc);
-	note_access(at, sizeof(int), writes ? MARKED_WRITE : MARKED_READ, pc);
+}
+
+/* Who frees the memory has to come behind all that use the lock. */
+static inline void touch_lock(const void *lock, int writes, const void *pc)
+{
+	look_for_lock(lock, writes, pc);
+	note_access((u64)lock, sizeof(int), writes ? MARKED_WRITE : MARKED_READ, pc);
 }
 
 int tdxc_lock(void *lock, int how)
@@ -21,7 +27,7 @@ int tdxc_lock(void *lock, int how)
 
 	touch_lock(lock, 1, HERE);
 	taken = (int)request(LOCK, (u64)lock, (u64)how, 0, 0, HERE);
-	touch_lock(lock, 1, HERE);	/* somebody may have freed it meanwhile */
+	look_for_lock(lock, 1, HERE);	/* somebody may have freed it meanwhile */
 	if (how & TDXC_TRY)
 		observe((u64)taken);
 	if (taken) {

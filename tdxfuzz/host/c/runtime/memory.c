@@ -9,7 +9,7 @@
 #define RULES_SIZE (ARENA_SIZE / 8)	/* behind the arena: how many of each 8 bytes may be touched */
 #define HEAP (TDXC_ARENA + (32ull << 20))
 #define HEAP_END (TDXC_ARENA + ARENA_SIZE)
-#define IMAGES 256
+#define IMAGES 1024
 #define COUNTERS 64
 #define CLASSES 24
 
@@ -36,6 +36,10 @@ static struct image {
 	int plain_steps;		/* its plain accesses are steps, see access.c */
 } images[IMAGES], *image = images;
 static int image_count;
+
+/* What is remembered of a word over all runs: each file has its own. */
+#define OF_IMAGE ((u64)(image - images) << 48)
+
 static struct region arena;
 static u64 runtime_low, runtime_high;
 

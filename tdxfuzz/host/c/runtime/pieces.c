@@ -15,7 +15,7 @@ static u32 piece_count;
 
 static struct piece *piece_at(u64 word)
 {
-	u64 key = word | (u64)(image - images) << 56;	/* each file has its own */
+	u64 key = word | OF_IMAGE;
 	u32 i = (u32)(mix(4, key) % PIECES);
 
 	while (pieces[i].key && pieces[i].key != key)
@@ -59,13 +59,13 @@ static u64 unite(u64 at, u64 size, const void *pc)
 		if (!p->key) {
 			if (++piece_count == PIECES / 2)
 				request(TOO_MUCH, 0, 0, 0, 0, pc);
-			p->key = word | (u64)(image - images) << 56;
+			p->key = word | OF_IMAGE;
 			p->first = first;
 			image->pieces++;
 			continue;
 		}
 		for (u32 i = 0; i < PIECES; i++)
-			if (pieces[i].key >> 56 == (u64)(image - images) && pieces[i].first == before)
+			if (pieces[i].key >> 48 == OF_IMAGE >> 48 && pieces[i].first == before)
 				pieces[i].first = first;
 	}
 	return first;

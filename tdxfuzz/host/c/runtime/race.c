@@ -94,7 +94,7 @@ void tdxc_begin_run(int threads)
  */
 static u64 *share(u64 at)
 {
-	u64 key = at | (u64)(image - images) << 56;	/* each file has its own */
+	u64 key = at | OF_IMAGE;
 	u32 i = (u32)(mix(3, key) % WORDS);
 
 	while (shared_words[i] && shared_words[i] != key)
@@ -111,7 +111,7 @@ static void note_shared_word(struct word *w)
 	if (all_shared == WORDS / 2)
 		request(TOO_MUCH, 0, 0, 0, 0, NULL);
 	w->shared = 1;
-	*share(w->at) = w->at | (u64)(image - images) << 56;
+	*share(w->at) = w->at | OF_IMAGE;
 	image->shared++;
 	all_shared++;
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 class AtomicSleep(Check):
     """A CPU calls something that may sleep (an allocation with GFP_KERNEL, a mutex) while it
-    holds a spinlock or rwlock, or in a softirq.
+    holds a spinlock or rwlock, has interrupts or preemption off, or in a softirq.
 
     Where KVM calls ``get`` with its MMU lock held, it passes a cache to draw from. The
     bucket names the call and the spinning lock that was taken last, because the same mistake
@@ -28,15 +28,17 @@ class AtomicSleep(Check):
 
     def slept_in_atomic(self, what: str) -> None:
         cpu = self.host.sim.current
-        holds = self.host.held_locks.of[cpu.id]
-        if holds and holds[-1].spins:
-            where, kind = f"with {holds[-1].name} held", f"under {kind_of(holds[-1].name)}"
-        elif self.host.held_locks.no_sleep[cpu.id]:
-            where = kind = "in RCU"
-        elif cpu.on == cpu.id:
+        spinning = [hold for hold in self.host.held_locks.of[cpu.id] if hold.spins]
+        if spinning:
+            where, kind = f"with {spinning[-1].name} held", f"under {kind_of(spinning[-1].name)}"
+        elif cpu.on != cpu.id:
+            where = kind = "in a softirq"
+        elif cpu.irqs_off:
+            where = kind = "with interrupts off"
+        elif self.host.held_locks.no_preemption[cpu.id]:
             where = kind = "with preemption off"
         else:
-            where = kind = "in a softirq"
+            where = kind = "in RCU"
         self.report(
             f"CPU {cpu.on} calls {what} {where}, but the call may sleep",
             objects=f"{what.partition('(')[0]} {kind}",

@@ -46,13 +46,15 @@ def effect(access: int) -> int:
 
 
 def touched(cell: Cell, access: int, entries_may_go: bool = False, hints: bool = False) -> str:
-    """The name of the piece of shared state that an access is about.
+    """The name of the piece of shared state that an access is about; empty if it commutes with all.
 
     ``entries_may_go``: a range's entries may be given back while a call uses one of them, for
     nobody holds the range. (Where somebody must, that REMOVE is the finding.) ``hints``: the
     design relies on the module's hints, so that a page's hold on its range ends where the call
     that freed it lets go of its entry.
     """
+    if isinstance(cell, MemoryCell):
+        return cell.piece
     if isinstance(cell, PamtEntry) and _is_about_its_range(cell, access, entries_may_go, hints):
         return types_of(cell.hpa)
     if isinstance(cell, BitmapWord):

@@ -196,7 +196,7 @@ class Explorer:
     def _perform(self, cpu: Cpu, cell: Cell, access: int, piece: str) -> None:
         self._granted = -1
         self._stepped |= 1 << cpu.id
-        if self._sleep:
+        if self._sleep and piece:
             self._listener.transition.add(piece, access)
         self._observer.performs(cpu, cell, access)
 

@@ -136,6 +136,8 @@ class Worklist:
         Without ``reduce`` there always is.
         """
         cpu = sim.current
+        if not piece and reduce:
+            return _may_be_interrupted(sim)
         if self.accesses.setdefault(piece, Accesses()).add(cpu.id, access) or not reduce:
             self.contended.add(piece)
         is_choice = piece in self.contended and not (reduce and _hands_over(cell, cpu))

@@ -9,7 +9,7 @@ import ctypes
 
 from tdxfuzz.abi.registers import ADD_PAIR
 from tdxfuzz.host.c.cells import CountInC, MemoryCell
-from tdxfuzz.host.c.ground import IRQ, READ_LOCK, TRY, Ground
+from tdxfuzz.host.c.ground import Ground
 from tdxfuzz.host.c.machine import (
     COUNTED,
     LATER,
@@ -20,9 +20,7 @@ from tdxfuzz.host.c.machine import (
     machine,
 )
 from tdxfuzz.host.design import PAMT_ADD, PAMT_REMOVE
-from tdxfuzz.host.kernel.lock import Rwlock
 from tdxfuzz.host.kernel.page import GFP_ATOMIC, GFP_KERNEL
-from tdxfuzz.sim import FairLock
 
 REGISTERS = (
     "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rbx", "rdi", "rsi",
@@ -32,9 +30,12 @@ OPERATIONS = (
     "read", "set", "add {a}", "add_return {a}", "fetch_add {a}", "dec_and_test", "inc_and_test",
     "sub_and_test {a}", "add_negative {a}", "add_unless {a} {b}", "fetch_add_unless {a} {b}",
     "inc_unless_negative", "dec_unless_positive", "dec_if_positive", "cmpxchg {a} {b}", "xchg {a}",
-    "fetch_and {a}", "fetch_or {a}", "fetch_xor {a}", "fetch_andnot {a}",
+    "fetch_and {a}", "fetch_or {a}", "fetch_xor {a}", "fetch_andnot {a}", "dec_not_one",
 )  # fmt: skip
 _TESTS = (5, 6, 7, 8, 9, 11, 12)
+
+NO_PIECE = 1
+"""A step on memory of which nobody else is known to mind."""
 
 LEAF = 0xFFFF
 VERSION = 16
@@ -66,9 +67,9 @@ def catch_up(d: Ground) -> None:
     signed[LATERS] = 0
 
 
-def step(d: Ground, address: int, access: int, *_: int) -> int:
-    """An atomic or marked access is about to be performed."""
-    d.host.sim.step(cell_at(d, address), access)
+def step(d: Ground, address: int, access: int, piece: int, *_: int) -> int:
+    """An access is about to be performed."""
+    d.host.sim.step(cell_of(d, address, piece) if piece else cell_at(d, address), access)
     return 0
 
 
@@ -77,7 +78,19 @@ def cell_at(d: Ground, address: int) -> MemoryCell | CountInC:
     cells = d.memory.cells
     cell = cells.get(address)
     if cell is None:
-        cell = cells[address] = MemoryCell(d.host.sim, d.image.name(address))
+        name = d.image.name(address)
+        cell = cells[address] = MemoryCell(d.host.sim, name, name)
+    return cell
+
+
+def cell_of(d: Ground, address: int, piece: int) -> MemoryCell:
+    """The same where it is part of a larger piece, or where nobody else minds an access."""
+    pieces = d.memory.pieces
+    cell = pieces.get((address, piece))
+    if cell is None:
+        whole = "" if piece == NO_PIECE else d.image.name(piece)
+        cell = MemoryCell(d.host.sim, cell_at(d, address).name, whole)
+        pieces[address, piece] = cell
     return cell
 
 
@@ -97,59 +110,6 @@ def note(d: Ground, address: int, op: int, a: int, b: int) -> int:
         new,
     )
     return 0
-
-
-def lock(d: Ground, address: int, how: int, *_: int) -> int:
-    """Take a lock, or try to: whether it was taken."""
-    pc = machine().words[PC]
-    lock = d.lock(address, how)
-    cpu = d.host.sim.current
-    if how & IRQ:
-        cpu.irqs_off += 1
-        d.memory.irqs[cpu.id] = pc
-    taken = True
-    if isinstance(lock, Rwlock):
-        reads = how & 7 == READ_LOCK
-        if how & TRY:
-            taken = lock.try_read_acquire() if reads else lock.try_write_acquire()
-        elif reads:
-            lock.read_acquire()
-        else:
-            lock.write_acquire()
-    elif how & TRY:
-        taken = lock.try_acquire()
-    elif not d.host.sim.running and lock.owner is cpu:
-        raise d.wrong("taken-twice", f"{lock.name} is taken twice")
-    else:
-        lock.acquire()
-    if taken:
-        d.memory.taken[lock] = pc
-    elif how & IRQ:
-        cpu.irqs_off -= 1
-    return taken
-
-
-def unlock(d: Ground, address: int, how: int, *_: int) -> int:
-    """Give a lock up."""
-    lock = d.lock(address, how)
-    cpu = d.host.sim.current
-    if lock.owner is not cpu if isinstance(lock, FairLock) else cpu not in lock.holders():
-        raise d.wrong("not-held", f"{lock.name} is given up, but CPU {cpu.on} does not hold it")
-    if not isinstance(lock, Rwlock):
-        lock.release()
-    elif how & 7 == READ_LOCK:
-        lock.read_release()
-    else:
-        lock.write_release()
-    if how & IRQ:
-        cpu.irqs_off -= 1
-    return 0
-
-
-def held(d: Ground, address: int, *_: int) -> int:
-    """Whether the current CPU holds a lock."""
-    lock = d.memory.locks.get(address)
-    return lock is not None and d.host.sim.current in lock.holders()
 
 
 def seamcall(d: Ground, leaf: int, answer: int, *_: int) -> int:
@@ -173,8 +133,6 @@ def seamcall(d: Ground, leaf: int, answer: int, *_: int) -> int:
 
 def alloc_page(d: Ground, may_sleep: int, zero: int, *_: int) -> int:
     """A page's PFN; 0 if there is none."""
-    if may_sleep:
-        sleeps_where_forbidden(d, f"alloc_page({GFP_KERNEL}) for a PAMT page")
     gfp = GFP_KERNEL if may_sleep else GFP_ATOMIC
     return d.host.pages.alloc_page(gfp, "PAMT page") or 0
 
@@ -205,22 +163,6 @@ def relax(d: Ground, *_: int) -> int:
     return 0
 
 
-def may_sleep(d: Ground, what: int, *_: int) -> int:
-    """Something that may sleep was called."""
-    text = text_at(what)
-    if not sleeps_where_forbidden(d, text) and not d.host.held_locks.may_sleep():
-        d.host.watch.slept_in_atomic(text)
-    return 0
-
-
-def sleeps_where_forbidden(d: Ground, what: str) -> bool:
-    """Tell of a sleeper where preemption is off; locks are looked at elsewhere."""
-    forbidden = _is_inside(d, but=MAY_SLEEP)
-    if forbidden and d.host.held_locks.may_sleep():
-        d.host.watch.slept_in_atomic(what)
-    return forbidden
-
-
 QUEUE, FLUSH, CANCEL, CANCEL_SYNC, PENDING, FLUSH_QUEUE = range(6)
 """What is asked of an item of work: ``enum tdxc_work`` of include/tdxfuzz/runtime.h."""
 
@@ -229,7 +171,6 @@ def work(d: Ground, op: int, address: int, function: int, queue: int) -> int:
     """Do something with an item of work, or wait for all of a queue."""
     pool = d.host.workqueue
     if op == FLUSH_QUEUE:
-        sleeps_where_forbidden(d, "flush_workqueue()")
         pool.flush(queue)
         return 0
     name = d.image.name(address)
@@ -241,33 +182,12 @@ def work(d: Ground, op: int, address: int, function: int, queue: int) -> int:
     if op == QUEUE:
         return item.schedule(queue)
     if op == FLUSH:
-        sleeps_where_forbidden(d, f"flush_work({name})")
         return item.flush()
     if op == PENDING:
         return item.is_pending()
     if op == CANCEL:
         return item.cancel()
-    sleeps_where_forbidden(d, f"cancel_work_sync({name})")
     return item.cancel_sync()
-
-
-MAY_SLEEP = "migrate_disable()"
-MAY_BE_PREEMPTED = "rcu_read_lock()"
-"""Of what code may be inside of: where it may sleep, and where it may be moved to another CPU."""
-
-
-def _is_inside(d: Ground, but: str) -> bool:
-    """Whether the current CPU is inside of anything else than one kind of section."""
-    return any(why != but for why, _ in d.memory.nests.get(d.host.sim.current.id, ()))
-
-
-def stays(d: Ground, what: int, *_: int) -> int:
-    """Something that is about this CPU is used: a warning if the user might be moved away."""
-    host = d.host
-    may_move = host.held_locks.may_be_preempted() and not host.sim.current.irqs_off
-    if may_move and not _is_inside(d, but=MAY_BE_PREEMPTED):
-        d.layer.warn(f"{text_at(what)} in preemptible code ({d.here()})")
-    return 0
 
 
 def caught_up(d: Ground, *_: int) -> int:
@@ -285,25 +205,4 @@ def race(d: Ground, address: int, kind: int, first_pc: int, first_kind: int) -> 
             f"{_KINDS[kind]} at {d.image.where(pc)}",
             f"{_KINDS[first_kind]} at {d.image.where(first_pc)}",
         )
-    return 0
-
-
-def interrupts(d: Ground, change: int, *_: int) -> int:
-    """The current CPU's interrupts go off, or on again."""
-    cpu = d.host.sim.current
-    cpu.irqs_off += change
-    if change > 0:
-        d.memory.irqs[cpu.id] = machine().words[PC]
-    return 0
-
-
-def cannot_sleep(d: Ground, change: int, why: int, *_: int) -> int:
-    """A part begins in which nothing may sleep, or it ends."""
-    nests = d.memory.nests.setdefault(d.host.sim.current.id, [])
-    if change > 0:
-        nests.append((text_at(why), machine().words[PC]))
-    elif nests:
-        nests.pop()
-    else:
-        raise d.wrong("unbalanced", f"the end of {text_at(why)} without its beginning")
     return 0

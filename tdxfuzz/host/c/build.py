@@ -16,6 +16,7 @@ from tdxfuzz.host.c.compiler import (
     INCLUDE,
     Compiler,
     compiler,
+    place_of,
     refuse_other_types,
     user_flags,
 )
@@ -96,6 +97,7 @@ def layer(path: Path) -> Path:
     under = runtime()
     flags = (*language(cc), *_code(cc))
     text = cc.must([*language(cc), "-E", str(path.absolute())])
+    _refuse_unseen(text)
     key = _key(cc.version, (*flags, str(under)), text.encode())
     built = cache_folder() / f"{path.stem}-{key}.so"
     if not built.exists():
@@ -140,6 +142,33 @@ def _own_lines(text: str) -> Iterator[str]:
             yield "".join(line.split())
 
 
+_UNSEEN = re.compile(
+    r"\b_*(no_sanitize\w*|disable_sanitizer_instrumentation|no_instrument_function|naked|ifunc)\b"
+)
+"""Attributes by which a function's accesses, or all of it, would not be noticed."""
+
+
+def _refuse_unseen(text: str) -> None:
+    """What a function does that the compiler leaves alone cannot be seen.
+
+    Raises:
+        BuildError: there is an attribute that wants that.
+    """
+    file, line = "", 0
+    for each in text.splitlines():
+        marker = _MARKER.match(each)
+        if marker is not None:
+            file, line = marker[1], int(each.split()[1]) - 1
+            continue
+        line += 1
+        found = _UNSEEN.search(each)
+        if found is not None and "attribute" in each:
+            raise BuildError(
+                f"{place_of(file, str(line))}: {found[1]}: what such a function does is not seen; "
+                "take the attribute away"
+            )
+
+
 def _is_compilers(file: Path) -> bool:
     return file.name.startswith("<") or any(part in ("gcc", "clang") for part in file.parts)
 
@@ -173,6 +202,8 @@ def _code(cc: Compiler) -> tuple[str, ...]:
         "-fsanitize-coverage=trace-pc",
         f"-fsanitize={UNDEFINED}",
         *traps,
+        # A read in front of a write of the same word is a read of its own.
+        *(cc.parameter("tsan-instrument-read-before-write=1") if cc.is_clang else ()),
         *([] if cc.is_clang else ["-Wno-tsan", "-ftrack-macro-expansion=0"]),
     )
 
@@ -193,9 +224,12 @@ def _refuse_assembly(assembly: Path, path: Path) -> None:
         stripped = text.strip()
         if stripped in ("#APP", "# APP", "#NO_APP", "# NO_APP"):
             inside = "NO_" not in stripped
+        elif "file scope inline assembly" in stripped:  # clang's way to say it
+            inside, line = "Start" in stripped, "?"
         elif inside and stripped and not stripped.startswith("#"):
+            where = path.name if line == "?" else f"{path.name}:{line}"
             raise BuildError(
-                f"{path.name}:{line}: inline assembly ({stripped}): what it does to memory is not "
+                f"{where}: inline assembly ({stripped}): what it does to memory is not "
                 "seen; use the kernel's functions of tdxfuzz's headers in its place"
             )
 

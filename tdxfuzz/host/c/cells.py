@@ -11,12 +11,19 @@ from tdxfuzz.sim import Declared, NamedCell, Simulator
 
 
 class MemoryCell(NamedCell):
-    """An atomic or marked variable. What an access tells its CPU is observed in C."""
+    """Memory at an address. What an access tells its CPU is observed in C.
 
-    __slots__ = ()
+    ``piece`` names the shared state that it is part of: accesses of several sizes may meet there.
+    Empty: nobody else is known to mind an access.
+    """
 
-    def __init__(self, sim: Simulator, name: str) -> None:
+    __slots__ = ("piece",)
+
+    STATE: ClassVar = Declared(fixed="piece")
+
+    def __init__(self, sim: Simulator, name: str, piece: str) -> None:
         super().__init__(sim, name)
+        self.piece = piece
 
 
 class CountInC(RangeRefcount):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 from zlib import crc32
 
-from tdxfuzz.host.c import answers, faults
+from tdxfuzz.host.c import answers, faults, lock_answers
 from tdxfuzz.host.c.answers import catch_up
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.c.ground import Ground
@@ -98,7 +98,7 @@ class Driver(Ground):
         if local is not None:
             local.leave(context, value)
         if (len(held), cpu.irqs_off) != before or memory.nests.get(context):
-            self._unbalanced(function, *before)
+            self._unbalanced(function, len(held) > before[0])
         return value
 
     def look_up(self, function: int, pfn: int) -> int:
@@ -144,12 +144,11 @@ class Driver(Ground):
             at += 1
         words[TOKENS] = at - TOKEN
 
-    def _unbalanced(self, function: int, locks: int, irqs_off: int) -> NoReturn:
+    def _unbalanced(self, function: int, holds: bool) -> NoReturn:
         name = self.image.function(function)
         context = self.host.sim.current.id
-        held = self.host.held_locks.of[context]
-        if len(held) > locks:
-            lock = held[-1].lock
+        if holds:
+            lock = self.host.held_locks.of[context][-1].lock
             pc = self.memory.taken.get(lock, 0)
             raise CodeError(
                 f"{self.image.where(pc)}: {lock.name} is taken here and still held when {name}() "
@@ -161,12 +160,9 @@ class Driver(Ground):
         if nests:
             why, pc = nests[-1]
             said = f"{name}() returns inside of {why}, which begins here"
-        elif self.host.sim.current.irqs_off > irqs_off:
-            pc = self.memory.irqs[context]
-            said = f"interrupts are turned off here and still off when {name}() returns"
         else:
-            pc = function + 1
-            said = f"{name}() turns interrupts on more often than off"
+            pc = self.memory.irqs.get(context, function + 1)
+            said = f"interrupts are turned off here and still off when {name}() returns"
         raise CodeError(f"{self.image.where(pc)}: {said}", "unbalanced", name)
 
 
@@ -186,22 +182,25 @@ def _token(hold: Hold) -> int:
 HANDLERS: dict[int, Callable[..., int]] = {
     Request.STEP: answers.step,
     Request.NOTE: answers.note,
-    Request.LOCK: answers.lock,
-    Request.UNLOCK: answers.unlock,
+    Request.LOCK: lock_answers.lock,
+    Request.UNLOCK: lock_answers.unlock,
     Request.SEAMCALL: answers.seamcall,
     Request.ALLOC_PAGE: answers.alloc_page,
     Request.FREE_PAGE: answers.free_page,
     Request.WARN: answers.warn,
     Request.PRINT: answers.message,
     Request.RELAX: answers.relax,
-    Request.MAY_SLEEP: answers.may_sleep,
+    Request.MAY_SLEEP: lock_answers.may_sleep,
     Request.CATCH_UP: answers.caught_up,
     Request.RACE: answers.race,
-    Request.INTERRUPTS: answers.interrupts,
-    Request.CANNOT_SLEEP: answers.cannot_sleep,
-    Request.HELD: answers.held,
+    Request.INTERRUPTS: lock_answers.interrupts,
+    Request.SOFTIRQS: lock_answers.softirqs,
+    Request.CANNOT_SLEEP: lock_answers.cannot_sleep,
+    Request.IS_OFF: lock_answers.is_off,
+    Request.HELD: lock_answers.held,
+    Request.LOCKED: lock_answers.locked,
     Request.WORK: answers.work,
-    Request.STAYS: answers.stays,
+    Request.STAYS: lock_answers.stays,
     Request.CRASH: faults.crash,
     Request.HANG: faults.hang,
     Request.BAD_ACCESS: faults.bad_access,

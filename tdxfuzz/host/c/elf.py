@@ -21,18 +21,18 @@ class Symbol:
     name: str
     address: int
     size: int
-    is_function: bool
 
 
 @frozen
 class Elf:
     """``end`` is one past the last byte; ``data`` from where to where it is written to, in whole
-    pages. All are addresses before loading.
+    pages. All are addresses before loading. ``wanted`` names what it has from elsewhere.
     """
 
     end: int
     data: tuple[int, int]
     symbols: tuple[Symbol, ...]
+    wanted: frozenset[str]
 
 
 def read(path: Path) -> Elf:
@@ -62,21 +62,19 @@ def read(path: Path) -> Elf:
         for i in range(sections)
     ]
     symbols: list[Symbol] = []
+    wanted: set[str] = set()
     for _, kind, _, _, offset, size, link, _, _, entry in headers:
         if kind == _SYMBOLS:
             names = headers[link][4]
-            symbols += [
-                symbol
-                for at in range(offset, offset + size, entry)
-                if (symbol := _symbol(image, at, names)) is not None
-            ]
-    return Elf(end, (start, -(-high // PAGE) * PAGE), tuple(symbols))
+            for at in range(offset, offset + size, entry):
+                name, info, _, section, address, length = struct.unpack_from("<IBBHQQ", image, at)
+                text = _text(image, names + name)
+                if not section:
+                    wanted.add(text)
+                elif info & 15 in (_FUNCTION, _OBJECT):
+                    symbols.append(Symbol(text, address, length))
+    return Elf(end, (start, -(-high // PAGE) * PAGE), tuple(symbols), frozenset(wanted))
 
 
-def _symbol(image: bytes, at: int, names: int) -> Symbol | None:
-    name, info, _, section, address, size = struct.unpack_from("<IBBHQQ", image, at)
-    if not section or info & 15 not in (_FUNCTION, _OBJECT):
-        return None
-    start = names + name
-    text = image[start : image.index(b"\0", start)].decode(errors="replace")
-    return Symbol(text, address, size, info & 15 == _FUNCTION)
+def _text(image: bytes, start: int) -> str:
+    return image[start : image.index(b"\0", start)].decode(errors="replace")

@@ -65,12 +65,14 @@ def bad_free(d: Ground, address: int, what: int, *_: int) -> NoReturn:
 
 def no_memory(d: Ground, size: int, what: int, *_: int) -> NoReturn:
     """The heap is used up."""
-    raise d.wrong("no-memory", f"{text_at(what)} of {size} bytes: a layer has 32 MB of heap here")
+    limits = "a layer has 32 MB of heap here, and one object at most 8 MB"
+    raise d.wrong("no-memory", f"{text_at(what)} of {size} bytes: {limits}")
 
 
-def too_much(d: Ground, *_: int) -> NoReturn:
-    """The check for data races has no room left."""
-    raise d.wrong("too-much", "one run touches more memory than the check for data races can note")
+def too_much(d: Ground, what: int, *_: int) -> NoReturn:
+    """The runtime has no room left: for the check for data races, or for what is said."""
+    said = text_at(what) or "one run touches more memory than the check for data races can note"
+    raise d.wrong("too-much", said)
 
 
 def _why_bad(address: int) -> str:

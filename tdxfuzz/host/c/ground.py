@@ -8,13 +8,13 @@ from typing import ClassVar
 from tdxfuzz.host.c.errors import CodeError
 from tdxfuzz.host.c.image import Image
 from tdxfuzz.host.c.machine import PC, machine
-from tdxfuzz.host.c.memory import CMemory
+from tdxfuzz.host.c.memory import CMemory, Lock
 from tdxfuzz.host.design import RefcountLayer
-from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
+from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Rwsem, Spinlock
 from tdxfuzz.host.machine import Machine
 from tdxfuzz.sim import Declared
 
-SPIN, MUTEX, READ_LOCK, WRITE_LOCK, TRY, IRQ = 0, 1, 2, 3, 8, 16
+SPIN, MUTEX, READ_LOCK, WRITE_LOCK, SLEEPS, TRY = 0, 1, 2, 3, 4, 8
 """How a lock is taken: ``enum tdxc_lock`` of include/tdxfuzz/runtime.h."""
 
 
@@ -56,17 +56,27 @@ class Ground:
         # A driver of C can; here are those that answer what C asks for, and some of them call C.
         raise NotImplementedError(f"{type(self).__name__} has no call()")
 
-    def lock(self, address: int, how: int = SPIN) -> Spinlock | Mutex | Rwlock:
-        """The lock at an address, made when it is first asked for."""
+    def lock(self, address: int, how: int = SPIN) -> Lock:
+        """The lock at an address, made when it is first asked for, or when memory that was freed
+        has another kind of lock in it than before.
+        """
         locks = self.memory.locks
         lock = locks.get(address)
-        if lock is None:
-            name = self.image.name(address)
-            if how & 7 == SPIN:
-                lock = self.layer.spinlock(name)
-            elif how & 7 == MUTEX:
-                lock = self.layer.mutex(name)
-            else:
-                lock = self.layer.rwlock(name)
+        kind = _KINDS[how & 7]
+        if lock is None or (type(lock) is not kind and not lock.holders()):
+            host, name = self.host, self.image.name(address)
+            if lock is not None:
+                name = f"{name} ({kind.__name__})"
+            lock = host.named(name, kind, lambda: kind(host.sim, name, host.held_locks))
             locks[address] = lock
         return lock
+
+
+_KINDS: dict[int, type[Spinlock] | type[Mutex] | type[Rwlock]] = {
+    SPIN: Spinlock,
+    MUTEX: Mutex,
+    READ_LOCK: Rwlock,
+    WRITE_LOCK: Rwlock,
+    READ_LOCK | SLEEPS: Rwsem,
+    WRITE_LOCK | SLEEPS: Rwsem,
+}

@@ -97,7 +97,11 @@ class Image:
         self._starts = [symbol.address for symbol in self.symbols]
         low, high = parts.data
         self.number = runtime.adopt(
-            self.base, self.base + parts.end, self.base + low, max(high - low, 0)
+            self.base,
+            self.base + parts.end,
+            self.base + low,
+            max(high - low, 0),
+            "tdxc_races_on_purpose" in parts.wanted,
         )
         if self.number < 0:
             raise BuildError(f"{path}: more C files are loaded than one process can hold")

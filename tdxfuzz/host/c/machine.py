@@ -53,23 +53,26 @@ class Request(IntEnum):
     CATCH_UP = 12
     RACE = 13
     INTERRUPTS = 14
-    CANNOT_SLEEP = 15
-    HELD = 16
-    WORK = 17
-    STAYS = 18
-    CRASH = 19
-    HANG = 20
-    BAD_ACCESS = 21
-    BUG = 22
-    BAD_FREE = 23
-    NO_MEMORY = 24
-    TOO_MUCH = 25
-    NOT_HELD = 26
+    SOFTIRQS = 15
+    CANNOT_SLEEP = 16
+    IS_OFF = 17
+    HELD = 18
+    LOCKED = 19
+    WORK = 20
+    STAYS = 21
+    CRASH = 22
+    HANG = 23
+    BAD_ACCESS = 24
+    BUG = 25
+    BAD_FREE = 26
+    NO_MEMORY = 27
+    TOO_MUCH = 28
+    NOT_HELD = 29
 
 
 _FUNCTIONS = {
     "open": "QQQ",
-    "adopt": "iQQQQ",
+    "adopt": "iQQQQi",
     "reset": "ii",
     "begin_run": "ii",
     "save": "QQ",

@@ -13,14 +13,18 @@ from tdxfuzz.host.kernel.hold import Hold
 from tdxfuzz.host.kernel.lock import Mutex, Rwlock, Spinlock
 from tdxfuzz.sim import Contents, Declared, WaitLock
 
+Lock = Spinlock | Mutex | Rwlock
+
 
 class CMemory:
-    """What one host knows of its C memory: cells, counts and locks by address.
+    """What one host knows of its C memory: cells, counts and locks by address. ``pieces`` are
+    cells that are part of something larger.
 
     ``at`` is, for each context that is in C, the address its last request came from, else 0.
     ``taken`` says where each lock that is held was taken, ``irqs`` where each CPU last turned
-    interrupts off, ``nests`` why and where it has forbidden itself to sleep; ``told`` which races
-    were; ``tokens`` stand for locks of callers. ``running`` is set once the programs run. The bytes
+    interrupts off, ``irqs_off`` who has in C, ``softirqs_off`` how often softirqs, ``nests`` why
+    and where it has forbidden itself to sleep; ``told`` which races were; ``tokens`` stand for
+    locks of callers. ``running`` is set once the programs run. The bytes
     themselves are in the runtime while this memory is ``current``, else in ``_saved``.
     """
 
@@ -30,19 +34,22 @@ class CMemory:
         "cells",
         "counts",
         "irqs",
+        "irqs_off",
         "locks",
         "nests",
         "number",
+        "pieces",
         "running",
+        "softirqs_off",
         "taken",
         "tokens",
         "told",
     )
 
     STATE: ClassVar = Declared(
-        parts="cells counts locks",
+        parts="cells counts locks pieces",
         tally="taken told irqs",
-        derived="_saved at nests running tokens",
+        derived="_saved at irqs_off nests running softirqs_off tokens",
         fixed="number",
     )
 
@@ -53,9 +60,12 @@ class CMemory:
         self.at = [0] * CONTEXTS
         self.cells: dict[int, MemoryCell | CountInC] = {}
         self.counts: dict[int, CountInC] = {}
-        self.locks: dict[int, Spinlock | Mutex | Rwlock] = {}
+        self.locks: dict[int, Lock] = {}
         self.irqs: dict[int, int] = {}
+        self.irqs_off: set[int] = set()
+        self.softirqs_off = [0] * CONTEXTS
         self.nests: dict[int, list[tuple[str, int]]] = {}
+        self.pieces: dict[tuple[int, int], MemoryCell] = {}
         self.running = False
         self.taken: dict[WaitLock, int] = {}
         self.tokens: dict[Hold, int] = {}

@@ -63,11 +63,9 @@ class HeldLocks:
         return sorted(ways), sorted(contexts)
 
     def may_sleep(self) -> bool:
-        """Whether the current CPU holds no spinning lock, runs no softirq, and has not said itself
-        that nothing may sleep.
-
-        Under one no mutex may be taken, so that the hold taken last tells. Once a run is
-        over, the locks that its CPUs were stopped under do not count.
+        """Whether the current CPU holds no spinning lock, has interrupts and preemption on, runs no
+        softirq, and reads nothing under RCU. Once a run is over, what its CPUs were stopped under
+        does not count.
         """
         sim = self._sim
         return sim.over or (self.may_be_preempted() and not self.no_sleep[sim.current.id])
@@ -75,9 +73,11 @@ class HeldLocks:
     def may_be_preempted(self) -> bool:
         """Whether preemption is on for the current CPU."""
         cpu = self._sim.current
-        holds = self.of[cpu.id]
-        spins = bool(holds) and holds[-1].spins
-        return not spins and cpu.on == cpu.id and not self.no_preemption[cpu.id]
+        # Not the hold taken last alone: mutex_trylock() may be called under a spinlock.
+        for hold in self.of[cpu.id]:
+            if hold.spins:
+                return False
+        return cpu.on == cpu.id and not cpu.irqs_off and not self.no_preemption[cpu.id]
 
     def note(self, holds: list[Hold], wanted: Hold) -> None:
         """The current CPU wants a lock under others as nobody has before."""

@@ -1,4 +1,4 @@
-"""``spinlock_t``, ``rwlock_t`` and ``struct mutex``: fair, and they wait.
+"""``spinlock_t``, ``rwlock_t``, ``struct mutex`` and ``rw_semaphore``: fair, and they wait.
 
 Under which locks another is wanted is noted before anybody waits for it: a CPU may wait
 for ever.
@@ -118,16 +118,16 @@ class Mutex(_Exclusive):
 class ReadSide:
     """A shared hold of an rwlock; one stands for all readers."""
 
-    __slots__ = ("lock", "name")
+    __slots__ = ("lock", "name", "spins")
 
-    STATE: ClassVar = Declared(fixed="lock name")
+    STATE: ClassVar = Declared(fixed="lock name spins")
 
-    spins: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
 
     def __init__(self, lock: Rwlock) -> None:
         self.lock: WaitLock = lock
         self.name = lock.name
+        self.spins = lock.spins
 
 
 class Rwlock(FairRwLock):
@@ -159,7 +159,7 @@ class Rwlock(FairRwLock):
 
     def read_acquire(self) -> None:
         held = self._held
-        if self.sim.softirqs:
+        if self.sim.softirqs and self.spins:
             held.note_context(self._reading)
         holds = held.of[self.sim.current.id]
         if holds and (*holds, self._reading) not in held.nested:
@@ -175,7 +175,7 @@ class Rwlock(FairRwLock):
         if holds and (*holds, self) not in held.nested:
             held.note(holds, self)
         self.written = True
-        if self.sim.softirqs:
+        if self.sim.softirqs and self.spins:
             held.note_context(self)
         super().write_acquire()
         holds.append(self)
@@ -220,3 +220,11 @@ class Rwlock(FairRwLock):
         super().write_release()
         if self.sim.trace is not None:
             _note(self, "write-unlock")
+
+
+class Rwsem(Rwlock):
+    """``down_read`` and ``down_write``: whoever waits for it sleeps, and a holder may."""
+
+    __slots__ = ()
+
+    spins = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from c_layers import DONE, GLUE, needs_compiler, text_of, write
+from c_layers import DONE, GLUE, needs_clang, needs_compiler, text_of, write
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.host.design_file import DesignFileError, class_in
 from tdxfuzz.run.blame import DesignError
@@ -61,6 +61,18 @@ BUILD = {
     "inline assembly": (
         text_of(get='	asm volatile("lock; incl %0" : "+m" (ret));'),
         r"^layer\.c:\d+: inline assembly \(lock",
+    ),
+    "assembly of the file": (
+        text_of(before='__asm__(".globl foo\\nfoo: ret");'),
+        r"^layer\.c:?\d*: inline assembly \(",
+    ),
+    "a function that is not watched": (
+        text_of(before="__attribute__((no_sanitize_thread)) static void f(void) {}"),
+        r"^layer\.c:\d+: no_sanitize_thread: what such a function does is not seen",
+    ),
+    "a function that wants not to be": (
+        text_of(before='__attribute__((no_sanitize("thread"))) static void f(void) {}'),
+        r"^layer\.c:\d+: no_sanitize: what such a function does is not seen",
     ),
     "an empty file": ("", r"layer\.c: there is no TDX_LAYER"),
     "no C at all": ("\0\1\2\3", r"^layer\.c:1: "),
@@ -123,6 +135,18 @@ RUNS = {
         "	*(int *)pfn_to_kaddr(pfn) = 1;",
         r"writes 4 bytes at page \w+: a page that is not the layer's",
     ),
+    "9 MB at once": (
+        "	kfree(kmalloc(9 << 20, GFP_ATOMIC));",
+        r"of 9437184 bytes: a layer has 32 MB of heap here, and one object at most 8 MB",
+    ),
+    "too many callbacks": (
+        "	for (int i = 0; i < 65; i++)\n		tdxc_after(NULL, NULL, NULL);",
+        r"one call leaves more than 64 callbacks of RCU to be done",
+    ),
+    "interrupts of the caller": (
+        "	local_bh_enable();",
+        r"local_bh_enable\(\) without local_bh_disable\(\)",
+    ),
     "BUG_ON": ("	BUG_ON(pfn);", r"BUG_ON\(pfn\): the kernel stops here"),
     "lockdep": (
         "	lockdep_assert_held(&dpamt_lock);",
@@ -168,7 +192,8 @@ OTHERS = {
     ),
     "looking for a count changes something": (
         text_of(
-            before="static atomic_t *busy(u64 pfn) { spin_lock(NULL); return NULL; }",
+            before="static DEFINE_SPINLOCK(own);\n"
+            "static atomic_t *busy(u64 pfn) { spin_lock(&own); return NULL; }",
             replace=[(".refcount = tdx_find_pamt_refcount", ".refcount = busy")],
         ),
         r"busy\(\) is asked where a count is; it must do nothing else",
@@ -266,3 +291,13 @@ def test_a_thousand_crashes_are_survived(tmp_path: Path) -> None:
     for _ in range(1_000):
         with pytest.raises(DesignError):
             run(CASE, layer)
+
+
+@needs_clang
+def test_assembly_of_the_file_is_refused_under_clang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "clang")
+    text, said = BUILD["assembly of the file"]
+    with pytest.raises(DesignFileError, match=said):
+        class_in(write(tmp_path, text))

@@ -15,12 +15,13 @@ from tdxfuzz.generate.huge_programs import Huge
 from tdxfuzz.host.design_file import class_in
 from tdxfuzz.run.session import Session, run
 from tdxfuzz.sim import STATE, STATE_AND_MEMORY, End, Schedule
-from tdxfuzz.verify.search import Verdict, verify
+from tdxfuzz.verify.search import Verdict, VerifyResult, verify
 from tdxfuzz.verify.worklist import Bounds
 
 pytestmark = needs_compiler
 
 DATA = "int count, flag, *shared; struct { u8 a, b; } two; static atomic_t n; "
+DATA += "static int own_word; static unsigned long bits; "
 LOCK = "static DEFINE_SPINLOCK(own);\n"
 ELSE = "\n	else\n		"
 FIRST = "	if (!cmpxchg(&flag, 0, 1)) {\n		count = 1;\n"
@@ -70,7 +71,36 @@ ORDERED = {
     ),
 }
 
-INCLUDES = "#include <linux/bitops.h>\n#include <linux/rcupdate.h>\n#include <linux/smp.h>\n"
+FULL = {
+    "returns a value": "atomic_inc_return(&n);",
+    "returns the old value": "atomic_fetch_add(0, &n);",
+    "changes nothing": "atomic_fetch_or(0, &n);",
+    "tests": "if (atomic_dec_and_test(&n)) atomic_inc(&n);",
+    "stores, for the condition holds": "atomic_add_unless(&n, 1, -5);",
+    "xchg": "xchg(&own_word, 1);",
+    "a successful cmpxchg": "cmpxchg(&own_word, 0, 0);",
+    "a bit": "test_and_set_bit(3, &bits);",
+    "smp_mb": "smp_mb();",
+}
+"""What is a full barrier."""
+
+NO_BARRIER = {
+    "nothing": "",
+    "returns nothing": "atomic_inc(&n);",
+    "relaxed": "atomic_inc_return_relaxed(&n);",
+    "a bit that is set": "set_bit(3, &bits);",
+    "a failed cmpxchg": "atomic_cmpxchg(&n, -77, 1);",
+    "stores nothing": "atomic_add_unless(&n, 1, 0);",
+    "a refcount": "refcount_inc_not_zero(&refs);",
+    "RCU": "rcu_read_lock(); rcu_read_unlock();",
+}
+"""What is none."""
+
+
+INCLUDES = "".join(
+    f"#include <linux/{name}.h>\n" for name in ("bitops", "rcupdate", "refcount", "smp")
+)
+INCLUDES += "static refcount_t refs;\n"
 
 
 def _text(get: str) -> str:
@@ -98,6 +128,33 @@ def test_what_is_ordered_is_no_race(what: str, tmp_path: Path) -> None:
     assert found is None or found.finding is None, found.finding
     result = verify(SCENARIOS["map-map"].case("C"), layer, Bounds(1))
     assert result.verdict is Verdict.PASS
+
+
+def _passed_on(write_behind: str, read_behind: str, folder: Path) -> VerifyResult:
+    """All orders with a message from CPU 0 to CPU 1."""
+    put = (
+        f"	if (!smp_processor_id()) {{\n		count = 1;\n		{write_behind}\n"
+        f"		WRITE_ONCE(flag, 1);\n	}} else if (READ_ONCE(flag)) {{\n"
+        f"		{read_behind}\n		WARN_ON(count != 1);\n	}}"
+    )
+    layer = class_in(write(folder, text_of(before=INCLUDES + DATA, put=put)))
+    return verify(SCENARIOS["zap-zap"].case("C"), layer, Bounds(1))
+
+
+@pytest.mark.parametrize("what", FULL)
+def test_a_full_barrier_orders_other_variables(what: str, tmp_path: Path) -> None:
+    for write_behind, read_behind in ((FULL[what], "smp_rmb();"), ("smp_wmb();", FULL[what])):
+        assert _passed_on(write_behind, read_behind, tmp_path).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("what", NO_BARRIER)
+def test_what_is_no_barrier_orders_none(what: str, tmp_path: Path) -> None:
+    none = NO_BARRIER[what]
+    for write_behind, read_behind in ((none, "smp_rmb();"), ("smp_wmb();", none)):
+        found = _passed_on(write_behind, read_behind, tmp_path).found
+        assert found is not None
+        assert found.finding is not None
+        assert found.finding.check == "data-race"
 
 
 def test_a_page_that_changes_hands_brings_what_was_written_to_it(tmp_path: Path) -> None:

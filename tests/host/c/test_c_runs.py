@@ -134,3 +134,34 @@ def test_a_run_is_still_there_after_another_one(tmp_path: Path) -> None:
     Rerun(case, two).run()
     run(case, one)
     assert STATE(session.layer) == state
+
+
+COUNTED = """struct counted { u32 before; atomic_t count; } __attribute__((aligned(8)));
+static struct counted all[4096];
+static struct counted many[2];
+static const struct counted wrong = { 0, ATOMIC_INIT(77) };
+static struct counted *of(u64 pfn) { return &all[pfn >> 9 & 4095]; }
+static atomic_t *find(u64 pfn) { return &of(pfn)->count; }
+"""
+
+WRITTEN = {
+    "the count": "of(pfn)->count.counter = 77;",
+    "a struct": "*of(pfn) = wrong;",
+    "memcpy": "memcpy(of(pfn), &wrong, sizeof(wrong));",
+    "a wider word": "*(u64 *)of(pfn) = 77ull << 32;",
+    "a wider word, atomically": "xchg((u64 *)of(pfn), 77ull << 32);",
+    "two counts": "many[0] = many[1] = wrong; memcpy(of(pfn & ~512ul), many, sizeof(many));",
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_a_count_is_followed_however_it_is_written(how: str, tmp_path: Path) -> None:
+    find = ("tdx_find_pamt_refcount(pfn)", "find(pfn)")
+    text = text_of(
+        before=COUNTED,
+        put=f"	spin_lock(&dpamt_lock); {WRITTEN[how]} spin_unlock(&dpamt_lock); return;",
+        replace=[find, find, (".refcount = tdx_find_pamt_refcount", ".refcount = find")],
+    )
+    ended = run(SCENARIOS["map-zap"].case("C"), class_in(write(tmp_path, text)))
+    assert ended.finding is not None
+    assert "is 77 at rest" in ended.finding.message

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from c_layers import DONE, LAYERS, needs_compiler, text_of, write
+from c_layers import DONE, LAYERS, needs_clang, needs_compiler, text_of, write
 from tdxfuzz.case.scenarios import SCENARIOS
 from tdxfuzz.host.c.compiler import FLAGS
 from tdxfuzz.host.c.layer import CLayer
@@ -23,7 +24,7 @@ from tiers import slow
 
 pytestmark = needs_compiler
 
-KINDS = range(8)
+KINDS = range(9)
 """Of memory: those of layers/sees.c."""
 
 
@@ -133,8 +134,14 @@ class _Sees(LocalMemory):
         self.seen.append(what)
 
 
+@pytest.mark.parametrize("compiler", ["gcc", pytest.param("clang", marks=needs_clang)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_byte_is_part_of_the_state_and_of_what_a_cpu_sees(kind: int) -> None:
+def test_each_byte_is_part_of_the_state_and_of_what_a_cpu_sees(
+    kind: int, compiler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    monkeypatch.setenv("CC", compiler)
     case = evolve(SCENARIOS["map-zap"].case("C"), setup=(), programs=((), ()))
     session = Session(case, class_in(LAYERS / "sees.c"))
     layer, sim = _layer_of(session), session.sim

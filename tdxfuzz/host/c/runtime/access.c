@@ -4,12 +4,12 @@
  * and observed, marked ones (volatile, that is READ_ONCE and WRITE_ONCE) and atomics are steps too.
  */
 
-static inline void step(const void *at, int access, const void *pc)
+static inline void step(u64 at, int access, u64 piece, const void *pc)
 {
 	if (S.quiet)
 		return;
 	if (S.clock >= S.due)
-		request(STEP, (u64)at, (u64)access, 0, 0, pc);
+		request(STEP, at, (u64)access, piece, 0, pc);
 	else
 		S.clock++;
 }
@@ -37,24 +37,24 @@ static int touching_is_wrong(u64 at, u64 size, const void *pc)
 	return 0;
 }
 
-/* A counter was written, by an access of which only the beginning is told: look later. */
-static u64 counted;
+/* Counters were written, by an access of which only the beginning is told: look later. */
+static u64 counted[COUNTERS];
+static u32 countings;
 
 static void tell_of_counted(void)
 {
-	u64 at = counted;
+	u32 n = countings;
 
-	if (!at)
-		return;
-	counted = 0;
-	later(COUNTED, at, (u64)(s64)*(int *)at);
+	countings = 0;
+	for (u32 k = 0; k < n; k++)
+		later(COUNTED, counted[k], (u64)(s64)*(int *)counted[k]);
 }
 
-static inline void note_counter(u64 at)
+static inline void note_counters(u64 at, u64 size)
 {
 	for (u64 i = 0; i < META->counters; i++)
-		if (META->counter[i] == (at & ~3ull))
-			counted = META->counter[i];
+		if (META->counter[i] + 4 > at && META->counter[i] < at + size)
+			counted[countings++] = META->counter[i];
 }
 
 /* A vCPU's cache of pages as a list, for one call: its head, and struct pages by their lru. */
@@ -72,19 +72,40 @@ static inline int is_own_cache(u64 at)
 	return at - (u64)own_cache((int)S.context) < sizeof(struct cache);
 }
 
+#define NO_PIECE 1	/* nobody else is known to mind */
+
+/*
+ * Where data_race() is used, a plain access is a step: others are allowed to race with it. But it
+ * makes a difference only in words where somebody does.
+ */
+static void plain_step(u64 at, u64 size, int access, const void *pc)
+{
+	int meant = on_purpose[S.context];
+
+	if (S.quiet)
+		return;
+	if (!meant && (is_own_cache(at) || (stack_of((void *)at) == S.context && !is_lent(at & ~7ull))))
+		return;
+	step(at, access, meant || has_piece(at, size) ? unite(at, size, pc) : NO_PIECE, pc);
+}
+
 static void access_bytes(void *where, u64 size, int writes, int marked, const void *pc)
 {
 	u64 at = (u64)where;
 
-	if (counted)
+	if (!size)
+		return;
+	if (countings)
 		tell_of_counted();
 	if (touching_is_wrong(at, size, pc))
 		request(BAD_ACCESS, at, size, (u64)writes, 0, pc);
 	if (marked && is_own_cache(at))
 		marked = 0;	/* the call has it for itself, by way of its caller's locks */
 	if (marked) {
-		step(where, writes ? WRITE : READ, pc);
+		step(at, writes ? WRITE : READ, piece_of(at), pc);
 		ordered(at, writes ? WRITE : READ, TDXC_RELAXED);
+	} else if (image->plain_steps) {
+		plain_step(at, size, writes ? WRITE : READ, pc);
 	}
 	for (u64 from = at, rest = size; rest;) {
 		u32 part = (u32)(8 - (from & 7) < rest ? 8 - (from & 7) : rest);
@@ -100,7 +121,7 @@ static void access_bytes(void *where, u64 size, int writes, int marked, const vo
 	}
 	if (writes) {
 		mark(where, size);
-		note_counter(at);
+		note_counters(at, size);
 	}
 }
 
@@ -175,11 +196,11 @@ u64 __wrap_strlen(const char *s)
 /* An atomic access is about to be performed: one step. */
 static void begin_atomic(void *at, u32 size, int access, int order, const void *pc)
 {
-	if (counted)
+	if (countings)
 		tell_of_counted();
 	if (touching_is_wrong((u64)at, size, pc) || (u64)at % size)
 		request(BAD_ACCESS, (u64)at, size, access != READ, 0, pc);
-	step(at, access, pc);
+	step((u64)at, access, piece_of((u64)at), pc);
 	ordered((u64)at, access, order);
 	note_access((u64)at, size, access == READ ? MARKED_READ : MARKED_WRITE, pc);
 	if (access != READ)
@@ -196,10 +217,13 @@ static inline s64 wrapped(s64 value, int size)
 	return size == 4 ? (int)value : value;
 }
 
+#define SATURATED ((s64)(int)0xc0000000)	/* a refcount_t that is never to be freed */
+
 s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 {
 	int access = op == TDXC_OP_READ ? READ : op == TDXC_OP_SET ? WRITE : RMW;
 	s64 old, new, result;
+	int stores = 1;
 	u64 sum;
 
 	begin_atomic(at, (u32)size, access, TDXC_RELAXED, HERE);
@@ -214,12 +238,13 @@ s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 	case TDXC_OP_INC_AND_TEST:
 	case TDXC_OP_SUB_AND_TEST: new = (s64)sum; result = !wrapped(new, size); break;
 	case TDXC_OP_ADD_NEGATIVE: new = (s64)sum; result = wrapped(new, size) < 0; break;
-	case TDXC_OP_ADD_UNLESS: result = old != b; new = result ? (s64)sum : old; break;
-	case TDXC_OP_FETCH_ADD_UNLESS: new = old != b ? (s64)sum : old; break;
-	case TDXC_OP_INC_UNLESS_NEGATIVE: result = old >= 0; new = result ? (s64)sum : old; break;
-	case TDXC_OP_DEC_UNLESS_POSITIVE: result = old <= 0; new = result ? (s64)sum : old; break;
-	case TDXC_OP_DEC_IF_POSITIVE: result = wrapped((s64)sum, size); new = result >= 0 ? result : old; break;
-	case TDXC_OP_CMPXCHG: new = old == wrapped(a, size) ? b : old; break;
+	case TDXC_OP_ADD_UNLESS: result = stores = old != b; new = (s64)sum; break;
+	case TDXC_OP_FETCH_ADD_UNLESS: stores = old != b; new = (s64)sum; break;
+	case TDXC_OP_INC_UNLESS_NEGATIVE: result = stores = old >= 0; new = (s64)sum; break;
+	case TDXC_OP_DEC_UNLESS_POSITIVE: result = stores = old <= 0; new = (s64)sum; break;
+	case TDXC_OP_DEC_IF_POSITIVE: new = result = wrapped((s64)sum, size); stores = result >= 0; break;
+	case TDXC_OP_CMPXCHG: stores = old == wrapped(a, size); new = b; break;
+	case TDXC_OP_DEC_NOT_ONE: stores = old > 1 || (old < 0 && old != SATURATED); new = (s64)sum; break;
 	case TDXC_OP_XCHG: new = a; break;
 	case TDXC_OP_FETCH_AND: new = old & a; break;
 	case TDXC_OP_FETCH_OR: new = old | a; break;
@@ -227,10 +252,9 @@ s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 	case TDXC_OP_FETCH_ANDNOT: new = old & ~a; break;
 	default: break;
 	}
-	new = wrapped(new, size);
-	/* One that changed nothing because of a condition orders nothing. */
-	if (order && (access != RMW || new != old || op == TDXC_OP_XCHG || op == TDXC_OP_ADD_RETURN ||
-		      op == TDXC_OP_FETCH_ADD || (op == TDXC_OP_CMPXCHG && old == wrapped(a, size))))
+	new = stores ? wrapped(new, size) : old;
+	/* One that stored nothing because of a condition orders nothing. */
+	if (order && stores)
 		ordered((u64)at, access, order);
 	if (access != READ) {
 		if (size == 4)
@@ -238,7 +262,7 @@ s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 		else
 			*(s64 *)at = new;
 		if (new != old || access == WRITE)
-			note_counter((u64)at);
+			note_counters((u64)at, (u64)size);
 	}
 	if (op != TDXC_OP_SET && op != TDXC_OP_ADD)
 		observe((u64)result);
@@ -248,7 +272,7 @@ s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 		S.regs[2] = new;
 		request(NOTE, (u64)at, (u64)op, (u64)a, (u64)b, HERE);
 	}
-	if (counted)
+	if (countings)
 		tell_of_counted();
 	return result;
 }
@@ -256,7 +280,7 @@ s64 tdxc_atomic(int op, int order, void *at, int size, s64 a, s64 b)
 static int order_of(int memory_order)	/* C11's, as the compiler passes it */
 {
 	static const int orders[] = { TDXC_RELAXED, TDXC_ACQUIRE, TDXC_ACQUIRE,
-				      TDXC_RELEASE, TDXC_FULL,	  TDXC_FULL };
+				      TDXC_RELEASE, TDXC_BOTH,	  TDXC_FULL };
 
 	return orders[memory_order & 7];
 }
@@ -267,7 +291,7 @@ static int order_of(int memory_order)	/* C11's, as the compiler passes it */
 		u##bits old;                                                                               \
 		begin_atomic((void *)(uintptr_t)at, bits / 8, RMW, order_of(order), HERE);                 \
 		old = *at;                                                                                 \
-		note_counter((u64)at);                                                                     \
+		note_counters((u64)at, bits / 8);                                                          \
 		*at = (u##bits)(change);                                                                   \
 		observe(old);                                                                              \
 		return old;                                                                                \
@@ -275,14 +299,14 @@ static int order_of(int memory_order)	/* C11's, as the compiler passes it */
 #define BUILTINS(bits)                                                                             \
 	u##bits __tsan_atomic##bits##_load(const volatile u##bits *at, int order)                      \
 	{                                                                                              \
-		begin_atomic((void *)(uintptr_t)at, bits / 8, READ, order_of(order), HERE);                \
+		begin_atomic((void *)(uintptr_t)at, bits / 8, READ, order_of(order) & TDXC_BOTH, HERE);    \
 		observe(*at);                                                                              \
 		return *at;                                                                                \
 	}                                                                                              \
 	void __tsan_atomic##bits##_store(volatile u##bits *at, u##bits v, int order)                   \
 	{                                                                                              \
-		begin_atomic((void *)(uintptr_t)at, bits / 8, WRITE, order_of(order), HERE);               \
-		note_counter((u64)at);                                                                     \
+		begin_atomic((void *)(uintptr_t)at, bits / 8, WRITE, order_of(order) & TDXC_BOTH, HERE);   \
+		note_counters((u64)at, bits / 8);                                                          \
 		*at = v;                                                                                   \
 	}                                                                                              \
 	BUILTIN_RMW(bits, exchange, v)                                                                 \
@@ -301,7 +325,7 @@ static int order_of(int memory_order)	/* C11's, as the compiler passes it */
 		old = *at;                                                                                 \
 		if (old == expected) {                                                                     \
 			ordered((u64)at, RMW, order_of(order));                                                \
-			note_counter((u64)at);                                                                 \
+			note_counters((u64)at, bits / 8);                                                      \
 			*at = v;                                                                               \
 		}                                                                                          \
 		observe(old);                                                                              \

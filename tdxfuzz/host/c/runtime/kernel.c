@@ -3,15 +3,36 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static int is_read(int how) { return (how & 3) == TDXC_READ; }
+
+/* A lock lies in memory that has to be there. */
+static inline void look_for_lock(const void *lock, int writes, const void *pc)
+{
+	u64 at = (u64)lock;
+
+	if (touching_is_wrong(at, sizeof(int), pc) || at % sizeof(int))
+		request(BAD_ACCESS, at, sizeof(int), (u64)writes, 0, pc);
+}
+
+/* Who frees the memory has to come behind all that use the lock. */
+static inline void touch_lock(const void *lock, int writes, const void *pc)
+{
+	look_for_lock(lock, writes, pc);
+	note_access((u64)lock, sizeof(int), writes ? MARKED_WRITE : MARKED_READ, pc);
+}
+
 int tdxc_lock(void *lock, int how)
 {
-	int taken = (int)request(LOCK, (u64)lock, (u64)how, 0, 0, HERE);
+	int taken;
 
+	touch_lock(lock, 1, HERE);
+	taken = (int)request(LOCK, (u64)lock, (u64)how, 0, 0, HERE);
+	look_for_lock(lock, 1, HERE);	/* somebody may have freed it meanwhile */
 	if (how & TDXC_TRY)
 		observe((u64)taken);
 	if (taken) {
 		acquire((u64)lock);
-		if ((how & 7) != TDXC_READ)
+		if (!is_read(how))
 			acquire((u64)lock | READERS);
 	}
 	return taken;
@@ -19,22 +40,37 @@ int tdxc_lock(void *lock, int how)
 
 void tdxc_unlock(void *lock, int how)
 {
-	release((how & 7) == TDXC_READ ? (u64)lock | READERS : (u64)lock);
+	touch_lock(lock, 1, HERE);
+	release(is_read(how) ? (u64)lock | READERS : (u64)lock);
 	request(UNLOCK, (u64)lock, (u64)how, 0, 0, HERE);
 }
 
-int tdxc_is_held(const void *lock)
+int tdxc_is_locked(const void *lock, int how, int contended)
 {
-	return (int)request(HELD, (u64)lock, 0, 0, 0, HERE);
+	int is;
+
+	touch_lock(lock, 0, HERE);
+	is = (int)request(LOCKED, (u64)lock, (u64)how, (u64)contended, 0, HERE);
+	observe((u64)is);
+	return is;
 }
 
-void tdxc_assert_held(const void *lock)
+int tdxc_is_held(const void *lock, int how)
 {
-	if (!request(HELD, (u64)lock, 0, 0, 0, HERE))
+	touch_lock(lock, 0, HERE);
+	return (int)request(HELD, (u64)lock, (u64)how, 0, 0, HERE);
+}
+
+void tdxc_assert_held(const void *lock, int how)
+{
+	touch_lock(lock, 0, HERE);
+	if (!request(HELD, (u64)lock, (u64)how, 0, 0, HERE))
 		request(NOT_HELD, (u64)lock, 0, 0, 0, HERE);
 }
 
-void tdxc_interrupts(int change) { request(INTERRUPTS, (u64)(s64)change, 0, 0, 0, HERE); }
+int tdxc_interrupts(int off) { return (int)request(INTERRUPTS, (u64)off, 0, 0, 0, HERE); }
+void tdxc_softirqs(int change) { request(SOFTIRQS, (u64)(s64)change, 0, 0, 0, HERE); }
+int tdxc_is_off(int what) { return (int)request(IS_OFF, (u64)what, 0, 0, 0, HERE); }
 
 void tdxc_cannot_sleep(int change, const char *why)
 {
@@ -63,12 +99,15 @@ int tdxc_work(int op, void *work, void *function, void *queue)
 	return result;
 }
 
+#define TOO_MANY_CALLBACKS \
+	"one call leaves more than 64 callbacks of RCU to be done"
+
 void tdxc_after(void (*function)(void *, void *), void *a, void *b)
 {
 	struct after *next = &after[S.context][afters[S.context]];
 
 	if (afters[S.context] == AFTERS)
-		request(TOO_MUCH, 0, 0, 0, 0, HERE);
+		request(TOO_MUCH, (u64)TOO_MANY_CALLBACKS, 0, 0, 0, HERE);
 	afters[S.context]++;
 	*next = (struct after){ function, a, b };
 }
@@ -242,7 +281,7 @@ void *tdxc_xarray(struct xarray *xa, unsigned long index, int op, const void *ol
 	void *now = NULL;
 	u64 i;
 
-	begin_atomic(&xa->table, 8, access, op == TDXC_XA_LOAD ? TDXC_ACQUIRE : TDXC_FULL, HERE);
+	begin_atomic(&xa->table, 8, access, op == TDXC_XA_LOAD ? TDXC_ACQUIRE : TDXC_BOTH, HERE);
 	i = xa_place(xa, index);
 	if (i < xa->used && ((struct xa_entry *)xa->table)[i].index == index)
 		now = ((struct xa_entry *)xa->table)[i].entry;
@@ -285,9 +324,14 @@ int tdxc_format(char *buffer, unsigned long size, const char *format, ...)
 	va_list arguments;
 	int n;
 
-	access_bytes(buffer, size, 1, 0, HERE);
 	va_start(arguments, format);
-	n = vsnprintf(buffer, size, format, arguments);
+	n = vsnprintf(NULL, 0, format, arguments);
+	va_end(arguments);
+	if (n < 0 || !size)
+		return n;
+	access_bytes(buffer, (u64)n < size ? (u64)n + 1 : size, 1, 0, HERE);
+	va_start(arguments, format);
+	vsnprintf(buffer, size, format, arguments);
 	va_end(arguments);
 	return n;
 }

@@ -9,7 +9,7 @@
 #define RULES_SIZE (ARENA_SIZE / 8)	/* behind the arena: how many of each 8 bytes may be touched */
 #define HEAP (TDXC_ARENA + (32ull << 20))
 #define HEAP_END (TDXC_ARENA + ARENA_SIZE)
-#define IMAGES 256
+#define IMAGES 1024
 #define COUNTERS 64
 #define CLASSES 24
 
@@ -32,8 +32,14 @@ static struct image {
 	u64 low, high;			/* all of the file, code included */
 	struct region data;
 	u64 shared;			/* words that its CPUs were seen to share, see race.c */
+	u64 pieces;			/* words that have one, see pieces.c */
+	int plain_steps;		/* its plain accesses are steps, see access.c */
 } images[IMAGES], *image = images;
 static int image_count;
+
+/* What is remembered of a word over all runs: each file has its own. */
+#define OF_IMAGE ((u64)(image - images) << 48)
+
 static struct region arena;
 static u64 runtime_low, runtime_high;
 
@@ -360,7 +366,7 @@ static int make_region(struct region *r, char *low, u64 size, int keep)
 }
 
 /* A file was loaded: where it lies, and its data, whole pages. Its number, or -1. */
-int tdxc_adopt(u64 low, u64 high, u64 data, u64 data_size)
+int tdxc_adopt(u64 low, u64 high, u64 data, u64 data_size, int plain_steps)
 {
 	struct image *new = &images[image_count];
 
@@ -368,5 +374,6 @@ int tdxc_adopt(u64 low, u64 high, u64 data, u64 data_size)
 		return -1;
 	new->low = low;
 	new->high = high;
+	new->plain_steps = plain_steps;
 	return image_count++;
 }

@@ -94,7 +94,7 @@ void tdxc_begin_run(int threads)
  */
 static u64 *share(u64 at)
 {
-	u64 key = at | (u64)(image - images) << 56;	/* each file has its own */
+	u64 key = at | OF_IMAGE;
 	u32 i = (u32)(mix(3, key) % WORDS);
 
 	while (shared_words[i] && shared_words[i] != key)
@@ -111,7 +111,7 @@ static void note_shared_word(struct word *w)
 	if (all_shared == WORDS / 2)
 		request(TOO_MUCH, 0, 0, 0, 0, NULL);
 	w->shared = 1;
-	*share(w->at) = w->at | (u64)(image - images) << 56;
+	*share(w->at) = w->at | OF_IMAGE;
 	image->shared++;
 	all_shared++;
 }
@@ -191,11 +191,13 @@ static void release_tokens(void)
 	}
 }
 
-/* An atomic or marked access has this order. */
+/* An atomic or marked access has this order. A full one is a read and a write. */
 static void ordered(u64 at, int access, int order)
 {
 	int me = (int)S.thread;
 
+	if (order == TDXC_FULL)
+		tdxc_fence(TDXC_ACQUIRE);
 	if (access != WRITE) {
 		struct object *o = object_of(at);
 
@@ -210,6 +212,8 @@ static void ordered(u64 at, int access, int order)
 		else
 			join(&object_of(at)->known, &fenced[me]);
 	}
+	if (order == TDXC_FULL)
+		tdxc_fence(TDXC_RELEASE);
 }
 
 void tdxc_fence(int order)
@@ -260,12 +264,17 @@ static void note_shared(u64 at, u32 size, enum kind kind, const void *pc)
 		if (!(w->used >> o & 1))
 			continue;
 		for (enum kind k = PLAIN_READ; k < KINDS; k++) {
-			if (!conflict(kind, k))
+			if (!((kind | k) & 1))
 				continue;
 			for (int t = 0; t < cpus; t++) {
 				c = &cells[w - words][o];
 				if (t == me || !c->when[k][t] || o + c->size[k][t] <= offset)
 					continue;
+				if (!conflict(kind, k)) {
+					if (o != offset || c->size[k][t] != size)
+						unite(first, 8, pc);
+					continue;
+				}
 				note_shared_word(w);
 				if (c->when[k][t] > now[me].at[t])
 					request(RACE, at, (u64)kind, image->low + c->pc[k][t], (u64)k, pc);

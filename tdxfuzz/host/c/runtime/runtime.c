@@ -8,6 +8,7 @@
 #include "inside.h"
 #include "context.c"
 #include "memory.c"
+#include "pieces.c"
 #include "race.c"
 #include "access.c"
 #include "kernel.c"

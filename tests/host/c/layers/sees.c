@@ -9,14 +9,14 @@ struct two {
 };
 
 static u8 in_data = 1;
-static u8 in_bss;
+static u8 in_bss, overwritten;
 static struct two a_struct, another;
 static DEFINE_PER_CPU(u8, of_a_cpu);
 static u8 *on_heap;
 static struct page *page;
 
 int which;	/* of the kinds below get reads */
-void *places[8];
+void *places[9];
 
 static int init(void)
 {
@@ -30,6 +30,7 @@ static int init(void)
 	places[5] = &page->private;
 	places[6] = page_address(page) + 4095;
 	places[7] = &another.a;
+	places[8] = &overwritten;
 	return tdx_layer_init();
 }
 
@@ -59,6 +60,10 @@ static int tdx_pamt_get(u64 pfn, struct tdx_pamt_cache *cache)
 		return -(page->private > 200);
 	case 6:
 		return -(((u8 *)page_address(page))[4095] > 200);
+	case 8:
+		bytes[0] = overwritten;
+		overwritten = 77;
+		return -(bytes[0] > 200);
 	default:
 		memcpy(bytes, &another, sizeof(bytes));
 		return -(bytes[0] > 200);

@@ -3,6 +3,7 @@
 #include "pamt.h"
 #include <linux/bit_spinlock.h>
 #include <linux/bitmap.h>
+#include <linux/completion.h>
 #include <linux/hashtable.h>
 #include <linux/jump_label.h>
 #include <linux/kref.h>
@@ -12,7 +13,9 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rwsem.h>
+#include <linux/rculist.h>
 #include <linux/seqlock.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 #include <tdxfuzz/layer.h>
 
@@ -95,6 +98,10 @@ static int counts(void)
 	lockdep_assert_held(&count_lock);
 	spin_unlock(&count_lock);
 	SAME(refcount_dec_if_one(&r), false);
+	refcount_set(&r, REFCOUNT_SATURATED);
+	SAME(refcount_dec_not_one(&r), true);
+	SAME(refcount_dec_and_lock(&r, &count_lock), false);
+	SAME(refcount_read(&r), (unsigned int)REFCOUNT_SATURATED);
 	SAME(kref_put_lock(&k, released, &count_lock), 0);
 	SAME(kref_put_lock(&k, released, &count_lock), 1);
 	SAME(released_count, 1);
@@ -237,9 +244,84 @@ static int others(void)
 	return 0;
 }
 
+/* A reader that stands on a node goes on from there after the node was taken away. */
+static int readers(void)
+{
+	static HLIST_HEAD(head);
+	struct hlist_node a, b;
+
+	hlist_add_head_rcu(&b, &head);
+	hlist_add_head_rcu(&a, &head);
+	hlist_del_rcu(&a);
+	SAME(a.next, &b);
+	SAME(head.first, &b);
+	hlist_add_head_rcu(&a, &head);
+	hlist_del_init_rcu(&a);
+	SAME(a.next, &b);
+	SAME(hlist_unhashed(&a), true);
+	hlist_add_head_rcu(&a, &head);
+	hash_del_rcu(&a);
+	SAME(a.next, &b);
+	SAME(hlist_unhashed(&a), true);
+	hlist_del_init_rcu(&a);
+	SAME(head.first, &b);
+	return 0;
+}
+
+/* Sizes and times of zero. */
+static int nothing(void)
+{
+	static DECLARE_WAIT_QUEUE_HEAD(queue);
+	static DECLARE_COMPLETION(done);
+	static void *nowhere;
+	char text[4] = "abc";
+
+	SAME(wait_event_timeout(queue, 1, 0), 1);
+	SAME(wait_event_timeout(queue, 0, 0), 0);
+	SAME(wait_event_timeout(queue, 1, 5), 5);
+	SAME(wait_for_completion_timeout(&done, 0), 0);
+	complete(&done);
+	SAME(wait_for_completion_timeout(&done, 0), 1);
+	free_page(0);
+	memcpy(text, READ_ONCE(nowhere), 0);
+	memset(READ_ONCE(nowhere), 0, 0);
+	SAME(memcmp(text, READ_ONCE(nowhere), 0), 0);
+	SAME(snprintf(NULL, 0, "%d", 1234), 4);
+	SAME(snprintf(text, 3, "%d", 1234), 4);
+	SAME(text[1], '2');
+	SAME(text[2], '\0');
+	return 0;
+}
+
+static int interrupts(void)
+{
+	static DEFINE_SPINLOCK(one);
+	unsigned long outer, inner;
+
+	local_irq_save(outer);
+	local_irq_save(inner);
+	SAME(irqs_disabled(), true);
+	local_irq_restore(inner);
+	SAME(irqs_disabled(), true);
+	local_irq_restore(outer);
+	SAME(irqs_disabled(), false);
+	scoped_guard(spinlock_irqsave, &one)
+		SAME(irqs_disabled(), true);
+	SAME(irqs_disabled(), false);
+	local_bh_disable();
+	local_bh_disable();
+	local_bh_enable();
+	SAME(in_interrupt(), true);
+	SAME(irqs_disabled(), false);
+	local_bh_enable();
+	SAME(in_interrupt(), false);
+	return 0;
+}
+
 static int init(void)
 {
-	int (*const all[])(void) = { atomics, counts, bits, lists, locks, tables, others };
+	int (*const all[])(void) = { atomics, counts,  bits,    lists,     locks,
+				     tables,  others, readers, nothing, interrupts };
 
 	for (int i = 0; i < ARRAY_SIZE(all); i++) {
 		int wrong = all[i]();

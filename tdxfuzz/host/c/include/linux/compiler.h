@@ -22,7 +22,7 @@
 /* For the compiler alone: no other CPU can tell. */
 #define barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
-/* Races of what is inside are meant to be. */
+/* Races of what is inside are meant to be: each access is a step, as if it were marked. */
 #define data_race(x)                                                                               \
 	({                                                                                         \
 		tdxc_races_on_purpose(1);                                                          \

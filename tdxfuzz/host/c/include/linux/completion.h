@@ -56,6 +56,18 @@ static __always_inline __maybe_unused void wait_for_completion(struct completion
 /* Time never runs out, and no signal comes. */
 #define wait_for_completion_interruptible(x) (wait_for_completion(x), 0)
 #define wait_for_completion_killable(x) (wait_for_completion(x), 0)
-#define wait_for_completion_timeout(x, timeout) (wait_for_completion(x), (unsigned long)(timeout))
+/* No time at all: it is looked at once. */
+#define wait_for_completion_timeout(x, timeout)                                                    \
+	({                                                                                         \
+		unsigned long __left = (timeout);                                                  \
+                                                                                                   \
+		if (__left) {                                                                      \
+			wait_for_completion(x);                                                    \
+		} else {                                                                           \
+			tdxc_might_sleep("wait_for_completion()");                                 \
+			__left = try_wait_for_completion(x);                                       \
+		}                                                                                  \
+		__left;                                                                            \
+	})
 
 #endif

@@ -19,6 +19,12 @@
 		struct page *__page = alloc_page(gfp);                                             \
 		__page ? (unsigned long)page_address(__page) : 0ul;                                \
 	})
-#define free_page(address) tdxc_free_page(virt_to_page(address))
+#define free_page(address)                                                                         \
+	do {                                                                                       \
+		unsigned long __freed = (address);                                                 \
+                                                                                                   \
+		if (__freed)                                                                       \
+			tdxc_free_page(virt_to_page(__freed));                                     \
+	} while (0)
 
 #endif

@@ -16,7 +16,7 @@
 #define hash_add_rcu(table, node, key)                                                             \
 	hlist_add_head_rcu(node, &(table)[hash_min(key, HASH_BITS(table))])
 #define hash_del(node) hlist_del_init(node)
-#define hash_del_rcu(node) hlist_del_init(node)
+#define hash_del_rcu(node) hlist_del_init_rcu(node)
 #define hash_for_each_possible(table, object, member, key)                                         \
 	hlist_for_each_entry(object, &(table)[hash_min(key, HASH_BITS(table))], member)
 #define hash_for_each_possible_rcu(table, object, member, key)                                     \

@@ -156,13 +156,18 @@ __shim void hlist_add_head(struct hlist_node *node, struct hlist_head *head)
 	WRITE_ONCE(node->pprev, &head->first);
 }
 
-__shim void hlist_del(struct hlist_node *node)
+__shim void __hlist_del(struct hlist_node *node)
 {
 	struct hlist_node *next = node->next, **pprev = node->pprev;
 
 	WRITE_ONCE(*pprev, next);
 	if (next)
 		WRITE_ONCE(next->pprev, pprev);
+}
+
+__shim void hlist_del(struct hlist_node *node)
+{
+	__hlist_del(node);
 	node->next = LIST_POISON1;
 	node->pprev = LIST_POISON2;
 }
@@ -170,7 +175,7 @@ __shim void hlist_del(struct hlist_node *node)
 __shim void hlist_del_init(struct hlist_node *node)
 {
 	if (node->pprev) {
-		hlist_del(node);
+		__hlist_del(node);
 		INIT_HLIST_NODE(node);
 	}
 }

@@ -35,7 +35,8 @@ static __always_inline __maybe_unused void mutex_unlock(struct mutex *lock)
 
 #define mutex_lock_killable mutex_lock_interruptible
 #define mutex_lock_nested(lock, subclass) mutex_lock(lock)
-#define mutex_is_locked(lock) tdxc_is_held(lock)
+/* By anybody: a step. */
+#define mutex_is_locked(lock) tdxc_is_locked(lock, TDXC_MUTEX, 0)
 
 DEFINE_GUARD(mutex, struct mutex *, mutex_lock(_T), mutex_unlock(_T))
 

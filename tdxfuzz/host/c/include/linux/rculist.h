@@ -44,7 +44,21 @@ static __always_inline __maybe_unused void hlist_add_head_rcu(struct hlist_node 
 		WRITE_ONCE(first->pprev, &node->next);
 }
 
-#define hlist_del_rcu(node) hlist_del(node)
+/* A reader that stands on the node goes on from there: its next stays as it is. */
+static __always_inline __maybe_unused void hlist_del_rcu(struct hlist_node *node)
+{
+	__hlist_del(node);
+	WRITE_ONCE(node->pprev, LIST_POISON2);
+}
+
+static __always_inline __maybe_unused void hlist_del_init_rcu(struct hlist_node *node)
+{
+	if (!hlist_unhashed(node)) {
+		__hlist_del(node);
+		WRITE_ONCE(node->pprev, NULL);
+	}
+}
+
 #define list_entry_rcu(ptr, type, member) container_of(rcu_dereference(ptr), type, member)
 #define list_for_each_entry_rcu(pos, head, member, condition...)                                   \
 	for (pos = list_entry_rcu((head)->next, __typeof__(*pos), member); &pos->member != (head); \

@@ -17,13 +17,13 @@ static __always_inline __maybe_unused void rcu_read_lock(void)
 {
 	tdxc_cannot_sleep(1, "rcu_read_lock()");
 	if (!__tdxc_rcu_depth[tdxc_cpu()]++)
-		atomic_inc_return(&rcu_reader[tdxc_cpu()]);
+		atomic_inc_return_acquire(&rcu_reader[tdxc_cpu()]);
 }
 
 static __always_inline __maybe_unused void rcu_read_unlock(void)
 {
 	if (!--__tdxc_rcu_depth[tdxc_cpu()])
-		atomic_inc_return(&rcu_reader[tdxc_cpu()]);
+		atomic_inc_return_release(&rcu_reader[tdxc_cpu()]);
 	tdxc_cannot_sleep(-1, "rcu_read_lock()");
 }
 

@@ -33,7 +33,8 @@ static __always_inline __maybe_unused unsigned int refcount_read(const refcount_
 
 static __always_inline __maybe_unused bool refcount_add_not_zero(int i, refcount_t *r)
 {
-	int old = atomic_fetch_add_unless(&r->refs, i, 0);
+	/* It orders nothing, as in the kernel: the object has to be stable by other means. */
+	int old = (int)__TDXC_DO(TDXC_OP_FETCH_ADD_UNLESS, TDXC_RELAXED, &r->refs, i, 0);
 
 	if (old && (old < 0 || (int)((unsigned int)old + (unsigned int)i) < 0))
 		__refcount_saturate(r, "saturated; leaking memory");
@@ -87,7 +88,10 @@ static __always_inline __maybe_unused void refcount_dec(refcount_t *r)
 /* One step: the kernel's loop of cmpxchg, which goes round only if it lost. */
 static __always_inline __maybe_unused bool refcount_dec_not_one(refcount_t *r)
 {
-	return atomic_add_unless(&r->refs, -1, 1);
+	int old = (int)__TDXC_DO(TDXC_OP_DEC_NOT_ONE, TDXC_RELEASE, &r->refs, -1, 0);
+
+	WARN(!old, "refcount_t: underflow; use-after-free");
+	return old != 1;
 }
 
 static __always_inline __maybe_unused bool refcount_dec_if_one(refcount_t *r)

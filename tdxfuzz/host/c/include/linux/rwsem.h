@@ -4,7 +4,7 @@
 #include <linux/cleanup.h>
 #include <linux/lockdep.h>
 
-/* As an rwlock, but whoever takes it may sleep before it has it; under it nothing may sleep here. */
+/* Fair, and nobody spins: whoever waits for it sleeps, and whoever holds it may. */
 struct rw_semaphore { int tdxc_lock; };
 
 #define __RWSEM_INITIALIZER(name) { 0 }
@@ -26,8 +26,12 @@ struct rw_semaphore { int tdxc_lock; };
 		tdxc_unlock(sem, how);                                                             \
 	}
 
-__TDXC_RWSEM(read, TDXC_READ)
-__TDXC_RWSEM(write, TDXC_WRITE)
+__TDXC_RWSEM(read, TDXC_SLEEPS | TDXC_READ)
+__TDXC_RWSEM(write, TDXC_SLEEPS | TDXC_WRITE)
+
+/* By anybody: a step. */
+#define rwsem_is_locked(sem) tdxc_is_locked(sem, TDXC_SLEEPS | TDXC_READ, 0)
+#define rwsem_is_contended(sem) tdxc_is_locked(sem, TDXC_SLEEPS | TDXC_READ, 1)
 
 DEFINE_GUARD(rwsem_read, struct rw_semaphore *, down_read(_T), up_read(_T))
 DEFINE_GUARD(rwsem_write, struct rw_semaphore *, down_write(_T), up_write(_T))

@@ -7,7 +7,7 @@
 #include <linux/overflow.h>
 #include <linux/string.h>
 
-/* Each access is checked against the object's bounds. It fails only when 16MB are used up. */
+/* Each access is checked against the object's bounds. It fails only when 32MB are used up. */
 #define __TDXC_KMALLOC(size, gfp)                                                                  \
 	tdxc_alloc(size, 8, !!((gfp) & __GFP_DIRECT_RECLAIM), "kmalloc(GFP_KERNEL)")
 /* What kmalloc gives is zeroed here, so that a run is the same each time. */

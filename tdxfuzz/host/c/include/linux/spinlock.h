@@ -36,30 +36,36 @@ typedef struct rwlock { int tdxc_lock; } rwlock_t;
 	}                                                                                          \
 	static __always_inline __maybe_unused void name##_lock_irq(type *lock)                     \
 	{                                                                                          \
-		tdxc_lock(lock, (how) | TDXC_IRQ);                                                 \
+		local_irq_disable();                                                               \
+		tdxc_lock(lock, how);                                                              \
 	}                                                                                          \
 	static __always_inline __maybe_unused void name##_unlock_irq(type *lock)                   \
 	{                                                                                          \
-		tdxc_unlock(lock, (how) | TDXC_IRQ);                                               \
+		tdxc_unlock(lock, how);                                                            \
+		local_irq_enable();                                                                \
 	}                                                                                          \
 	static __always_inline __maybe_unused void name##_lock_bh(type *lock)                      \
 	{                                                                                          \
-		tdxc_lock(lock, (how) | TDXC_IRQ);                                                 \
+		local_bh_disable();                                                                \
+		tdxc_lock(lock, how);                                                              \
 	}                                                                                          \
 	static __always_inline __maybe_unused void name##_unlock_bh(type *lock)                    \
 	{                                                                                          \
-		tdxc_unlock(lock, (how) | TDXC_IRQ);                                               \
+		tdxc_unlock(lock, how);                                                            \
+		local_bh_enable();                                                                 \
 	}                                                                                          \
 	static __always_inline __maybe_unused unsigned long __##name##_lock_irqsave(type *lock)    \
 	{                                                                                          \
-		tdxc_lock(lock, (how) | TDXC_IRQ);                                                 \
-		return 0;                                                                          \
+		unsigned long flags = __tdxc_irq_save();                                           \
+		                                                                                   \
+		tdxc_lock(lock, how);                                                              \
+		return flags;                                                                      \
 	}                                                                                          \
 	static __always_inline __maybe_unused void name##_unlock_irqrestore(type *lock,            \
 									    unsigned long flags)   \
 	{                                                                                          \
-		(void)flags;                                                                       \
-		tdxc_unlock(lock, (how) | TDXC_IRQ);                                               \
+		tdxc_unlock(lock, how);                                                            \
+		__tdxc_irq_restore(flags);                                                         \
 	}
 
 __TDXC_LOCKS(spin, spinlock_t, TDXC_SPIN)
@@ -72,8 +78,16 @@ __TDXC_LOCKS(write, rwlock_t, TDXC_WRITE)
 #define read_lock_irqsave(lock, flags) ((flags) = __read_lock_irqsave(lock))
 #define write_lock_irqsave(lock, flags) ((flags) = __write_lock_irqsave(lock))
 #define spin_lock_nested(lock, subclass) spin_lock(lock)
-#define assert_spin_locked(lock) tdxc_assert_held(lock)
-#define spin_is_locked(lock) tdxc_is_held(lock)
+#define assert_spin_locked(lock)                                                                   \
+	do {                                                                                       \
+		if (!spin_is_locked(lock))                                                         \
+			tdxc_bug("assert_spin_locked(" #lock ")", __FILE__, __LINE__);             \
+	} while (0)
+/* By anybody: a step. */
+#define spin_is_locked(lock) tdxc_is_locked(lock, TDXC_SPIN, 0)
+#define spin_is_contended(lock) tdxc_is_locked(lock, TDXC_SPIN, 1)
+#define raw_spin_is_locked(lock) tdxc_is_locked(lock, TDXC_SPIN, 0)
+#define rwlock_is_contended(lock) tdxc_is_locked(lock, TDXC_READ, 1)
 
 /* Down to 0 only with the lock held, and then it stays held: three steps at most. */
 static __always_inline __maybe_unused int atomic_dec_and_lock(atomic_t *v, spinlock_t *lock)
@@ -90,10 +104,12 @@ static __always_inline __maybe_unused int atomic_dec_and_lock(atomic_t *v, spinl
 DEFINE_LOCK_GUARD_1(spinlock, spinlock_t, spin_lock(_T->lock), spin_unlock(_T->lock))
 DEFINE_LOCK_GUARD_1(spinlock_irq, spinlock_t, spin_lock_irq(_T->lock), spin_unlock_irq(_T->lock))
 DEFINE_LOCK_GUARD_1(spinlock_bh, spinlock_t, spin_lock_bh(_T->lock), spin_unlock_bh(_T->lock))
-DEFINE_LOCK_GUARD_1(spinlock_irqsave, spinlock_t, spin_lock_irq(_T->lock), spin_unlock_irq(_T->lock))
+DEFINE_LOCK_GUARD_1(spinlock_irqsave, spinlock_t, spin_lock_irqsave(_T->lock, _T->flags),
+		    spin_unlock_irqrestore(_T->lock, _T->flags), unsigned long flags)
 DEFINE_LOCK_GUARD_1(raw_spinlock, raw_spinlock_t, raw_spin_lock(_T->lock), raw_spin_unlock(_T->lock))
-DEFINE_LOCK_GUARD_1(raw_spinlock_irqsave, raw_spinlock_t, raw_spin_lock_irq(_T->lock),
-		    raw_spin_unlock_irq(_T->lock))
+DEFINE_LOCK_GUARD_1(raw_spinlock_irqsave, raw_spinlock_t,
+		    raw_spin_lock_irqsave(_T->lock, _T->flags),
+		    raw_spin_unlock_irqrestore(_T->lock, _T->flags), unsigned long flags)
 DEFINE_LOCK_GUARD_1(read_lock, rwlock_t, read_lock(_T->lock), read_unlock(_T->lock))
 DEFINE_LOCK_GUARD_1(write_lock, rwlock_t, write_lock(_T->lock), write_unlock(_T->lock))
 

@@ -11,6 +11,12 @@
 #define __vmalloc(size, gfp) __TDXC_VMALLOC(size)
 #define vmalloc_array(n, size) __TDXC_VMALLOC(array_size(n, size))
 #define vcalloc(n, size) __TDXC_VMALLOC(array_size(n, size))
-#define vfree(p) tdxc_free(p, "vfree")
+static __always_inline __maybe_unused void vfree(const void *p)
+{
+	/* Elsewhere it leaves the work to be done later. */
+	if (!tdxc_is_off(TDXC_SOFTIRQS_OFF))
+		tdxc_might_sleep("vfree()");
+	tdxc_free(p, "vfree");
+}
 
 #endif

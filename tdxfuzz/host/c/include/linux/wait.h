@@ -49,10 +49,18 @@ static __always_inline __maybe_unused void wake_up(wait_queue_head_t *wq)
 		0;                                                                                 \
 	})
 #define wait_event_killable wait_event_interruptible
+/* No time at all: the condition is looked at once. */
 #define wait_event_timeout(wq, condition, timeout)                                                 \
 	({                                                                                         \
-		wait_event(wq, condition);                                                         \
-		(long)(timeout);                                                                   \
+		long __left = (timeout);                                                           \
+                                                                                                   \
+		if (__left) {                                                                      \
+			wait_event(wq, condition);                                                 \
+		} else {                                                                           \
+			tdxc_might_sleep("wait_event()");                                          \
+			__left = !!(condition);                                                    \
+		}                                                                                  \
+		__left;                                                                            \
 	})
 
 #endif

@@ -31,6 +31,7 @@ enum tdxc_op {
 	TDXC_OP_FETCH_OR,
 	TDXC_OP_FETCH_XOR,
 	TDXC_OP_FETCH_ANDNOT,
+	TDXC_OP_DEC_NOT_ONE,
 };
 
 /* What an operation orders, as the kernel's memory model has it. */
@@ -38,17 +39,18 @@ enum tdxc_order {
 	TDXC_RELAXED = 0,
 	TDXC_ACQUIRE = 1,
 	TDXC_RELEASE = 2,
-	TDXC_FULL = 3,
+	TDXC_BOTH = 3,
+	TDXC_FULL = 7,	/* a fence before and after it, too */
 };
 
 /* Kinds of locks, and how one is taken. */
 enum tdxc_lock {
 	TDXC_SPIN = 0,
 	TDXC_MUTEX = 1,
-	TDXC_READ = 2,
-	TDXC_WRITE = 3,
+	TDXC_READ = 2,	/* a lock for readers and writers: shared, */
+	TDXC_WRITE = 3,	/* or alone */
+	TDXC_SLEEPS = 4,	/* whoever holds it may sleep */
 	TDXC_TRY = 8,
-	TDXC_IRQ = 16,	/* with interrupts off, or with softirqs off */
 };
 
 /* One atomic operation: one step. SIZE is 4 or 8 bytes. */
@@ -57,17 +59,24 @@ tdxc_s64 tdxc_atomic(int op, int order, void *at, int size, tdxc_s64 a, tdxc_s64
 void tdxc_fence(int order);
 /* What was read from AT is followed as a pointer: the reads behind it are ordered. */
 void tdxc_depends(const volatile void *at);
-/* Plain accesses between on and off are raced on purpose. */
+/* Accesses between on and off are raced on purpose: they are steps, and no races. */
 void tdxc_races_on_purpose(int on);
 
 /* 1: the lock was taken. */
 int tdxc_lock(void *lock, int how);
 void tdxc_unlock(void *lock, int how);
-int tdxc_is_held(const void *lock);
-void tdxc_assert_held(const void *lock);
-/* A CPU's interrupts, softirqs or preemption go off (1) or on (-1). */
-void tdxc_interrupts(int change);
+/* By anybody: one step. CONTENDED: whether somebody waits for it. */
+int tdxc_is_locked(const void *lock, int how, int contended);
+/* By this CPU: HOW is 0 for any way, else TDXC_READ or TDXC_WRITE. */
+int tdxc_is_held(const void *lock, int how);
+void tdxc_assert_held(const void *lock, int how);
+/* This CPU's interrupts go off (1) or on (0); whether they were off. */
+int tdxc_interrupts(int off);
+/* Its softirqs, or preemption, go off (1) or on (-1). */
+void tdxc_softirqs(int change);
 void tdxc_cannot_sleep(int change, const char *why);
+enum tdxc_asks { TDXC_IRQS_OFF, TDXC_SOFTIRQS_OFF, TDXC_PREEMPTION_OFF };
+int tdxc_is_off(int what);
 void tdxc_relax(void);
 /* WHAT is about this CPU: a warning, if the caller might be moved to another one. */
 void tdxc_stays(const char *what);

@@ -65,7 +65,7 @@ def test_a_lock_that_is_nowhere_is_one_line(how: str, made: str, said: str, tmp_
     assert re.search(rf"^layer\.c:\d+: .*{said}", str(problem.value)), problem.value
 
 
-EACH = "if (!smp_processor_id()) {{ {0} }} else {{ {1} }}"
+EACH = "if (!raw_smp_processor_id()) {{ {0} }} else {{ {1} }}"
 INIT = """static int own_init(void)
 {
 	shared = kmalloc(sizeof(*shared), GFP_KERNEL);

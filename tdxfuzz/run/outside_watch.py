@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 from tdxfuzz.abi import Registers
 from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.kvm import Kvm
@@ -12,15 +14,24 @@ from tdxfuzz.sim import Simulator
 
 MOST_TOLD = 3
 
+CLOSE_SESSIONS = 32
+"""So many of the first sessions of a design in a process are looked at closely."""
+
+CLOSE_LOOKS = 200
+"""Steps of a run before which there is a look: one that spins has no end of them."""
+
+_sessions: WeakKeyDictionary[type[RefcountLayer], int] = WeakKeyDictionary()
+
 
 class OutsideWatch(HostWatch):
     """Looks at a design when it has been set up, and compares later looks with that one.
 
     A look costs as much as a short run. So there are looks in and after the first run, the second,
-    the fourth, the eighth …. Within these there is one at each SEAMCALL, and at each step while a
-    CPU is in get or put, because a design may put back what it has changed before its function
-    returns, as a lock of its own would be. Another CPU may see it at any step in between, though no
-    search has a reason to try that: the step is about something else.
+    the fourth, the eighth …. Within these there is one at each SEAMCALL, because a design may put
+    back what it has changed before its function returns, as a lock of its own would be. In the
+    first sessions of a design there is one at each step while a CPU is in get or put, too. Another
+    CPU may see what was changed at any of them, though no search has a reason to try that: the step
+    is about something else.
 
     Args:
         sim: makes the steps.
@@ -32,7 +43,9 @@ class OutsideWatch(HostWatch):
         self._sim = sim
         self._layer = layer
         self._kvm = kvm
-        self._inside = 0
+        self._inside = self._looks = 0
+        number = _sessions[type(layer)] = _sessions.get(type(layer), 0) + 1
+        self._is_early = number <= CLOSE_SESSIONS
         built_in = all(type(each).__module__.startswith(OURS_BY_NAME) for each in (layer, kvm))
         self._first = None if built_in else outside_state(layer, kvm)
         self._runs = 0
@@ -53,8 +66,8 @@ class OutsideWatch(HostWatch):
 
     def entered(self, what: str, pfn: int, holders: int, cached: bool) -> None:
         self._inside += 1
-        if self._looks_closely:
-            self._sim.at_each_step(self._note)
+        if self._looks_closely and self._is_early:
+            self._sim.at_each_step(self._before_a_step)
 
     def left(self, what: str, pfn: int) -> None:
         self._inside -= 1
@@ -68,7 +81,7 @@ class OutsideWatch(HostWatch):
             DesignError: something outside of cells is not as it was.
         """
         self._runs += 1
-        self._inside = 0
+        self._inside = self._looks = 0
         self._sim.at_each_step(None)
         if found or self._runs & (self._runs - 1) == 0:
             self.look()
@@ -95,6 +108,13 @@ class OutsideWatch(HostWatch):
             "",
             what="OutsideState",
         )
+
+    def _before_a_step(self) -> None:
+        self._looks += 1
+        if self._looks > CLOSE_LOOKS:
+            self._sim.at_each_step(None)
+        else:
+            self._note()
 
     def _note(self) -> None:
         if self._first is not None:

@@ -61,7 +61,7 @@ def test_states_that_differ_in_what_was_noted_are_two(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(explorer, "Observer", Watched)
     # The probe below keeps what it sees outside of cells.
-    monkeypatch.setattr(OutsideWatch, "look", lambda self: None)
+    monkeypatch.setattr(OutsideWatch, "_note", lambda self: None)
     keys: dict[int, set[bytes]] = {AT_REST: set(), BETWEEN: set()}
 
     class Probed(KeepsANote):

@@ -27,11 +27,13 @@ ONLY_SLOW = {
     "quality/test_quality_huge.py::test_a_default_hunt_finds_what_breaks_with_2mb_pages_only",
     "quality/test_quality_huge.py::test_the_trace_of_a_clash_is_short",
     "quality/test_quality_lazy.py::test_removing_late_is_no_mistake",
+    "quality/test_quality_reported_kvm.py::test_a_hunt_draws_terminate_vm",
     "quality/test_quality_thread.py::test_a_split_meets_busy_from_another_td_and_no_kick_helps",
     "quality/test_quality_told_right.py::test_verify_and_a_default_hunt_try_the_same_2mb_pages",
 }
 """What must not be found, the same file on a busy machine, what a hunt with 2MB pages alone
-finds in a quick test, and long shrinks of what a quick test finds.
+finds in a quick test, an operation that a scenario of quick tests has, and long shrinks of what a
+quick test finds.
 """
 
 

@@ -206,6 +206,11 @@ def _ends(loops: Loops, finished: bool) -> bool | None:
     return True if finished and not loops.ignored else None
 
 
+BEYOND = 1_000
+"""Schedules that are tried once a run did not end: the verdict cannot be pass any more, but there
+may be a finding."""
+
+
 def _search(
     case: Case,
     design: Design,
@@ -224,7 +229,8 @@ def _search(
     began = time.monotonic() - counts.seconds
     firsts: dict[str, Run] = {}
     every_check = until is StopRule.EVERY_CHECK
-    why = ""
+    why = unended = ""
+    most = 0
     rerun = Rerun(case, design, every_check)
     while worklist.todo and not why:
         in_pass = counts.schedules - worklist.began[1]
@@ -232,7 +238,8 @@ def _search(
             done = _on_tables(rerun, bounds, progress, worklist, counts, stop, began)
             if done is not None:
                 return done, firsts, cut_off
-        branch = worklist.todo.pop()
+        # A run that does not end has left branches at each of its rounds, all alike.
+        branch = worklist.todo.pop(0 if unended else -1)
         session = rerun.ready()
         explorer = Explorer(session, branch, worklist, counts, bounds)
         try:
@@ -259,22 +266,26 @@ def _search(
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
         elif ended.outcome.end is End.BOUND:
-            try:
-                why, cut_off = _beyond(ended, design)
-            except OutOfTime:
-                raise OutOfTimeInRun(ended) from None
-            if cut_off.finding is not None:
-                firsts.setdefault(cut_off.finding.bucket, cut_off)
+            if not unended:
+                try:
+                    unended, cut_off = _beyond(ended, design)
+                except OutOfTime:
+                    raise OutOfTimeInRun(ended) from None
+                most = counts.schedules + BEYOND
+                if cut_off.finding is not None:
+                    firsts.setdefault(cut_off.finding.bucket, cut_off)
         if worklist.must_begin_again(counts.schedules):
             worklist.begin_again(counts.schedules)
             counts.begin_again()
+        if unended and counts.schedules >= most:
+            why = unended
         if counts.states > bounds.states:
             why = f"the bound of {bounds.states:,} states was reached"
         if bounds.seconds is not None and counts.seconds >= bounds.seconds and worklist.todo:
             why = out_of_time(bounds.seconds)
         if stop() and worklist.todo:
             why = INTERRUPTED
-    return why, firsts, cut_off
+    return why or unended, firsts, cut_off
 
 
 def sleeps(bounds: Bounds, worklist: Worklist, rerun: Rerun) -> bool:

@@ -58,15 +58,14 @@ MUTANTS = [
 QUICK = {"No_track", "No_range_block", "No_page_remove", "No_page_wbinvd", "NoKick"}
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=SLOW_AND_LONG)])
 @pytest.mark.parametrize(
     "mutant",
     only_quick([each for each in MUTANTS if each.__name__ in QUICK], MUTANTS, SLOW_AND_LONG),
     ids=lambda mutant: mutant.__name__,
 )
-def test_a_hunt_finds_a_kvm_that_is_wrong_in_one_place(mutant: type[Kvm], seed: int) -> None:
+def test_a_hunt_finds_a_kvm_that_is_wrong_in_one_place(mutant: type[Kvm]) -> None:
     name = name_under("merged", mutant)
-    found = hunt(HuntPlan(name, BUDGET, design=under(Merged, mutant), seed=seed)).found
+    found = hunt(HuntPlan(name, BUDGET, design=under(Merged, mutant), seed=1)).found
     assert found is not None
 
 
@@ -104,7 +103,9 @@ def test_they_are_clean_within_the_bound_of_each_scenario(design: str, name: str
 @pytest.mark.parametrize(
     ("mutant", "expected"),
     [
-        (mutants.IgnoresFlag, "TDH.MEM.RANGE.BLOCK/OPERAND_BUSY"),
+        pytest.param(
+            mutants.IgnoresFlag, "TDH.MEM.TRACK/OPERAND_BUSY", marks=SLOW_AND_LONG
+        ),  # guests that go round until a time is over make runs of 20,000 steps
         (mutants.LetsVcpusBackIn, "TDH.MEM.RANGE.BLOCK/OPERAND_BUSY"),
         (mutants.RaisesFlagTooLate, "TDH.MEM.RANGE.BLOCK/OPERAND_BUSY"),
         (mutants.KicksBeforeTrack, "TDH.MEM.PAGE.REMOVE/TLB_TRACKING_NOT_DONE"),

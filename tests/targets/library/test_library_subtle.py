@@ -11,7 +11,7 @@ from target_libraries import SOURCES, build_text
 from tdxfuzz.targets.library.diff import Diff, Found
 from tdxfuzz.targets.library.known import Known
 from tdxfuzz.targets.library.process import Library
-from tiers import slow
+from tiers import only_quick
 
 pytestmark = needs_compiler
 
@@ -54,8 +54,7 @@ MORE = {
 """What a change needs elsewhere."""
 
 
-@slow
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("name", only_quick(["many calls since boot"], ERRORS))
 def test_an_error_that_shows_seldom_is_found(name: str, tmp_path: Path) -> None:
     text = (SOURCES / "reference.c").read_text(encoding="utf-8")
     more = MORE.get(name, ())

@@ -265,15 +265,14 @@ def _search(
         explorer.ended()
         if ended.outcome.end is End.REST:
             counts.finals.add(explorer.end())
-        elif ended.outcome.end is End.BOUND:
-            if not unended:
-                try:
-                    unended, cut_off = _beyond(ended, design)
-                except OutOfTime:
-                    raise OutOfTimeInRun(ended) from None
-                most = counts.schedules + BEYOND
-                if cut_off.finding is not None:
-                    firsts.setdefault(cut_off.finding.bucket, cut_off)
+        elif ended.outcome.end is End.BOUND and not unended:
+            try:
+                unended, cut_off = _beyond(ended, design)
+            except OutOfTime:
+                raise OutOfTimeInRun(ended) from None
+            most = counts.schedules + BEYOND
+            if cut_off.finding is not None:
+                firsts.setdefault(cut_off.finding.bucket, cut_off)
         if worklist.must_begin_again(counts.schedules):
             worklist.begin_again(counts.schedules)
             counts.begin_again()

@@ -105,6 +105,7 @@ def lose(first: int) -> Callable[[Task], str | None]:
     return spoil
 
 
+@slow
 def test_what_a_worker_was_doing_is_given_out_again(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     workers = InlineWorkers(SMALL, lose(2))
@@ -133,6 +134,7 @@ class SmallMachine(InlineWorkers):
         return [FinishedTask(one.task, None, "SIGKILL") for one in finished]
 
 
+@slow
 def test_workers_lost_for_want_of_memory_condemn_no_design(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "c")
     campaign.run(Limits(cases=2 * SMALL.batch), SmallMachine(SMALL))

@@ -77,6 +77,7 @@ def test_a_spoilt_entry_is_set_aside_and_named(
         assert path.name not in store.entry_names()
 
 
+@slow
 def test_what_a_deleted_file_reached_is_sought_again(campaign: Campaign) -> None:
     everything = reached(campaign)
     before = [path.name for path in campaign.folder.entries()]

@@ -83,6 +83,7 @@ def test_muted_checks_find_nothing() -> None:
     assert "pamt-in-use" not in {seen.bucket.partition("/")[0] for seen in answer.sightings}
 
 
+@slow
 def test_each_feature_is_told_once_and_shown_by_its_case() -> None:
     answer = answer_to(evolve(HINT, design="merged"))
     features = Counter(feature for entry in answer.interesting for feature in entry.features)

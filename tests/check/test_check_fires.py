@@ -36,6 +36,7 @@ from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.host.kvm.under import under
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import Schedule
+from tiers import slow
 
 ALONE = World(cpus=1, tds=1, slots=1)
 
@@ -110,6 +111,7 @@ def test_a_page_freed_before_its_put_is_found() -> None:
     assert finding.bucket == "page-owner/-/-/freed before put"
 
 
+@slow
 def test_a_cycle_of_waiting_is_found_and_its_bucket_names_kinds_of_locks() -> None:
     world = World(cpus=2, tds=2, slots=1)
     setup = tuple(map(Op.parse, ("create 0", "create 1", "map 0 0")))

@@ -10,6 +10,7 @@ from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.result import Run
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import End, Schedule
+from tiers import slow
 
 FAULTS = Case(
     "Broken",
@@ -25,6 +26,7 @@ def preempted(case: Case, layer: type[Merged]) -> list[Run]:
     return [run(case.with_schedule(Schedule.of([(at, 1)])), layer) for at in range(steps)]
 
 
+@slow
 def test_cpus_that_wait_for_each_other_in_loops_are_told() -> None:
     results = preempted(FAULTS, GoesRound)
     stuck = [result for result in results if result.findings]

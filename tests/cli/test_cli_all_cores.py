@@ -84,6 +84,7 @@ def test_verdicts_of_two_workers_are_those_of_one_in_the_same_order(
     assert without_times(one.json) == without_times(two.json)
 
 
+@slow
 def test_what_a_design_prints_in_workers_stays_out_of_json(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PRINTS)
     done = command("hunt", "mine.py:Prints", "--cases", "600", "--format", "json", cwd=tmp_path)

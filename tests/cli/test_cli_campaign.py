@@ -154,6 +154,7 @@ def wait_for(table: str) -> None:
             return
 
 
+@slow
 def test_ctrl_c_finishes_what_is_being_done_and_reports(invoke: Invoke) -> None:
     first = start("--batch", "50", "--time", "1h")
     wait_for("hunts")

@@ -10,6 +10,7 @@ from pathlib import Path
 from commands import Invoke
 from golden_files import ROOT, check_golden
 from tdxfuzz.targets.recording import IN_PACKAGE
+from tiers import slow
 
 RECORDINGS = ROOT / "corpus/conformance"
 
@@ -54,6 +55,7 @@ def test_without_arguments_conform_reads_all_sets_each_with_its_own_td_params(
     assert answer.code == 0
 
 
+@slow
 def test_outside_of_a_clone_conform_takes_the_small_set_of_the_package(invoke: Invoke) -> None:
     answer = invoke("conform")
     assert answer.code == 0

@@ -78,6 +78,7 @@ def test_every_environment_gives_the_same_verdict(tmp_path: Path, name: str) -> 
             done.stdout.decode(ENVIRONMENTS[name]["PYTHONIOENCODING"])
 
 
+@slow
 @pytest.mark.parametrize("name", only_quick(["both closed"], REDIRECTS))
 def test_streams_that_are_closed_or_full_keep_the_verdict(tmp_path: Path, name: str) -> None:
     """What passes, but could not be said, is 2: a script must not take it for a whole answer."""

@@ -18,6 +18,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@slow
 def test_a_design_is_written_that_holds(invoke: Invoke, tmp_path: Path) -> None:
     answer = invoke("init", "mylayer.py")
     assert (answer.code, answer.err) == (0, "")

@@ -11,6 +11,7 @@ import pytest
 
 from commands import Invoke
 from hostile_files import LABORIOUS, LONG_JSON, TEXT, special_files
+from tiers import slow
 
 SECONDS = 2.0
 """CPU time of a command within the test's process."""
@@ -111,6 +112,7 @@ def test_what_a_file_says_reaches_no_view_raw(invoke: Invoke, view: str) -> None
     assert "x<script>" not in shown or view not in ("page", "svg", "mermaid")
 
 
+@slow
 def test_a_design_file_with_a_name_that_is_no_text_keeps_its_finding(invoke: Invoke) -> None:
     source = Path(__file__).parents[2] / "tdxfuzz/host/designs/hint.py"
     name = os.fsdecode(b"m\xff\x1b[31m.py")

@@ -19,6 +19,7 @@ from tdxfuzz.host.designs.merged import Merged
 from tdxfuzz.run.footprint import BaseRun
 from tdxfuzz.run.session import run
 from tdxfuzz.sim import HarnessError
+from tiers import slow
 
 CASE = Case(
     "merged",
@@ -96,6 +97,7 @@ class SeldomRandom(Merged):
         super().put(pfn)
 
 
+@slow
 def test_a_design_that_is_seldom_random_is_noticed() -> None:
     random.seed(3)
     plan = HuntPlan("SeldomRandom", Budget(cases=2_000), design=SeldomRandom, seed=1)

@@ -17,6 +17,7 @@ from tdxfuzz.generate.mutate import cross, mutate
 from tdxfuzz.run.footprint import Conflicts, Places
 from tdxfuzz.run.session import SetupError, run
 from tdxfuzz.strategies import cases
+from tiers import slow
 
 START = decode(b"", "hint")
 
@@ -40,6 +41,7 @@ def test_a_mutant_of_bytes_has_bytes(data: bytes, seed: int) -> None:
     assert decode(encode(mutant), "hint") == mutant
 
 
+@slow
 @given(cases("hint"), st.integers(0, 1 << 32))
 def test_a_mutant_follows_from_the_seed(case: Case, seed: int) -> None:
     assert mutate(case, Random(seed)) == mutate(case, Random(seed))

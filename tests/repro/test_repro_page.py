@@ -166,6 +166,7 @@ def test_a_crash_has_a_page() -> None:
     assert "No rule about the module is concerned" in text
 
 
+@slow
 def test_a_run_that_is_cut_off_has_a_page_of_its_first_and_last_lines() -> None:
     reproducer = of(Waits, "cut-off/put/-/-")
     text = page(reproducer, Waits)

@@ -15,6 +15,7 @@ from tdxfuzz.shrink.loop_search import LoopSearch
 from tdxfuzz.shrink.shrink import shrink, size
 from tdxfuzz.sim import Schedule
 from tdxfuzz.verify.search import verify
+from tiers import slow
 
 BUCKET = "livelock/-/-/retry loop"
 
@@ -103,6 +104,7 @@ class Spins(Merged):
         super().put(pfn, hint)
 
 
+@slow
 def test_a_loop_that_is_none_is_not_taken() -> None:
     """Whoever goes round often enough has the same bucket, but the claim is wrong."""
     case = SCENARIOS["map-zap"].case("Spins")

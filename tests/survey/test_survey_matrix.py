@@ -33,6 +33,7 @@ def cells(design: str, effort: Effort = BRIEF) -> dict[str, MatrixEntry]:
     return {entry.check: entry for entry in row(design, None, effort)}
 
 
+@slow
 def test_one_finding_does_not_hide_another() -> None:
     entries = cells("v4")
     assert list(entries) == list(COLUMNS)

@@ -21,7 +21,7 @@ from tdxfuzz.run.shared_state import SharedState
 from tdxfuzz.sim import End, Schedule
 from tdxfuzz.verify.progress import END, Edge, LoopKind, StateGraph, components
 from tdxfuzz.verify.search import StopRule, Verdict, verify
-from tiers import slow
+from tiers import first_quick, slow
 
 A, B, C = b"a", b"b", b"c"
 
@@ -181,7 +181,7 @@ class TakesTwoInTurn(Merged):
         self.second.set(0)
 
 
-@pytest.mark.parametrize("name", ["map-zap", "map-map", "zap-remap"])
+@pytest.mark.parametrize("name", first_quick(1, ["map-map", "map-zap", "zap-remap"]))
 def test_rounds_in_which_a_cpu_goes_on_by_itself_end_where_orders_at_random_end(name: str) -> None:
     case = scenario(name, Delays)
     verified = verify(case, Delays)
@@ -220,6 +220,7 @@ def test_a_loop_among_other_findings_is_shown_alone(until: StopRule) -> None:
     assert firsts["livelock"].case.checks == ("livelock",)
 
 
+@slow
 def test_a_trace_shows_the_loop_once() -> None:
     found = verify(scenario("map-zap", SpinsUnderALock), SpinsUnderALock).found
     assert found is not None

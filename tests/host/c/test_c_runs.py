@@ -77,7 +77,7 @@ def test_twenty_thousand_runs_that_are_cut_off_need_no_more_memory() -> None:
     assert median(growth) < 30, sizes  # pages of 4KB: less than 1MB in all
 
 
-@pytest.mark.parametrize("by_file", [False, True], ids=["class", "file"])
+@pytest.mark.parametrize("by_file", [False, pytest.param(True, marks=slow)], ids=["class", "file"])
 def test_hypothesis_draws_cases_for_a_layer_in_c(by_file: bool, tmp_path: Path) -> None:
     path = write(tmp_path, text_of(before="int count;", get="	count++;"), "racy.c")
     racy: AnyDesign = str(path) if by_file else class_in(path)

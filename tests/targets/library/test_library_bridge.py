@@ -79,6 +79,7 @@ def test_time_stamp_counters_move_and_an_lp_whose_counter_never_goes_back_is_fou
     assert any(call.tsc is not None for call in found[0].trial.calls)
 
 
+@slow
 def test_recorded_guests_are_the_models(invoke: Invoke) -> None:
     arguments = ("--library", build("bridge"), "--cases", "40", "--seed", "5")
     assert invoke("record", *arguments, "--out", "some.jsonl").code == 0

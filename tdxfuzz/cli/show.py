@@ -143,13 +143,14 @@ def show_command(
         text = columns(run(reproducer.case, design, traced=True, sources=source), width, source)
     else:
         text = RENDER[view](run_to_tell(reproducer.case, design))
-    _print(text)
+    # A tab moves nothing but what stands behind it, and C is indented by tabs.
+    _print(text, "\n\t" if view == "c" else "\n")
     return 0
 
 
-def _print(text: str) -> None:
+def _print(text: str, keep: str = "\n") -> None:
     """What names and messages of a file may hold must not reach a terminal, an editor or a page."""
-    click.echo(visible(text, "\n"), file=our_stdout(), nl=False)
+    click.echo(visible(text, keep), file=our_stdout(), nl=False)
 
 
 def _as_pytest(reproducer: Reproducer, design_argument: str | None, kvm: ChosenKvm | None) -> str:

@@ -33,6 +33,7 @@ from tdxfuzz.host.kernel.refcount_t import RefcountT
 from tdxfuzz.host.kernel.workqueue import Work
 from tdxfuzz.host.primitives import Primitives
 from tdxfuzz.host.refcount import RangeRefcount
+from tdxfuzz.host.result_error import ResultError
 
 if TYPE_CHECKING:
     from tdxfuzz.host.machine import Machine
@@ -165,7 +166,7 @@ class RefcountLayer(Primitives):
 
     def demote_with(self, pfn: int, pair: Pair, page_demote: Callable[[Pair], Status]) -> Status:
         """DEMOTE with a pair, and the count after it; BUSY is repeated where it is tolerated."""
-        with self.around_demote(pfn, pair):
+        with self._held_around_demote(pfn, pair):
             status = page_demote(pair)
             while status.busy and "OPERAND_BUSY" in self.tolerates:
                 self.cpu_relax()
@@ -180,11 +181,23 @@ class RefcountLayer(Primitives):
         """
         return nullcontext()
 
+    def _held_around_demote(self, pfn: int, pair: Pair) -> AbstractContextManager[object]:
+        held: object = self.around_demote(pfn, pair)
+        if not isinstance(held, AbstractContextManager):
+            name = type(self).__name__
+            raise ResultError(
+                type(self),
+                "around_demote",
+                f"{name}.around_demote() returned {held!r}; return the lock that is held around "
+                "DEMOTE, or contextlib.nullcontext()",
+            )
+        return held
+
     def promote(self, pfn: int, page_promote: Callable[[], tuple[Status, Pair]]) -> Status:
         """Merge the 4KB pages of ``pfn``'s range; ``page_promote`` is TDH.MEM.PAGE.PROMOTE, and
         gives the pair back. No kernel does so yet.
         """
-        with self.around_demote(pfn, ()):
+        with self._held_around_demote(pfn, ()):
             status, pair = page_promote()
             if status.ok:
                 self.count_merged(pfn)

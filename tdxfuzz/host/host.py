@@ -10,7 +10,7 @@ from tdxfuzz.host.kvm.guest import GuestProgram
 from tdxfuzz.host.kvm.overrides import make_kvm
 from tdxfuzz.host.kvm.paths import Kvm
 from tdxfuzz.host.kvm.vm import Vm
-from tdxfuzz.host.result_error import check_calls_run
+from tdxfuzz.host.result_error import check_calls_run, check_declarations
 from tdxfuzz.host.tdx_core import TdxCore
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.sim import Declared, Simulator
@@ -29,6 +29,7 @@ class Host(TdxCore):
         kind = layer.kvm or Kvm
         assert issubclass(kind, Kvm), f"{kind} is not derived from kvm.Kvm"
         check_calls_run(type(layer), RefcountLayer)
+        check_declarations(type(layer))
         check_calls_run(kind, Kvm)
         super().__init__(sim, case, layer, watch)
         self.vms = [Vm(self, i) for i in range(case.world.tds)]

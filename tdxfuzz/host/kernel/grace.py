@@ -107,7 +107,7 @@ class GracePeriods(WaitLock):
 
     def barrier(self) -> None:
         """``rcu_barrier``: wait until all callbacks have run that were asked for. Sleeps."""
-        self._pool.flush(CALLBACKS)
+        self._pool.flush(CALLBACKS, "rcu_barrier()")
 
     def _leaves(self, reader: int) -> None:
         """A CPU does not read any more: whoever waited for it alone goes on."""

@@ -95,11 +95,16 @@ class Workqueue(NamedCell):
             f"many items can be queued or run at once (now {len(self.sim.workers)})"
         )
 
-    def flush(self, queue: int) -> None:
-        """``flush_workqueue``: wait for all items that stand in a queue, one after the other."""
+    def flush(self, queue: int, what: str = "flush_workqueue()") -> None:
+        """``flush_workqueue``: wait for all items that stand in a queue, one after the other.
+        Sleeps, also if there are none.
+        """
+        if not self.held.may_sleep():
+            self.held.watch.slept_in_atomic(what)
+        self.sim.step(self, RMW)
         for work in list(self.items.values()):
             if work.stands_in == queue:
-                work.flush()
+                work.wait()
 
     def run_in_setup(self) -> None:
         """Outside of a run: run all that is queued, here and now."""
@@ -206,6 +211,10 @@ class Work(WaitLock):
     def flush(self) -> bool:
         """``flush_work``: wait until it has ended, if it was queued; whether it had to. Sleeps."""
         self._sleeps("flush_work")
+        return self.wait()
+
+    def wait(self) -> bool:
+        """Wait until it has ended, if it was queued; whether it had to."""
         self.sim.step(self._pool, RMW)
         return self._wait_for_end()
 

@@ -178,6 +178,17 @@ class TabledSleepily(TabledLater):
         super().free_table(table)
 
 
+class TabledUnderALock(Tabled):
+    """The mistake: it waits for callbacks, of which there are none, with a spinlock held."""
+
+    kworkers = 1
+
+    def free_behind_readers(self, old: int) -> None:
+        with self.pamt_lock:
+            self.rcu_barrier()
+        super().free_behind_readers(old)
+
+
 class Completed(Deferred):
     """A top-up schedules the removals, and waits until they were done once."""
 

@@ -97,14 +97,18 @@ class OutsideWatch(HostWatch):
         if not places:
             return
         is_own_kvm = not type(self._kvm).__module__.startswith(OURS_BY_NAME)
-        name = f"design {type(self._layer).__name__}"
+        name, since = f"design {type(self._layer).__name__}", "setup()"
+        instead = (
+            'Keep it in self.atomic("name"), in self.page_list("name") or in a local variable.'
+        )
         if is_own_kvm and type(self._layer).__module__.startswith(OURS_BY_NAME):
-            name = f"KVM {type(self._kvm).__name__}"
+            name, since = f"KVM {type(self._kvm).__name__}", "the set-up"
+            instead = "Keep it in a local variable: a KVM has no cells of its own."
         more = f" and {len(places) - MOST_TOLD} more" if len(places) > MOST_TOLD else ""
         raise DesignError(
             f"{name} keeps state outside of cells: {', '.join(places[:MOST_TOLD])}{more} "
-            "changed after setup(). CPUs share it without a step, and no run starts afresh. "
-            'Keep it in self.atomic("name"), in self.page_list("name") or in a local variable.',
+            f"changed after {since}. CPUs share it without a step, and no run starts afresh. "
+            f"{instead}",
             "",
             what="OutsideState",
         )

@@ -195,3 +195,9 @@ def test_a_crash_file_becomes_a_reproducer(invoke: Invoke) -> None:
     assert read(path).case == read(FIRST).case
     assert invoke("decode", "crash-1", "--design", "merged").code == 0
     assert invoke("decode", "gone", "--design", "hint").code == 2
+
+
+def test_the_c_program_that_is_printed_is_c(invoke: Invoke) -> None:
+    text = invoke("show", HINT_RACE, "--as", "c").out
+    assert "\n\twhile (" in text
+    assert "\\u0009" not in text

@@ -165,3 +165,32 @@ def test_any_leaf_can_be_called_by_name() -> None:
     status, regs = h.layer.seamcall("TDH.PHYMEM.PAGE.RDMD", rcx=h.layout.range_pfn(0) << 12)
     assert status.ok
     assert regs.r8 == 1, "the range has no pair: the walk ends at 2MB"
+
+
+class HoldsNothing(Merged):
+    def around_demote(self, pfn: int, pair: design.Pair) -> None:  # type: ignore[override]
+        return None
+
+
+def test_what_is_held_around_demote_must_be_something_that_is_held() -> None:
+    setup = tuple(map(Op.parse, ("create 0", "map2m 0 0")))
+    world = World(cpus=1, tds=1, slots=1, areas=1, entries=4)
+    case = Case("HoldsNothing", world, setup, ((Op.parse("accept4k 0 0"),),))
+    with pytest.raises(DesignError, match=r"HoldsNothing\.around_demote\(\) returned None"):
+        run(case, HoldsNothing)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("tolerates", frozenset({"NOSUCH"}), "names 'NOSUCH', but there is no such status"),
+        ("tolerates", "OPERAND_BUSY", "is 'OPERAND_BUSY', and not a set of names"),
+        ("kvm_repeats", {"BUSY"}, "names 'BUSY', but there is no such status"),
+        ("declared_leaks", frozenset({"pairs"}), "names 'pairs', but there is no such leak"),
+        ("kworkers", -1, "is -1, and not a number from 0 on"),
+    ],
+)
+def test_a_declaration_that_says_nothing_is_refused(field: str, value: object, said: str) -> None:
+    mistyped = type("Mine", (Merged,), {field: value})
+    with pytest.raises(HarnessError, match=f"Mine.{field} {said}"):
+        run(CASE, mistyped)

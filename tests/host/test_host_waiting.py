@@ -32,6 +32,7 @@ from waiting_designs import (
     TabledAtOnce,
     TabledLater,
     TabledSleepily,
+    TabledUnderALock,
     TabledUnread,
 )
 
@@ -46,6 +47,7 @@ MISTAKES = [
     (TabledUnread, "map-map", "a table is read that was freed"),
     (TabledAsleep, "map-map", "CPU 0 calls synchronize_rcu() in RCU"),
     (TabledSleepily, "map-map", "CPU 2 calls synchronize_rcu() in RCU"),
+    (TabledUnderALock, "map-map", "calls rcu_barrier() with pamt_lock held"),
     (CompletedForOne, "map-map", "waits for removed, which nobody completes"),
 ]
 

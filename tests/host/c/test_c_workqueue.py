@@ -119,6 +119,11 @@ WRONG = {
         MUTEX,
         "atomic-sleep/-/-/flush_work under spin",
     ),
+    "flush of an empty queue under a spinlock": (
+        "spin_lock(&spin); flush_scheduled_work(); spin_unlock(&spin)",
+        MUTEX,
+        "atomic-sleep/-/-/flush_workqueue under spin",
+    ),
     "flush with preemption off": (
         "preempt_disable(); cancel_work_sync(&taker); preempt_enable()",
         MUTEX,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,30 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def until_at_work(process: subprocess.Popen[str]) -> None:
+    """Until a command, with its workers, has used so much of the CPU that it has begun its work: on
+    a busy machine that takes its time.
+    """
+    end = time.monotonic() + 60
+    while used(process.pid) < STARTING and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.2)
+
+
+STARTING = 4.0
+"""Seconds of the CPU, most of which go into imports."""
+
+
+def used(session: int) -> float:
+    """Seconds of the CPU that the processes of a session have used."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @slow
 @pytest.mark.parametrize(
     ("name", "number", "send"),
@@ -84,7 +109,7 @@ def test_a_signal_to_end_is_ctrl_c(
     name: str, number: signal.Signals, send: Send, tmp_path: Path
 ) -> None:
     process = start(tmp_path, *COMMANDS[name])
-    time.sleep(6)
+    until_at_work(process)
     send(process, number)
     out, err = process.communicate(timeout=60)
     # A campaign tells the verdict of what there is, which depends on how far it came.
@@ -111,7 +136,7 @@ def test_a_signal_ends_what_runs_a_library_and_is_no_crash_of_it(
 ) -> None:
     library = str(build("pairs"))
     process = start(tmp_path, *(library if it == "LIBRARY" else it for it in COMMANDS[name]))
-    time.sleep(6)
+    until_at_work(process)
     send(process, number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (3, "")

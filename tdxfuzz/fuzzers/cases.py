@@ -57,6 +57,7 @@ class Cases:
     ) -> None:
         self.design = design
         self.known = known
+        self._layer = layer
         self._worlds = Worlds(layer, most=MOST_WORLDS)
         self._conflicts = Conflicts(self._worlds)
         self._met: dict[bytes, Case] = {}
@@ -80,7 +81,7 @@ class Cases:
         finding = attempt.finding
         is_new = finding is not None and finding.bucket not in self.known
         self._runs += 1
-        check_harness(attempt, self._runs, None, is_new)
+        check_harness(attempt, self._runs, self._layer, is_new)
         if finding is not None and is_new:
             raise FoundByFuzzing(f"{finding.bucket}: {finding.message}")
 

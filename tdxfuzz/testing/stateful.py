@@ -97,6 +97,12 @@ class ConcurrentMachine(RuleBasedStateMachine):
         __tracebackhide__ = True
         self._start(cpu, Op("destroy", (self._td(td),)), steps)
 
+    @rule(cpu=CPU, td=TD, steps=STEPS)
+    def terminate(self, cpu: int, td: int, steps: int | None) -> None:
+        """A CPU starts to terminate a TD: its HKID goes before its pages."""
+        __tracebackhide__ = True
+        self._start(cpu, Op("terminate", (self._td(td),)), steps)
+
     @rule(cpu=CPU, td=TD, slot=SLOT, steps=STEPS)
     def map(self, cpu: int, td: int, slot: int, steps: int | None) -> None:
         """A CPU starts to map a guest page."""

@@ -43,7 +43,7 @@ def test_programs_call_every_leaf_and_the_same_seed_draws_the_same() -> None:
     assert called == {leaf.name for leaf in HOSTILE_LEAVES}
 
 
-@pytest.mark.parametrize("seed", first_quick(1, [17, 11]))
+@pytest.mark.parametrize("seed", first_quick(1, [17, 6]))
 def test_a_hostile_hunt_goes_on_after_its_first_finding(seed: int) -> None:
     """Both are in docs/findings.md."""
     result = hunt(HuntPlan("hostile", Budget(cases=1_500), seed=seed))

@@ -81,7 +81,7 @@ class UnlockedDemote(V6):
 
 
 @slow
-@pytest.mark.parametrize("seed", [5, 6])
+@pytest.mark.parametrize("seed", [1, 6])
 def test_a_default_hunt_finds_what_breaks_with_2mb_pages_only(seed: int) -> None:
     plan = HuntPlan("UnlockedDemote", BUDGET, design=UnlockedDemote, seed=seed)
     found = hunt(plan).found

@@ -21,10 +21,12 @@ MEETS_A_GUEST = {
     "TDH.MEM.PAGE.AUG",
     "TDH.MEM.PAGE.DEMOTE",
     "TDH.MEM.PAGE.REMOVE",
+    "TDH.MEM.SEPT.ADD",
     "TDH.PHYMEM.PAGE.WBINVD",
 }
 """Two CPUs may enter one vCPU. The other leaves may meet a vCPU that runs: KVM kicks the vCPUs
-out and calls once more (``tdh_do_no_vcpus``). A fault whose AUG was busy is taken again."""
+out and calls once more (``tdh_do_no_vcpus``). A fault whose SEPT.ADD or AUG was busy is taken
+again."""
 
 
 @pytest.mark.parametrize("cases", first_quick(1, [600, 4_000]))

@@ -21,8 +21,9 @@ def test_the_events_of_a_leaf_stand_in_their_order(invoke: Invoke) -> None:
     first = [row for row in rows if row["way"] == 1]
     assert [row["step"] for row in first] == list(range(1, len(first) + 1))
     texts = [f"{row['op']} {row['mode']} {row['kind']} {row['of']}" for row in first]
-    assert texts[:3] == [
-        "ACQUIRE SHARED PAMT_1G RCX/RDX",  # whose pages are most often in one gigabyte
+    # The page of RDX is most often in the same gigabyte.
+    assert texts[0] in ("ACQUIRE SHARED PAMT_1G RCX", "ACQUIRE SHARED PAMT_1G RCX/RDX")
+    assert texts[1:3] == [
         "ACQUIRE SHARED PAMT_2M RCX",
         "PROMOTE EXCLUSIVE PAMT_2M RCX",
     ]

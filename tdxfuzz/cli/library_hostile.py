@@ -13,6 +13,7 @@ from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import divergence_text, trial_text
 from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output, print_error
+from tdxfuzz.cli.verify_job import OUT_OF_TIME
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.errors import LibraryError
@@ -56,7 +57,8 @@ def hunt_library(
         except LibraryError as error:  # what was found before is told all the same
             broken = str(error)
     tally = hunter.tally
-    verdict = "fail" if rows else "unknown" if interrupted or not tally.events else "pass"
+    why = "interrupted" if interrupted else tally.too_little_of_a_hunt()
+    verdict = "fail" if rows else "unknown" if why else "pass"
     if broken:
         verdict = "error"
     output.line(
@@ -67,12 +69,20 @@ def hunt_library(
     for line in folder.told():
         output.line(line)
     output.line(f"  checks: {', '.join(CHECKS[:-1])}; not checked: {CHECKS[-1]}, what calls answer")
+    if verdict == "unknown":
+        output.line(f"unknown: {why}", style="yellow")
     output.json(
         {
             "verdict": verdict,
+            "why": why if verdict == "unknown" else "",
             "seed": seed,
             "library": library.caps.version,
-            "stats": {"cases": tally.cases, "runs": tally.runs, "events": tally.events},
+            "stats": {
+                "cases": tally.cases,
+                "runs": tally.runs,
+                "met": tally.met,
+                "events": tally.events,
+            },
             "findings": rows,
             **({"error": broken} if broken else {}),
         }
@@ -116,18 +126,22 @@ def verify_library(
             except LibraryError as error:
                 whole, broken = False, str(error)
             found = rows[before:]
-            verdict = "fail" if found else "pass" if whole and hunter.tally.cases else "unknown"
             tally = hunter.tally
+            why = tally.too_little_of_a_sweep() if whole else broken or OUT_OF_TIME
+            verdict = "fail" if found else "unknown" if why else "pass"
+            why = why if verdict == "unknown" else ""
             output.line(
-                f"hostile {name} on {path.name}: {verdict}: {counted(tally.cases, 'case')}, "
-                f"{tally.runs:,} orders, {tally.seconds:.1f} s"
+                f"hostile {name} on {path.name}: {verdict}{f' ({why})' if why else ''}: "
+                f"{counted(tally.cases, 'case')}, {tally.runs:,} orders, {tally.seconds:.1f} s"
             )
             results.append(
                 {
                     "design": "hostile",
                     "scenario": name,
                     "verdict": verdict,
+                    "why": why,
                     "cases": tally.cases,
+                    "met": tally.met,
                     "runs": tally.runs,
                     "findings": found,
                 }

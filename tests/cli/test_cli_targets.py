@@ -11,6 +11,14 @@ import pytest
 from c_layers import needs_compiler
 from commands import Invoke
 from target_libraries import ERROR, SOURCES, build, build_text
+from tdxfuzz.module.platform import Platform
+from tdxfuzz.targets.library.boot import seamcall
+from tdxfuzz.targets.library.compare import Divergence
+from tdxfuzz.targets.library.files import write
+from tdxfuzz.targets.library.judge import ONE_SIDE
+from tdxfuzz.targets.library.model import play
+from tdxfuzz.targets.library.trial import Trial
+from tdxfuzz.targets.world import AtReset
 
 pytestmark = needs_compiler
 
@@ -240,3 +248,19 @@ def test_a_file_that_is_no_divergence(invoke: Invoke) -> None:
     answer = invoke("replay", "some.jsonl")
     assert answer.code == 2
     assert "field 'expect' is missing" in answer.err
+
+
+@pytest.mark.parametrize("field", ["reset", "repeat", "lock-leak", "crash", "linearizable"])
+def test_what_is_about_the_library_alone_is_replayed_with_a_library_only(
+    field: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    trial = Trial(AtReset(Platform(), (0,), ()), (seamcall("SYS.INIT"),))
+    model = "SUCCESS" if field in ("reset", "repeat") else ONE_SIDE
+    found = Divergence("TDH.SYS.INIT", field, model, "what it did", ("", field, "", ""), 0)
+    path = tmp_path / "01.jsonl"
+    write(path, found, trial, play(trial))
+    answer = invoke("replay", path, "--format", "json")
+    assert answer.code == 2
+    row = answer.json["results"][0]  # type: ignore[index]
+    assert (row["result"], row["bucket"]) == ("ERROR", f"TDH.SYS.INIT/{field}")
+    assert answer.err.endswith("is about the library alone; give it with --library\n")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+from click.core import ParameterSource
+
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.divergence_folder import DivergenceFolder
@@ -25,18 +28,38 @@ from tdxfuzz.targets.library.process import Library
 Json = dict[str, object]
 
 
-def only_hostile(designs: Sequence[str]) -> None:
+COUNTING = {
+    "hunt": {"library", "seconds", "cases", "seed", "out", "expect_finding", "as_json"},
+    "verify": {"library", "seconds", "names", "cpus", "out", "as_json"},
+}
+"""By command, the options that have an effect with ``--library``, by their names in the code."""
+
+
+def only_hostile(context: click.Context, designs: Sequence[str]) -> None:
     """A library takes the place of the module, and there is no host layer.
 
     Raises:
-        UsageProblem: another design is named.
+        UsageProblem: another design is named, or an option is given that would have no effect.
     """
     if list(designs) != ["hostile"]:
         raise UsageProblem("--library takes raw SEAMCALLs only: name the design hostile")
+    counting = COUNTING[context.command.name or ""]
+    for option in context.command.params:
+        if isinstance(option, click.Argument) or option.name in counting:
+            continue
+        source = context.get_parameter_source(option.name or "")
+        if source is ParameterSource.COMMANDLINE:
+            raise UsageProblem(f"{option.opts[0]} has no effect with --library; leave it out")
 
 
 def hunt_library(
-    path: Path, seed: int, cases: int | None, seconds: float | None, out: Path, output: Output
+    path: Path,
+    seed: int,
+    cases: int | None,
+    seconds: float | None,
+    out: Path,
+    expect_finding: bool,
+    output: Output,
 ) -> int:
     """Random programs in random orders; the exit code."""
     rows: list[Json] = []
@@ -89,6 +112,8 @@ def hunt_library(
     )
     if broken:
         print_error(broken)
+    if expect_finding and not broken:
+        return PASS if verdict == "fail" else FINDING
     return _code(verdict)
 
 

@@ -264,3 +264,40 @@ def test_what_is_about_the_library_alone_is_replayed_with_a_library_only(
     row = answer.json["results"][0]  # type: ignore[index]
     assert (row["result"], row["bucket"]) == ("ERROR", f"TDH.SYS.INIT/{field}")
     assert answer.err.endswith("is about the library alone; give it with --library\n")
+
+
+@pytest.mark.parametrize("field", ["crash", "hang"])
+def test_a_recorded_crash_or_hang_is_no_agreement(
+    field: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    trial = Trial(AtReset(Platform(), (0,), ()), (seamcall("SYS.INIT"),))
+    text = f"{field}: in sys_init"
+    found = Divergence("TDH.SYS.INIT", field, "SUCCESS", text, ("", field, "", ""), 0)
+    path = tmp_path / "01.jsonl"
+    write(path, found, trial, play(trial))
+    answer = invoke("conform", path)
+    assert answer.code == 1
+    assert f"the file records that the library died: TDH.SYS.INIT: {text}" in answer.out
+
+
+def test_a_recording_of_nothing_is_unknown(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    trial = Trial(AtReset(Platform(), (0,), ()), ())
+    write(path, Divergence("reset", "reset", "", "", ("", "", "", ""), 0), trial, play(trial))
+    answer = invoke("conform", path, "--format", "json")
+    assert answer.code == 3
+    assert answer.json["datasets"][0]["verdict"] == "unknown"  # type: ignore[index]
+    assert "unknown: nothing was compared" in invoke("conform", path).out
+
+
+@pytest.mark.parametrize(("alone", "code"), [(1, 0), (2, 3)])
+def test_versions_of_which_few_traces_are_in_both_files_are_unknown(
+    alone: int, code: int, invoke: Invoke
+) -> None:
+    arguments = ("--library", build("reference"), "--cases", str(1 + alone), "--seed", "1")
+    assert invoke("record", *arguments, "--out", "more.jsonl").code == 0
+    lines = Path("more.jsonl").read_text().splitlines(keepends=True)
+    Path("few.jsonl").write_text(lines[0])
+    answer = invoke("conform", "few.jsonl", "--against", "more.jsonl")
+    assert answer.code == code
+    assert ("unknown: fewer than half of the traces" in answer.out) == (code == 3)

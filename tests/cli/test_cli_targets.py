@@ -301,3 +301,32 @@ def test_versions_of_which_few_traces_are_in_both_files_are_unknown(
     answer = invoke("conform", "few.jsonl", "--against", "more.jsonl")
     assert answer.code == code
     assert ("unknown: fewer than half of the traces" in answer.out) == (code == 3)
+
+
+def with_snapshot(folder: Path, body: str) -> Path:
+    """The reference library with another snapshot."""
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    head, name, rest = text.partition("int64_t tdxt_snapshot(")
+    arguments, brace, tail = rest.partition("\n{\n")
+    assert brace
+    return build_text(folder, head + name + arguments + brace + body + tail)
+
+
+def test_parts_of_the_snapshot_that_never_came_are_named(invoke: Invoke, tmp_path: Path) -> None:
+    body = '\tif (size >= 10)\n\t\tmemcpy(buffer, "{\\"hp\\": []}", 10);\n\treturn 10;\n'
+    arguments = ("--library", with_snapshot(tmp_path, body), "--cases", "2", "--seed", "1")
+    never = "parts of the snapshot that the library never gave (ranges, pages, bitmap, kot, tds)"
+    assert never in invoke("diff", *arguments).out
+    assert (
+        "parts of the snapshot"
+        not in invoke("diff", "--library", build("reference"), *arguments[2:]).out
+    )
+
+
+def test_a_part_that_no_snapshot_has_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    body = '\tif (size >= 10)\n\t\tmemcpy(buffer, "{\\"td\\": {}}", 10);\n\treturn 10;\n'
+    answer = invoke("diff", "--library", with_snapshot(tmp_path, body), "--cases", "2")
+    assert answer.code == 2
+    assert answer.err.endswith(
+        "tdxt_snapshot gives the part 'td'; there are ranges, pages, bitmap, hp, kot, tds\n"
+    )

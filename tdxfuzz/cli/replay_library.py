@@ -37,8 +37,10 @@ def replay_divergence(
     result = "FAILED" if is_same(reproducer, found) else "CHANGED"
     output.line(f"{result:8} {path}  {found.leaf}, {found.field}", style="red")
     output.block("".join(f"         {line}\n" for line in _of_found(reproducer, found, library)))
-    shown = {"model": found.model, "library": found.library}
-    return {**row, "result": result, "shown": f"{found.leaf}/{found.field}", **shown}, FINDING
+    row |= {"result": result, "model": found.model, "library": found.library}
+    if result == "CHANGED":
+        row["shown"] = f"{found.leaf}/{found.field}"
+    return row, FINDING
 
 
 def _of_fixed(reproducer: Reproducer, library: Library | None) -> Iterator[str]:

@@ -54,7 +54,11 @@ def test_a_divergence_is_told_written_and_replayed(
         )
     ]
     path = rows[0]["reproducer"]
-    assert invoke("replay", path).code == 1
+    failed = invoke("replay", path, "--format", "json")
+    assert failed.code == 1
+    expected = {"path": path, "check": "divergence", "bucket": "TDH.MNG.CREATE/status"}
+    sides = {"model": rows[0]["model"], "library": rows[0]["library"]}
+    assert failed.json["results"] == [{**expected, "result": "FAILED", **sides}]
     assert invoke("replay", path, "--library", library).code == 1
     assert invoke("conform", path).code == 1
     monkeypatch.delenv(ERROR)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tdxfuzz.cli.errors import UsageProblem
+from tdxfuzz.cli.exit_codes import FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.options import format_option
 from tdxfuzz.cli.output import Output
 from tdxfuzz.repro.words import counted
@@ -42,7 +43,8 @@ def conform_command(datasets: tuple[Path, ...], against: Path | None, as_json: b
     --against FILE says what changed between two versions of a module (`tdxfuzz record`): each
     change of a status, a register or a lock, with the number of traces in which it occurs.
 
-    Exit codes: 0 everything agrees; 1 a divergence; 2 a file cannot be read.
+    Exit codes: 0 everything agrees; 1 a divergence, or a recorded crash or hang; 2 a file cannot be
+    read; 3 nothing of a file was compared, or with --against fewer than half of the traces.
     """
     output = Output(as_json)
     if against is not None:
@@ -59,7 +61,8 @@ def conform_command(datasets: tuple[Path, ...], against: Path | None, as_json: b
         results.append(result)
         _report(name, result, output)
     output.json({"datasets": [_document(result) for result in results]})
-    return 0 if all(result.agree == result.items for result in results) else 1
+    verdicts = {result.verdict for result in results}
+    return FINDING if "fail" in verdicts else UNKNOWN if "unknown" in verdicts else PASS
 
 
 def _compare_versions(path: Path, against: Path, output: Output) -> int:
@@ -76,16 +79,21 @@ def _compare_versions(path: Path, against: Path, output: Output) -> int:
     total = f"{counted(found.traces, 'trace')}, {counted(len(rows), 'change')}"
     alone = f"; {found.only_in_one} are in one file only" if found.only_in_one else ""
     output.line(f"{path.name} against {against.name}: {total}{alone}", "red" if rows else "")
+    is_little = found.traces < found.only_in_one
+    if is_little and not rows:
+        output.line("unknown: fewer than half of the traces are in both files", "yellow")
+    verdict = "fail" if rows else "unknown" if is_little else "pass"
     fields = ("leaf", "what", "before", "now", "traces")
     output.json(
         {
+            "verdict": verdict,
             "traces": found.traces,
             "only_in_one": found.only_in_one,
             "without_state": found.without_state,
             "changes": [dict(zip(fields, row, strict=True)) for row in rows],
         }
     )
-    return 1 if rows else 0
+    return {"fail": FINDING, "unknown": UNKNOWN, "pass": PASS}[verdict]
 
 
 def _name(path: Path, given: list[Path]) -> str:
@@ -101,7 +109,7 @@ def _progress(output: Output, name: str, traces: int) -> None:
 
 
 def _report(name: str, result: Conformance, output: Output) -> None:
-    style = "" if result.agree == result.items else "red"
+    style = {"pass": "", "fail": "red", "unknown": "yellow"}[result.verdict]
     output.line(
         f"{name}: {result.kind}, {result.traces} traces: "
         f"{result.agree:,} of {result.items:,} agree",
@@ -115,6 +123,10 @@ def _report(name: str, result: Conformance, output: Output) -> None:
         output.line(f"  {result.cut} traces end early, because a leaf is not modelled yet: {names}")
     for what, traces in result.not_recorded.items():
         output.line(f"  not compared: {what} of {counted(traces, 'trace')}, which was not recorded")
+    for end in result.died:
+        output.line(f"  the file records that the library died: {end}")
+    if result.verdict == "unknown":
+        output.line("  unknown: nothing was compared")
     if result.first_divergence is not None:
         output.line("  first divergence:")
         for line in result.first_divergence.splitlines():
@@ -131,5 +143,7 @@ def _document(result: Conformance) -> dict[str, object]:
         "cut": result.cut,
         "not_modelled": sorted(result.not_modelled),
         "not_recorded": dict(result.not_recorded),
+        "died": list(result.died),
+        "verdict": result.verdict,
         "first_divergence": result.first_divergence,
     }

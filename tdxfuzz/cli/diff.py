@@ -107,7 +107,7 @@ def diff_command(
             interrupted = True
         except LibraryError as error:  # what was found before is told all the same
             broken = str(error)
-        left_out = not_compared(target.caps, _missing(target))
+        left_out = not_compared(target.caps, _missing(target), target.parts)
         verdict = "error" if broken else _verdict(rows, diff.tally, interrupted)
         _close(diff, verdict, interrupted, left_out, folder, output)
     document = _document(verdict, seed, target, diff, rows, left_out, folder)

@@ -104,7 +104,8 @@ DEFAULT_SECONDS = 60.0
 @click.option(
     "--library",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="hostile only: on this shared library in place of the model (docs/targets.md).",
+    help="hostile only: on this shared library in place of the model (docs/targets.md). Options "
+    "without an effect there are refused.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed [default: random].")
 @click.option(
@@ -172,8 +173,8 @@ def hunt_command(
     if seed is None:
         seed = secrets.randbelow(1 << 32)
     if library is not None:
-        only_hostile(designs)
-        return hunt_library(library, seed, cases, seconds, out, Output(as_json))
+        only_hostile(click.get_current_context(), designs)
+        return hunt_library(library, seed, cases, seconds, out, expect_finding, Output(as_json))
     chosen = choose_all(designs or DESIGNS, hostile=True, kvm=kvm)
     with plan_problems():
         plans = [

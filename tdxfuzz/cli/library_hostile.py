@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+from click.core import ParameterSource
+
 from tdxfuzz.case.hostile import SETUPS
 from tdxfuzz.cli.clock import Clock
 from tdxfuzz.cli.divergence_folder import DivergenceFolder
@@ -13,6 +16,7 @@ from tdxfuzz.cli.exit_codes import BROKEN, FINDING, PASS, UNKNOWN
 from tdxfuzz.cli.library_text import divergence_text, trial_text
 from tdxfuzz.cli.out_folder import keep
 from tdxfuzz.cli.output import Output, print_error
+from tdxfuzz.cli.verify_job import OUT_OF_TIME
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.errors import LibraryError
@@ -24,18 +28,38 @@ from tdxfuzz.targets.library.process import Library
 Json = dict[str, object]
 
 
-def only_hostile(designs: Sequence[str]) -> None:
+COUNTING = {
+    "hunt": {"library", "seconds", "cases", "seed", "out", "expect_finding", "as_json"},
+    "verify": {"library", "seconds", "names", "cpus", "out", "as_json"},
+}
+"""By command, the options that have an effect with ``--library``, by their names in the code."""
+
+
+def only_hostile(context: click.Context, designs: Sequence[str]) -> None:
     """A library takes the place of the module, and there is no host layer.
 
     Raises:
-        UsageProblem: another design is named.
+        UsageProblem: another design is named, or an option is given that would have no effect.
     """
     if list(designs) != ["hostile"]:
         raise UsageProblem("--library takes raw SEAMCALLs only: name the design hostile")
+    counting = COUNTING[context.command.name or ""]
+    for option in context.command.params:
+        if isinstance(option, click.Argument) or option.name in counting:
+            continue
+        source = context.get_parameter_source(option.name or "")
+        if source is ParameterSource.COMMANDLINE:
+            raise UsageProblem(f"{option.opts[0]} has no effect with --library; leave it out")
 
 
 def hunt_library(
-    path: Path, seed: int, cases: int | None, seconds: float | None, out: Path, output: Output
+    path: Path,
+    seed: int,
+    cases: int | None,
+    seconds: float | None,
+    out: Path,
+    expect_finding: bool,
+    output: Output,
 ) -> int:
     """Random programs in random orders; the exit code."""
     rows: list[Json] = []
@@ -56,7 +80,8 @@ def hunt_library(
         except LibraryError as error:  # what was found before is told all the same
             broken = str(error)
     tally = hunter.tally
-    verdict = "fail" if rows else "unknown" if interrupted or not tally.events else "pass"
+    why = "interrupted" if interrupted else tally.too_little_of_a_hunt()
+    verdict = "fail" if rows else "unknown" if why else "pass"
     if broken:
         verdict = "error"
     output.line(
@@ -67,18 +92,28 @@ def hunt_library(
     for line in folder.told():
         output.line(line)
     output.line(f"  checks: {', '.join(CHECKS[:-1])}; not checked: {CHECKS[-1]}, what calls answer")
+    if verdict == "unknown":
+        output.line(f"unknown: {why}", style="yellow")
     output.json(
         {
             "verdict": verdict,
+            "why": why if verdict == "unknown" else "",
             "seed": seed,
             "library": library.caps.version,
-            "stats": {"cases": tally.cases, "runs": tally.runs, "events": tally.events},
+            "stats": {
+                "cases": tally.cases,
+                "runs": tally.runs,
+                "met": tally.met,
+                "events": tally.events,
+            },
             "findings": rows,
             **({"error": broken} if broken else {}),
         }
     )
     if broken:
         print_error(broken)
+    if expect_finding and not broken:
+        return PASS if verdict == "fail" else FINDING
     return _code(verdict)
 
 
@@ -116,18 +151,22 @@ def verify_library(
             except LibraryError as error:
                 whole, broken = False, str(error)
             found = rows[before:]
-            verdict = "fail" if found else "pass" if whole and hunter.tally.cases else "unknown"
             tally = hunter.tally
+            why = tally.too_little_of_a_sweep() if whole else broken or OUT_OF_TIME
+            verdict = "fail" if found else "unknown" if why else "pass"
+            why = why if verdict == "unknown" else ""
             output.line(
-                f"hostile {name} on {path.name}: {verdict}: {counted(tally.cases, 'case')}, "
-                f"{tally.runs:,} orders, {tally.seconds:.1f} s"
+                f"hostile {name} on {path.name}: {verdict}{f' ({why})' if why else ''}: "
+                f"{counted(tally.cases, 'case')}, {tally.runs:,} orders, {tally.seconds:.1f} s"
             )
             results.append(
                 {
                     "design": "hostile",
                     "scenario": name,
                     "verdict": verdict,
+                    "why": why,
                     "cases": tally.cases,
+                    "met": tally.met,
                     "runs": tally.runs,
                     "findings": found,
                 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from tdxfuzz.module.snapshot import PARTS
 from tdxfuzz.repro.words import counted
 from tdxfuzz.targets.count import event_text
 from tdxfuzz.targets.library.caps import Caps
@@ -35,8 +36,8 @@ def library_option(command: F) -> F:
     )(command)
 
 
-def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
-    """What a clean verdict says nothing of."""
+def not_compared(caps: Caps, missing: Sequence[str], parts: Collection[str]) -> list[str]:
+    """What a clean verdict says nothing of. ``parts`` are those of the snapshot that were given."""
     left_out = []
     if missing:
         left_out.append(f"leaves that the library lacks ({', '.join(missing)})")
@@ -53,6 +54,8 @@ def not_compared(caps: Caps, missing: Sequence[str]) -> list[str]:
         left_out.append("calls of several LPs at once (no TDXT_HAS_HOOK)")
     if not caps.snapshot:
         left_out.append("the state between calls (no TDXT_HAS_SNAPSHOT)")
+    elif lacking := [part for part in PARTS if part not in parts]:
+        left_out.append(f"parts of the snapshot that the library never gave ({', '.join(lacking)})")
     if not caps.interrupt:
         left_out.append("interrupted calls (no TDXT_HAS_INTERRUPT)")
     if not caps.guest:

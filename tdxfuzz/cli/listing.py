@@ -47,7 +47,8 @@ def list_command(what: str, name: str | None, as_json: bool) -> int:
     `tdxfuzz list locks` says which leaf takes which lock of the module. NAME is a leaf or a
     resource there; `2M:EX` are the leaves that take a 2MB range exclusive. `tdxfuzz list events
     LEAF` says which events a leaf has when it succeeds, in their order, in the words of
-    tdxfuzz_target.h: what a library's hook has to tell. NAME of a status is a name or a number.
+    tdxfuzz_target.h: what a library's hook has to tell. NAME of a status is a name or a number,
+    such as 0xc0000820 or decimal.
     """
     special = {LOCKS: _locks, EVENTS: _events}
     if what not in (*_LISTS, *special):
@@ -120,12 +121,14 @@ def _events(name: str | None, output: Output) -> int:
 
 
 def _status_name(name: str) -> str:
-    """The name of a status that is named by its number: all 64 bits, or the upper 32."""
-    if not name.startswith("0x"):
-        return name
+    """The name of a status that is named by its number, hexadecimal or decimal: all 64 bits, or the
+    upper 32.
+    """
     try:
-        number = int(name, 16)
+        number = int(name, 16 if name[:2].lower() == "0x" else 10)
     except ValueError:
+        return name
+    if not 0 <= number < 1 << 64:
         return name
     word = status(number << 32 if number < 1 << 32 else number)
     return word.name if word.is_known else name

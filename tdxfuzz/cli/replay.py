@@ -68,7 +68,8 @@ def replay_command(
     ERROR. The same holds for --kvm.
 
     A divergence of `tdxfuzz diff` (*.jsonl) is FAILED if the model still differs from what the
-    library did; with --library, if the library still differs from the model.
+    library did; with --library, if the library still differs from the model. What is about the
+    library alone (reset, repeat, and findings of `hunt hostile --library`) needs --library.
 
     The answer for each file is FAILED (the bug still shows), FIXED (no finding), CHANGED (a
     finding in another bucket), CUT-OFF (the run does not end) or ERROR (the file cannot be

@@ -23,12 +23,13 @@ def replay_divergence(
     row: dict[str, object] = {"path": str(path)}
     try:
         reproducer = read(path)
+        row |= {"check": "divergence", "bucket": f"{reproducer.leaf}/{reproducer.field}"}
         found = replay(reproducer, library)
     except (RecordingError, HarnessError) as error:
-        print_error(str(error))
+        named = "" if str(path) in str(error) else f"{path}: "
+        print_error(f"{named}{error}")
         output.line(f"ERROR    {path}", style="magenta")
         return {**row, "result": "ERROR", "error": str(error)}, BROKEN
-    row |= {"check": "divergence", "bucket": f"{reproducer.leaf}/{reproducer.field}"}
     if found is None:
         output.line(f"FIXED    {path}", style="green")
         output.block("".join(f"         {line}\n" for line in _of_fixed(reproducer, library)))
@@ -36,14 +37,15 @@ def replay_divergence(
     result = "FAILED" if is_same(reproducer, found) else "CHANGED"
     output.line(f"{result:8} {path}  {found.leaf}, {found.field}", style="red")
     output.block("".join(f"         {line}\n" for line in _of_found(reproducer, found, library)))
-    shown = {"model": found.model, "library": found.library}
-    return {**row, "result": result, "shown": f"{found.leaf}/{found.field}", **shown}, FINDING
+    row |= {"result": result, "model": found.model, "library": found.library}
+    if result == "CHANGED":
+        row["shown"] = f"{found.leaf}/{found.field}"
+    return row, FINDING
 
 
 def _of_fixed(reproducer: Reproducer, library: Library | None) -> Iterator[str]:
     if reproducer.of_one_side:
-        who = "the model" if library is None else "the library"
-        yield f"{who} does it no more: {reproducer.leaf}: {reproducer.library}"
+        yield f"the library does it no more: {reproducer.leaf}: {reproducer.library}"
         return
     who = "the model now does what the file has of the library"
     yield who if library is None else "the library now does what the model does"
@@ -58,7 +60,7 @@ def _of_found(reproducer: Reproducer, found: Divergence, library: Library | None
     if about is not None:
         yield call_text(reproducer.trial.calls[about])
     if reproducer.of_one_side:
-        yield f"{'model' if library is None else 'library'}: {found.library}"
+        yield f"library: {found.library}"
     else:
         yield f"model now        {found.model}"
         yield f"library {'in file' if library is None else 'now    '}  {found.library}"

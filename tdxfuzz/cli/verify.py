@@ -131,7 +131,8 @@ class _Every:
 @click.option(
     "--library",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="hostile only: on this shared library in place of the model (docs/targets.md).",
+    help="hostile only: on this shared library in place of the model (docs/targets.md). Options "
+    "without an effect there are refused.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first finding.")
 @click.option(
@@ -207,7 +208,7 @@ def verify_command(
     if checkpoint is not None:
         probe(checkpoint.parent)
     if library is not None:
-        only_hostile(designs)
+        only_hostile(click.get_current_context(), designs)
         return verify_library(library, names, cpus or CPUS, seconds, out, Output(as_json))
     unbounded = seconds is None and preemptions is None and not full and checkpoint is None
     try:

@@ -31,6 +31,10 @@ class Snapshot(TypedDict):
     tds: dict[str, Json]
 
 
+PARTS = tuple(Snapshot.__annotations__)
+"""The names of its parts."""
+
+
 def snapshot(m: TdxModule) -> Snapshot:
     """The state of a module with no call in flight.
 

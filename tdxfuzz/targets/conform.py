@@ -31,7 +31,8 @@ class Conformance:
     ``cut`` traces end at the first call of a leaf that is not modelled; ``not_modelled``
     names those leaves. ``by_group`` has (items, agreeing items) for each part of the
     file. ``first_divergence`` is a text of several lines. ``not_recorded`` has, by what of the
-    final state is missing in the file, in how many traces: none of that was compared.
+    final state is missing in the file, in how many traces: none of that was compared. ``died`` has
+    the crash or hang that each divergence in the file records: the model has no such answer.
     """
 
     path: Path
@@ -44,6 +45,14 @@ class Conformance:
     first_divergence: str | None
     by_group: Mapping[str, tuple[int, int]] = field(factory=dict)
     not_recorded: Mapping[str, int] = field(factory=dict)
+    died: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """``fail`` if something does not agree, ``unknown`` if nothing was compared, ``pass``."""
+        if self.agree != self.items or self.died:
+            return "fail"
+        return "pass" if self.items else "unknown"
 
 
 def conform(
@@ -63,8 +72,10 @@ def conform(
     count = Count()
     kinds: set[str] = set()
     traces = 0
+    died: list[str] = []
     for number, line in lines_of(path):
-        kind, compare, trace = _parse(path, number, line, params)
+        kind, compare, trace, end = _parse(path, number, line, params)
+        died += [end] if end else []
         kinds.add(kind)
         if len(kinds) > 1:
             names = ", ".join(sorted(kinds))
@@ -88,6 +99,7 @@ def conform(
         first_divergence=count.first,
         by_group={group: (n, ok) for group, (n, ok) in sorted(count.groups.items())},
         not_recorded=dict(sorted(count.not_recorded.items())),
+        died=tuple(died),
     )
 
 
@@ -106,14 +118,24 @@ def _compare(
         )
 
 
+def _died(data: Mapping[str, object]) -> str:
+    """How a divergence says that its library ended in a crash or hang; else empty."""
+    if "expect" not in data:
+        return ""
+    expect = mapping(data["expect"])
+    is_death = expect.get("field") in ("crash", "hang")
+    return f"{expect['leaf']}: {expect['library']}" if is_death else ""
+
+
 def _parse(
     path: Path, number: int, line: str, params: Mapping[str, bytes]
-) -> tuple[str, Callable[[object, Count], None], object]:
+) -> tuple[str, Callable[[object, Count], None], object, str]:
+    """Kind, what compares it, the trace, and the crash or hang that it records, if any."""
     try:
         data = mapping(json_value(line))
         for mark, kind, module in KINDS:
             if mark in data:
-                return kind, module.compare, module.parse(data, params)
+                return kind, module.compare, module.parse(data, params), _died(data)
     except UntrustedError as error:
         raise RecordingError(path, number, error.problem) from None
     except KeyError as error:

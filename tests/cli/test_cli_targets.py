@@ -11,6 +11,14 @@ import pytest
 from c_layers import needs_compiler
 from commands import Invoke
 from target_libraries import ERROR, SOURCES, build, build_text
+from tdxfuzz.module.platform import Platform
+from tdxfuzz.targets.library.boot import seamcall
+from tdxfuzz.targets.library.compare import Divergence
+from tdxfuzz.targets.library.files import write
+from tdxfuzz.targets.library.judge import ONE_SIDE
+from tdxfuzz.targets.library.model import play
+from tdxfuzz.targets.library.trial import Trial
+from tdxfuzz.targets.world import AtReset
 
 pytestmark = needs_compiler
 
@@ -46,7 +54,11 @@ def test_a_divergence_is_told_written_and_replayed(
         )
     ]
     path = rows[0]["reproducer"]
-    assert invoke("replay", path).code == 1
+    failed = invoke("replay", path, "--format", "json")
+    assert failed.code == 1
+    expected = {"path": path, "check": "divergence", "bucket": "TDH.MNG.CREATE/status"}
+    sides = {"model": rows[0]["model"], "library": rows[0]["library"]}
+    assert failed.json["results"] == [{**expected, "result": "FAILED", **sides}]
     assert invoke("replay", path, "--library", library).code == 1
     assert invoke("conform", path).code == 1
     monkeypatch.delenv(ERROR)
@@ -240,3 +252,85 @@ def test_a_file_that_is_no_divergence(invoke: Invoke) -> None:
     answer = invoke("replay", "some.jsonl")
     assert answer.code == 2
     assert "field 'expect' is missing" in answer.err
+
+
+@pytest.mark.parametrize("field", ["reset", "repeat", "lock-leak", "crash", "linearizable"])
+def test_what_is_about_the_library_alone_is_replayed_with_a_library_only(
+    field: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    trial = Trial(AtReset(Platform(), (0,), ()), (seamcall("SYS.INIT"),))
+    model = "SUCCESS" if field in ("reset", "repeat") else ONE_SIDE
+    found = Divergence("TDH.SYS.INIT", field, model, "what it did", ("", field, "", ""), 0)
+    path = tmp_path / "01.jsonl"
+    write(path, found, trial, play(trial))
+    answer = invoke("replay", path, "--format", "json")
+    assert answer.code == 2
+    row = answer.json["results"][0]  # type: ignore[index]
+    assert (row["result"], row["bucket"]) == ("ERROR", f"TDH.SYS.INIT/{field}")
+    assert answer.err.endswith("is about the library alone; give it with --library\n")
+
+
+@pytest.mark.parametrize("field", ["crash", "hang"])
+def test_a_recorded_crash_or_hang_is_no_agreement(
+    field: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    trial = Trial(AtReset(Platform(), (0,), ()), (seamcall("SYS.INIT"),))
+    text = f"{field}: in sys_init"
+    found = Divergence("TDH.SYS.INIT", field, "SUCCESS", text, ("", field, "", ""), 0)
+    path = tmp_path / "01.jsonl"
+    write(path, found, trial, play(trial))
+    answer = invoke("conform", path)
+    assert answer.code == 1
+    assert f"the file records that the library died: TDH.SYS.INIT: {text}" in answer.out
+
+
+def test_a_recording_of_nothing_is_unknown(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    trial = Trial(AtReset(Platform(), (0,), ()), ())
+    write(path, Divergence("reset", "reset", "", "", ("", "", "", ""), 0), trial, play(trial))
+    answer = invoke("conform", path, "--format", "json")
+    assert answer.code == 3
+    assert answer.json["datasets"][0]["verdict"] == "unknown"  # type: ignore[index]
+    assert "unknown: nothing was compared" in invoke("conform", path).out
+
+
+@pytest.mark.parametrize(("alone", "code"), [(1, 0), (2, 3)])
+def test_versions_of_which_few_traces_are_in_both_files_are_unknown(
+    alone: int, code: int, invoke: Invoke
+) -> None:
+    arguments = ("--library", build("reference"), "--cases", str(1 + alone), "--seed", "1")
+    assert invoke("record", *arguments, "--out", "more.jsonl").code == 0
+    lines = Path("more.jsonl").read_text().splitlines(keepends=True)
+    Path("few.jsonl").write_text(lines[0])
+    answer = invoke("conform", "few.jsonl", "--against", "more.jsonl")
+    assert answer.code == code
+    assert ("unknown: fewer than half of the traces" in answer.out) == (code == 3)
+
+
+def with_snapshot(folder: Path, body: str) -> Path:
+    """The reference library with another snapshot."""
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    head, name, rest = text.partition("int64_t tdxt_snapshot(")
+    arguments, brace, tail = rest.partition("\n{\n")
+    assert brace
+    return build_text(folder, head + name + arguments + brace + body + tail)
+
+
+def test_parts_of_the_snapshot_that_never_came_are_named(invoke: Invoke, tmp_path: Path) -> None:
+    body = '\tif (size >= 10)\n\t\tmemcpy(buffer, "{\\"hp\\": []}", 10);\n\treturn 10;\n'
+    arguments = ("--library", with_snapshot(tmp_path, body), "--cases", "2", "--seed", "1")
+    never = "parts of the snapshot that the library never gave (ranges, pages, bitmap, kot, tds)"
+    assert never in invoke("diff", *arguments).out
+    assert (
+        "parts of the snapshot"
+        not in invoke("diff", "--library", build("reference"), *arguments[2:]).out
+    )
+
+
+def test_a_part_that_no_snapshot_has_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    body = '\tif (size >= 10)\n\t\tmemcpy(buffer, "{\\"td\\": {}}", 10);\n\treturn 10;\n'
+    answer = invoke("diff", "--library", with_snapshot(tmp_path, body), "--cases", "2")
+    assert answer.code == 2
+    assert answer.err.endswith(
+        "tdxt_snapshot gives the part 'td'; there are ranges, pages, bitmap, hp, kot, tds\n"
+    )

@@ -57,6 +57,13 @@ class Reproducer:
         """Whether it is about the library alone, as what ``hunt`` and ``verify`` find."""
         return self.model == ONE_SIDE
 
+    @property
+    def needs_library(self) -> bool:
+        """Whether only a library can show it again: the model has no part in it, or the library
+        keeps something over a reset, or gives other answers each time.
+        """
+        return self.of_one_side or self.field in ("reset", "repeat")
+
 
 def config_of(world: AtReset) -> dict[str, object]:
     """A world as ``config``."""

@@ -6,7 +6,8 @@ The model only says which calls are worth making. What is wrong is judged by wha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from random import Random
 
@@ -20,9 +21,10 @@ from tdxfuzz.generate.hostile_calls import hostile_case
 from tdxfuzz.host import operations
 from tdxfuzz.host.watch import HostWatch
 from tdxfuzz.module.platform import Platform
+from tdxfuzz.repro.words import counted
 from tdxfuzz.run.session import Session
 from tdxfuzz.targets.library.boot import boot_calls, plain_plan
-from tdxfuzz.targets.library.compare import Divergence, Key
+from tdxfuzz.targets.library.compare import Divergence, Key, leaf_name
 from tdxfuzz.targets.library.diff import Found
 from tdxfuzz.targets.library.draw import Drawer, draw_order
 from tdxfuzz.targets.library.errors import LibraryError
@@ -41,13 +43,49 @@ Judge = Callable[[Trial, Outcome], Divergence | None]
 
 @define
 class HostileTally:
-    """What was done so far."""
+    """What was done so far.
+
+    ``met`` counts where calls could get in each other's way, because on two LPs at least a call
+    succeeded and had an event: of a hunt runs, of a sweep cases (each of their calls does so
+    alone). ``succeeded`` are calls of the programs. ``refused`` has what calls answered that did
+    not succeed, and how often: in a sweep those of the set-up, and each one alone.
+    """
 
     cases: int = 0
     runs: int = 0
     calls: int = 0
     events: int = 0
+    met: int = 0
+    succeeded: int = 0
+    refused: Counter[str] = field(factory=Counter)
     seconds: float = 0.0
+
+    def too_little_of_a_hunt(self) -> str:
+        """Why a hunt without a finding says nothing; empty if it says something."""
+        return "" if self.met else self._nothing_met("no run")
+
+    def too_little_of_a_sweep(self) -> str:
+        """Why a sweep without a finding says nothing; empty if it says something.
+
+        The model says that all calls of a sweep succeed. So half of the cases must meet.
+        """
+        if not self.cases:
+            return "the library lacks leaves of every case"
+        if 2 * self.met >= self.cases:
+            return ""
+        return self._nothing_met(f"{self.met or 'none'} of {counted(self.cases, 'case')}")
+
+    def _nothing_met(self, where: str) -> str:
+        if self.succeeded and not self.events:
+            return "calls succeeded, but the hook was told of no event"
+        why = "no call of the programs succeeded"
+        if self.succeeded:
+            why = f"calls of two LPs that succeed and have events were in {where}"
+        often = "".join(
+            f"; most often {text} ({counted(times, 'time')})"
+            for text, times in self.refused.most_common(1)
+        )
+        return f"{why}{often}"
 
 
 @define
@@ -80,7 +118,7 @@ class LibraryHunter:
             rng = Random(f"{seed} {self.tally.cases}")
             trial = evolve(drawer.draw(rng).trial, closely=True)
             for _ in range(ORDERS):
-                self.run(trial, judge, told)
+                self._note_hunted(trial, self.run(trial, judge, told))
                 if not trial.programs:
                     break
                 trial = evolve(trial, order=draw_order(rng, len(trial.programs)))
@@ -110,6 +148,7 @@ class LibraryHunter:
         self.tally.runs += 1
         self.tally.calls += trial.size
         self.tally.events += len(outcome.events)
+        self.tally.succeeded += sum(result.status.ok for result in outcome.ran.values())
         self.tally.seconds = time.monotonic() - self._began
         finding = judged(trial, outcome)
         if finding is not None and finding.key not in self.found:
@@ -125,6 +164,7 @@ class LibraryHunter:
         """First i events of one, j of another, and then each to its end; both ways."""
         lps = tuple(trial.programs)
         serial = serial_outcomes(trial, lambda each: self.run(each, judge, told))
+        self._note_swept(trial, serial)
         if any(outcome.stop is not None for outcome in serial.values()):
             return
         events = {lp: len(serial[lp,].events) for lp in lps}
@@ -137,6 +177,25 @@ class LibraryHunter:
                         turns = (*[first] * i, *[second] * j)
                         then = one_by_one((first, second, *rest))
                         self.run(evolve(trial, order=(*turns, *then)), judged, told)
+
+    def _note_hunted(self, trial: Trial, outcome: Outcome) -> None:
+        self.tally.met += len(_lps_at_work(outcome)) > 1
+        self._note_refused(trial, outcome)
+
+    def _note_swept(self, trial: Trial, serial: Mapping[tuple[int, ...], Outcome]) -> None:
+        """Whether the set-up succeeds, and each call alone, with an event."""
+        alone = [serial[lps] for lps in serial if len(lps) < 2]
+        for outcome in alone:
+            self._note_refused(trial, outcome)
+        set_up = all(result.status.ok for result in serial[()].results)
+        at_work = set().union(*map(_lps_at_work, alone))
+        self.tally.met += set_up and at_work == trial.programs.keys()
+
+    def _note_refused(self, trial: Trial, outcome: Outcome) -> None:
+        of_programs = ((trial.programs[lp][i], result) for (lp, i), result in outcome.ran.items())
+        for call, result in (*zip(trial.calls, outcome.results, strict=False), *of_programs):
+            if not result.status.ok:
+                self.tally.refused[f"{leaf_name(call)} answered {result.status}"] += 1
 
     def _shrunk(self, trial: Trial, finding: Divergence, judged: Judge) -> Found:
         seconds = time.monotonic() - self._began
@@ -161,6 +220,12 @@ class LibraryHunter:
 
     def _is_over(self, seconds: float | None) -> bool:
         return seconds is not None and time.monotonic() - self._began >= seconds
+
+
+def _lps_at_work(outcome: Outcome) -> set[int]:
+    """LPs on which a call of the programs succeeded, and that had an event."""
+    succeeded = {lp for (lp, _), result in outcome.ran.items() if result.status.ok}
+    return succeeded & {lp for lp, _ in outcome.events}
 
 
 def _judge_both(

@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from tdxfuzz.abi import status
+from tdxfuzz.module.snapshot import PARTS
 from tdxfuzz.targets.json_values import mapping
 from tdxfuzz.targets.library.build import runner
 from tdxfuzz.targets.library.caps import Caps
@@ -94,6 +95,8 @@ class Library:
             raise LibraryError(f"{path}: no such file")
         check_library(path)
         self.path = path
+        self.parts: set[str] = set()
+        """Parts of the snapshot that it gave so far."""
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self.caps = self._hello()
@@ -270,9 +273,16 @@ class Library:
         self._await()
         text = self._answers.text()
         try:
-            return tidy(mapping(json.loads(text)))
+            state = mapping(json.loads(text))
         except (ValueError, TypeError) as error:
             raise LibraryError(f"tdxt_snapshot gives no JSON object: {error}") from None
+        for part in state:
+            if part not in PARTS:
+                raise LibraryError(
+                    f"tdxt_snapshot gives the part {part!r}; there are {', '.join(PARTS)}"
+                )
+        self.parts |= state.keys()
+        return tidy(state)
 
     def _send(self, *parts: bytes) -> None:
         """Never more at a time than a pipe holds: neither side waits for the other to read."""

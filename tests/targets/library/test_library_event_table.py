@@ -36,7 +36,10 @@ def test_the_boot_has_events_too(invoke: Invoke) -> None:
     assert ("ADD", "+1", "NUM_INIT_LPS") in [(row["op"], row["mode"], row["kind"]) for row in rows]
 
 
-@pytest.mark.parametrize("name", ["0xc000082000000000", "0xc0000820", "HKID_NOT_FREE"])
+@pytest.mark.parametrize(
+    "name",
+    ["13835066988814139392", "3221227552", "0xc000082000000000", "0xc0000820", "HKID_NOT_FREE"],
+)
 def test_a_status_is_looked_up_by_name_or_number(invoke: Invoke, name: str) -> None:
     assert invoke("list", "statuses", name, "--format", "json").json["statuses"] == [
         {"name": "HKID_NOT_FREE", "status": "0xc000082000000000", "class": "keys"}

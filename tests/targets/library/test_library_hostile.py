@@ -123,3 +123,42 @@ def test_a_hunt_on_a_library_writes_what_it_finds(
     refused = invoke("hunt", "merged", "--library", library)
     assert refused.code == 2
     assert "--library takes raw SEAMCALLs only" in refused.err
+
+
+ENTRY = "int64_t tdxt_seamcall("
+IDLE = {
+    "dead": ("\t*rax = SYS_NOT_READY;\n\treturn 0;\n", "no call of the programs succeeded; most"),
+    "busy": (
+        (
+            "\tswitch (*rax) { case 1: case 9: case 24: case 28: case 58: case 59:\n"
+            "\t\t*rax = OPERAND_BUSY | RCX;\n\t\treturn 0;\n\t}\n"
+        ),
+        "calls of two LPs that succeed and have events were in ",
+    ),
+    "silent": ("", "calls succeeded, but the hook was told of no event"),
+}
+"""What a library does at the beginning of each call, and why no verdict follows."""
+
+
+@pytest.mark.parametrize("kind", IDLE)
+@pytest.mark.parametrize("command", ["hunt", "verify"])
+def test_a_library_in_which_nothing_meets_has_no_verdict(
+    command: str, kind: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    first, why = IDLE[kind]
+    text = (SOURCES / "reference.c").read_text(encoding="utf-8")
+    head, entry, rest = text.partition(ENTRY)
+    arguments, brace, body = rest.partition("\n{\n")
+    text = head + entry + arguments + brace + first + body
+    if kind == "silent":
+        assert "hook = fn;" in text
+        text = text.replace("hook = fn;", "(void)fn;")
+    library = build_text(tmp_path, text)
+    bound = ("--cases", "3", "--seed", "1") if command == "hunt" else ("--scenario", "bare")
+    answer = invoke(command, "hostile", "--library", library, *bound, "--format", "json")
+    assert answer.code == 3
+    document = answer.json if command == "hunt" else answer.json["results"][0]  # type: ignore[index]
+    assert document["verdict"] == "unknown"
+    assert document["why"].startswith(why)  # type: ignore[union-attr]
+    plain = invoke(command, "hostile", "--library", library, *bound)
+    assert why in plain.out

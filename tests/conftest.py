@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from commands import Answer, Invoke
-from tdxfuzz.cli import ctrl_c, main
+from tdxfuzz.cli import ctrl_c
+from tdxfuzz.cli.main import main
 from tiers import COLLECTED
 
 

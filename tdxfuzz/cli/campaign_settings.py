@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 
@@ -70,10 +71,28 @@ def settings_of(
         return settings
     for name, (now, before) in settings.differences(begun).items():
         raise UsageProblem(
-            f"{store.path}: {name}: this campaign was started with {before}, not {now}; give the "
-            "same designs and options, or use another folder"
+            f"{store.path}: {TOLD_AS.get(name, name)}: this campaign was started with "
+            f"{_told(before)}, not {_told(now)}; give the same designs and options, or use another "
+            "folder"
         )
     return settings
+
+
+TOLD_AS = {"subjects": "designs"}
+"""What users call a field of the settings."""
+
+
+def _told(value: object) -> str:
+    """A field of the settings, for people. Two versions of a file look different."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_told, value)) or "none"
+    if isinstance(value, NamedScenario):
+        text = hashlib.sha256(value.text.encode()).hexdigest()
+        return f"{value.name} (version {text[:8]})" if value.text else value.name
+    if not isinstance(value, Subject):
+        return str(value)
+    told = f"{value.argument} (version {value.sha256[:8]})" if value.file else value.argument
+    return f"{told} under {value.kvm} (version {value.kvm_sha256[:8]})" if value.kvm else told
 
 
 def scenarios_of(names: Sequence[str]) -> tuple[NamedScenario, ...]:

@@ -12,7 +12,9 @@ from tdxfuzz.cli.design_arg import Chosen, choose
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.memory import ByteSize
 from tdxfuzz.cli.options import c_options, format_option
+from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
+from tdxfuzz.host.design import RefcountLayer
 from tdxfuzz.host.designs import DESIGNS
 from tdxfuzz.survey.contention.bench import C_CPUS
 from tdxfuzz.survey.contention.chart import chart
@@ -71,7 +73,7 @@ class CpuList(click.ParamType[tuple[int, ...]]):
     help="A file that replaces some of the costs (survey/contention/costs.toml has all).",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of chance.")
-@click.option("--svg", type=click.Path(path_type=Path), help="Write a chart there.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write a chart there.")
 @c_options
 @format_option
 def contention_command(
@@ -102,17 +104,14 @@ def contention_command(
     whole = tds * td_memory // SIZE_2M
     if whole < 1:
         raise UsageProblem("--td-memory: the TDs together need at least 2MiB")
+    # All of it is looked at before the first measurement, which may take minutes.
+    measured = [_measurable(argument, workload) for argument in designs]
+    if svg is not None:
+        probe(svg.parent)
     points: list[Point] = []
     output.line(f"{workload} of {tds} TDs with {td_memory / (1 << 30):g} GiB, huge {huge:g}")
     output.line("design             cpus  contentions      waiting  of CPU time    faults/s  seen")
-    for argument in designs:
-        chosen = choose(argument)
-        layer_class = chosen.design or DESIGNS[chosen.name]
-        if layer_class.c_file is not None and workload != "storm":
-            raise UsageProblem(
-                f"{chosen.name}: a layer in C has too little memory for a {workload}; use "
-                "--workload storm"
-            )
+    for chosen, layer_class in measured:
         for number in cpus:
             if layer_class.c_file is not None and number > C_CPUS:
                 output.line(f"{chosen.name}: not on {number} CPUs, C runs on {C_CPUS} at most")
@@ -125,8 +124,24 @@ def contention_command(
     document["fitted"] = [name for name, cost in costs.items() if cost.known == "fitted"]
     output.json(document)
     if svg is not None:
-        svg.write_text(chart(points), encoding="utf-8")
+        keep(chart(points), svg, output)
     return 0
+
+
+def _measurable(argument: str, workload: str) -> tuple[Chosen, type[RefcountLayer]]:
+    """A design and its class.
+
+    Raises:
+        UsageProblem: there is no such design, or it cannot do this workload.
+    """
+    chosen = choose(argument)
+    layer_class = chosen.design or DESIGNS[chosen.name]
+    if layer_class.c_file is not None and workload != "storm":
+        raise UsageProblem(
+            f"{chosen.name}: a layer in C has too little memory for a {workload}; use "
+            "--workload storm"
+        )
+    return chosen, layer_class
 
 
 def _ranges(workload: str, cpus: int) -> int:

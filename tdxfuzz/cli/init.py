@@ -38,6 +38,12 @@ TestOperationsComeAndGo = concurrent_machine(MyLayer).TestCase
 '''
 
 
+CONFTEST_NAME = "conftest.py"
+
+ROOT_HAS = ("pyproject.toml", "pytest.ini", "setup.cfg", "tox.ini", ".git")
+"""Any of them is in the root of a project."""
+
+
 @click.command("init", epilog="Example: tdxfuzz init mylayer.py")
 @click.argument("path", metavar="FILE.py", type=click.Path(path_type=Path))
 def init_command(path: Path) -> int:
@@ -45,7 +51,8 @@ def init_command(path: Path) -> int:
 
     FILE.py becomes a design that holds: the class MyLayer, with one lock around every get and
     put. Beside it come test_FILE.py, with the two Hypothesis tests of a design, and conftest.py,
-    which makes pytest know the profiles.
+    which makes pytest know the profiles. If a folder above is the root of a project, conftest.py
+    goes there, because pytest takes plugins from the outermost one only.
 
     Then `tdxfuzz hunt mylayer.py` tries random programs in many orders, `tdxfuzz verify mylayer.py`
     gives a verdict on small ones, and `pytest` in the same folder runs the tests.
@@ -62,7 +69,7 @@ def init_command(path: Path) -> int:
         raise UsageProblem(
             f"{path}: not a name that Python can import; use letters, digits and _, then .py"
         )
-    test, conftest = path.with_name(f"test_{module}.py"), path.with_name("conftest.py")
+    test, conftest = path.with_name(f"test_{module}.py"), _root_of(path) / CONFTEST_NAME
     for file in (path, test):
         if file.exists():
             raise UsageProblem(f"{file} is there already; it is not overwritten")
@@ -79,3 +86,18 @@ def init_command(path: Path) -> int:
         output.line(f'{conftest} stays as it is; it needs: pytest_plugins = ["{PLUGIN}"]')
     output.line(f"next: tdxfuzz hunt {path}")
     return 0
+
+
+def _root_of(path: Path) -> Path:
+    """The folder whose conftest.py may name plugins: the root of the nearest project, else the
+    outermost folder with a conftest.py, else the file's own.
+    """
+    folders = path.resolve().parents
+    marked = [folder for folder in folders if any((folder / name).exists() for name in ROOT_HAS)]
+    tested = [folder for folder in folders if (folder / CONFTEST_NAME).exists()]
+    # A home folder may be a repository, too, so the nearest project is meant.
+    root = [*marked[:1], *tested[-1:], folders[0]][0]
+    if root == folders[0]:
+        return path.parent
+    here = Path.cwd()
+    return root.relative_to(here) if root.is_relative_to(here) else root

@@ -102,15 +102,16 @@ def cli() -> None:
 def entry() -> None:
     """Entry point of the process: a command that runs designs gets a parent that can end it."""
     make_usable()
-    take_for_ctrl_c()
     keep_process()
     if not SUPERVISED.intersection(sys.argv[1:2]):
         if CAMPAIGN in sys.argv[1:2]:
             # Its reports run designs here.
             own_stdout()
+        take_for_ctrl_c()
         main()
         return
     fix_hash_seed()
+    take_for_ctrl_c()
     done = supervise()
     try:
         main()

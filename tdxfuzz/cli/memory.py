@@ -11,7 +11,9 @@ import click
 from tdxfuzz.abi.address import LEVEL_1G, LEVEL_2M, LEVEL_4K, SIZE_1G
 from tdxfuzz.cli.errors import UsageProblem
 from tdxfuzz.cli.options import format_option
+from tdxfuzz.cli.out_folder import keep, probe
 from tdxfuzz.cli.output import Output
+from tdxfuzz.repro.words import counted
 from tdxfuzz.survey.memory_chart import human, memory_chart
 from tdxfuzz.survey.memory_cost import PAIR, Cost, Td, TdmrSize, cost
 
@@ -80,7 +82,9 @@ class Range(click.ParamType[TdmrSize]):
     "--vcpus", type=click.IntRange(min=0), default=1, show_default=True, help="vCPUs of each TD."
 )
 @click.option(
-    "--svg", type=click.Path(path_type=Path), help="Write a chart there, over the number of TDs."
+    "--svg",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a chart there, over the number of TDs.",
 )
 @format_option
 def memory_command(
@@ -106,6 +110,13 @@ def memory_command(
         raise UsageProblem("--tds needs --td-memory, the memory of each TD")
     if svg is not None and not tds:
         raise UsageProblem("--svg draws the cost over TDs, so it needs --tds and --td-memory")
+    if td_memory is not None and max(tds, 1) * td_memory > ram:
+        raise UsageProblem(
+            f"--td-memory: {counted(max(tds, 1), 'TD')} with {human(td_memory)} need more than the "
+            f"{human(ram)} of --ram"
+        )
+    if svg is not None:
+        probe(svg.parent)
     td = None if td_memory is None else Td(td_memory, huge, vcpus)
     paid = cost(ram, tdmrs, max_pa or 0, tds or (1 if td else 0), td)
     output = Output(as_json)
@@ -129,12 +140,18 @@ def memory_command(
         ("", "bytes", "", "of memory"),
         [(name, value, human(value), f"{paid.percent(value):.4f} %") for name, value in rows],
     )
+    covered = sum(tdmr.size for tdmr in tdmrs)
+    if covered - ram >= SIZE_1G:
+        output.line(
+            f"The TDMRs are larger than the memory: {human(covered)}, not {human(ram)}. Static "
+            "PAMT is for all of them, because a TDMR has entries for its holes, too."
+        )
     output.line()
     for line in picture(paid):
         output.line(line)
     output.json(_document(paid, td))
     if svg is not None and td is not None:
-        svg.write_text(memory_chart(ram, tdmrs, max_pa or 0, tds, td), encoding="utf-8")
+        keep(memory_chart(ram, tdmrs, max_pa or 0, tds, td), svg, output)
     return 0
 
 

@@ -103,29 +103,28 @@ class Output:
     ) -> None:
         """A small table. Numbers are aligned to the right.
 
-        A terminal gets the table wrapped to its width. A pipe gets one line for each row, or, if
-        the cells are ``prose`` and such lines were too long to read, an entry for each row.
+        It has one line for each row. A terminal that is too narrow for them gets
+        :func:`narrow` records, and a pipe, if the cells are ``prose`` and the lines were too long
+        to read, an entry for each row.
         """
         if self.as_json:
             return
         self._clear()
-        table = Table(box=None, pad_edge=False, show_edge=False)
-        for i, head in enumerate(heads):
-            numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-            table.add_column(
-                head, justify="right" if numeric else "left", no_wrap=i == 0, overflow="fold"
-            )
-        for row in rows:
-            table.add_row(*map(_cell, row))
+        lines = _lines(heads, rows)
+        widest = max(map(len, lines))
         with _surviving():
             if our_stdout().isatty():
-                self._console.print(table)
-                return
-            text = StringIO()
-            Console(file=text, width=PIPE_WIDTH).print(table)
-            lines = [line.rstrip() for line in text.getvalue().splitlines()]
-            if prose and max(map(len, lines)) > PROSE_WIDTH:
-                lines = list(_entries(heads, rows))
+                console = self._console
+                if widest > console.width:
+                    lines = list(
+                        _entries(heads, rows, min(console.width, PROSE_WIDTH))
+                        if prose
+                        else narrow(heads, rows, console.width)
+                    )
+                else:
+                    console.print(Text(lines.pop(0), style="bold"))
+            elif prose and widest > PROSE_WIDTH:
+                lines = list(_entries(heads, rows, PROSE_WIDTH))
             our_stdout().writelines(f"{line}\n" for line in lines)
 
     def progress(self, text: str) -> None:
@@ -166,7 +165,63 @@ class Output:
             self._shown = False
 
 
-def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+def _lines(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """A table as lines, however long they are."""
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for i, head in enumerate(heads):
+        numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(head, justify="right" if numeric else "left", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    text = StringIO()
+    Console(file=text, width=PIPE_WIDTH).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def narrow(heads: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Iterator[str]:
+    """A table that is wider than the terminal. No cell is left out, and no word of one is cut:
+    where a single word is too long, the line is.
+
+    If first cells tell rows apart, each other cell is a line of its row, its column and itself.
+    Else each row is one, with the head before each cell.
+    """
+    names = [_cell(row[0]) for row in rows]
+    told_apart = len(heads) > 2 and len(set(names)) == len(names)
+    in_row, in_head = (max(map(len, texts), default=0) for texts in (names, heads[1:]))
+    for name, row in zip(names, rows, strict=True):
+        cells = [(head, _cell(cell)) for head, cell in zip(heads[1:], row[1:], strict=True)]
+        said = [(head, cell) for head, cell in cells if cell]
+        if told_apart and said:
+            for head, cell in said:
+                line = f"{name:{in_row}}  {head:{in_head}}  {cell}"
+                yield from [line] if len(line) <= width else _folded((name, head, cell), width)
+        else:
+            yield from _folded(
+                (name, *(f"{head}: {cell}" if head else cell for head, cell in said)), width
+            )
+
+
+def _folded(parts: Sequence[str], width: int) -> Iterator[str]:
+    """Parts in one line, or in more of them if there is no room; only a part that has a line to
+    itself is wrapped.
+    """
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + 2 + len(part) <= width:
+            line += f"  {part}"
+        else:
+            yield from _wrapped(line, width)
+            line = f"    {part}"
+    yield from _wrapped(line, width)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return wrap(
+        line, width, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Iterator[str]:
     """Each row as its first cell, and below it the others, wrapped."""
     for row in rows:
         yield visible(str(row[0]))
@@ -174,13 +229,7 @@ def _entries(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator
             text = visible(str(cell))
             told = text if head == heads[1] else f"{head}: {text}"
             if text:
-                yield from wrap(
-                    told,
-                    PROSE_WIDTH,
-                    initial_indent="    ",
-                    subsequent_indent="      ",
-                    break_on_hyphens=False,
-                )
+                yield from _wrapped(f"    {told}", width)
 
 
 def _cell(value: object) -> str:

@@ -48,6 +48,8 @@ def fix_hash_seed() -> None:
     """
     if "PYTHONHASHSEED" not in os.environ:
         os.environ["PYTHONHASHSEED"] = "0"
+        # Python at its start would answer Ctrl-C with a traceback. ``entry`` unblocks it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

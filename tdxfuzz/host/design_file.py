@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import importlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from tdxfuzz.host.design import RefcountLayer
+from tdxfuzz.host.design_sources import INIT, package_of, sources_of
 from tdxfuzz.host.kvm import Kvm
 from tdxfuzz.host.kvm.overrides import problem_of
 from tdxfuzz.sim import Simulator, is_ctrl_c, watched
@@ -69,15 +69,17 @@ def module_in(path: Path, what: str = "design") -> ModuleType:
     """
     if not path.is_file():
         raise DesignFileError(f"no {what} file '{path}'")
-    spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise DesignFileError(f"{path}: not a Python file; a {what} file ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    _make_neighbours_importable(path.resolve().parent)
+    package = package_of(path)
+    folder = path.resolve().parent
+    _make_importable([folder] if package is None else [package[0] / _top(package), folder])
     try:
         # No step is made here, so code that loops or sleeps is ended as in a run.
         with watched(Simulator(1)):
-            spec.loader.exec_module(module)
+            if package is not None and _is_free(package):
+                return _from_package(*package)
+            return _alone(path, what)
+    except DesignFileError:
+        raise
     except BaseException as error:
         if is_ctrl_c(error):
             raise
@@ -86,7 +88,39 @@ def module_in(path: Path, what: str = "design") -> ModuleType:
         raise DesignFileError(
             f"{path}: raised {type(error).__name__} when loaded: {said}" + (where and f" ({where})")
         ) from None
+
+
+def _alone(path: Path, what: str) -> ModuleType:
+    """A file under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"tdxfuzz_user_design_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DesignFileError(f"{path}: not a Python file; a {what} file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
+
+
+def _from_package(root: Path, name: str) -> ModuleType:
+    """A file as the module of its package, because it may import others of that by dots."""
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    __import__(name)
+    return sys.modules[name]
+
+
+def _top(package: tuple[Path, str]) -> str:
+    return package[1].partition(".")[0]
+
+
+def _is_free(package: tuple[Path, str]) -> bool:
+    """Whether no other module has the name of the package; ours is not for users to load again."""
+    folder = package[0] / _top(package)
+    loaded = sys.modules.get(_top(package))
+    return folder != OURS and (
+        loaded is None or str(folder) in map(str, getattr(loaded, "__path__", ()))
+    )
 
 
 def _places_of(error: BaseException, path: Path) -> list[str]:
@@ -118,29 +152,39 @@ def _class_in_c(path: Path) -> dict[str, type[RefcountLayer]]:
 
 
 _folders: list[Path] = []
-"""Of the design files that were loaded, the last one first."""
+"""Of the design files that were loaded, and the outermost folders of their packages."""
 
 
-def _make_neighbours_importable(folder: Path) -> None:
-    """A design file may import the modules beside it, as a script may.
+def _make_importable(folders: list[Path]) -> None:
+    """A design file may import the modules beside it, as a script may. ``folders`` are its own, the
+    last one, and the outermost one of its package.
 
     Modules that a file of another folder has imported are forgotten: they may have the same names.
     """
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).parent in _folders and Path(file).parent != folder:
+        named = getattr(module, "__file__", None)
+        if not named or OURS in Path(named).parents:
+            continue
+        if _lies_in(Path(named), _folders) and not _lies_in(Path(named), folders):
             del sys.modules[name]
-    if folder not in _folders:
-        _folders.insert(0, folder)
-    path = str(folder)
+    _folders.extend(folder for folder in folders if folder not in _folders)
+    path = str(folders[-1])
     if path in sys.path:
         sys.path.remove(path)
     sys.path.insert(0, path)
 
 
+def _lies_in(file: Path, folders: list[Path]) -> bool:
+    """Whether a module is beside a design file, or anywhere in its package."""
+    return any(
+        folder == file.parent or (folder in file.parents and (folder / INIT).is_file())
+        for folder in folders
+    )
+
+
 def digest_of(path: Path) -> str:
-    """The SHA-256 of what a design file says: of a file in Python and of the modules beside it that
-    it imports; of C after preprocessing, with the headers that it brings.
+    """The SHA-256 of what a design file says: of a file in Python with the modules of its package
+    and beside it that it imports; of C after preprocessing, with the headers that it brings.
 
     Raises:
         DesignFileError: it is C that cannot be preprocessed.
@@ -149,7 +193,7 @@ def digest_of(path: Path) -> str:
     if path.suffix == ".c":
         return _digest_of_c(path)
     digest = hashlib.sha256()
-    for file in (path, *sorted(_imported_from_beside(path, {path}) - {path})):
+    for file in sources_of(path):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -162,27 +206,6 @@ def _digest_of_c(path: Path) -> str:
         return build.digest(path)
     except BuildError as error:
         raise DesignFileError(str(error), error.details) from None
-
-
-def _imported_from_beside(path: Path, known: set[Path]) -> set[Path]:
-    for name in _imports_in(path):
-        file = path.parent / f"{name.partition('.')[0]}.py"
-        if file not in known and file.is_file():
-            known.add(file)
-            _imported_from_beside(file, known)
-    return known
-
-
-def _imports_in(path: Path) -> Iterator[str]:
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
 
 
 def class_in(path: Path, class_name: str = "") -> type[RefcountLayer]:

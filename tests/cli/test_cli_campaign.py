@@ -61,7 +61,8 @@ def test_the_same_command_goes_on(begun: Answer, invoke: Invoke) -> None:
     assert "stopped: 400 cases done" in again.out
     other = invoke("campaign", "run", "c", "hint", "v2", *SMALL)
     assert other.code == 2
-    assert "c/store.sqlite: subjects: this campaign was started with" in other.err
+    assert "c/store.sqlite: designs: this campaign was started with" in other.err
+    assert "Subject(" not in other.err
     assert other.err.endswith("give the same designs and options, or use another folder\n")
 
 

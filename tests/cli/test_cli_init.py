@@ -79,9 +79,43 @@ def test_a_conftest_stays_and_what_it_lacks_is_told(invoke: Invoke, tmp_path: Pa
     conftest.write_text('pytest_plugins = ["tdxfuzz.pytest_plugin"]\n', encoding="utf-8")
     again = invoke("init", "sub/other.py")
     assert again.code == 0
-    assert names(tmp_path / "sub") == ["conftest.py", "other.py", "test_other.py"]
+    assert names(tmp_path / "sub") == ["other.py", "test_other.py"]
     third = invoke("init", "third.py")
     assert "conftest.py" not in third.out
+
+
+@pytest.mark.parametrize(
+    "mark", ["pyproject.toml", "pytest.ini", "setup.cfg", "tox.ini", ".git", "conftest.py"]
+)
+@pytest.mark.parametrize("where", ["sub/lay.py", "sub/deeper/lay.py"])
+def test_in_a_project_the_line_belongs_to_the_conftest_of_its_root(
+    invoke: Invoke, tmp_path: Path, mark: str, where: str
+) -> None:
+    (tmp_path / mark).touch()
+    answer = invoke("init", where)
+    assert answer.code == 0
+    folder = (tmp_path / where).parent
+    assert names(folder) == ["lay.py", "test_lay.py"]
+    root = tmp_path / "conftest.py"
+    if mark == "conftest.py":
+        assert "conftest.py stays as it is; it needs: pytest_plugins = [" in answer.out
+        assert root.read_text(encoding="utf-8") == ""
+    else:
+        assert "wrote conftest.py: the Hypothesis profiles" in answer.out
+        assert "pytest_plugins" in root.read_text(encoding="utf-8")
+
+
+@slow
+def test_pytest_of_the_whole_project_runs_with_a_design_in_a_subfolder(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "test_own.py").write_text("def test_own(): pass\n", encoding="utf-8")
+    invoke("init", "sub/lay.py")
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "3 tests collected" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["my-layer.py", "mylayer", "mylayer.c", "7.py"])

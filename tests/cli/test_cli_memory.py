@@ -46,6 +46,11 @@ def test_the_keys_that_scripts_rely_on(invoke: Invoke) -> None:
         (("--ram", "1T", "--tdmr", "1G"), "'1G' is not a TDMR; write BASE:SIZE"),
         (("--ram", "1T", "--tdmr", "1G:1M"), "base and size of a TDMR must be multiples of 1GiB"),
         (("--ram", "1T", "--svg", "x.svg"), "--svg draws the cost over TDs, so it needs --tds"),
+        (
+            ("--ram", "64G", "--tds", 5, "--td-memory", "16G"),
+            "--td-memory: 5 TDs with 16 GiB need more than the 64 GiB of --ram",
+        ),
+        (("--ram", "1G", "--td-memory", "2G"), "1 TD with 2 GiB need more"),
         (("--ram", "1T", "--huge", 2), "is not in the range 0<=x<=1"),
         ((), "Missing option '--ram'"),
     ],
@@ -54,6 +59,13 @@ def test_what_is_wrong_is_said(invoke: Invoke, options: tuple[object, ...], said
     answer = invoke("memory", *options)
     assert answer.code == 2
     assert said in answer.err
+
+
+def test_tdmrs_larger_than_the_memory_are_told(invoke: Invoke) -> None:
+    large = invoke("memory", "--ram", "64GiB", "--tdmr", "0:100GiB")
+    assert "The TDMRs are larger than the memory: 100 GiB, not 64 GiB." in large.out
+    as_large = invoke("memory", "--ram", "64GiB", "--tdmr", "0:2GiB", "--tdmr", "4GiB:62GiB")
+    assert (as_large.code, "larger" in as_large.out) == (0, False)
 
 
 def test_the_chart_has_a_line_for_each_way_to_pay(invoke: Invoke) -> None:

@@ -208,3 +208,32 @@ def test_what_nohup_ignores_stays_ignored() -> None:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[-1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+module = sys.argv[-1]
+sys.argv = ["tdxfuzz", "hunt", "merged", module]
+from tdxfuzz.cli import entry
+entry()
+"""
+
+
+@pytest.mark.parametrize("module", ["tdxfuzz.cli.main", "click", "tdxfuzz.sim", "tdxfuzz.cli.hunt"])
+def test_ctrl_c_while_the_program_imports_a_module_is_one_line(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT, module],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (3, "\ntdxfuzz: interrupted\n")

@@ -171,6 +171,19 @@ def test_the_command_has_rows_json_and_a_chart(invoke: Invoke, tmp_path: Path) -
     assert invoke("contention", "nobody").code == 2
 
 
+def test_all_that_is_named_is_looked_at_before_the_first_measurement(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a measurement has begun")
+
+    monkeypatch.setattr("tdxfuzz.cli.contention.measure", refuse)
+    (tmp_path / "file").touch()
+    for arguments in (("nosuch",), ("v6", "--svg", "file/c.svg"), ("v6", "--svg", tmp_path)):
+        answer = invoke("contention", "merged", *arguments)
+        assert (answer.code, answer.out) == (2, "")
+
+
 def test_names_in_a_chart_are_escaped() -> None:
     drawn = chart([evolve(point("merged", "storm", 2, ranges=50), design="<i>&")])
     assert "<i>&" in list(ElementTree.fromstring(drawn).itertext())

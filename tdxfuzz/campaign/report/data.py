@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from shlex import quote
 
 from attrs import evolve, field, frozen
 
@@ -31,7 +32,8 @@ MOST_EVENTS = 60
 
 @frozen
 class ShownFinding:
-    """A finding with its trace and picture; ``path`` is relative to the campaign's folder.
+    """A finding with its trace and picture; ``path`` is relative to the campaign's folder,
+    and ``command`` names it from the current one.
 
     ``narrow`` is the picture for a phone. ``deaf`` are the checks that did not listen: what they
     would have found first may be the cause. ``is_new``: the last report did not have it.
@@ -150,7 +152,8 @@ def _calls(store: Store) -> dict[str, dict[str, int]]:
 def _shown(found: StoredFinding, settings: Settings, folder: Folder) -> ShownFinding:
     subject = settings.subject(found.design)
     path = folder.finding(found.design, found.bucket).relative_to(folder.root)
-    command = f"tdxfuzz replay {path}{subject.options}"
+    # A path from where the command runs, which need not be where the report is.
+    command = f"tdxfuzz replay {quote(str(folder.root / path))}{subject.options}"
     if found.kept_because is not None:
         # It was not shrunk, for a worker hung over it, say: it is not for us to run.
         return ShownFinding(found, str(path), f"not shrunk: {found.kept_because}\n", "", command)

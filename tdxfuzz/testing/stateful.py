@@ -200,6 +200,9 @@ class ConcurrentMachine(RuleBasedStateMachine):
             self._running.discard(td)
             self._mapped = {page for page in self._mapped if page[0] != td}
             return op
+        if op.name == "terminate":
+            self._running.discard(td)
+            return op
         if op.name in AREA_OPERATIONS or (op.name in RUN_OPERATIONS and td in self._running):
             return op
         page = op.args if op.name in ("map", "zap") else (td, 0)

@@ -44,7 +44,7 @@ class Guesses(Merged):
 class Small(Merged):
     """Has no memory left for control pages in the last range, so many worlds cannot be set up."""
 
-    last = 2
+    last = 3
 
     def get(self, pfn: int, cache: PageCache | None = None) -> int:
         if cache is not None or pfn >> 9 & 7 < self.last:

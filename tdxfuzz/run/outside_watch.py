@@ -21,6 +21,7 @@ CLOSE_LOOKS = 200
 """Steps of a run before which there is a look: one that spins has no end of them."""
 
 _sessions: WeakKeyDictionary[type[RefcountLayer], int] = WeakKeyDictionary()
+"""How many there were of each design."""
 
 
 class OutsideWatch(HostWatch):
